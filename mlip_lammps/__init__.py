@@ -1,0 +1,1 @@
+"""Production molecular dynamics with MACE potentials in stock LAMMPS."""

@@ -1,0 +1,97 @@
+"""What a trained MACE model is, apart from its weights: plain, frozen, and the same for every source.
+
+Irreps are strings in e3nn's notation (``16x0e+16x1o``). Names of weights are those of the ``state_dict`` of
+mace-torch, so that a weight is found under the name that its author knows.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class RadialSpec:
+    """Radial basis: Bessel functions times a polynomial cutoff (arXiv 2206.07697, eq. 7 and 8 of its appendix)."""
+
+    n_basis: int
+    cutoff_power: int
+    """Exponent p of the polynomial cutoff."""
+    cutoff_on: Literal["basis", "weights"]
+    """Whether the cutoff multiplies the basis before the MLP or the weights after it."""
+
+
+@dataclass(frozen=True)
+class ReadoutSpec:
+    """Readout of one layer: a linear map, or linear, activation, linear."""
+
+    kind: Literal["linear", "nonlinear"]
+    irreps_hidden: str | None
+    activation_scale: float | None
+    """Factor that e3nn multiplies silu with (``normalize2mom``), as found in the file; None where linear."""
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One message-passing layer."""
+
+    is_residual: bool
+    """True: skip connection from the node features; False: element-dependent map of the message instead."""
+    irreps_in: str
+    irreps_mid: str
+    """Outputs of the tensor product, one entry a path, in the order of ``paths``' third numbers."""
+    irreps_message: str
+    irreps_out: str
+    paths: tuple[tuple[int, int, int], ...]
+    """(entry of irreps_in, l of the spherical harmonic, entry of irreps_mid), in the order of the radial weights."""
+    correlation: int
+    radial_widths: tuple[int, ...]
+    """Hidden widths of the radial MLP."""
+    radial_activation_scale: float
+    avg_num_neighbors: float
+    readout: ReadoutSpec | None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A trained MACE model without its weights."""
+
+    model_class: str
+    atomic_numbers: tuple[int, ...]
+    heads: tuple[str, ...]
+    cutoff: float
+    """Angstrom."""
+    l_max: int
+    """Largest order of the spherical harmonics; parity is (-1)^l."""
+    radial: RadialSpec
+    irreps_embedding: str
+    layers: tuple[LayerSpec, ...]
+    dtype: Literal["float64", "float32"]
+    """Precision that the weights were stored in."""
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.layers)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A spec with its weights.
+
+    Attributes
+    ----------
+    weights
+        Arrays keyed by mace-torch's ``state_dict`` names, in the precision of the file. Besides the trained
+        weights: ``atomic_energies_fn.atomic_energies`` (n_heads, n_elements), ``scale_shift.scale`` and
+        ``scale_shift.shift`` (1 and 0 for class MACE), ``radial_embedding.bessel_fn.bessel_weights`` and
+        ``.prefactor``, and the coupling tensors
+        ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as dense arrays.
+    source_sha256
+        Digest of the file that was read first; a portable file keeps that of its origin.
+    """
+
+    spec: ModelSpec
+    weights: dict[str, NDArray[np.generic]]
+    source_sha256: str
+    source_name: str

@@ -1,0 +1,17 @@
+"""Errors of the package: what a user can mend, and the rest."""
+
+
+class MlipError(Exception):
+    """Base of every error that the package raises on purpose (exit code 1)."""
+
+
+class UserInputError(MlipError):
+    """Something that the user can mend: a file, an option, an element (exit code 2)."""
+
+
+class UnsupportedModelError(UserInputError):
+    """A model file that was read and holds a feature that the package does not know; the message names it."""
+
+
+class ModelFileError(UserInputError):
+    """A file that is no model, is damaged, or was compiled for another machine or torch."""

@@ -1,0 +1,63 @@
+/* The border between the LAMMPS side and the model side: plain arrays and one interface.
+   mlip_lammps/export/contract.py says the same in Python. No torch and no LAMMPS header here. */
+
+#ifndef MLIP_CONTRACT_H
+#define MLIP_CONTRACT_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mlip {
+
+/* One rank's atoms and edges. Rows 0 .. n_local-1 are owned atoms, the rest ghosts. */
+struct Graph {
+  int64_t n_local = 0;
+  int64_t n_ghost = 0;
+  int64_t n_edges = 0;
+  const int64_t *species = nullptr;        // (n_local + n_ghost)  row in the model's element table
+  const double *edge_vectors = nullptr;    // (n_edges, 3)         r_ij = x_j - x_i, angstrom
+  const int64_t *edge_centre = nullptr;    // (n_edges)            i < n_local, does not decrease
+  const int64_t *edge_neighbour = nullptr; // (n_edges)            j < n_local + n_ghost
+};
+
+/* Node features, or their gradients, row-major. */
+struct Features {
+  void *data = nullptr;
+  int64_t n_rows = 0;      // at least n_local + n_ghost; rows beyond are padding
+  int64_t width = 0;       // numbers in a row
+  int value_bytes = 8;     // 8: float64, 4: float32
+};
+
+/* How rows reach ghosts and come back. Called by every rank the same number of times in each evaluation, also
+   after a fault of this rank. */
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+  virtual void forward(Features &) = 0;    // owned rows -> ghost rows
+  virtual void reverse(Features &) = 0;    // ghost rows are added to their owners' rows
+};
+
+/* What one evaluation gives. Memory belongs to the model and lasts until the next evaluation. */
+struct Results {
+  const double *node_energies = nullptr;     // (n_local)     eV
+  const double *edge_gradients = nullptr;    // (n_edges, 3)  dE_total / d r_ij, eV/angstrom
+};
+
+/* What the metadata block of a model file says, as far as this side needs it. */
+struct Metadata {
+  std::vector<std::string> elements;         // symbols, in the order of species rows
+  double cutoff = 0.0;                       // angstrom
+  int64_t n_layers = 0;
+  std::vector<int64_t> feature_widths;       // width of features_t, t = 1 .. n_layers-1
+  int feature_bytes = 8;                     // bytes of one feature
+  std::string source_sha256;
+  std::string head;
+  std::string dtype;                         // float64, float32 or mixed
+  std::string device;                        // cpu or cuda
+  std::string torch_version;
+};
+
+}    // namespace mlip
+
+#endif

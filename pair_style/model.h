@@ -1,0 +1,45 @@
+/* The model side: opens a compiled model and runs its layers on plain arrays. No LAMMPS header. */
+
+#ifndef MLIP_MODEL_H
+#define MLIP_MODEL_H
+
+#include "contract.h"
+
+#include <memory>
+#include <string>
+
+namespace mlip {
+
+/* Read the metadata block. Loads no native code. Throws std::runtime_error with a message for the user. */
+Metadata read_metadata(const std::string &path);
+
+class Model {
+ public:
+  /* Open a compiled model. torch_dir is the folder of the torch package (it holds version.py and lib/).
+     Throws std::runtime_error with a message for the user: missing file, no model, another torch, another
+     machine. */
+  static std::unique_ptr<Model> open(const std::string &path, const std::string &torch_dir, int n_threads);
+  ~Model();
+
+  const Metadata &metadata() const;
+
+  /* Energies of owned atoms and gradients of every edge. Collective through the exchange: a fault of this rank
+     is kept until the last exchange is done, then thrown as std::runtime_error, so no other rank waits. */
+  Results evaluate(const Graph &, Exchange &);
+
+  Model(const Model &) = delete;
+  Model &operator=(const Model &) = delete;
+
+ private:
+  Model();
+  struct State;
+  std::unique_ptr<State> state;
+};
+
+/* Folder of the torch package: MLIP_LAMMPS_TORCH if set, else site-packages/torch beside this library.
+   Throws std::runtime_error if there is none. */
+std::string find_torch_dir();
+
+}    // namespace mlip
+
+#endif

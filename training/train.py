@@ -1,0 +1,74 @@
+"""Train a shipped model with mace-torch, in stages that resume.
+
+    python training/train.py CONFIG.yaml DATA.extxyz WORK_DIR
+
+Needs an environment with ``mace-torch`` (``make peer`` makes one). The split is random with the seed in the
+configuration; the frames of the split are written beside the checkpoints. Running it again with the same
+WORK_DIR resumes from the latest checkpoint.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+# mace-torch pins an e3nn that reads its constants with a pickle; its own wheel, not foreign data.
+os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+
+import ase.io
+import numpy as np
+import torch
+import yaml
+
+
+def split_frames(n_frames: int, n_valid: int, n_test: int, seed: int) -> dict[str, list[int]]:
+    """Return sorted frame numbers of the random split, keyed train, valid and test."""
+    order = np.random.default_rng(seed).permutation(n_frames)
+    parts = {
+        "test": order[:n_test],
+        "valid": order[n_test : n_test + n_valid],
+        "train": order[n_test + n_valid :],
+    }
+    return {name: sorted(int(i) for i in frames) for name, frames in parts.items()}
+
+
+def write_split(data_file: Path, work_dir: Path, split: dict) -> None:
+    """Write train.xyz, valid.xyz and test.xyz into ``work_dir``."""
+    frames = ase.io.read(data_file, ":")
+    for name, numbers in split_frames(len(frames), **split).items():
+        ase.io.write(work_dir / f"{name}.xyz", [frames[i] for i in numbers], format="extxyz")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="settings: 'split' and 'mace' (options of mace_run_train)")
+    parser.add_argument("data", type=Path, help="extended XYZ with REF_energy and REF_forces")
+    parser.add_argument("work_dir", type=Path, help="folder for checkpoints and the trained model")
+    arguments = parser.parse_args()
+
+    settings = yaml.safe_load(arguments.config.read_text())
+    work_dir = arguments.work_dir.resolve()
+    work_dir.mkdir(parents=True, exist_ok=True)
+    write_split(arguments.data, work_dir, settings["split"])
+
+    torch.set_num_threads(1)
+    options = {
+        "name": arguments.config.stem,
+        "work_dir": work_dir,
+        "train_file": work_dir / "train.xyz",
+        "valid_file": work_dir / "valid.xyz",
+        "test_file": work_dir / "test.xyz",
+        "energy_key": "REF_energy",
+        "forces_key": "REF_forces",
+        "device": "cpu",
+    } | settings["mace"]
+    sys.argv = ["mace_run_train", "--restart_latest", *settings.get("flags", [])]
+    sys.argv += [f"--{key}={value}" for key, value in options.items()]
+
+    from mace.cli.run_train import main as run_train
+
+    run_train()
+
+
+if __name__ == "__main__":
+    main()
