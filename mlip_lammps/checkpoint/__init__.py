@@ -1,0 +1,5 @@
+"""Reads trained MACE files into a spec and a table of weights, without running what they hold; no torch here."""
+
+from mlip_lammps.checkpoint.spec import LayerSpec, ModelSpec, RadialSpec, ReadoutSpec, TrainedModel
+
+__all__ = ["LayerSpec", "ModelSpec", "RadialSpec", "ReadoutSpec", "TrainedModel"]

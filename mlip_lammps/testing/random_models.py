@@ -1,0 +1,277 @@
+"""Random-weight MACE models for tests: specs and weights like those of a file, made without mace-torch."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+import torch
+from ase.data import atomic_numbers as number_of_symbol
+from e3nn import o3
+from numpy.typing import NDArray
+
+from mlip_lammps.checkpoint import LayerSpec, ModelSpec, RadialSpec, ReadoutSpec, TrainedModel
+
+_SILU_SCALE = 1.6790
+"""About the factor that gives silu a unit second moment: any number does, as long as readers take it from the spec."""
+
+
+def random_model(
+    elements: Sequence[str | int] = ("H", "O"),
+    hidden_irreps: str = "8x0e+8x1o",
+    l_max: int = 2,
+    correlation: int | Sequence[int] = 2,
+    n_layers: int = 2,
+    cutoff: float = 4.0,
+    seed: int = 0,
+    *,
+    n_basis: int = 6,
+    cutoff_power: int = 5,
+    cutoff_on: str = "basis",
+    radial_widths: Sequence[int] = (16, 16),
+    readout_irreps: str = "4x0e",
+    is_residual: bool | Sequence[bool] = (False, True),
+    avg_num_neighbors: float = 12.5,
+    model_class: str = "ScaleShiftMACE",
+    dtype: str = "float64",
+) -> TrainedModel:
+    """Return a MACE model with seeded random weights and the structure that mace-torch gives such a model.
+
+    Parameters
+    ----------
+    elements
+        Symbols or atomic numbers; their order is that of the model's element table.
+    hidden_irreps
+        Node features between layers, with one number of channels for all irreps; the last layer keeps the first.
+    correlation
+        Correlation order, or one for each layer.
+    cutoff
+        Angstrom.
+    cutoff_on
+        ``basis`` or ``weights``, see `RadialSpec`.
+    radial_widths
+        Hidden widths of the radial MLP.
+    readout_irreps
+        Hidden irreps of the last readout; a model of one layer has a linear readout alone.
+    is_residual
+        Kind of each layer; a shorter sequence is continued with its last entry.
+    dtype
+        Precision of the weights, ``float64`` or ``float32``.
+
+    Returns
+    -------
+    TrainedModel
+        Spec and weights; ``source_name`` is ``random-SEED``.
+    """
+    numbers = tuple(number_of_symbol[e] if isinstance(e, str) else int(e) for e in elements)
+    spec = ModelSpec(
+        model_class=model_class,
+        atomic_numbers=numbers,
+        heads=("Default",),
+        cutoff=float(cutoff),
+        l_max=l_max,
+        radial=RadialSpec(n_basis=n_basis, cutoff_power=cutoff_power, cutoff_on=cutoff_on),
+        irreps_embedding=f"{o3.Irreps(hidden_irreps).count('0e')}x0e",
+        layers=_layers(
+            o3.Irreps(hidden_irreps),
+            l_max,
+            _per_layer(correlation, n_layers),
+            _per_layer(is_residual, n_layers),
+            tuple(radial_widths),
+            readout_irreps,
+            avg_num_neighbors,
+        ),
+        dtype=dtype,
+    )
+    return TrainedModel(
+        spec=spec, weights=_random_weights(spec, seed), source_sha256=f"{seed:064x}", source_name=f"random-{seed}"
+    )
+
+
+def _per_layer(value: int | bool | Sequence[int] | Sequence[bool], n_layers: int) -> list[int]:
+    values = [value] if isinstance(value, int) else list(value)
+    return (values + values[-1:] * n_layers)[:n_layers]
+
+
+def _layers(
+    hidden: o3.Irreps,
+    l_max: int,
+    correlations: list[int],
+    are_residual: list[int],
+    radial_widths: tuple[int, ...],
+    readout_irreps: str,
+    avg_num_neighbors: float,
+) -> tuple[LayerSpec, ...]:
+    n_channels, n_layers = hidden.count("0e"), len(correlations)
+    natural = [o3.Irrep(l, (-1) ** l) for l in range(l_max + 1)]
+    every = sorted({ir for l in range(l_max + 1) for ir in (o3.Irrep(l, 1), o3.Irrep(l, -1))})
+    layers = []
+    for t in range(n_layers):
+        is_last = t == n_layers - 1
+        irreps_in = o3.Irreps([(n_channels, "0e")]) if t == 0 else hidden
+        kinds = every if t > 0 and hidden.count("0o") > 0 else natural
+        message = o3.Irreps([(n_channels, ir) for ir in kinds])
+        mid, paths = _convolution(irreps_in, l_max, kinds)
+        nonlinear = is_last and n_layers > 1
+        layers.append(
+            LayerSpec(
+                is_residual=bool(are_residual[t]),
+                irreps_in=str(irreps_in),
+                irreps_mid=str(mid),
+                irreps_message=str(message),
+                irreps_out=str(o3.Irreps([hidden[0]]) if is_last else hidden),
+                paths=paths,
+                correlation=correlations[t],
+                radial_widths=radial_widths,
+                radial_activation_scale=_SILU_SCALE,
+                avg_num_neighbors=avg_num_neighbors,
+                readout=ReadoutSpec(
+                    kind="nonlinear" if nonlinear else "linear",
+                    irreps_hidden=readout_irreps if nonlinear else None,
+                    activation_scale=_SILU_SCALE if nonlinear else None,
+                ),
+            )
+        )
+    return tuple(layers)
+
+
+def _convolution(
+    irreps_in: o3.Irreps, l_max: int, kinds: list[o3.Irrep]
+) -> tuple[o3.Irreps, tuple[tuple[int, int, int], ...]]:
+    """Return the outputs of the tensor product, sorted by irrep, and its paths in the order of the outputs."""
+    found = [
+        (out, i, l)
+        for i, (_, ir) in enumerate(irreps_in)
+        for l in range(l_max + 1)
+        for out in ir * o3.Irrep(l, (-1) ** l)
+        if out in kinds
+    ]
+    found.sort(key=lambda path: path[0])
+    mid = o3.Irreps([(irreps_in[i].mul, out) for out, i, _ in found])
+    return mid, tuple((i, l, k) for k, (_, i, l) in enumerate(found))
+
+
+def _random_weights(spec: ModelSpec, seed: int) -> dict[str, NDArray[np.generic]]:
+    rng = np.random.default_rng(seed)
+    weights: dict[str, NDArray[np.generic]] = {
+        "atomic_energies_fn.atomic_energies": rng.uniform(-5.0, -1.0, (1, len(spec.atomic_numbers))),
+        "radial_embedding.bessel_fn.bessel_weights": np.pi / spec.cutoff * np.arange(1, spec.radial.n_basis + 1),
+        "radial_embedding.bessel_fn.prefactor": np.array(np.sqrt(2.0 / spec.cutoff)),
+    }
+    is_scaled = spec.model_class == "ScaleShiftMACE"
+    weights["scale_shift.scale"] = np.array([0.8 if is_scaled else 1.0])
+    weights["scale_shift.shift"] = np.array([0.1 if is_scaled else 0.0])
+    for name, shape in _trained_shapes(spec):
+        weights[name] = rng.normal(size=shape) / (shape[1] if ".symmetric_contractions." in name else 1)
+    for t, layer in enumerate(spec.layers):
+        weights |= _couplings(f"products.{t}.symmetric_contractions.contractions", layer)
+    return {name: np.ascontiguousarray(array, dtype=spec.dtype) for name, array in weights.items()}
+
+
+def _trained_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
+    n_elements = len(spec.atomic_numbers)
+    elements = o3.Irreps([(n_elements, "0e")])
+    yield "node_embedding.linear.weight", (_linear_size(elements, o3.Irreps(spec.irreps_embedding)),)
+    for t, layer in enumerate(spec.layers):
+        irreps_in, message, out = (
+            o3.Irreps(text) for text in (layer.irreps_in, layer.irreps_message, layer.irreps_out)
+        )
+        mid = o3.Irreps(layer.irreps_mid)
+        yield f"interactions.{t}.linear_up.weight", (_linear_size(irreps_in, irreps_in),)
+        widths = (spec.radial.n_basis, *layer.radial_widths, sum(irreps_in[i].mul for i, _, _ in layer.paths))
+        for k, shape in enumerate(pairwise(widths)):
+            yield f"interactions.{t}.conv_tp_weights.layer{k}.weight", shape
+        yield f"interactions.{t}.linear.weight", (_linear_size(mid, message),)
+        skip = _linear_size(irreps_in, out) if layer.is_residual else _linear_size(message, message)
+        yield f"interactions.{t}.skip_tp.weight", (skip * n_elements,)
+        for k, (mul, ir) in enumerate(out):
+            prefix = f"products.{t}.symmetric_contractions.contractions.{k}"
+            for order in range(1, layer.correlation + 1):
+                n_paths = coupling_tensor(_kinds(message), str(ir), order).shape[-1]
+                is_highest = order == layer.correlation
+                name = "weights_max" if is_highest else f"weights.{layer.correlation - order - 1}"
+                yield f"{prefix}.{name}", (n_elements, n_paths, mul)
+        yield f"products.{t}.linear.weight", (_linear_size(out, out),)
+        yield from _readout_shapes(f"readouts.{t}", layer, out)
+
+
+def _readout_shapes(prefix: str, layer: LayerSpec, out: o3.Irreps) -> Iterator[tuple[str, tuple[int, ...]]]:
+    energy = o3.Irreps("1x0e")
+    if layer.readout.kind == "linear":
+        yield f"{prefix}.linear.weight", (_linear_size(out, energy),)
+    else:
+        hidden = o3.Irreps(layer.readout.irreps_hidden)
+        yield f"{prefix}.linear_1.weight", (_linear_size(out, hidden),)
+        yield f"{prefix}.linear_2.weight", (_linear_size(hidden, energy),)
+
+
+def _linear_size(irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> int:
+    return sum(a * b for a, ir_in in irreps_in for b, ir_out in irreps_out if ir_in == ir_out)
+
+
+def _kinds(irreps: o3.Irreps) -> tuple[str, ...]:
+    return tuple(str(ir) for _, ir in irreps)
+
+
+def _couplings(prefix: str, layer: LayerSpec) -> dict[str, NDArray[np.float64]]:
+    kinds = _kinds(o3.Irreps(layer.irreps_message))
+    return {
+        f"{prefix}.{k}.U_matrix_{order}": coupling_tensor(kinds, str(ir), order)
+        for k, (_, ir) in enumerate(o3.Irreps(layer.irreps_out))
+        for order in range(1, layer.correlation + 1)
+    }
+
+
+@lru_cache(maxsize=64)
+def coupling_tensor(kinds: tuple[str, ...], kind_out: str, order: int) -> NDArray[np.float64]:
+    """Return every coupling of ``order`` copies of the irreps ``kinds`` to ``kind_out``, in chains from the left.
+
+    Parameters
+    ----------
+    kinds
+        Irreps of one channel, in their order of storage.
+    kind_out
+        Irrep of the result.
+    order
+        Number of factors.
+
+    Returns
+    -------
+    ndarray
+        Shape (n, ..., n, n_paths), with 2 l + 1 rows in front for l > 0; n is the number of components of ``kinds``.
+        The chains are not symmetrised, hence redundant, as in mace-torch without cuequivariance.
+        One path of zeros where nothing couples.
+    """
+    factors, target = [o3.Irrep(kind) for kind in kinds], o3.Irrep(kind_out)
+    starts = np.cumsum([0] + [ir.dim for ir in factors])
+    n = int(starts[-1])
+    chains = [(ir, np.eye(n)[start : start + ir.dim]) for ir, start in zip(factors, starts, strict=False)]
+    for step in range(1, order):
+        reachable = _reachable(factors, target, order - 1 - step)
+        longer = []
+        for left, tensor in chains:
+            for ir, start in zip(factors, starts, strict=False):
+                for out in left * ir:
+                    if out in reachable:
+                        block = np.einsum("m...,mab->b...a", tensor, _wigner(left.l, ir.l, out.l))
+                        wide = np.zeros((*block.shape[:-1], n))
+                        wide[..., start : start + ir.dim] = block
+                        longer.append((out, wide))
+        chains = longer
+    found = [tensor for ir, tensor in chains if ir == target]
+    stacked = np.stack(found or [np.zeros((target.dim, *[n] * order))], axis=-1)
+    return stacked[0] if target.l == 0 else stacked
+
+
+def _reachable(factors: list[o3.Irrep], target: o3.Irrep, steps: int) -> set[o3.Irrep]:
+    """Return the irreps from which ``steps`` more factors lead to ``target``."""
+    reachable = {target}
+    for _ in range(steps):
+        reachable = {ir for last in reachable for factor in factors for ir in last * factor}
+    return reachable
+
+
+@lru_cache(maxsize=256)
+def _wigner(l_left: int, l_right: int, l_out: int) -> NDArray[np.float64]:
+    coupling = o3.wigner_3j(l_left, l_right, l_out, dtype=torch.float64).numpy()
+    return coupling * np.sqrt(2 * l_out + 1)
