@@ -1,0 +1,168 @@
+"""The chain of layers as torch functions: what is traced and compiled."""
+
+from dataclasses import dataclass, fields, is_dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mlip_lammps.export.contract import ProgramSpec
+from mlip_lammps.export.lowering import LoweredLayer, LoweredModel
+from mlip_lammps.kernels.edge_convolution import edge_convolution
+from mlip_lammps.kernels.linear import irrep_linear
+from mlip_lammps.kernels.radial import bessel_basis, polynomial_cutoff, radial_mlp
+from mlip_lammps.kernels.spherical_harmonics import spherical_harmonics
+from mlip_lammps.kernels.symmetric_contraction import symmetric_contraction
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Number types of one export mode: of geometry and energies, and of features."""
+
+    geometry: torch.dtype
+    features: torch.dtype
+
+
+PRECISIONS = {
+    "float64": Precision(torch.float64, torch.float64),
+    "float32": Precision(torch.float32, torch.float32),
+    "mixed": Precision(torch.float64, torch.float32),
+}
+
+
+@dataclass(frozen=True)
+class EdgeGraph:
+    """The graph tensors of the contract."""
+
+    centre_species: Tensor
+    species: Tensor
+    edge_vectors: Tensor
+    edge_centre: Tensor
+    edge_neighbour: Tensor
+
+    @property
+    def n_local(self) -> int:
+        return self.centre_species.shape[0]
+
+
+class LayerChain(torch.nn.Module):
+    """Layers of a lowered model in one precision, on one device."""
+
+    def __init__(self, model: LoweredModel, dtype: str, device: str = "cpu"):
+        super().__init__()
+        self.spec = model.spec
+        self.precision = PRECISIONS[dtype]
+        self.layers = tuple(_to(layer, self.precision.features, device) for layer in model.layers)
+        self.wave_numbers = model.wave_numbers.to(device, self.precision.geometry)
+        self.radial_prefactor = model.radial_prefactor.to(device, self.precision.geometry)
+        self.node_constants = model.node_constants.to(device)
+        self.energy_scale = model.energy_scale
+
+    def layer(self, t: int, graph: EdgeGraph, features: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Run layer ``t`` (1 is the first).
+
+        Returns
+        -------
+        features
+            Shape (n_local, width of layer t).
+        node_energies
+            What the layer adds to each atom's energy, shape (n_local,), float64, eV.
+        """
+        layer = self.layers[t - 1]
+        if layer.embedding is not None:
+            node_features = layer.embedding.index_select(0, graph.species)
+        else:
+            node_features = features.view(-1, layer.n_components_in, layer.n_channels)
+        messages = self._messages(layer, graph, node_features)
+        by_element = graph.centre_species if layer.message_by_element else None
+        messages = irrep_linear(messages, layer.message, layer.n_components_message, by_element)
+        products = symmetric_contraction(messages, graph.centre_species, layer.polynomial, layer.n_components_out)
+        result = irrep_linear(products, layer.mix, layer.n_components_out)
+        if layer.skip:
+            own = node_features.narrow(0, 0, graph.n_local)
+            result = result + irrep_linear(own, layer.skip, layer.n_components_out, graph.centre_species)
+        return result.reshape(-1, layer.width_out), self._energies(t, layer, graph, result)
+
+    def _messages(self, layer: LoweredLayer, graph: EdgeGraph, node_features: Tensor) -> Tensor:
+        vectors = graph.edge_vectors.to(self.precision.geometry)
+        distances = (vectors * vectors).sum(dim=1).sqrt()
+        harmonics = spherical_harmonics(vectors / distances.unsqueeze(1), self.spec.l_max)
+        weights = self._radial_weights(layer, distances)
+        n_up = max(block.out_start + block.dim for block in layer.up)
+        return edge_convolution(
+            irrep_linear(node_features, layer.up, n_up),
+            harmonics.to(self.precision.features),
+            weights.view(-1, len(layer.paths), layer.n_channels),
+            graph.edge_centre,
+            graph.edge_neighbour,
+            graph.n_local,
+            layer.paths,
+            layer.n_components_mid,
+        )
+
+    def _radial_weights(self, layer: LoweredLayer, distances: Tensor) -> Tensor:
+        radial = self.spec.radial
+        envelope = polynomial_cutoff(distances, self.spec.cutoff, radial.cutoff_power).unsqueeze(1)
+        basis = bessel_basis(distances, self.wave_numbers, self.radial_prefactor)
+        if radial.cutoff_on == "basis":
+            basis = basis * envelope
+        basis = basis.to(self.precision.features)
+        weights = radial_mlp(basis, layer.radial_matrices, layer.radial_activation_scale)
+        return weights if radial.cutoff_on == "basis" else weights * envelope.to(weights)
+
+    def _energies(self, t: int, layer: LoweredLayer, graph: EdgeGraph, features: Tensor) -> Tensor:
+        energies = torch.zeros(graph.n_local, dtype=torch.float64, device=features.device)
+        if layer.readout_matrices:
+            scalars = torch.cat([features[:, start] for start in layer.readout_scalars], dim=1)
+            scalars = scalars @ layer.readout_matrices[0]
+            for matrix in layer.readout_matrices[1:]:
+                scalars = layer.readout_activation_scale * torch.nn.functional.silu(scalars) @ matrix
+            energies = energies + self.energy_scale * scalars[:, 0].to(torch.float64)
+        if t == 1:
+            energies = energies + self.node_constants.index_select(0, graph.centre_species)
+        return energies
+
+
+class Program(torch.nn.Module):
+    """One program of the contract: a layer, or a layer with its gradient.
+
+    Called with the tensors that its ``ProgramSpec`` lists; returns the tensors that it lists.
+    """
+
+    def __init__(self, chain: LayerChain, spec: ProgramSpec):
+        super().__init__()
+        self.chain = chain
+        self.spec = spec
+        kind, _, number = spec.name.partition("_")
+        self.kind = kind
+        self.t = int(number) if number else chain.spec.n_layers
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        graph = EdgeGraph(*tensors[:5])
+        features = tensors[5] if self.t > 1 else None
+        if self.kind == "forward":
+            return self.chain.layer(self.t, graph, features)
+        return self._with_gradient(graph, features, tensors[-1])
+
+    def _with_gradient(self, graph: EdgeGraph, features: Tensor | None, gradients: Tensor) -> tuple[Tensor, ...]:
+        graph = replace(graph, edge_vectors=graph.edge_vectors.detach().requires_grad_(True))
+        variables = [graph.edge_vectors]
+        if features is not None:
+            features = features.detach().requires_grad_(True)
+            variables.append(features)
+        result, node_energies = self.chain.layer(self.t, graph, features)
+        total = node_energies.sum()
+        if self.kind == "backward":
+            derivatives = torch.autograd.grad([total, result], variables, [torch.ones_like(total), gradients])
+            return tuple(derivatives)
+        return (node_energies.detach(), *torch.autograd.grad(total, variables))
+
+
+def _to(value, dtype: torch.dtype, device: str):
+    """Return a frozen dataclass with every floating tensor inside it in ``dtype`` on ``device``."""
+    if isinstance(value, Tensor):
+        return value.to(device, dtype) if value.is_floating_point() else value.to(device)
+    if isinstance(value, tuple):
+        return tuple(_to(item, dtype, device) for item in value)
+    if is_dataclass(value):
+        return replace(value, **{f.name: _to(getattr(value, f.name), dtype, device) for f in fields(value)})
+    return value

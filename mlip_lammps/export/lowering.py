@@ -1,0 +1,363 @@
+"""Turns a trained model into the constants of its layers: matrices, couplings and polynomials, ready to run.
+
+Every normalisation of e3nn is folded in here, so that the layers multiply and add and know nothing of irreps.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from e3nn import o3
+from torch import Tensor
+
+from mlip_lammps.checkpoint import LayerSpec, ModelSpec, TrainedModel
+from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
+from mlip_lammps.kernels.edge_convolution import ConvolutionPath
+from mlip_lammps.kernels.linear import LinearBlock
+from mlip_lammps.kernels.symmetric_contraction import PolynomialOrder
+
+
+@dataclass(frozen=True)
+class LoweredLayer:
+    """Constants of one layer; tensors in float64.
+
+    Attributes
+    ----------
+    embedding
+        Features of each element before the first layer, shape (n_elements, 1, n_channels), else None.
+    up, skip, message, mix
+        Linear maps: of the neighbours' features, of the skip connection (by element), of the message (by element in
+        a layer that is not residual), and of the product basis.
+    radial_matrices
+        MLP of the radial basis; the last gives (n_paths * n_channels) weights.
+    readout_matrices
+        One matrix (linear) or two with silu between, from the scalar features.
+    """
+
+    n_channels: int
+    embedding: Tensor | None
+    n_components_in: int
+    n_components_mid: int
+    n_components_message: int
+    n_components_out: int
+    up: tuple[LinearBlock, ...]
+    paths: tuple[ConvolutionPath, ...]
+    radial_matrices: tuple[Tensor, ...]
+    radial_activation_scale: float
+    message: tuple[LinearBlock, ...]
+    message_by_element: bool
+    polynomial: tuple[PolynomialOrder, ...]
+    mix: tuple[LinearBlock, ...]
+    skip: tuple[LinearBlock, ...]
+    readout_scalars: tuple[int, ...]
+    readout_matrices: tuple[Tensor, ...]
+    readout_activation_scale: float
+
+    @property
+    def width_out(self) -> int:
+        return self.n_components_out * self.n_channels
+
+
+@dataclass(frozen=True)
+class LoweredModel:
+    """Constants of a whole model for a choice of elements.
+
+    Attributes
+    ----------
+    node_constants
+        Energy of each element that depends on nothing else (atomic energy and shift), eV, shape (n_elements,).
+    energy_scale
+        Factor of the readouts, eV.
+    """
+
+    spec: ModelSpec
+    atomic_numbers: tuple[int, ...]
+    wave_numbers: Tensor
+    radial_prefactor: Tensor
+    layers: tuple[LoweredLayer, ...]
+    node_constants: Tensor
+    energy_scale: float
+
+    @property
+    def feature_widths(self) -> tuple[int, ...]:
+        """Width of the features that layers 1 ... n_layers - 1 hand on."""
+        return tuple(layer.width_out for layer in self.layers[:-1])
+
+
+def lower(trained: TrainedModel, atomic_numbers: tuple[int, ...] | None = None) -> LoweredModel:
+    """Fold the weights of ``trained`` into the constants of its layers.
+
+    Parameters
+    ----------
+    atomic_numbers
+        Elements to keep, in the order of species rows; all of the model's if None.
+
+    Raises
+    ------
+    UserInputError
+        If the model does not know one of ``atomic_numbers``.
+    UnsupportedModelError
+        If the channels of the model's irreps differ.
+    """
+    spec = trained.spec
+    chosen = atomic_numbers or spec.atomic_numbers
+    missing = [z for z in chosen if z not in spec.atomic_numbers]
+    if missing:
+        raise UserInputError(
+            f"the model does not know atomic number {missing[0]}; it knows {', '.join(map(str, spec.atomic_numbers))}"
+        )
+    rows = [spec.atomic_numbers.index(z) for z in chosen]
+    table = _Table(trained, rows)
+    energies = table["atomic_energies_fn.atomic_energies"].reshape(-1, len(spec.atomic_numbers))[0]
+    return LoweredModel(
+        spec=spec,
+        atomic_numbers=tuple(chosen),
+        wave_numbers=table["radial_embedding.bessel_fn.bessel_weights"].reshape(-1),
+        radial_prefactor=table["radial_embedding.bessel_fn.prefactor"].reshape(()),
+        layers=tuple(_lower_layer(table, t, layer) for t, layer in enumerate(spec.layers)),
+        node_constants=energies[rows] + table["scale_shift.shift"].reshape(-1)[0],
+        energy_scale=float(table["scale_shift.scale"].reshape(-1)[0]),
+    )
+
+
+class _Table:
+    """Weights as float64 tensors, with the rows of the chosen elements."""
+
+    def __init__(self, trained: TrainedModel, rows: list[int]):
+        self.spec = trained.spec
+        self.weights = trained.weights
+        self.rows = rows
+
+    def __getitem__(self, name: str) -> Tensor:
+        return torch.from_numpy(np.asarray(self.weights[name], dtype=np.float64))
+
+
+def _lower_layer(table: _Table, t: int, layer: LayerSpec) -> LoweredLayer:
+    irreps_in, irreps_mid = o3.Irreps(layer.irreps_in), o3.Irreps(layer.irreps_mid)
+    irreps_message, irreps_out = o3.Irreps(layer.irreps_message), o3.Irreps(layer.irreps_out)
+    n_channels = _common_channels(irreps_in, irreps_mid, irreps_message, irreps_out)
+    mid = _MidLayout(irreps_mid)
+    interaction, product = f"interactions.{t}", f"products.{t}"
+    is_nonlinear = layer.readout is not None and layer.readout.kind == "nonlinear"
+    return LoweredLayer(
+        n_channels=n_channels,
+        embedding=_embedding(table, n_channels) if t == 0 else None,
+        n_components_in=_components(irreps_in),
+        n_components_mid=_components(irreps_mid),
+        n_components_message=_components(irreps_message),
+        n_components_out=_components(irreps_out),
+        up=_linear(table[f"{interaction}.linear_up.weight"], irreps_in, irreps_in),
+        paths=_paths(layer, irreps_in, irreps_mid, mid),
+        radial_matrices=_radial_matrices(table, f"{interaction}.conv_tp_weights", len(layer.radial_widths) + 1),
+        radial_activation_scale=layer.radial_activation_scale,
+        message=_message_blocks(table, interaction, layer, irreps_mid, irreps_message, mid),
+        message_by_element=not layer.is_residual,
+        polynomial=_polynomial(table, f"{product}.symmetric_contractions", layer, irreps_message, irreps_out),
+        mix=_linear(table[f"{product}.linear.weight"], irreps_out, irreps_out),
+        skip=_by_element(table, f"{interaction}.skip_tp.weight", irreps_in, irreps_out) if layer.is_residual else (),
+        readout_scalars=tuple(_starts(irreps_out)[b] for b, (_, ir) in enumerate(irreps_out) if ir == o3.Irrep("0e")),
+        readout_matrices=_readout_matrices(table, t, layer),
+        readout_activation_scale=layer.readout.activation_scale if is_nonlinear else 1.0,
+    )
+
+
+def _common_channels(*all_irreps: o3.Irreps) -> int:
+    counts = Counter(mul for irreps in all_irreps for mul, _ in irreps)
+    if len(counts) != 1:
+        raise UnsupportedModelError(
+            f"irreps with different channel counts {sorted(counts)} in one layer; the export needs one count for all"
+        )
+    return next(iter(counts))
+
+
+def _components(irreps: o3.Irreps) -> int:
+    return sum(ir.dim for _, ir in irreps)
+
+
+def _starts(irreps: o3.Irreps) -> list[int]:
+    """Return the first component of each irrep in the layout with the channel innermost."""
+    dims = [ir.dim for _, ir in irreps]
+    return [sum(dims[:b]) for b in range(len(dims))]
+
+
+class _MidLayout:
+    """Order of the convolution's outputs: irreps as they come, within one m outermost, then the path."""
+
+    def __init__(self, irreps_mid: o3.Irreps):
+        entries: dict[o3.Irrep, list[int]] = {}
+        for k, (_, ir) in enumerate(irreps_mid):
+            entries.setdefault(ir, []).append(k)
+        self.group_start: dict[o3.Irrep, int] = {}
+        self.copies = {ir: len(members) for ir, members in entries.items()}
+        self.place: dict[int, int] = {}
+        start = 0
+        for ir, members in entries.items():
+            self.group_start[ir] = start
+            for position, k in enumerate(members):
+                self.place[k] = start + position
+            start += ir.dim * len(members)
+
+
+def _embedding(table: _Table, n_channels: int) -> Tensor:
+    n_elements = len(table.spec.atomic_numbers)
+    matrix = table["node_embedding.linear.weight"].view(n_elements, n_channels) / n_elements**0.5
+    return matrix[table.rows].unsqueeze(1)
+
+
+def _matrices(weight: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> dict[tuple[int, int], Tensor]:
+    """Return the normalised matrix of every (entry in, entry out) of an ``o3.Linear`` with ``weight``."""
+    pairs = [
+        (i, k) for i, (_, ir_in) in enumerate(irreps_in) for k, (_, ir_out) in enumerate(irreps_out) if ir_in == ir_out
+    ]
+    matrices, offset = {}, 0
+    for i, k in pairs:
+        n_in, n_out = irreps_in[i].mul, irreps_out[k].mul
+        fan_in = sum(irreps_in[a].mul for a, b in pairs if b == k)
+        matrices[i, k] = weight[offset : offset + n_in * n_out].view(n_in, n_out) / fan_in**0.5
+        offset += n_in * n_out
+    return matrices
+
+
+def _linear(weight: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> tuple[LinearBlock, ...]:
+    starts_in, starts_out = _starts(irreps_in), _starts(irreps_out)
+    return tuple(
+        LinearBlock(starts_in[i], 1, starts_out[k], irreps_out[k].ir.dim, matrix)
+        for (i, k), matrix in _matrices(weight, irreps_in, irreps_out).items()
+    )
+
+
+def _element_matrices(
+    table: _Table, name: str, irreps_in: o3.Irreps, irreps_out: o3.Irreps
+) -> dict[tuple[int, int], Tensor]:
+    """Return (n_chosen, n_in, n_out) for every pair of a tensor product with one-hot elements."""
+    weight, n_elements = table[name], len(table.spec.atomic_numbers)
+    pairs = [
+        (i, k) for i, (_, ir_in) in enumerate(irreps_in) for k, (_, ir_out) in enumerate(irreps_out) if ir_in == ir_out
+    ]
+    matrices, offset = {}, 0
+    for i, k in pairs:
+        n_in, n_out = irreps_in[i].mul, irreps_out[k].mul
+        fan_in = sum(irreps_in[a].mul * n_elements for a, b in pairs if b == k)
+        block = weight[offset : offset + n_in * n_elements * n_out].view(n_in, n_elements, n_out)
+        matrices[i, k] = block.permute(1, 0, 2)[table.rows] / fan_in**0.5
+        offset += n_in * n_elements * n_out
+    return matrices
+
+
+def _by_element(table: _Table, name: str, irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> tuple[LinearBlock, ...]:
+    starts_in, starts_out = _starts(irreps_in), _starts(irreps_out)
+    return tuple(
+        LinearBlock(starts_in[i], 1, starts_out[k], irreps_out[k].ir.dim, matrix)
+        for (i, k), matrix in _element_matrices(table, name, irreps_in, irreps_out).items()
+    )
+
+
+def _message_blocks(
+    table: _Table, interaction: str, layer: LayerSpec, irreps_mid: o3.Irreps, irreps_message: o3.Irreps, mid: _MidLayout
+) -> tuple[LinearBlock, ...]:
+    """Fold the linear map of the message, the neighbour count and, if not residual, the element's own map."""
+    linear = _matrices(table[f"{interaction}.linear.weight"], irreps_mid, irreps_message)
+    element = (
+        {} if layer.is_residual else _element_matrices(table, f"{interaction}.skip_tp.weight", irreps_message, irreps_message)
+    )
+    starts = _starts(irreps_message)
+    blocks = []
+    for k, (_, ir) in enumerate(irreps_message):
+        sources = [i for i, out in linear if out == k]
+        if not sources:
+            continue
+        matrix = torch.cat([linear[i, k] for i in sources]) / layer.avg_num_neighbors
+        if element:
+            matrix = matrix @ element[k, k]
+        blocks.append(LinearBlock(mid.group_start[ir], mid.copies[ir], starts[k], ir.dim, matrix))
+    return tuple(blocks)
+
+
+def _paths(
+    layer: LayerSpec, irreps_in: o3.Irreps, irreps_mid: o3.Irreps, mid: _MidLayout
+) -> tuple[ConvolutionPath, ...]:
+    starts = _starts(irreps_in)
+    paths = []
+    for i_in, l_edge, i_mid in layer.paths:
+        l_in, ir_out = irreps_in[i_in].ir.l, irreps_mid[i_mid].ir
+        coupling = o3.wigner_3j(l_in, l_edge, ir_out.l, dtype=torch.float64) * ir_out.dim**0.5
+        paths.append(
+            ConvolutionPath(
+                in_start=starts[i_in],
+                out_start=mid.place[i_mid],
+                out_stride=mid.copies[ir_out],
+                l_in=l_in,
+                l_edge=l_edge,
+                l_out=ir_out.l,
+                # MACE's vectors point from the neighbour to the centre, ours the other way.
+                coupling=coupling * (-1.0) ** l_edge,
+            )
+        )
+    return tuple(paths)
+
+
+def _radial_matrices(table: _Table, prefix: str, n_matrices: int) -> tuple[Tensor, ...]:
+    matrices = [table[f"{prefix}.layer{k}.weight"] for k in range(n_matrices)]
+    return tuple(matrix / matrix.shape[0] ** 0.5 for matrix in matrices)
+
+
+def _polynomial(
+    table: _Table, prefix: str, layer: LayerSpec, irreps_message: o3.Irreps, irreps_out: o3.Irreps
+) -> tuple[PolynomialOrder, ...]:
+    n_in, n_out, starts = _components(irreps_message), _components(irreps_out), _starts(irreps_out)
+    orders = []
+    for degree in range(1, layer.correlation + 1):
+        pieces = []
+        for k, (_, ir) in enumerate(irreps_out):
+            contraction = f"{prefix}.contractions.{k}"
+            coupling = table[f"{contraction}.U_matrix_{degree}"]
+            coupling = coupling.reshape(ir.dim, *[n_in] * degree, coupling.shape[-1])
+            is_highest = degree == layer.correlation
+            name = "weights_max" if is_highest else f"weights.{layer.correlation - 1 - degree}"
+            pieces.append((starts[k], coupling, table[f"{contraction}.{name}"][table.rows]))
+        order = _polynomial_order(pieces, degree, n_out)
+        if order is not None:
+            orders.append(order)
+    return tuple(orders)
+
+
+def _polynomial_order(
+    pieces: list[tuple[int, Tensor, Tensor]], degree: int, n_components_out: int
+) -> PolynomialOrder | None:
+    """Collect the dense couplings of each output irrep into monomials with sorted factors."""
+    n_parameters = max(weights.shape[1] for _, _, weights in pieces)
+    sums: dict[tuple[int, ...], Tensor] = {}
+    for start, coupling, _ in pieces:
+        for entry in coupling.nonzero().tolist():
+            m, factors, parameter = entry[0], tuple(sorted(entry[1:-1])), entry[-1]
+            row = sums.setdefault(factors, torch.zeros(n_components_out, n_parameters, dtype=torch.float64))
+            row[start + m, parameter] += coupling[tuple(entry)]
+    kept = {factors: row for factors, row in sorted(sums.items()) if row.abs().max() > 1e-12}
+    if not kept:
+        return None
+    n_elements, _, n_channels = pieces[0][2].shape
+    weights = torch.zeros(n_components_out, n_elements, n_parameters, n_channels, dtype=torch.float64)
+    for start, coupling, piece in pieces:
+        weights[start : start + coupling.shape[0], :, : piece.shape[1]] = piece
+    return PolynomialOrder(
+        indices=torch.tensor(list(kept), dtype=torch.int64).view(-1, degree),
+        couplings=torch.stack(list(kept.values())),
+        weights=weights.permute(1, 0, 2, 3).contiguous(),
+    )
+
+
+def _readout_matrices(table: _Table, t: int, layer: LayerSpec) -> tuple[Tensor, ...]:
+    if layer.readout is None:
+        return ()
+    names = ["linear"] if layer.readout.kind == "linear" else ["linear_1", "linear_2"]
+    irreps_out = o3.Irreps(layer.irreps_out)
+    n_scalars = sum(mul for mul, ir in irreps_out if ir == o3.Irrep("0e"))
+    matrices, n_in = [], n_scalars
+    for name in names:
+        weight = table[f"readouts.{t}.{name}.weight"]
+        matrices.append(weight.view(n_in, -1) / n_in**0.5)
+        n_in = matrices[-1].shape[1]
+    return tuple(matrices)
+
+

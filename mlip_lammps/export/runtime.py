@@ -1,0 +1,133 @@
+"""Runs a compiled model from Python, through the same library as the pair style."""
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from mlip_lammps.core.errors import MlipError, ModelFileError, UserInputError
+from mlip_lammps.core.native import MODEL_LIBRARY, native_folder, torch_folder
+from mlip_lammps.export.archive import read_metadata
+from mlip_lammps.structure.graph import Graph
+
+_ERROR_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class GraphResults:
+    """Energies of atoms in eV, shape (n_atoms,), and dE/dr_ij of edges in eV/angstrom, shape (n_edges, 3)."""
+
+    node_energies: NDArray[np.float64]
+    edge_gradients: NDArray[np.float64]
+
+
+class CompiledModel:
+    """A compiled model on this machine.
+
+    Parameters
+    ----------
+    path
+        A ``.pt2`` file that ``mlip-lammps export`` wrote.
+    n_threads
+        Threads of one evaluation; as many as torch has if 0.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, is no model, or was compiled for another machine or torch.
+    """
+
+    def __init__(self, path: Path | str, n_threads: int = 0):
+        self.metadata = read_metadata(path)
+        self._rows = {atomic_numbers[symbol]: row for row, symbol in enumerate(self.metadata["elements"])}
+        self._library = _library()
+        self._error = ctypes.create_string_buffer(_ERROR_BYTES)
+        self._handle = self._library.mlip_model_open(
+            str(path).encode(), str(torch_folder()).encode(), n_threads, self._error, _ERROR_BYTES
+        )
+        if not self._handle:
+            raise ModelFileError(self._error.value.decode())
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self._library.mlip_model_close(self._handle)
+
+    @property
+    def cutoff(self) -> float:
+        """Angstrom."""
+        return self.metadata["cutoff"]
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        return tuple(self.metadata["elements"])
+
+    def species(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the model's row of each atomic number, shape (n_atoms,).
+
+        Raises
+        ------
+        UserInputError
+            If the model does not know an element.
+        """
+        try:
+            return np.array([self._rows[int(z)] for z in numbers], dtype=np.int64)
+        except KeyError as error:
+            raise UserInputError(
+                f"the model does not know atomic number {error.args[0]}; it knows {', '.join(self.elements)}"
+            ) from None
+
+    def evaluate(self, graph: Graph) -> GraphResults:
+        """Return energies and gradients of a graph whose neighbours are all atoms of its own.
+
+        Raises
+        ------
+        UserInputError
+            If the model does not know an element.
+        MlipError
+            If a compiled program fails.
+        """
+        species = self.species(graph.atomic_numbers)
+        node_energies = np.empty(graph.n_atoms)
+        edge_gradients = np.empty((graph.n_edges, 3))
+        arrays = [
+            np.ascontiguousarray(species),
+            np.ascontiguousarray(graph.edge_vectors, dtype=np.float64),
+            np.ascontiguousarray(graph.edge_centre, dtype=np.int64),
+            np.ascontiguousarray(graph.edge_neighbour, dtype=np.int64),
+            node_energies,
+            edge_gradients,
+        ]
+        status = self._library.mlip_model_evaluate(
+            self._handle,
+            graph.n_atoms,
+            graph.n_edges,
+            *(array.ctypes.data for array in arrays),
+            self._error,
+            _ERROR_BYTES,
+        )
+        if status != 0:
+            raise MlipError(self._error.value.decode())
+        return GraphResults(node_energies, edge_gradients)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = ctypes.CDLL(str(native_folder() / MODEL_LIBRARY))
+    library.mlip_model_open.restype = ctypes.c_void_p
+    library.mlip_model_open.argtypes = [
+        ctypes.c_char_p,
+        ctypes.c_char_p,
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_int64,
+    ]
+    library.mlip_model_close.argtypes = [ctypes.c_void_p]
+    library.mlip_model_evaluate.restype = ctypes.c_int
+    library.mlip_model_evaluate.argtypes = (
+        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 6 + [ctypes.c_char_p, ctypes.c_int64]
+    )
+    return library

@@ -1,0 +1,34 @@
+"""Radial functions: Bessel basis, polynomial cutoff and the MLP that turns them into weights of the convolution."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def bessel_basis(distances: Tensor, wave_numbers: Tensor, prefactor: Tensor) -> Tensor:
+    """Return prefactor * sin(k r) / r, shape (n_edges, n_basis), for distances (n_edges,) in angstrom."""
+    r = distances.unsqueeze(1)
+    return prefactor * torch.sin(wave_numbers * r) / r
+
+
+def polynomial_cutoff(distances: Tensor, cutoff: float, power: int) -> Tensor:
+    """Return the smooth step from 1 at 0 to 0 at ``cutoff``, shape (n_edges,) (arXiv 2003.03123, eq. 8)."""
+    x = distances / cutoff
+    p = float(power)
+    x_p = x.pow(power)
+    envelope = (
+        1.0
+        - (p + 1.0) * (p + 2.0) / 2.0 * x_p
+        + p * (p + 2.0) * x_p * x
+        - p * (p + 1.0) / 2.0 * x_p * x * x
+    )
+    return torch.where(x < 1.0, envelope, torch.zeros_like(envelope))
+
+
+def radial_mlp(basis: Tensor, matrices: Sequence[Tensor], activation_scale: float) -> Tensor:
+    """Return MLP(basis), shape (n_edges, n_weights): scaled silu between the matrices, none after the last."""
+    hidden = basis
+    for matrix in matrices[:-1]:
+        hidden = activation_scale * torch.nn.functional.silu(hidden @ matrix)
+    return hidden @ matrices[-1]

@@ -1,0 +1,125 @@
+#include "archive.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <stdexcept>
+
+using namespace mlip;
+
+/* Field offsets and signatures: PKWARE APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16, 4.5.3. */
+namespace {
+
+constexpr uint32_t LOCAL = 0x04034b50, CENTRAL = 0x02014b50, LOCATOR64 = 0x07064b50;
+constexpr uint16_t EXTRA64 = 0x0001;
+constexpr uint32_t SEE_EXTRA = 0xffffffff;
+
+template <typename T> T field(const std::string &bytes, size_t offset)
+{
+  if (offset > bytes.size() || bytes.size() - offset < sizeof(T)) throw std::runtime_error("truncated zip record");
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof(T));
+  return value;
+}
+
+std::string read_range(const std::string &path, uint64_t offset, uint64_t size)
+{
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes(size, '\0');
+  file.seekg(static_cast<std::streamoff>(offset));
+  file.read(bytes.data(), static_cast<std::streamsize>(size));
+  if (!file) throw std::runtime_error("truncated file");
+  return bytes;
+}
+
+std::string not_a_model(const std::string &path, const std::string &why)
+{
+  return path + " is no compiled model (" + why + "); make one with: mlip-lammps export MODEL -o " + path;
+}
+
+}    // namespace
+
+Archive::Archive(const std::string &path) : path(path)
+{
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) throw std::runtime_error("cannot open model file " + path + ": " + std::strerror(errno));
+  const auto length = static_cast<uint64_t>(file.tellg());
+
+  try {
+    const uint64_t tail_start = length > 70000 ? length - 70000 : 0;
+    const std::string tail = read_range(path, tail_start, length - tail_start);
+    const size_t end = tail.rfind(std::string("PK\x05\x06", 4));
+    if (end == std::string::npos) throw std::runtime_error("not a zip archive");
+
+    uint64_t n_members = field<uint16_t>(tail, end + 10);
+    uint64_t offset = field<uint32_t>(tail, end + 16);
+    if (end >= 20 && field<uint32_t>(tail, end - 20) == LOCATOR64) {
+      const std::string end64 = read_range(path, field<uint64_t>(tail, end - 20 + 8), 56);
+      n_members = field<uint64_t>(end64, 32);
+      offset = field<uint64_t>(end64, 48);
+    }
+    if (offset > length) throw std::runtime_error("damaged table of contents");
+
+    const std::string table = read_range(path, offset, length - offset);
+    size_t at = 0;
+    for (uint64_t k = 0; k < n_members; k++) {
+      if (field<uint32_t>(table, at) != CENTRAL) throw std::runtime_error("damaged table of contents");
+      Member member;
+      member.method = field<uint16_t>(table, at + 10);
+      member.size = field<uint32_t>(table, at + 24);
+      member.header_offset = field<uint32_t>(table, at + 42);
+      const size_t n_name = field<uint16_t>(table, at + 28);
+      const size_t n_extra = field<uint16_t>(table, at + 30);
+      const size_t n_comment = field<uint16_t>(table, at + 32);
+      member.name = table.substr(at + 46, n_name);
+      size_t extra = at + 46 + n_name;
+      const size_t extra_end = extra + n_extra;
+      while (extra + 4 <= extra_end) {
+        size_t value = extra + 4;
+        if (field<uint16_t>(table, extra) == EXTRA64) {
+          if (member.size == SEE_EXTRA) {
+            member.size = field<uint64_t>(table, value);
+            value += 16;    // the compressed size stands between
+          }
+          if (member.header_offset == SEE_EXTRA) member.header_offset = field<uint64_t>(table, value);
+        }
+        extra += 4 + field<uint16_t>(table, extra + 2);
+      }
+      members.push_back(member);
+      at = extra_end + n_comment;
+    }
+  } catch (const std::runtime_error &e) {
+    throw std::runtime_error(not_a_model(path, e.what()));
+  }
+}
+
+std::vector<std::string> Archive::find(const std::string &prefix, const std::string &suffix) const
+{
+  std::vector<std::string> found;
+  for (const auto &member : members) {
+    const size_t root = member.name.find('/');
+    const std::string below = root == std::string::npos ? member.name : member.name.substr(root + 1);
+    if (below.size() >= prefix.size() + suffix.size() && below.compare(0, prefix.size(), prefix) == 0 &&
+        below.compare(below.size() - suffix.size(), suffix.size(), suffix) == 0)
+      found.push_back(member.name);
+  }
+  return found;
+}
+
+std::string Archive::read(const std::string &name) const
+{
+  for (const auto &member : members) {
+    if (member.name != name) continue;
+    try {
+      if (member.method != 0) throw std::runtime_error("compressed member " + name);
+      const std::string header = read_range(path, member.header_offset, 30);
+      if (field<uint32_t>(header, 0) != LOCAL) throw std::runtime_error("damaged member " + name);
+      const uint64_t start =
+          member.header_offset + 30 + field<uint16_t>(header, 26) + field<uint16_t>(header, 28);
+      return read_range(path, start, member.size);
+    } catch (const std::runtime_error &e) {
+      throw std::runtime_error(not_a_model(path, e.what()));
+    }
+  }
+  throw std::runtime_error(not_a_model(path, "it has no member " + name));
+}

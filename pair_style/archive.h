@@ -1,0 +1,34 @@
+/* Reads stored (not compressed) members of a zip archive: the form of a .pt2 file. */
+
+#ifndef MLIP_ARCHIVE_H
+#define MLIP_ARCHIVE_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mlip {
+
+class Archive {
+ public:
+  /* Opens the file and reads its table of contents. Throws std::runtime_error with a message for the user. */
+  explicit Archive(const std::string &path);
+
+  /* Names of the members whose path, below the archive's root folder, starts with prefix and ends with suffix. */
+  std::vector<std::string> find(const std::string &prefix, const std::string &suffix) const;
+
+  std::string read(const std::string &name) const;
+
+ private:
+  struct Member {
+    std::string name;
+    uint64_t header_offset, size;
+    uint16_t method;
+  };
+  std::string path;
+  std::vector<Member> members;
+};
+
+}    // namespace mlip
+
+#endif

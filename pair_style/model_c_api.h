@@ -1,0 +1,22 @@
+/* The model side for Python (ctypes): one process, no ghosts, nothing to exchange. */
+
+#ifndef MLIP_MODEL_C_API_H
+#define MLIP_MODEL_C_API_H
+
+#include <stdint.h>
+
+extern "C" {
+
+typedef struct mlip_model mlip_model;
+
+/* Opens a compiled model; null and a message in error (of n_error bytes) on failure. n_threads 0: as torch has it. */
+mlip_model *mlip_model_open(const char *path, const char *torch_dir, int n_threads, char *error, int64_t n_error);
+void mlip_model_close(mlip_model *model);
+
+/* Energies (n_atoms) and edge gradients (n_edges, 3) of a graph without ghosts; 0, or 1 and a message in error. */
+int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, const int64_t *species,
+                        const double *edge_vectors, const int64_t *edge_centre, const int64_t *edge_neighbour,
+                        double *node_energies, double *edge_gradients, char *error, int64_t n_error);
+}
+
+#endif

@@ -1,0 +1,240 @@
+#include "torch_shim.h"
+
+#include <cerrno>
+#include <cstring>
+#include <dlfcn.h>
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <sys/mman.h>
+#include <unistd.h>
+
+using namespace mlip;
+
+namespace {
+
+void check(int32_t status, const char *what)
+{
+  if (status != 0) throw std::runtime_error(std::string("torch failed in ") + what);
+}
+
+template <typename F> void resolve(void *library, const char *name, F &function)
+{
+  function = reinterpret_cast<F>(dlsym(library, name));
+  if (!function)
+    throw std::runtime_error(std::string("this torch has no ") + name + "; versions 2.11 and newer are supported");
+}
+
+std::vector<int64_t> contiguous_strides(const std::vector<int64_t> &sizes)
+{
+  std::vector<int64_t> strides(sizes.size(), 1);
+  for (size_t k = sizes.size(); k-- > 1;) strides[k - 1] = strides[k] * sizes[k];
+  return strides;
+}
+
+size_t value_bytes(DType dtype)
+{
+  return dtype == DType::FLOAT32 ? 4 : 8;
+}
+
+}    // namespace
+
+/* ---------------------------------------------------------------------- */
+
+std::string Torch::version(const std::string &torch_dir)
+{
+  std::ifstream file(torch_dir + "/version.py");
+  std::string line;
+  while (std::getline(file, line)) {
+    if (line.rfind("__version__", 0) != 0) continue;
+    const size_t first = line.find_first_of("'\"");
+    const size_t last = line.find_last_of("'\"");
+    if (first != std::string::npos && last > first) return line.substr(first + 1, last - first - 1);
+  }
+  throw std::runtime_error("no torch in " + torch_dir + "; run: pip install torch");
+}
+
+const Torch &Torch::load(const std::string &torch_dir, bool with_cuda)
+{
+  static std::mutex mutex;
+  static std::map<bool, std::unique_ptr<Torch>> loaded;
+  const std::lock_guard<std::mutex> lock(mutex);
+  auto &torch = loaded[with_cuda];
+  if (!torch) torch.reset(new Torch(torch_dir, with_cuda));
+  return *torch;
+}
+
+Torch::Torch(const std::string &torch_dir, bool with_cuda)
+{
+  // RTLD_DEEPBIND: liblammps.so exports a slow reference dgemm_ that must not replace the one inside libtorch.
+  const std::string path = torch_dir + "/lib/" + (with_cuda ? "libtorch.so" : "libtorch_cpu.so");
+  void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+  if (!library) throw std::runtime_error(std::string("cannot load torch: ") + dlerror() + "; run: pip install torch");
+
+  resolve(library, "aoti_torch_delete_tensor_object", delete_tensor_object);
+  resolve(library, "aoti_torch_get_data_ptr", get_data_ptr);
+  resolve(library, "aoti_torch_get_numel", get_numel);
+  resolve(library, "aoti_torch_is_contiguous", is_contiguous);
+  resolve(library, "aoti_torch_create_tensor_from_blob_v2", create_tensor_from_blob_v2);
+  resolve(library, "aoti_torch_empty_strided", empty_strided);
+  resolve(library, "aoti_torch_copy_", copy_);
+  resolve(library, "aoti_torch_grad_mode_is_enabled", grad_mode_is_enabled);
+  resolve(library, "aoti_torch_grad_mode_set_enabled", grad_mode_set_enabled);
+
+  int32_t (*code)();
+  auto value_of = [&](const char *name) {
+    resolve(library, name, code);
+    return code();
+  };
+  device_cpu = value_of("aoti_torch_device_type_cpu");
+  device_cuda = value_of("aoti_torch_device_type_cuda");
+  layout_strided = value_of("aoti_torch_layout_strided");
+  dtype_code[static_cast<int>(DType::INT64)] = value_of("aoti_torch_dtype_int64");
+  dtype_code[static_cast<int>(DType::FLOAT32)] = value_of("aoti_torch_dtype_float32");
+  dtype_code[static_cast<int>(DType::FLOAT64)] = value_of("aoti_torch_dtype_float64");
+  at_set_num_threads = reinterpret_cast<void (*)(int)>(dlsym(library, "_ZN2at15set_num_threadsEi"));
+}
+
+void Torch::set_threads(int n) const
+{
+  if (!at_set_num_threads) throw std::runtime_error("this torch has no at::set_num_threads; leave out threads");
+  at_set_num_threads(n);
+}
+
+/* ---------------------------------------------------------------------- */
+
+Tensor &Tensor::operator=(Tensor &&other) noexcept
+{
+  std::swap(torch, other.torch);
+  std::swap(handle, other.handle);
+  return *this;
+}
+
+Tensor::~Tensor()
+{
+  if (handle) torch->delete_tensor_object(handle);
+}
+
+Torch::Handle Tensor::release()
+{
+  Torch::Handle mine = handle;
+  handle = nullptr;
+  return mine;
+}
+
+Tensor Tensor::view(const Torch &torch, const void *data, const std::vector<int64_t> &sizes, DType dtype)
+{
+  const auto strides = contiguous_strides(sizes);
+  Torch::Handle handle = nullptr;
+  check(torch.create_tensor_from_blob_v2(const_cast<void *>(data), static_cast<int64_t>(sizes.size()), sizes.data(),
+                                         strides.data(), 0, torch.dtype_code[static_cast<int>(dtype)],
+                                         torch.device_cpu, 0, &handle, torch.layout_strided, nullptr, 0),
+        "create_tensor_from_blob");
+  return {torch, handle};
+}
+
+Tensor Tensor::to_cuda(const std::vector<int64_t> &sizes, DType dtype, int device_index) const
+{
+  const auto strides = contiguous_strides(sizes);
+  Torch::Handle result = nullptr;
+  check(torch->empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
+                             torch->dtype_code[static_cast<int>(dtype)], torch->device_cuda, device_index, &result),
+        "empty_strided");
+  Tensor owner(*torch, result);
+  check(torch->copy_(result, handle, 0), "copy_ to the GPU");
+  return owner;
+}
+
+void Tensor::copy_to(void *data, const std::vector<int64_t> &sizes, DType dtype, bool is_on_host) const
+{
+  int64_t wanted = 1, found = 0;
+  for (const int64_t size : sizes) wanted *= size;
+  check(torch->get_numel(handle, &found), "get_numel");
+  if (found != wanted)
+    throw std::runtime_error("a compiled program returned " + std::to_string(found) + " numbers where " +
+                             std::to_string(wanted) + " were expected; export the model again");
+  bool is_plain = false;
+  check(torch->is_contiguous(handle, &is_plain), "is_contiguous");
+  if (is_on_host && is_plain) {
+    void *source = nullptr;
+    check(torch->get_data_ptr(handle, &source), "get_data_ptr");
+    if (wanted > 0) std::memcpy(data, source, static_cast<size_t>(wanted) * value_bytes(dtype));
+  } else {
+    const Tensor target = view(*torch, data, sizes, dtype);
+    check(torch->copy_(target.handle, handle, 0), "copy_ to the host");
+  }
+}
+
+/* ---------------------------------------------------------------------- */
+
+/* Shared objects stay loaded until the process ends: what torch registers in them cannot be taken back. */
+struct Program::Library {
+  int32_t (*create)(void **, size_t, const char *, const char *);
+  int32_t (*destroy)(void *);
+  int32_t (*run)(void *, Torch::Handle *, size_t, Torch::Handle *, size_t, void *, void *);
+  const char *(*last_error)();
+
+  static const Library &load(const std::string &key, const std::string &content)
+  {
+    static std::mutex mutex;
+    static std::map<std::string, Library> loaded;
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto found = loaded.find(key);
+    return found != loaded.end() ? found->second : loaded.emplace(key, Library(key, content)).first->second;
+  }
+
+ private:
+  Library(const std::string &key, const std::string &content)
+  {
+    // A file in memory: nothing to clean up, no shared folder. Its descriptor stays open, or another library could
+    // get the same path and the dynamic linker would take the two for one.
+    const int file = memfd_create(key.c_str(), MFD_CLOEXEC);
+    if (file < 0) throw std::runtime_error(std::string("memfd_create failed: ") + std::strerror(errno));
+    for (size_t done = 0; done < content.size();) {
+      const ssize_t n = write(file, content.data() + done, content.size() - done);
+      if (n <= 0) throw std::runtime_error(std::string("cannot unpack a compiled program: ") + std::strerror(errno));
+      done += static_cast<size_t>(n);
+    }
+    const std::string path = "/proc/self/fd/" + std::to_string(file);
+    void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+    if (!library)
+      throw std::runtime_error(std::string("cannot load a compiled program: ") + dlerror() +
+                               "; export the model again on this machine");
+    resolve(library, "AOTInductorModelContainerCreateWithDevice", create);
+    resolve(library, "AOTInductorModelContainerDelete", destroy);
+    resolve(library, "AOTInductorModelContainerRun", run);
+    last_error = reinterpret_cast<const char *(*) ()>(dlsym(library, "AOTInductorGetLastError"));
+  }
+};
+
+Program::Program(const Torch &torch, const std::string &key, const std::string &content, const std::string &device) :
+    torch(torch), key(key), library(Library::load(key, content))
+{
+  check(library.create(&container, 1, device.c_str(), nullptr), ("opening " + key).c_str());
+}
+
+Program::~Program()
+{
+  library.destroy(container);
+}
+
+std::vector<Tensor> Program::run(std::vector<Tensor> inputs, size_t n_outputs) const
+{
+  std::vector<Torch::Handle> taken, given(n_outputs, nullptr);
+  for (auto &input : inputs) taken.push_back(input.release());    // the program takes ownership
+
+  const bool had_grad = torch.grad_mode_is_enabled();
+  torch.grad_mode_set_enabled(false);
+  const int32_t status =
+      library.run(container, taken.data(), taken.size(), given.data(), given.size(), nullptr, nullptr);
+  torch.grad_mode_set_enabled(had_grad);
+
+  std::vector<Tensor> outputs;
+  for (const auto handle : given) outputs.emplace_back(torch, handle);
+  if (status != 0) {
+    const char *why = library.last_error ? library.last_error() : nullptr;
+    throw std::runtime_error("program " + key + " failed" + (why && *why ? std::string(": ") + why : std::string()));
+  }
+  return outputs;
+}

@@ -1,0 +1,91 @@
+/* libtorch through the C shim of AOTInductor, found at run time: nothing here is linked to torch. */
+
+#ifndef MLIP_TORCH_SHIM_H
+#define MLIP_TORCH_SHIM_H
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace mlip {
+
+enum class DType { INT64, FLOAT32, FLOAT64 };
+
+/* One loaded libtorch. Functions of the shim by their own names. */
+class Torch {
+ public:
+  /* Loads libtorch from torch_dir/lib, with_cuda its CUDA part too. The same object for the whole process.
+     Throws std::runtime_error. */
+  static const Torch &load(const std::string &torch_dir, bool with_cuda);
+
+  /* Version as torch/version.py states it, without loading anything. Throws std::runtime_error. */
+  static std::string version(const std::string &torch_dir);
+
+  void set_threads(int n) const;
+
+  using Handle = struct AtenTensorOpaque *;
+  int32_t (*delete_tensor_object)(Handle);
+  int32_t (*get_data_ptr)(Handle, void **);
+  int32_t (*get_numel)(Handle, int64_t *);
+  int32_t (*is_contiguous)(Handle, bool *);
+  int32_t (*create_tensor_from_blob_v2)(void *, int64_t, const int64_t *, const int64_t *, int64_t, int32_t,
+                                        int32_t, int32_t, Handle *, int32_t, const uint8_t *, int64_t);
+  int32_t (*empty_strided)(int64_t, const int64_t *, const int64_t *, int32_t, int32_t, int32_t, Handle *);
+  int32_t (*copy_)(Handle, Handle, int32_t);
+  bool (*grad_mode_is_enabled)();
+  void (*grad_mode_set_enabled)(bool);
+  int32_t device_cpu, device_cuda, layout_strided;
+  int32_t dtype_code[3];
+
+ private:
+  Torch(const std::string &torch_dir, bool with_cuda);
+  void (*at_set_num_threads)(int) = nullptr;
+};
+
+/* Owns one tensor handle. */
+class Tensor {
+ public:
+  Tensor() = default;
+  Tensor(const Torch &torch, Torch::Handle handle) : torch(&torch), handle(handle) {}
+  Tensor(Tensor &&other) noexcept : torch(other.torch), handle(other.release()) {}
+  Tensor &operator=(Tensor &&other) noexcept;
+  ~Tensor();
+
+  /* A view of contiguous host memory, which must outlive it. */
+  static Tensor view(const Torch &, const void *data, const std::vector<int64_t> &sizes, DType);
+  /* A copy on the GPU. */
+  Tensor to_cuda(const std::vector<int64_t> &sizes, DType, int device_index) const;
+  /* Copies all values into contiguous host memory. */
+  void copy_to(void *data, const std::vector<int64_t> &sizes, DType, bool is_on_host) const;
+
+  Torch::Handle get() const { return handle; }
+  Torch::Handle release();
+
+ private:
+  const Torch *torch = nullptr;
+  Torch::Handle handle = nullptr;
+};
+
+/* One compiled program: a shared library out of the model file. */
+class Program {
+ public:
+  /* library is the content of the shared object; key names it for the whole process, which loads it once. */
+  Program(const Torch &, const std::string &key, const std::string &library, const std::string &device);
+  ~Program();
+  std::vector<Tensor> run(std::vector<Tensor> inputs, size_t n_outputs) const;
+
+  Program(const Program &) = delete;
+  Program &operator=(const Program &) = delete;
+
+ private:
+  struct Library;
+  const Torch &torch;
+  std::string key;
+  const Library &library;
+  void *container = nullptr;
+};
+
+}    // namespace mlip
+
+#endif
