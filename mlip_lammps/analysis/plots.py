@@ -1,0 +1,173 @@
+"""Pictures of runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mlip_lammps.analysis.rdf import RadialDistribution
+
+INK = "#22272e"
+GREY = "#8a929c"
+WARM = "#c8553d"
+COOL = "#2a6f97"
+DEEP = "#1b4965"
+
+
+@dataclass(frozen=True)
+class RdfReference:
+    """Known points of a radial distribution, to be drawn beside a computed one.
+
+    Attributes
+    ----------
+    label
+        Where the points are from, as it stands in the picture.
+    r, g
+        Distance in angstrom and value of each point, shape (n_points,).
+    """
+
+    label: str
+    r: tuple[float, ...]
+    g: tuple[float, ...]
+
+
+def plot_dynamics(
+    path: Path,
+    thermo: Mapping[str, NDArray[np.float64]],
+    n_atoms: int,
+    rdf: RadialDistribution,
+    *,
+    title: str,
+    target_temperature: float,
+    pair_label: str,
+    reference: RdfReference | None = None,
+) -> None:
+    """Write a picture of a run at constant temperature: temperature and energy over time, and a g(r).
+
+    Parameters
+    ----------
+    path
+        Picture to write; the ending says the format.
+    thermo
+        Columns ``Time`` (ps), ``Temp``, ``PotEng`` and, if there, ``Econserve`` (eV, of the whole box), each of
+        shape (n_rows,).
+    n_atoms
+        Atoms in the box: energies are drawn for one atom.
+    rdf
+        Computed radial distribution.
+    title
+        Heading.
+    target_temperature
+        Temperature of the thermostat.
+    pair_label
+        The pair of ``rdf``, for instance ``O-O``.
+    reference
+        Points beside the computed curve.
+    """
+    figure = Figure(figsize=(10.0, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.35, 1.0))
+    temperature = figure.add_subplot(grid[0, 0])
+    energy = figure.add_subplot(grid[1, 0], sharex=temperature)
+    distribution = figure.add_subplot(grid[:, 1])
+
+    _draw_temperature(temperature, thermo, target_temperature)
+    _draw_energy(energy, thermo, n_atoms)
+    _draw_rdf(distribution, rdf, pair_label, reference)
+    temperature.tick_params(labelbottom=False)
+    energy.set_xlabel("time (ps)")
+    temperature.set_xlim(thermo["Time"][0], thermo["Time"][-1])
+    for axes in (temperature, energy, distribution):
+        _strip(axes)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
+    figure.savefig(path, dpi=200)
+
+
+def _draw_temperature(
+    axes: Axes, thermo: Mapping[str, NDArray[np.float64]], target: float
+) -> None:
+    time, values = thermo["Time"], thermo["Temp"]
+    mean = np.cumsum(values) / np.arange(1, len(values) + 1)
+    axes.plot(time, values, color=WARM, lw=0.7, alpha=0.45)
+    axes.plot(time, mean, color=WARM, lw=1.8)
+    axes.axhline(target, color=INK, lw=0.9, ls=(0, (5, 3)))
+    axes.set_ylabel("temperature (K)")
+    axes.set_ylim(*_limits(np.append(values, target), above=0.25))
+    _label(axes, [(f"target {target:g} K", INK), (f"mean so far, at the end {mean[-1]:.0f} K", WARM)])
+
+
+def _draw_energy(axes: Axes, thermo: Mapping[str, NDArray[np.float64]], n_atoms: int) -> None:
+    time = thermo["Time"]
+    potential = _relative_mev(thermo["PotEng"], n_atoms)
+    axes.plot(time, potential, color=COOL, lw=0.9, alpha=0.85)
+    labels = [("potential", COOL)]
+    drawn = potential
+    if "Econserve" in thermo:
+        conserved = _relative_mev(thermo["Econserve"], n_atoms)
+        axes.plot(time, conserved, color=INK, lw=1.5)
+        labels.append(("conserved with the thermostat", INK))
+        drawn = np.concatenate([potential, conserved])
+    axes.set_ylabel("energy − mean\n(meV per atom)")
+    axes.set_ylim(*_limits(drawn, above=0.25))
+    _label(axes, labels)
+
+
+def _draw_rdf(
+    axes: Axes, rdf: RadialDistribution, pair_label: str, reference: RdfReference | None
+) -> None:
+    axes.fill_between(rdf.r, rdf.g, color=DEEP, alpha=0.10, lw=0)
+    axes.plot(rdf.r, rdf.g, color=DEEP, lw=1.8)
+    axes.axhline(1.0, color=GREY, lw=0.7, ls=(0, (2, 3)), zorder=0)
+    labels = [("this run", DEEP)]
+    top = rdf.g.max()
+    if reference is not None:
+        axes.plot(reference.r, reference.g, "o", ms=8, mfc="white", mec=WARM, mew=1.8, zorder=5)
+        for r, g in zip(reference.r, reference.g, strict=True):
+            axes.annotate(
+                f"{g:.2f} at {r:.2f} Å", (r, g), xytext=(8, 9 if g > 1 else -15),
+                textcoords="offset points", color=WARM, fontsize=9,
+            )
+        labels.append((f"○ {reference.label}", WARM))
+        top = max(top, *reference.g)
+    occupied = rdf.r[rdf.g > 0]
+    axes.set_xlim(max(0.0, occupied[0] - 0.4) if len(occupied) else 0.0, rdf.r[-1])
+    axes.set_ylim(0.0, 1.2 * top)
+    axes.set_xlabel("r (Å)")
+    axes.set_ylabel(f"g(r), {pair_label.replace('-', '–')}")
+    _label(axes, labels, right=True)
+
+
+def _relative_mev(energies: NDArray[np.float64], n_atoms: int) -> NDArray[np.float64]:
+    """Return energies of the box (eV) as the difference from their mean in meV per atom."""
+    return (energies - energies.mean()) * 1e3 / n_atoms
+
+
+def _limits(values: NDArray[np.float64], above: float) -> tuple[float, float]:
+    """Return axis limits around ``values``, with the fraction ``above`` of their range free for labels on top."""
+    low, high = float(values.min()), float(values.max())
+    span = (high - low) or 1.0
+    return low - 0.06 * span, high + above * span
+
+
+def _label(axes: Axes, labels: list[tuple[str, str]], right: bool = False) -> None:
+    """Write names in the colours of their curves along the upper edge, instead of a legend."""
+    for row, (text, colour) in enumerate(labels):
+        x, y = (0.98, 0.97 - 0.055 * row) if right else (0.015 + 0.30 * row, 0.97)
+        axes.text(
+            x, y, text, color=colour, fontsize=9, transform=axes.transAxes, va="top",
+            ha="right" if right else "left",
+        )
+
+
+def _strip(axes: Axes) -> None:
+    """Take away what carries no information."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(color=GREY, labelcolor=INK, labelsize=9)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)

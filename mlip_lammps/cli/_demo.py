@@ -1,0 +1,191 @@
+"""The demo: compile a model, run an input on several ranks, follow it on the terminal, draw what came out."""
+
+import hashlib
+import platform
+import signal
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+import mlip_lammps
+from mlip_lammps.analysis.plots import plot_dynamics
+from mlip_lammps.analysis.rdf import read_lammps_rdf
+from mlip_lammps.analysis.thermo import read_thermo
+from mlip_lammps.cli._demo_settings import DemoSettings, read_demo_settings
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.structure.lammps_data import count_atoms
+from mlip_lammps.workflows.timed_run import LammpsInput, steps_for
+
+# Without a terminal there is no bar: a line each time this many of 100 are done.
+PLAIN_PERCENT = 10
+
+
+def run_demo(
+    settings_file: Path, out: Path, n_ranks: int, n_steps: int | None, minutes: float
+) -> None:
+    """Run a demo and write its files into ``out``.
+
+    Parameters
+    ----------
+    settings_file
+        TOML file, see :class:`DemoSettings`.
+    out
+        Folder of the compiled model, the log, the trajectory and the picture.
+    n_ranks
+        MPI ranks.
+    n_steps
+        Length of the run; None for as many steps as ``minutes`` hold at the pace of a warm-up.
+    minutes
+        Length of the run in minutes.
+
+    Raises
+    ------
+    UserInputError
+        If a number is not positive or a file is missing.
+    LammpsRunError
+        If LAMMPS fails.
+    """
+    if n_ranks < 1 or not minutes > 0 or (n_steps is not None and n_steps < 1):
+        raise UserInputError("--ranks, --minutes and --steps are larger than 0")
+    # A terminated demo ends its MPI ranks as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(highlight=False, soft_wrap=True)
+    settings = read_demo_settings(settings_file)
+    console.print(f"[bold]{settings.title}[/bold]")
+    out.mkdir(parents=True, exist_ok=True)
+    variables = {"data": settings.data}
+    if settings.model is not None:
+        variables["model"] = compile_model(settings.model, settings.dtype, out, console)
+    lammps_input = LammpsInput(settings.input, variables, n_ranks)
+    if n_steps is None:
+        n_steps = choose_steps(lammps_input, minutes, out / "warm_up", console)
+
+    options = " ".join(f"-var {name} {value}" for name, value in variables.items())
+    console.print(
+        f"mpiexec -n {n_ranks} lmp -in {settings.input} {options} -var steps {n_steps} -var out {out}"
+    )
+    with RunDisplay(console, n_steps, count_atoms(settings.data)) as display:
+        loop_time = lammps_input.run(n_steps, out, display.show)
+    draw_run(settings, loop_time.n_atoms, out, console)
+    console.print(
+        f"{loop_time.n_steps} steps of {loop_time.n_atoms} atoms on {loop_time.n_ranks} ranks in "
+        f"{loop_time.seconds:.1f} s: [bold]{loop_time.atom_steps_per_second:.0f} atom-steps/s[/bold]"
+    )
+
+
+def choose_steps(lammps_input: LammpsInput, minutes: float, folder: Path, console: Console) -> int:
+    """Return how many steps take about ``minutes`` on this machine, from a short run."""
+    console.print("Warm-up, to choose the length of the run ...")
+    warm_up = lammps_input.warm_up(folder)
+    n_steps = steps_for(minutes, warm_up)
+    expected = n_steps * warm_up.seconds / warm_up.n_steps / 60.0
+    console.print(f"  {warm_up.atom_steps_per_second:.0f} atom-steps/s: {n_steps} steps, about {expected:.1f} min")
+    return n_steps
+
+
+def compile_model(source: Path, dtype: str, out: Path, console: Console) -> Path:
+    """Return ``source`` compiled for this machine: the file of an earlier demo, if nothing has changed since."""
+    compiled = out / f"{source.parent.name}-{_compilation_key(source, dtype)}.pt2"
+    if compiled.is_file():
+        console.print(f"{compiled} is there already and fits {source}")
+        return compiled
+    # Slow to import; not needed when the compiled file is there.
+    from mlip_lammps.export import export_model
+
+    console.print(f"Compiling {source} for this machine; a minute or two ...")
+    part = compiled.with_suffix(".part.pt2")
+    export_model(source, part, dtype=dtype, progress=lambda line: console.print(f"  {line}"))
+    part.replace(compiled)
+    return compiled
+
+
+def _compilation_key(source: Path, dtype: str) -> str:
+    """Return a key that changes with the model, the compiling code, torch, the precision and the processor."""
+    digest = hashlib.sha256(source.read_bytes())
+    package = Path(mlip_lammps.__file__).parent
+    for folder in ("checkpoint", "model", "kernels", "export"):
+        for file in sorted((package / folder).glob("*.py")):
+            digest.update(file.read_bytes())
+    digest.update("\n".join([dtype, version("torch"), platform.machine(), _cpu_flags()]).encode())
+    return digest.hexdigest()[:12]
+
+
+def _cpu_flags() -> str:
+    """Return the instruction sets of the processor as Linux names them, empty on another system."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+class RunDisplay:
+    """Shows thermo output as it comes: a progress bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console, n_steps: int, n_atoms: int) -> None:
+        self._console = console
+        self._n_steps = n_steps
+        self._n_atoms = n_atoms
+        self._start: float | None = None
+        self._next_plain_step = 0.0
+        self._progress = Progress(
+            TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            expand=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=n_steps, state="starting")
+
+    def __enter__(self) -> "RunDisplay":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, row: dict[str, float]) -> None:
+        """Show one row of thermo output with columns ``Step``, ``Temp`` and ``PotEng``."""
+        step = row["Step"]
+        # The clock starts with the first row: the start of LAMMPS is no part of the pace.
+        self._start = self._start or time.monotonic()
+        state = f"{row['Temp']:.0f} K  {row['PotEng']:.3f} eV"
+        if step and (seconds := time.monotonic() - self._start):
+            state += f"  {step * self._n_atoms / seconds:.0f} atom-steps/s"
+        self._progress.update(self._task, completed=step, state=state)
+        if self._progress.disable:
+            self._show_plain(step, state)
+
+    def _show_plain(self, step: float, state: str) -> None:
+        if step >= self._next_plain_step:
+            self._console.print(f"step {step:.0f}/{self._n_steps}  {state}")
+            self._next_plain_step += self._n_steps * PLAIN_PERCENT / 100.0
+
+
+def draw_run(settings: DemoSettings, n_atoms: int, out: Path, console: Console) -> None:
+    """Write the picture of a run whose files are in ``out``, and say what it shows."""
+    thermo = read_thermo(out / "log.lammps")[-1]
+    rdf = read_lammps_rdf(out / settings.rdf_file)
+    picture = out / "picture.png"
+    plot_dynamics(
+        picture,
+        thermo,
+        n_atoms,
+        rdf,
+        title=settings.title,
+        target_temperature=settings.target_temperature,
+        pair_label=settings.rdf_pair,
+        reference=settings.rdf_reference,
+    )
+    r, g = rdf.highest_peak()
+    console.print(f"mean temperature {thermo['Temp'].mean():.1f} K (target {settings.target_temperature:g} K)")
+    console.print(f"{settings.rdf_pair} g(r): highest {g:.2f} at {r:.2f} angstrom")
+    if settings.rdf_reference is not None:
+        points = zip(settings.rdf_reference.r, settings.rdf_reference.g, strict=True)
+        text = ", ".join(f"{g:.2f} at {r:.2f}" for r, g in points)
+        console.print(f"  {settings.rdf_reference.label}: {text}")
+    console.print(f"picture: [bold]{picture}[/bold]")

@@ -1,0 +1,87 @@
+"""What a demo runs, read from a TOML file."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlip_lammps.analysis.plots import RdfReference
+from mlip_lammps.core.errors import UserInputError
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """An input, its model and what its results are compared with.
+
+    Attributes
+    ----------
+    title
+        Heading of the picture.
+    input, data, model
+        LAMMPS input, its data file and the model to compile; no model where the input needs none.
+    dtype
+        Precision of the compiled model.
+    target_temperature
+        Temperature of the thermostat.
+    rdf_file, rdf_pair, rdf_reference
+        File with g(r) that the input writes into its folder ``${out}``, the pair of elements, known points.
+    """
+
+    title: str
+    input: Path
+    data: Path
+    model: Path | None
+    dtype: str
+    target_temperature: float
+    rdf_file: str
+    rdf_pair: str
+    rdf_reference: RdfReference | None
+
+
+def read_demo_settings(path: Path) -> DemoSettings:
+    """Return the settings in a TOML file; paths in it start at its folder.
+
+    Raises
+    ------
+    UserInputError
+        If the file is missing, is no TOML, lacks a key or has one of the wrong kind, or names a file that is
+        not there.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = _from_table(table, path.parent)
+    except OSError as error:
+        raise UserInputError(
+            f"{path} is not readable ({error.strerror}); run this in the folder of the repository"
+        ) from None
+    except KeyError as error:
+        raise UserInputError(f"{path} lacks the key {error}; compare with inputs/demo.toml") from None
+    except (TypeError, ValueError) as error:
+        raise UserInputError(f"{path} is not as expected: {error}; compare with inputs/demo.toml") from None
+    for file in (settings.input, settings.data, settings.model):
+        if file is not None and not file.is_file():
+            raise UserInputError(f"{path} names {file}, which is not there")
+    return settings
+
+
+def _from_table(table: dict[str, Any], folder: Path) -> DemoSettings:
+    rdf = table["rdf"]
+    reference = rdf.get("reference")
+    return DemoSettings(
+        title=table["title"],
+        input=_beside(folder, table["input"]),
+        data=_beside(folder, table["data"]),
+        model=_beside(folder, table["model"]) if "model" in table else None,
+        dtype=table.get("dtype", "float64"),
+        target_temperature=float(table["target_temperature"]),
+        rdf_file=rdf["file"],
+        rdf_pair=rdf["pair"],
+        rdf_reference=reference
+        and RdfReference(reference["label"], tuple(reference["r"]), tuple(reference["g"])),
+    )
+
+
+def _beside(folder: Path, name: str) -> Path:
+    """Return the path of ``name`` seen from ``folder``, short where it lies below the current folder."""
+    path = (folder / name).resolve()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

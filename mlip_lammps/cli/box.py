@@ -1,0 +1,41 @@
+"""``mlip-lammps box``: a LAMMPS data file with a box of molecules."""
+
+import argparse
+from pathlib import Path
+
+NAME = "box"
+HELP = "build a periodic box of molecules and write a LAMMPS data file"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("molecule", help="formula that ase.build.molecule knows, for instance H2O")
+    parser.add_argument("-n", "--count", type=int, required=True, help="number of molecules")
+    parser.add_argument("--density", type=float, required=True, help="mass density in g/cm3")
+    parser.add_argument(
+        "--elements", nargs="+", help="element of each atom type, in order (default: alphabetic)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the orientations (default: 0)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="data file to write")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ase.build import molecule
+
+    from mlip_lammps.core.errors import UserInputError
+    from mlip_lammps.structure.boxes import build_box
+    from mlip_lammps.structure.lammps_data import write_lammps_data
+
+    try:
+        one = molecule(arguments.molecule)
+    except KeyError:
+        raise UserInputError(
+            f"ase.build.molecule does not know {arguments.molecule}; names are like H2O, CO2, CH3OH"
+        ) from None
+    atoms = build_box(one, arguments.count, arguments.density, arguments.seed)
+    elements = arguments.elements or sorted(set(atoms.get_chemical_symbols()))
+    write_lammps_data(arguments.output, atoms, elements)
+    print(
+        f"{arguments.output}: {len(atoms)} atoms, cube of {atoms.cell.lengths()[0]:.3f} angstrom, "
+        f"types {' '.join(elements)}"
+    )
+    return 0

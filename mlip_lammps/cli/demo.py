@@ -1,0 +1,41 @@
+"""``mlip-lammps demo``: compile a model, run an input on several ranks, draw what came out."""
+
+import argparse
+from pathlib import Path
+
+NAME = "demo"
+HELP = "compile the shipped model, run liquid water on several MPI ranks and draw the result"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "settings",
+        type=Path,
+        nargs="?",
+        default=Path("inputs/demo.toml"),
+        help="what to run (default: inputs/demo.toml)",
+    )
+    parser.add_argument("--ranks", type=int, default=2, help="MPI ranks (default: 2)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=2.0,
+        help="length of the run, measured in a short warm-up (default: 2)",
+    )
+    parser.add_argument("--steps", type=int, help="length of the run in steps, without a warm-up")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demo"), help="folder for results (default: out/demo)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from mlip_lammps.cli._demo import run_demo
+
+    run_demo(
+        settings_file=arguments.settings,
+        out=arguments.out,
+        n_ranks=arguments.ranks,
+        n_steps=arguments.steps,
+        minutes=arguments.minutes,
+    )
+    return 0

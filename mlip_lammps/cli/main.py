@@ -1,0 +1,68 @@
+"""``mlip-lammps``: one subcommand for each module of this folder whose name starts with no underscore.
+
+A subcommand has ``NAME``, ``HELP``, ``configure(parser)`` and ``run(arguments) -> exit code``; what is slow to
+import stands inside ``run`` or in a module with an underscore, so that ``--help`` is instant.
+"""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from types import ModuleType
+
+from mlip_lammps import cli
+from mlip_lammps.core.errors import MlipError, UserInputError
+
+EXIT_FAILURE = 1
+EXIT_USER_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand and return its exit code: 0, 1 for a failure, 2 for what the user can mend."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except UserInputError as error:
+        return _complain(error, EXIT_USER_INPUT)
+    except MlipError as error:
+        return _complain(error, EXIT_FAILURE)
+    except KeyboardInterrupt:
+        return _complain("interrupted", EXIT_INTERRUPTED)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the program with every subcommand."""
+    parser = argparse.ArgumentParser(
+        prog="mlip-lammps", description="Any trained MACE model in stock LAMMPS."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"mlip-lammps {version('mlip-lammps')}"
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in find_subcommands():
+        subparser = subparsers.add_parser(module.NAME, help=module.HELP, description=module.HELP)
+        module.configure(subparser)
+        subparser.set_defaults(run=module.run)
+    return parser
+
+
+def find_subcommands() -> list[ModuleType]:
+    """Return the subcommands of this folder, by name."""
+    names = sorted(info.name for info in pkgutil.iter_modules(cli.__path__))
+    return [
+        importlib.import_module(f"{cli.__name__}.{name}")
+        for name in names
+        if name != "main" and not name.startswith("_")
+    ]
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"mlip-lammps: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""A LAMMPS input on several ranks for about a given time, whatever the machine."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.engines.lammps_process import LammpsProcess, LoopTime
+
+WARM_UP_STEPS = 40
+WARM_UP_SECONDS = 2.0
+WARM_UP_GROWTH = 8
+STEP_MULTIPLE = 100
+
+
+@dataclass(frozen=True)
+class LammpsInput:
+    """A LAMMPS input with index variables ``steps`` and ``out``, and where it runs.
+
+    Attributes
+    ----------
+    path
+        The input. It ends with ``run ${steps}`` and writes its files into the folder ``${out}``.
+    variables
+        Values of its other index variables.
+    n_ranks
+        MPI ranks.
+    """
+
+    path: Path
+    variables: Mapping[str, object]
+    n_ranks: int
+
+    def run(
+        self,
+        n_steps: int,
+        folder: Path,
+        on_row: Callable[[dict[str, float]], None] = lambda row: None,
+    ) -> LoopTime:
+        """Run ``n_steps`` steps and return what the last run of the input took.
+
+        Parameters
+        ----------
+        n_steps
+            Value of ``steps``.
+        folder
+            Value of ``out``, made if it is not there; the log is ``log.lammps`` in it.
+        on_row
+            Called with each row of thermo output as it comes.
+
+        Raises
+        ------
+        UserInputError
+            If the input is missing or comes to its end without a run.
+        LammpsRunError
+            If LAMMPS fails.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        variables = {**self.variables, "steps": n_steps, "out": folder}
+        with LammpsProcess(self.path, self.n_ranks, variables, folder / "log.lammps") as process:
+            for row in process.rows():
+                on_row(row)
+        if not process.loop_times:
+            raise UserInputError(f"{self.path} has no run; end it with: run ${{steps}}")
+        return process.loop_times[-1]
+
+    def warm_up(self, folder: Path) -> LoopTime:
+        """Return the loop time of a run that is just long enough to predict a longer one."""
+        n_steps = WARM_UP_STEPS
+        loop_time = self.run(n_steps, folder)
+        if loop_time.seconds < WARM_UP_SECONDS:
+            loop_time = self.run(WARM_UP_GROWTH * n_steps, folder)
+        return loop_time
+
+
+def steps_for(minutes: float, warm_up: LoopTime) -> int:
+    """Return the multiple of ``STEP_MULTIPLE`` that takes about ``minutes`` at the pace of ``warm_up``."""
+    n_steps = 60.0 * minutes * warm_up.n_steps / max(warm_up.seconds, 1e-9)
+    return max(1, round(n_steps / STEP_MULTIPLE)) * STEP_MULTIPLE

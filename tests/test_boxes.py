@@ -1,0 +1,64 @@
+"""Boxes of molecules and the data files made of them."""
+
+import ase.io
+import numpy as np
+import pytest
+from ase import units
+from ase.build import molecule
+
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.structure.boxes import MIN_DISTANCE, build_box
+from mlip_lammps.structure.lammps_data import count_atoms, write_lammps_data
+
+
+@pytest.mark.parametrize(
+    ("name", "n_molecules", "density"), [("H2O", 64, 0.9993), ("CH3OH", 20, 0.79), ("CO2", 1, 0.1)]
+)
+def test_a_box_has_the_asked_density_and_whole_molecules(name, n_molecules, density):
+    one = molecule(name)
+    box = build_box(one, n_molecules, density, seed=1)
+    mass_g = box.get_masses().sum() * units._amu * 1e3
+    assert mass_g / (box.get_volume() * 1e-24) == pytest.approx(density, rel=1e-9)
+    for k in range(n_molecules):
+        part = box[k * len(one) : (k + 1) * len(one)]
+        assert list(part.symbols) == list(one.symbols)
+        np.testing.assert_allclose(part.get_all_distances(), one.get_all_distances(), atol=1e-12)
+
+
+def test_molecules_keep_their_distance_across_the_boundary():
+    box = build_box(molecule("H2O"), 27, 1.0, seed=3)
+    molecule_of = np.arange(len(box)) // 3
+    between = molecule_of[:, None] != molecule_of
+    assert box.get_all_distances(mic=True)[between].min() > MIN_DISTANCE
+
+
+def test_the_seed_alone_decides_the_box():
+    boxes = [build_box(molecule("H2O"), 9, 0.9, seed=seed) for seed in (5, 5, 6)]
+    np.testing.assert_array_equal(boxes[0].positions, boxes[1].positions)
+    assert not np.allclose(boxes[0].positions, boxes[2].positions)
+
+
+@pytest.mark.parametrize(
+    ("n_molecules", "density", "message"),
+    [(0, 1.0, "above 0"), (8, -1.0, "above 0"), (8, float("nan"), "above 0"), (64, 9.0, "come within")],
+)
+def test_an_impossible_box_is_refused(n_molecules, density, message):
+    with pytest.raises(UserInputError, match=message):
+        build_box(molecule("H2O"), n_molecules, density)
+
+
+def test_a_data_file_keeps_the_order_of_types(tmp_path):
+    box = build_box(molecule("H2O"), 8, 0.9, seed=2)
+    path = tmp_path / "box.data"
+    write_lammps_data(path, box, ["He", "O", "H"])
+    again = ase.io.read(path, format="lammps-data", atom_style="atomic", units="metal")
+    assert count_atoms(path) == 24
+    assert "3 atom types" in path.read_text()
+    assert list(again.arrays["type"]) == [2, 3, 3] * 8
+    assert list(again.symbols) == list(box.symbols)
+    np.testing.assert_allclose(again.positions, box.positions, atol=1e-9)
+
+
+def test_an_element_without_a_type_is_refused(tmp_path):
+    with pytest.raises(UserInputError, match="the structure has H, and the atom types are O"):
+        write_lammps_data(tmp_path / "box.data", build_box(molecule("H2O"), 1, 0.5), ["O"])

@@ -1,0 +1,232 @@
+"""The command line: what it prints, how fast it answers, its exit codes, and the demo's machinery.
+
+The demo runs here with a stock pair style; the shipped model runs in the same way.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ase.build import molecule
+
+from mlip_lammps.cli import main as main_module
+from mlip_lammps.cli._demo_settings import read_demo_settings
+from mlip_lammps.cli.main import find_subcommands, main
+from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.engines.lammps_process import LoopTime, ThermoReader
+from mlip_lammps.structure.boxes import build_box
+from mlip_lammps.structure.lammps_data import write_lammps_data
+from mlip_lammps.workflows.timed_run import steps_for
+
+TIME_LIMIT = 120
+INPUTS = Path(__file__).parents[1] / "inputs"
+
+DEMO = """
+title = "Something like a liquid"
+input = "in.demo"
+data = "box.data"
+target_temperature = 300.0
+[rdf]
+file = "rdf_oo.txt"
+pair = "O-O"
+[rdf.reference]
+label = "elsewhere"
+r = [2.0, 3.0]
+g = [2.5, 0.5]
+"""
+
+
+@pytest.fixture
+def demo_folder(tmp_path):
+    """A folder with the shipped input, its pair style replaced by a stock one, and a built box."""
+    shipped = (INPUTS / "in.water_nvt").read_text()
+    lines = [
+        {"pair_style": "pair_style lj/cut 4.5", "pair_coeff": "pair_coeff * * 0.005 1.2"}.get(
+            line.partition(" ")[0], line
+        )
+        for line in shipped.splitlines()
+    ]
+    (tmp_path / "in.demo").write_text("\n".join(lines) + "\n")
+    (tmp_path / "demo.toml").write_text(DEMO)
+    write_lammps_data(tmp_path / "box.data", build_box(molecule("H2O"), 64, 0.9), ["H", "O"])
+    return tmp_path
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "mlip_lammps.cli.main", *map(str, words)]
+
+
+def run(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*words), cwd=cwd, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
+    )
+
+
+def test_help_imports_nothing_that_is_slow():
+    code = (
+        "import sys, json\n"
+        "from mlip_lammps.cli.main import build_parser\n"
+        "build_parser().format_help()\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=TIME_LIMIT
+    )
+    loaded = set(json.loads(done.stdout))
+    assert not loaded & {"torch", "numpy", "ase", "lammps", "e3nn", "matplotlib", "rich"}
+
+
+@pytest.mark.parametrize("module", find_subcommands(), ids=lambda module: module.NAME)
+def test_every_subcommand_has_help(module, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([module.NAME, "--help"])
+    assert stopped.value.code == 0
+    assert f"mlip-lammps {module.NAME}" in capsys.readouterr().out
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.startswith("mlip-lammps ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(UserInputError("mend it"), 2), (MlipError("it failed"), 1), (KeyboardInterrupt(), 130)],
+)
+def test_an_error_gives_one_line_and_its_exit_code(error, code, monkeypatch, capsys):
+    def fail(arguments):
+        raise error
+
+    (module,) = (m for m in find_subcommands() if m.NAME == "box")
+    monkeypatch.setattr(module, "run", fail)
+    monkeypatch.setattr(main_module, "find_subcommands", lambda: [module])
+    assert main(["box", "H2O", "-n", "1", "--density", "1", "-o", "x"]) == code
+    printed = capsys.readouterr().err
+    assert printed == f"mlip-lammps: {str(error) or 'interrupted'}\n"
+
+
+def test_box_writes_a_data_file_and_refuses_an_unknown_molecule(tmp_path):
+    good = run("box", "H2O", "-n", 8, "--density", 0.9, "--elements", "H", "O", "-o", "b.data", cwd=tmp_path)
+    assert good.returncode == 0
+    assert "24 atoms" in good.stdout
+    assert "24 atoms" in (tmp_path / "b.data").read_text()
+    bad = run("box", "H3O", "-n", 8, "--density", 0.9, "-o", "b.data", cwd=tmp_path)
+    assert bad.returncode == 2
+    assert "does not know H3O" in bad.stderr
+    assert "Traceback" not in bad.stderr
+
+
+def test_the_demo_runs_on_two_ranks_and_writes_its_picture(demo_folder):
+    done = run("demo", "demo.toml", "--steps", 100, "--out", "out", cwd=demo_folder)
+    assert done.returncode == 0, done.stderr
+    assert "100 steps of 192 atoms on 2 ranks" in done.stdout
+    assert "atom-steps/s" in done.stdout
+    assert "picture: out/picture.png" in done.stdout
+    assert (demo_folder / "out" / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_demo_shows_the_last_lines_of_a_failed_run(demo_folder):
+    script = demo_folder / "in.demo"
+    script.write_text(script.read_text().replace("lj/cut", "lj/cat"))
+    done = run("demo", "demo.toml", "--steps", 100, "--out", "out", cwd=demo_folder)
+    assert done.returncode == 1
+    assert "Unrecognized pair style 'lj/cat'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_demo_leaves_no_rank_behind(demo_folder, number):
+    process = subprocess.Popen(
+        command("demo", "demo.toml", "--steps", 100_000_000, "--out", "out"),
+        cwd=demo_folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        for line in process.stdout:
+            if line.startswith("step 0/"):
+                break
+        process.send_signal(number)
+        assert "interrupted" in process.communicate(timeout=TIME_LIMIT)[0]
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    deadline = time.monotonic() + 10
+    while left := processes_in(demo_folder):
+        assert time.monotonic() < deadline, f"still running: {left}"
+        time.sleep(0.1)
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Return the command lines of the processes whose current folder is ``folder``."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(entry / "cwd") == str(folder):
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('input = "in.demo"\n', "", "lacks the key 'input'"),
+        ("in.demo", "in.other", "names .*in.other, which is not there"),
+        ("300.0", '"warm"', "is not as expected"),
+        ("[rdf]", "[rdf", "is not as expected"),
+    ],
+)
+def test_demo_settings_that_do_not_fit_are_refused(demo_folder, old, new, message):
+    path = demo_folder / "demo.toml"
+    path.write_text(DEMO.replace(old, new))
+    with pytest.raises(UserInputError, match=message):
+        read_demo_settings(path)
+
+
+def test_demo_settings_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(UserInputError, match="is not readable"):
+        read_demo_settings(tmp_path / "demo.toml")
+
+
+def test_the_length_of_a_run_follows_the_pace():
+    pace = LoopTime(seconds=2.0, n_ranks=2, n_steps=40, n_atoms=192)
+    assert steps_for(2.0, pace) == 2400
+    assert steps_for(1e-6, pace) == 100
+    assert pace.atom_steps_per_second == pytest.approx(3840)
+
+
+def test_thermo_rows_are_told_from_other_output():
+    reader = ThermoReader()
+    lines = [
+        "Setting up Verlet run ...",
+        "   Step          Temp          PotEng    ",
+        "         0   300            23.77129",
+        "WARNING: Three words",
+        "        10   nan            1e-3",
+        "Loop time of 0.5 on 2 procs for 10 steps with 6 atoms",
+        "1 2 3",
+    ]
+    rows = [row for line in lines if (row := reader.read(line))]
+    assert [row["Step"] for row in rows] == [0.0, 10.0]
+    assert rows[0]["PotEng"] == pytest.approx(23.77129)
+    assert reader.loop_times == [LoopTime(0.5, 2, 10, 6)]
+
+
+def test_the_search_path_serves_where_python_has_no_program_beside_it(monkeypatch, tmp_path):
+    from mlip_lammps.engines.lammps_process import find_program
+
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert find_program("sh") == shutil.which("sh")
+    with pytest.raises(UserInputError, match="no-such-program is not installed"):
+        find_program("no-such-program")
