@@ -40,7 +40,7 @@ class Layer(nn.Module):
             layer.irreps_in,
             harmonics,
             layer.irreps_mid,
-            [(i, l, k, "uvu", True) for i, l, k in layer.paths],
+            [(i, order, k, "uvu", True) for i, order, k in layer.paths],
             shared_weights=False,
             internal_weights=False,
         ).to(dtype)

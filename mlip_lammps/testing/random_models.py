@@ -103,8 +103,8 @@ def _layers(
     avg_num_neighbors: float,
 ) -> tuple[LayerSpec, ...]:
     n_channels, n_layers = hidden.count("0e"), len(correlations)
-    natural = [o3.Irrep(l, (-1) ** l) for l in range(l_max + 1)]
-    every = sorted({ir for l in range(l_max + 1) for ir in (o3.Irrep(l, 1), o3.Irrep(l, -1))})
+    natural = [o3.Irrep(order, (-1) ** order) for order in range(l_max + 1)]
+    every = sorted({o3.Irrep(order, parity) for order in range(l_max + 1) for parity in (1, -1)})
     layers = []
     for t in range(n_layers):
         is_last = t == n_layers - 1
@@ -140,15 +140,15 @@ def _convolution(
 ) -> tuple[o3.Irreps, tuple[tuple[int, int, int], ...]]:
     """Return the outputs of the tensor product, sorted by irrep, and its paths in the order of the outputs."""
     found = [
-        (out, i, l)
+        (out, i, order)
         for i, (_, ir) in enumerate(irreps_in)
-        for l in range(l_max + 1)
-        for out in ir * o3.Irrep(l, (-1) ** l)
+        for order in range(l_max + 1)
+        for out in ir * o3.Irrep(order, (-1) ** order)
         if out in kinds
     ]
     found.sort(key=lambda path: path[0])
     mid = o3.Irreps([(irreps_in[i].mul, out) for out, i, _ in found])
-    return mid, tuple((i, l, k) for k, (_, i, l) in enumerate(found))
+    return mid, tuple((i, order, k) for k, (_, i, order) in enumerate(found))
 
 
 def _random_weights(spec: ModelSpec, seed: int) -> dict[str, NDArray[np.generic]]:
@@ -165,7 +165,7 @@ def _random_weights(spec: ModelSpec, seed: int) -> dict[str, NDArray[np.generic]
         weights[name] = rng.normal(size=shape) / (shape[1] if ".symmetric_contractions." in name else 1)
     for t, layer in enumerate(spec.layers):
         weights |= _couplings(f"products.{t}.symmetric_contractions.contractions", layer)
-    return {name: np.ascontiguousarray(array, dtype=spec.dtype) for name, array in weights.items()}
+    return {name: np.array(array, dtype=spec.dtype, order="C") for name, array in weights.items()}
 
 
 def _trained_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, ...]]]:

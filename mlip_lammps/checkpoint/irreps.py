@@ -1,0 +1,56 @@
+"""Irreps as text, without e3nn: ``16x0e+16x1o`` is 16 even scalars and 16 vectors."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlip_lammps.core.errors import ModelFileError
+
+_ENTRY = re.compile(r"(\d{1,6})x(\d{1,2})([eo])")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """``mul`` copies of the irrep of ``order`` l and ``parity`` 1 or -1."""
+
+    mul: int
+    order: int
+    parity: int
+
+    @property
+    def dim(self) -> int:
+        """Components of one copy."""
+        return 2 * self.order + 1
+
+    @property
+    def kind(self) -> tuple[int, int]:
+        return self.order, self.parity
+
+    def __str__(self) -> str:
+        return f"{self.mul}x{self.order}{'e' if self.parity == 1 else 'o'}"
+
+
+def parse_irreps(text: str) -> tuple[Entry, ...]:
+    """Return the entries of ``text``, for example ``8x0e+8x1o``."""
+    entries = []
+    for part in text.split("+"):
+        match = _ENTRY.fullmatch(part.strip())
+        if match is None:
+            raise ModelFileError(f"{part!r} in {text[:80]!r} is no irrep like 16x0e; the model file is damaged")
+        entries.append(Entry(int(match[1]), int(match[2]), 1 if match[3] == "e" else -1))
+    return tuple(entries)
+
+
+def format_irreps(entries: Iterable[Entry]) -> str:
+    """Return ``entries`` in e3nn's notation."""
+    return "+".join(str(entry) for entry in entries)
+
+
+def linear_pairs(irreps_in: tuple[Entry, ...], irreps_out: tuple[Entry, ...]) -> list[tuple[int, int]]:
+    """Return the (entry in, entry out) of an ``o3.Linear`` in the order of its weights."""
+    return [(i, k) for i, a in enumerate(irreps_in) for k, b in enumerate(irreps_out) if a.kind == b.kind]
+
+
+def linear_size(irreps_in: tuple[Entry, ...], irreps_out: tuple[Entry, ...]) -> int:
+    """Return the number of weights of an ``o3.Linear`` without bias."""
+    return sum(irreps_in[i].mul * irreps_out[k].mul for i, k in linear_pairs(irreps_in, irreps_out))

@@ -1,0 +1,250 @@
+"""Reads the pickle of a ``torch.save`` file into inert records: nothing that the file names is imported or called.
+
+The interpreter below knows the opcodes that ``torch.save`` writes. A class becomes a `GlobalName`, an instance or the
+result of a call becomes a `Record` of what would have been called with what, a tensor's storage becomes a `Storage`.
+"""
+
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+
+_MARK = object()
+_INT_OPCODES = {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "INT", "LONG"}
+_VALUE_OPCODES = _INT_OPCODES | {
+    "BINFLOAT", "FLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+}  # fmt: skip
+_CONSTANT_OPCODES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+
+_FEATURES = {
+    "mace.modules.radial.ZBLBasis": "a ZBL pair repulsion (pair_repulsion)",
+    "mace.modules.radial.AgnesiTransform": "the Agnesi distance transform",
+    "mace.modules.radial.SoftTransform": "the Soft distance transform",
+    "mace.modules.radial.GaussianBasis": "a Gaussian radial basis",
+    "mace.modules.radial.ChebychevBasis": "a Chebyshev radial basis",
+    "mace.modules.radial.RadialMLP": "a radial MLP with layer normalisation",
+    "mace.modules.embeddings.GenericJointEmbedding": "a joint embedding (embedding_specs)",
+    "mace.modules.wrapper_ops.CuEquivarianceConfig": "a cuequivariance configuration",
+    "mace.modules.wrapper_ops.OEQConfig": "an openequivariance configuration",
+    "mace.modules.wrapper_ops.TransposeIrrepsLayoutWrapper": "layers converted for cuequivariance",
+    "torch.HalfStorage": "weights in float16",
+    "torch.BFloat16Storage": "weights in bfloat16",
+    "torch.tanh": "the gate tanh",
+    "torch.abs": "the gate abs",
+    "torch._C._nn.gelu": "the gate gelu",
+}
+_MODEL_PACKAGES = ("mace", "e3nn", "cuequivariance", "cuequivariance_torch", "openequivariance")
+
+
+@dataclass(frozen=True)
+class GlobalName:
+    """A class or function that the file names, as text."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A block of numbers in the file: its type, its entry and its length in numbers."""
+
+    type_name: str
+    key: str
+    n_numbers: int
+
+
+@dataclass(eq=False)
+class Record:
+    """An object of the file: what makes it, with which arguments, and the state that it is given afterwards."""
+
+    name: str
+    args: tuple
+    state: Any = None
+
+
+class Opcodes:
+    """One pass over a pickle; see the module's docstring.
+
+    Parameters
+    ----------
+    allowed
+        Full names of classes and functions that the file may name.
+    source
+        Name of the file, for messages.
+    """
+
+    def __init__(self, allowed: frozenset[str], source: str):
+        self._allowed = allowed
+        self._source = source
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def read(self, pickled: bytes) -> Any:
+        """Return the object that ``pickled`` describes.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the pickle names something that is not allowed.
+        ModelFileError
+            If the pickle is damaged, or holds an opcode that ``torch.save`` does not write.
+        """
+        try:
+            for opcode, argument, _ in pickletools.genops(pickled):
+                if opcode.name == "STOP":
+                    if len(self._stack) != 1:
+                        raise ModelFileError(self._damage(f"{len(self._stack)} objects where one belongs"))
+                    return self._stack.pop()
+                self._step(opcode.name, argument)
+        except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError) as error:
+            raise ModelFileError(self._damage(f"{type(error).__name__}: {error}")) from error
+        raise ModelFileError(self._damage("it ends early"))
+
+    def _damage(self, what: str) -> str:
+        return f"the pickle of {self._source} is damaged ({what}); copy or save the model again"
+
+    def _step(self, name: str, argument: Any) -> None:
+        if name in _VALUE_OPCODES:
+            self._stack.append(argument)
+        elif name in _CONSTANT_OPCODES:
+            self._stack.append(_CONSTANT_OPCODES[name])
+        else:
+            action = _ACTIONS.get(name)
+            if action is None:
+                raise ModelFileError(
+                    f"the pickle of {self._source} uses opcode {name}, which torch.save does not write; "
+                    "load the model with mace-torch and save it again with torch.save(model, path)"
+                )
+            action(self, argument)
+
+    def _pop_to_mark(self) -> list[Any]:
+        position = len(self._stack) - 1
+        while self._stack[position] is not _MARK:
+            position -= 1
+            if position < 0:
+                raise ValueError("no mark on the stack")
+        items = self._stack[position + 1 :]
+        del self._stack[position:]
+        return items
+
+    def _push_instance(self, name: str) -> None:
+        self._push_global(name)
+        raise ValueError("opcode INST, which torch.save does not write")
+
+    def _push_global(self, name: str) -> None:
+        if name not in self._allowed:
+            raise UnsupportedModelError(_refusal(name, self._source))
+        self._stack.append(GlobalName(name))
+
+    def _stack_global(self) -> None:
+        attribute, module = self._stack.pop(), self._stack.pop()
+        if not isinstance(module, str) or not isinstance(attribute, str):
+            raise ValueError("a class name that is no text")
+        self._push_global(f"{module}.{attribute}")
+
+    def _make_record(self) -> None:
+        args, maker = self._stack.pop(), self._stack.pop()
+        if not isinstance(maker, GlobalName) or not isinstance(args, tuple):
+            raise ValueError("a call of something that is no class")
+        # An OrderedDict is made empty and filled afterwards; everything else stays a note of the call.
+        is_empty_mapping = maker.name == "collections.OrderedDict" and not args
+        self._stack.append({} if is_empty_mapping else Record(maker.name, args))
+
+    def _build(self) -> None:
+        state, target = self._stack.pop(), self._stack[-1]
+        if isinstance(target, Record):
+            target.state = state
+        elif type(target) is not dict:
+            raise ValueError(f"a state for a {type(target).__name__}")
+
+    def _persistent(self) -> None:
+        identifier = self._stack.pop()
+        if not isinstance(identifier, tuple) or len(identifier) != 5 or identifier[0] != "storage":
+            raise ValueError("a persistent id that is no storage")
+        _, kind, key, _, n_numbers = identifier
+        if not isinstance(kind, GlobalName) or not isinstance(key, str) or type(n_numbers) is not int or n_numbers < 0:
+            raise ValueError("a persistent id that is no storage")
+        self._stack.append(Storage(kind.name, key, n_numbers))
+
+    def _set_items(self, pairs: list[Any]) -> None:
+        target = self._stack[-1]
+        if type(target) is not dict:
+            raise ValueError(f"items for a {type(target).__name__}")
+        keys = pairs[::2]
+        # Hashing nested tuples that share their parts can take for ever: no file of torch.save needs them as keys.
+        if not all(key is None or type(key) in (str, int, bool) for key in keys):
+            raise ValueError("a key that is neither text nor an integer")
+        target.update(zip(keys, pairs[1::2], strict=True))
+
+    def _extend(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if type(target) is not list:
+            raise ValueError(f"entries for a {type(target).__name__}")
+        target.extend(items)
+
+    def _push_tuple(self, n: int) -> None:
+        if len(self._stack) < n:
+            raise IndexError("the stack is empty")
+        items = tuple(self._stack[-n:])
+        del self._stack[-n:]
+        self._stack.append(items)
+
+    def _set_item(self) -> None:
+        value, key = self._stack.pop(), self._stack.pop()
+        self._set_items([key, value])
+
+    def _append(self) -> None:
+        item = self._stack.pop()
+        self._extend([item])
+
+    def _remember(self, number: int) -> None:
+        self._memo[number] = self._stack[-1]
+
+
+_ACTIONS: dict[str, Callable[[Opcodes, Any], None]] = {
+    "PROTO": lambda vm, _: None,
+    "FRAME": lambda vm, _: None,
+    "MARK": lambda vm, _: vm._stack.append(_MARK),
+    "EMPTY_TUPLE": lambda vm, _: vm._stack.append(()),
+    "EMPTY_LIST": lambda vm, _: vm._stack.append([]),
+    "EMPTY_DICT": lambda vm, _: vm._stack.append({}),
+    "EMPTY_SET": lambda vm, _: vm._stack.append([]),
+    "TUPLE": lambda vm, _: vm._stack.append(tuple(vm._pop_to_mark())),
+    "TUPLE1": lambda vm, _: vm._push_tuple(1),
+    "TUPLE2": lambda vm, _: vm._push_tuple(2),
+    "TUPLE3": lambda vm, _: vm._push_tuple(3),
+    "APPEND": lambda vm, _: vm._append(),
+    "APPENDS": lambda vm, _: vm._extend(vm._pop_to_mark()),
+    "ADDITEMS": lambda vm, _: vm._extend(vm._pop_to_mark()),
+    "SETITEM": lambda vm, _: vm._set_item(),
+    "SETITEMS": lambda vm, _: vm._set_items(vm._pop_to_mark()),
+    "PUT": lambda vm, number: vm._remember(number),
+    "BINPUT": lambda vm, number: vm._remember(number),
+    "LONG_BINPUT": lambda vm, number: vm._remember(number),
+    "MEMOIZE": lambda vm, _: vm._remember(len(vm._memo)),
+    "GET": lambda vm, number: vm._stack.append(vm._memo[number]),
+    "BINGET": lambda vm, number: vm._stack.append(vm._memo[number]),
+    "LONG_BINGET": lambda vm, number: vm._stack.append(vm._memo[number]),
+    "GLOBAL": lambda vm, name: vm._push_global(name.replace(" ", ".", 1)),
+    "INST": lambda vm, name: vm._push_instance(name.replace(" ", ".", 1)),
+    "STACK_GLOBAL": lambda vm, _: vm._stack_global(),
+    "NEWOBJ": lambda vm, _: vm._make_record(),
+    "REDUCE": lambda vm, _: vm._make_record(),
+    "BUILD": lambda vm, _: vm._build(),
+    "BINPERSID": lambda vm, _: vm._persistent(),
+}
+
+
+def _refusal(name: str, source: str) -> str:
+    if name in _FEATURES:
+        return f"{source} has {_FEATURES[name]} ({name}), which this package does not support; train without it"
+    if name.split(".")[0] in _MODEL_PACKAGES:
+        return (
+            f"{source} holds a {name}, which this package does not support; it knows MACE and ScaleShiftMACE "
+            "with RealAgnosticInteractionBlock and RealAgnosticResidualInteractionBlock"
+        )
+    return (
+        f"{source} names {name}, which no supported MACE model does; nothing of the file was run. "
+        "Do not open it with torch.load unless you trust where it comes from"
+    )
