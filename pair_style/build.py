@@ -18,7 +18,7 @@ from setuptools.command.build_ext import build_ext
 SOURCES = Path(__file__).resolve().parent
 MODEL_LIBRARY = "libmlip_model.so"
 PLUGIN_LIBRARY = "mliptorchplugin.so"
-MODEL_SOURCES = ("model.cpp", "torch_shim.cpp", "archive.cpp", "model_c_api.cpp")
+MODEL_SOURCES = ("model.cpp", "torch_shim.cpp", "archive.cpp", "machine.cpp", "model_c_api.cpp")
 PLUGIN_SOURCES = ("plugin.cpp", "pair_mlip_torch.cpp", "edges.cpp")
 COMPILER = "g++"
 # Never -ffast-math: it removes the checks for numbers that are not finite.
@@ -125,6 +125,7 @@ def build(folder: Path, lammps_prefix: Path | None = None, mpi_prefix: Path | No
     if shutil.which(COMPILER) is None:
         raise BuildError(f"no C++ compiler ({COMPILER}); install it with: apt-get install g++")
     lammps = find_lammps(lammps_prefix)
+    json_flags = [f"-I{lammps.include}"]  # LAMMPS brings a copy of nlohmann/json.hpp, all that the model side takes
     lammps_flags = [
         f"-I{lammps.include}",
         f"-I{find_mpi(mpi_prefix)}",
@@ -137,13 +138,14 @@ def build(folder: Path, lammps_prefix: Path | None = None, mpi_prefix: Path | No
 
     def compile_one(source: str) -> Path:
         target = objects / f"{source}.o"
-        flags = lammps_flags if source in PLUGIN_SOURCES else []
+        # the model side takes nlohmann/json.hpp from there, nothing of LAMMPS
+        flags = lammps_flags if source in PLUGIN_SOURCES else json_flags
         _run([COMPILER, *COMPILE_FLAGS, *flags, "-c", source, "-o", str(target)])
         return target
 
     try:
         with ThreadPoolExecutor(N_COMPILERS) as pool:
-            names = MODEL_SOURCES + PLUGIN_SOURCES
+            names = PLUGIN_SOURCES + MODEL_SOURCES
             compiled = dict(zip(names, pool.map(compile_one, names), strict=True))
         model, plugin = folder.resolve() / MODEL_LIBRARY, folder.resolve() / PLUGIN_LIBRARY
         _link([compiled[name] for name in MODEL_SOURCES], model, ["-ldl", "-pthread"])

