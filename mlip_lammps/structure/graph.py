@@ -7,6 +7,8 @@ from ase import Atoms
 from numpy.typing import NDArray
 from vesin import NeighborList
 
+from mlip_lammps.core.errors import UserInputError
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -37,21 +39,52 @@ class Graph:
 
 
 def build_graph(atoms: Atoms, cutoff: float) -> Graph:
-    """Return the graph of ``atoms``: every pair within ``cutoff`` (angstrom), both directions, all images."""
-    pbc = np.asarray(atoms.pbc)
-    neighbours = NeighborList(cutoff=cutoff, full_list=True)
-    i, j, vectors = neighbours.compute(
-        points=atoms.positions, box=_box(atoms), periodic=pbc, quantities="ijD"
-    )
-    order = np.lexsort((j, i))
+    """Return the graph of ``atoms``: every pair closer than ``cutoff`` (angstrom), both directions, all images.
+
+    Raises
+    ------
+    UserInputError
+        If two atoms lie at the same place, a position is not finite, or a periodic direction has no cell vector.
+
+    Notes
+    -----
+    Atoms may lie outside the cell. An atom is a neighbour of its own images, not of itself.
+    """
+    _check(atoms)
+    i, j, vectors = _pairs(atoms, cutoff)
+    distances = np.linalg.norm(vectors, axis=1)
+    if len(distances) and distances.min() == 0.0:
+        pair = int(np.argmin(distances))
+        raise UserInputError(f"atoms {i[pair]} and {j[pair]} (from 0) lie at the same place; move or remove one")
+    kept = np.flatnonzero(distances < cutoff)
+    order = kept[np.lexsort((j[kept], i[kept]))]
     return Graph(
-        atomic_numbers=np.asarray(atoms.numbers, dtype=np.int64),
+        atomic_numbers=np.array(atoms.numbers, dtype=np.int64),
         edge_vectors=np.ascontiguousarray(vectors[order], dtype=np.float64),
         edge_centre=np.ascontiguousarray(i[order], dtype=np.int64),
         edge_neighbour=np.ascontiguousarray(j[order], dtype=np.int64),
     )
 
 
+def _pairs(atoms: Atoms, cutoff: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    if len(atoms) == 0:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3))
+    neighbours = NeighborList(cutoff=cutoff, full_list=True)
+    i, j, vectors = neighbours.compute(
+        points=atoms.positions, box=_box(atoms), periodic=np.asarray(atoms.pbc), quantities="ijD"
+    )
+    return i.astype(np.int64), j.astype(np.int64), vectors
+
+
+def _check(atoms: Atoms) -> None:
+    if not np.isfinite(atoms.positions).all():
+        atom = int(np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))[0])
+        raise UserInputError(f"the position of atom {atom} (from 0) is not finite; mend the structure")
+    lengths = atoms.cell.lengths()
+    if (lengths[atoms.pbc] == 0.0).any() or (atoms.pbc.all() and atoms.cell.rank < 3):
+        raise UserInputError("the structure is periodic in a direction without a cell vector; set its cell or its pbc")
+
+
 def _box(atoms: Atoms) -> NDArray[np.float64]:
-    """Return the cell with directions that are missing or not periodic filled in, as a neighbour list needs it."""
+    """Return the cell with missing directions filled in, as a neighbour list needs it."""
     return np.asarray(atoms.cell.complete())

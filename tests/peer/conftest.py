@@ -1,0 +1,33 @@
+"""Models and results of mace-torch, made once a session by its own interpreter."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SCRIPT = Path(__file__).with_name("mace_torch_models.py")
+TIME_LIMIT_S = 300
+
+
+@pytest.fixture(scope="session")
+def peer_folder(tmp_path_factory) -> Path:
+    """Return the folder with ``NAME.model`` and ``NAME.npz`` of every model of ``mace_torch_models.py``."""
+    default = REPOSITORY / ".venv-mace" / "bin" / "python"
+    interpreter = Path(os.environ.get("MLIP_LAMMPS_MACE_PYTHON", default))
+    if not interpreter.exists():
+        pytest.fail(
+            f"no mace-torch interpreter at {interpreter}; run `make test`, which makes it, or set MLIP_LAMMPS_MACE_PYTHON"
+        )
+    folder = tmp_path_factory.mktemp("mace_torch")
+    # e3nn 0.4.4, which mace-torch pins, loads its constants with pickle.
+    environment = os.environ | {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [interpreter, "-W", "ignore", SCRIPT, folder],
+        env=environment, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        pytest.fail(f"mace-torch could not make the models; `make test` makes its environment\n{done.stderr[-3000:]}")
+    return folder

@@ -1,0 +1,151 @@
+"""Makes random-weight models with mace-torch and writes their energies; run by mace-torch's own interpreter.
+
+Usage: ``python mace_torch_models.py FOLDER``. For each entry of `MODELS` it writes ``NAME.model`` (``torch.save`` of
+the module, as training does) and ``NAME.npz`` (structures and what mace-torch says about them).
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+RESIDUAL, PLAIN = "RealAgnosticResidualInteractionBlock", "RealAgnosticInteractionBlock"
+
+MODELS = {
+    "one_layer_scalar": {"n_layers": 1, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [14]},
+    "one_layer_plain": {
+        "n_layers": 1, "hidden": "16x0e", "l_max": 3, "correlation": 3, "elements": [8, 1], "first": PLAIN,
+    },
+    "two_layers_scalar": {"n_layers": 2, "hidden": "16x0e", "l_max": 2, "correlation": 2, "elements": [1, 8]},
+    "two_layers_vector": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 3, "correlation": 3, "elements": [1, 8], "first": PLAIN,
+    },
+    "two_layers_unscaled": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 3, "elements": [1, 6, 8], "scaled": False,
+        "radial": [24], "n_basis": 5, "power": 6,
+    },
+    "two_layers_tensor": {
+        "n_layers": 2, "hidden": "16x0e+16x1o+16x2e", "l_max": 1, "correlation": 2, "elements": [1, 6, 7, 8],
+        "first": PLAIN,
+    },
+    "two_layers_tensor_high": {
+        "n_layers": 2, "hidden": "16x0e+16x1o+16x2e", "l_max": 3, "correlation": 2, "elements": [7, 1, 8],
+    },
+    "two_layers_cutoff_on_weights": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": [3, 2], "elements": [1, 8],
+        "apply_cutoff": False,
+    },
+    "two_layers_all_plain": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "first": PLAIN,
+        "later": PLAIN, "scaled": False,
+    },
+    "three_layers_vector": {
+        "n_layers": 3, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": [1, 2, 3], "elements": [1, 6, 7, 8],
+        "keep_last_layer_irreps": True,
+    },
+    "two_layers_odd": {
+        "n_layers": 2, "hidden": "8x0e+8x0o+8x1o+8x1e", "l_max": 1, "correlation": 2, "elements": [1, 8],
+    },
+    "single_precision": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "dtype": "float32",
+    },
+}  # fmt: skip
+
+
+def make_structures(numbers: list[int], cutoff: float) -> list:
+    """Return rattled structures: a triclinic cell, one smaller than the cutoff, a molecule without a cell."""
+    from ase import Atoms
+
+    rng = np.random.default_rng(7)
+    cell = np.array([[5.6, 0.0, 0.0], [1.1, 5.2, 0.0], [-0.7, 0.9, 6.1]])
+    grid = np.array([[i, j, k] for i in range(2) for j in range(2) for k in range(3)]) / [2.0, 2.0, 3.0]
+    bulk = Atoms(rng.permutation(np.resize(numbers, len(grid))), scaled_positions=grid, cell=cell, pbc=True)
+    small = Atoms(
+        np.resize(numbers, 2), positions=[[0.1, 0.0, 0.0], [1.3, 1.1, 0.9]], pbc=True,
+        cell=[[0.6 * cutoff, 0.0, 0.2], [0.5, 0.65 * cutoff, 0.0], [0.0, 0.4, 0.7 * cutoff]],
+    )  # fmt: skip
+    corners = 1.6 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
+    molecule = Atoms(np.resize(numbers, 5), positions=corners)
+    for structure in (bulk, small, molecule):
+        structure.positions += rng.normal(scale=0.12, size=(len(structure), 3))
+    return [bulk, small, molecule]
+
+
+def make_model(options: dict, seed: int):
+    """Return a mace-torch model with random weights."""
+    import torch
+    from e3nn import o3
+    from mace import modules
+
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    numbers = options["elements"]
+    arguments = {
+        "r_max": 4.3,
+        "num_bessel": options.get("n_basis", 8),
+        "num_polynomial_cutoff": options.get("power", 5),
+        "max_ell": options["l_max"],
+        "interaction_cls": modules.interaction_classes[options.get("later", RESIDUAL)],
+        "interaction_cls_first": modules.interaction_classes[options.get("first", RESIDUAL)],
+        "num_interactions": options["n_layers"],
+        "num_elements": len(numbers),
+        "hidden_irreps": o3.Irreps(options["hidden"]),
+        "MLP_irreps": o3.Irreps("12x0e"),
+        "atomic_energies": rng.uniform(-20.0, -1.0, len(numbers)),
+        "avg_num_neighbors": 9.7,
+        "atomic_numbers": numbers,
+        "correlation": options["correlation"],
+        "gate": torch.nn.functional.silu,
+        "radial_MLP": options.get("radial", [32, 16]),
+        "apply_cutoff": options.get("apply_cutoff", True),
+        "keep_last_layer_irreps": options.get("keep_last_layer_irreps", False),
+    }
+    if options.get("scaled", True):
+        return modules.ScaleShiftMACE(atomic_inter_scale=1.7, atomic_inter_shift=-0.3, **arguments)
+    return modules.MACE(**arguments)
+
+
+def evaluate(model, structure) -> dict:
+    """Return what mace-torch computes for ``structure``."""
+    from mace import data, tools
+
+    table = tools.AtomicNumberTable([int(z) for z in model.atomic_numbers])
+    configuration = data.config_from_atoms(structure)
+    graph = data.AtomicData.from_config(configuration, z_table=table, cutoff=float(model.r_max))
+    batch = next(iter(tools.torch_geometric.dataloader.DataLoader([graph], batch_size=1)))
+    is_periodic = bool(structure.pbc.any())
+    out = model(batch.to_dict(), compute_stress=is_periodic)
+    stress = out["stress"].detach().numpy()[0] if is_periodic else np.zeros((3, 3))
+    return {
+        "numbers": structure.numbers,
+        "positions": structure.positions,
+        "cell": structure.cell[:],
+        "pbc": structure.pbc,
+        "energy": out["energy"].detach().numpy()[0],
+        "node_energies": out["node_energy"].detach().numpy(),
+        "forces": out["forces"].detach().numpy(),
+        "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+    }
+
+
+def main(folder: Path) -> None:
+    """Write every model and its results into ``folder``."""
+    import torch
+
+    torch.set_num_threads(1)
+    for seed, (name, options) in enumerate(MODELS.items()):
+        dtype = torch.float32 if options.get("dtype") == "float32" else torch.float64
+        torch.set_default_dtype(dtype)
+        model = make_model(options, seed)
+        torch.save(model, folder / f"{name}.model")
+        torch.set_default_dtype(torch.float64)
+        model = model.double()
+        results = {}
+        for number, structure in enumerate(make_structures(options["elements"], 4.3)):
+            for key, value in evaluate(model, structure).items():
+                results[f"{number}.{key}"] = value
+        np.savez(folder / f"{name}.npz", **results)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,88 @@
+"""The reader and the reference model against mace-torch, on models that mace-torch made and saved."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from mace_torch_models import MODELS
+
+from mlip_lammps.checkpoint import read_model, write_portable
+from mlip_lammps.model import ReferenceModel
+from mlip_lammps.testing import tolerances
+from mlip_lammps.testing.compare import (
+    assert_energies_agree,
+    assert_forces_agree,
+    assert_node_energies_agree,
+    assert_virials_agree,
+)
+
+N_STRUCTURES = 3
+RESULTS = ("numbers", "positions", "cell", "pbc", "energy", "node_energies", "forces", "stress")
+
+
+@cache
+def _expected(folder: Path, name: str) -> list[dict[str, np.ndarray]]:
+    with np.load(folder / f"{name}.npz") as stored:
+        return [{key: stored[f"{number}.{key}"] for key in RESULTS} for number in range(N_STRUCTURES)]
+
+
+def _atoms(expected: dict[str, np.ndarray]) -> Atoms:
+    return Atoms(expected["numbers"], expected["positions"], cell=expected["cell"], pbc=expected["pbc"])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_reference_gives_mace_torch_energies_forces_and_stress(peer_folder, name):
+    model = ReferenceModel(read_model(peer_folder / f"{name}.model"))
+    for expected in _expected(peer_folder, name):
+        found = model.evaluate(_atoms(expected))
+        numbers = expected["numbers"]
+        assert found.graph.n_edges > 0
+        assert_energies_agree(
+            found.energy, expected["energy"], len(numbers), tolerances.REFERENCE_ENERGY_PER_ATOM
+        )
+        assert_node_energies_agree(
+            found.node_energies, expected["node_energies"], tolerances.REFERENCE_ENERGY_PER_ATOM, numbers
+        )
+        assert_forces_agree(found.forces, expected["forces"], tolerances.REFERENCE_FORCE, numbers)
+        assert (found.stress is not None) == bool(expected["pbc"].any())
+        if found.stress is not None:
+            assert_virials_agree(found.stress, expected["stress"], tolerances.REFERENCE_STRESS, "eV/angstrom^3")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_forces_of_the_peer_are_large_enough_to_compare(peer_folder, name):
+    for expected in _expected(peer_folder, name):
+        assert np.abs(expected["forces"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_spec_says_what_the_model_was_made_with(peer_folder, name):
+    options, spec = MODELS[name], read_model(peer_folder / f"{name}.model").spec
+    correlation = options["correlation"]
+    expected = [correlation] * options["n_layers"] if isinstance(correlation, int) else correlation
+    assert spec.n_layers == options["n_layers"]
+    assert spec.atomic_numbers == tuple(options["elements"])
+    assert spec.l_max == options["l_max"]
+    assert [layer.correlation for layer in spec.layers] == expected
+    assert spec.layers[0].is_residual == ("first" not in options)
+    assert spec.model_class == ("ScaleShiftMACE" if options.get("scaled", True) else "MACE")
+    assert spec.radial.cutoff_on == ("basis" if options.get("apply_cutoff", True) else "weights")
+    assert spec.radial.n_basis == options.get("n_basis", 8)
+    assert spec.radial.cutoff_power == options.get("power", 5)
+    assert spec.dtype == options.get("dtype", "float64")
+    assert all(list(layer.radial_widths) == options.get("radial", [32, 16]) for layer in spec.layers)
+
+
+@pytest.mark.parametrize("name", ["two_layers_tensor", "two_layers_odd", "single_precision"])
+def test_portable_form_of_a_mace_torch_model_is_the_same_bit_for_bit(peer_folder, tmp_path, name):
+    trained = read_model(peer_folder / f"{name}.model")
+    write_portable(trained, tmp_path / "portable.safetensors")
+    again = read_model(tmp_path / "portable.safetensors")
+    assert again.spec == trained.spec
+    assert (again.source_sha256, again.source_name) == (trained.source_sha256, trained.source_name)
+    assert again.weights.keys() == trained.weights.keys()
+    for key, array in trained.weights.items():
+        assert (again.weights[key].dtype, again.weights[key].shape) == (array.dtype, array.shape)
+        assert again.weights[key].tobytes() == array.tobytes()
