@@ -19,7 +19,7 @@ from mlip_lammps.cli import main as main_module
 from mlip_lammps.cli._demo_settings import read_demo_settings
 from mlip_lammps.cli.main import find_subcommands, main
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.engines.lammps_process import LoopTime, ThermoReader
+from mlip_lammps.engines.lammps_process import LoopTime, ThermoReader, find_program
 from mlip_lammps.structure.boxes import build_box
 from mlip_lammps.structure.lammps_data import write_lammps_data
 from mlip_lammps.workflows.timed_run import steps_for
@@ -59,13 +59,11 @@ def demo_folder(tmp_path):
 
 
 def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "mlip_lammps.cli.main", *map(str, words)]
+    return [find_program("mlip-lammps"), *map(str, words)]
 
 
 def run(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*words), cwd=cwd, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
-    )
+    return subprocess.run(command(*words), cwd=cwd, capture_output=True, text=True, timeout=TIME_LIMIT, check=False)
 
 
 def test_help_imports_nothing_that_is_slow():
@@ -75,9 +73,7 @@ def test_help_imports_nothing_that_is_slow():
         "build_parser().format_help()\n"
         "print(json.dumps(sorted(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=TIME_LIMIT
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=TIME_LIMIT)
     loaded = set(json.loads(done.stdout))
     assert not loaded & {"torch", "numpy", "ase", "lammps", "e3nn", "matplotlib", "rich"}
 
@@ -224,8 +220,6 @@ def test_thermo_rows_are_told_from_other_output():
 
 
 def test_the_search_path_serves_where_python_has_no_program_beside_it(monkeypatch, tmp_path):
-    from mlip_lammps.engines.lammps_process import find_program
-
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert find_program("sh") == shutil.which("sh")
     with pytest.raises(UserInputError, match="no-such-program is not installed"):

@@ -88,9 +88,7 @@ def plot_dynamics(
     figure.savefig(path, dpi=200)
 
 
-def _draw_temperature(
-    axes: Axes, thermo: Mapping[str, NDArray[np.float64]], target: float
-) -> None:
+def _draw_temperature(axes: Axes, thermo: Mapping[str, NDArray[np.float64]], target: float) -> None:
     time, values = thermo["Time"], thermo["Temp"]
     mean = np.cumsum(values) / np.arange(1, len(values) + 1)
     axes.plot(time, values, color=WARM, lw=0.7, alpha=0.45)
@@ -112,14 +110,12 @@ def _draw_energy(axes: Axes, thermo: Mapping[str, NDArray[np.float64]], n_atoms:
         axes.plot(time, conserved, color=INK, lw=1.5)
         labels.append(("conserved with the thermostat", INK))
         drawn = np.concatenate([potential, conserved])
-    axes.set_ylabel("energy − mean\n(meV per atom)")
+    axes.set_ylabel("energy about its mean\n(meV per atom)")
     axes.set_ylim(*_limits(drawn, above=0.25))
     _label(axes, labels)
 
 
-def _draw_rdf(
-    axes: Axes, rdf: RadialDistribution, pair_label: str, reference: RdfReference | None
-) -> None:
+def _draw_rdf(axes: Axes, rdf: RadialDistribution, pair_label: str, reference: RdfReference | None) -> None:
     axes.fill_between(rdf.r, rdf.g, color=DEEP, alpha=0.10, lw=0)
     axes.plot(rdf.r, rdf.g, color=DEEP, lw=1.8)
     axes.axhline(1.0, color=GREY, lw=0.7, ls=(0, (2, 3)), zorder=0)
@@ -129,8 +125,12 @@ def _draw_rdf(
         axes.plot(reference.r, reference.g, "o", ms=8, mfc="white", mec=WARM, mew=1.8, zorder=5)
         for r, g in zip(reference.r, reference.g, strict=True):
             axes.annotate(
-                f"{g:.2f} at {r:.2f} Å", (r, g), xytext=(8, 9 if g > 1 else -15),
-                textcoords="offset points", color=WARM, fontsize=9,
+                f"{g:.2f} at {r:.2f} Å",
+                (r, g),
+                xytext=(8, 9 if g > 1 else -15),
+                textcoords="offset points",
+                color=WARM,
+                fontsize=9,
             )
         labels.append((f"○ {reference.label}", WARM))
         top = max(top, *reference.g)
@@ -138,7 +138,7 @@ def _draw_rdf(
     axes.set_xlim(max(0.0, occupied[0] - 0.4) if len(occupied) else 0.0, rdf.r[-1])
     axes.set_ylim(0.0, 1.2 * top)
     axes.set_xlabel("r (Å)")
-    axes.set_ylabel(f"g(r), {pair_label.replace('-', '–')}")
+    axes.set_ylabel(f"g(r), {pair_label}")
     _label(axes, labels, right=True)
 
 
@@ -159,7 +159,13 @@ def _label(axes: Axes, labels: list[tuple[str, str]], right: bool = False) -> No
     for row, (text, colour) in enumerate(labels):
         x, y = (0.98, 0.97 - 0.055 * row) if right else (0.015 + 0.30 * row, 0.97)
         axes.text(
-            x, y, text, color=colour, fontsize=9, transform=axes.transAxes, va="top",
+            x,
+            y,
+            text,
+            color=colour,
+            fontsize=9,
+            transform=axes.transAxes,
+            va="top",
             ha="right" if right else "left",
         )
 

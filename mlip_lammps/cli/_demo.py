@@ -1,16 +1,12 @@
 """The demo: compile a model, run an input on several ranks, follow it on the terminal, draw what came out."""
 
-import hashlib
-import platform
 import signal
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-import mlip_lammps
 from mlip_lammps.analysis.plots import plot_dynamics
 from mlip_lammps.analysis.rdf import read_lammps_rdf
 from mlip_lammps.analysis.thermo import read_thermo
@@ -23,9 +19,7 @@ from mlip_lammps.workflows.timed_run import LammpsInput, steps_for
 PLAIN_PERCENT = 10
 
 
-def run_demo(
-    settings_file: Path, out: Path, n_ranks: int, n_steps: int | None, minutes: float
-) -> None:
+def run_demo(settings_file: Path, out: Path, n_ranks: int, n_steps: int | None, minutes: float) -> None:
     """Run a demo and write its files into ``out``.
 
     Parameters
@@ -33,7 +27,7 @@ def run_demo(
     settings_file
         TOML file, see :class:`DemoSettings`.
     out
-        Folder of the compiled model, the log, the trajectory and the picture.
+        Folder of the log, the trajectory and the picture.
     n_ranks
         MPI ranks.
     n_steps
@@ -58,15 +52,13 @@ def run_demo(
     out.mkdir(parents=True, exist_ok=True)
     variables = {"data": settings.data}
     if settings.model is not None:
-        variables["model"] = compile_model(settings.model, settings.dtype, out, console)
+        variables["model"] = compile_model(settings.model, settings.dtype, console)
     lammps_input = LammpsInput(settings.input, variables, n_ranks)
     if n_steps is None:
         n_steps = choose_steps(lammps_input, minutes, out / "warm_up", console)
 
     options = " ".join(f"-var {name} {value}" for name, value in variables.items())
-    console.print(
-        f"mpiexec -n {n_ranks} lmp -in {settings.input} {options} -var steps {n_steps} -var out {out}"
-    )
+    console.print(f"mpiexec -n {n_ranks} lmp -in {settings.input} {options} -var steps {n_steps} -var out {out}")
     with RunDisplay(console, n_steps, count_atoms(settings.data)) as display:
         loop_time = lammps_input.run(n_steps, out, display.show)
     draw_run(settings, loop_time.n_atoms, out, console)
@@ -86,38 +78,13 @@ def choose_steps(lammps_input: LammpsInput, minutes: float, folder: Path, consol
     return n_steps
 
 
-def compile_model(source: Path, dtype: str, out: Path, console: Console) -> Path:
-    """Return ``source`` compiled for this machine: the file of an earlier demo, if nothing has changed since."""
-    compiled = out / f"{source.parent.name}-{_compilation_key(source, dtype)}.pt2"
-    if compiled.is_file():
-        console.print(f"{compiled} is there already and fits {source}")
-        return compiled
-    # Slow to import; not needed when the compiled file is there.
-    from mlip_lammps.export import export_model
+def compile_model(source: Path, dtype: str, console: Console) -> Path:
+    """Return ``source`` compiled for this machine, from the cache if nothing has changed since an earlier demo."""
+    # Slow to import, and a demo without a model does without torch.
+    from mlip_lammps.export import compiled_model
 
-    console.print(f"Compiling {source} for this machine; a minute or two ...")
-    part = compiled.with_suffix(".part.pt2")
-    export_model(source, part, dtype=dtype, progress=lambda line: console.print(f"  {line}"))
-    part.replace(compiled)
-    return compiled
-
-
-def _compilation_key(source: Path, dtype: str) -> str:
-    """Return a key that changes with the model, the compiling code, torch, the precision and the processor."""
-    digest = hashlib.sha256(source.read_bytes())
-    package = Path(mlip_lammps.__file__).parent
-    for folder in ("checkpoint", "model", "kernels", "export"):
-        for file in sorted((package / folder).glob("*.py")):
-            digest.update(file.read_bytes())
-    digest.update("\n".join([dtype, version("torch"), platform.machine(), _cpu_flags()]).encode())
-    return digest.hexdigest()[:12]
-
-
-def _cpu_flags() -> str:
-    """Return the instruction sets of the processor as Linux names them, empty on another system."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    console.print(f"Compiling {source} for this machine: a minute or two, unless it was done before ...")
+    return compiled_model(source, dtype=dtype, progress=lambda line: console.print(f"  {line}"))
 
 
 class RunDisplay:
@@ -182,8 +149,9 @@ def draw_run(settings: DemoSettings, n_atoms: int, out: Path, console: Console) 
         reference=settings.rdf_reference,
     )
     r, g = rdf.highest_peak()
-    console.print(f"mean temperature {thermo['Temp'].mean():.1f} K (target {settings.target_temperature:g} K)")
-    console.print(f"{settings.rdf_pair} g(r): highest {g:.2f} at {r:.2f} angstrom")
+    mean_temperature = thermo["Temp"].mean()
+    console.print(f"mean temperature {mean_temperature:.1f} K (target {settings.target_temperature:g} K)")
+    console.print(f"{settings.rdf_pair} g(r): maximum {g:.2f} at {r:.2f} angstrom")
     if settings.rdf_reference is not None:
         points = zip(settings.rdf_reference.r, settings.rdf_reference.g, strict=True)
         text = ", ".join(f"{g:.2f} at {r:.2f}" for r, g in points)

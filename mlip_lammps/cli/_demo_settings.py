@@ -7,6 +7,7 @@ from typing import Any
 
 from mlip_lammps.analysis.plots import RdfReference
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.models import resolve_model
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,10 @@ class DemoSettings:
     ----------
     title
         Heading of the picture.
-    input, data, model
-        LAMMPS input, its data file and the model to compile; no model where the input needs none.
+    input, data
+        LAMMPS input and its data file.
+    model
+        Trained model to compile; None where the input needs none.
     dtype
         Precision of the compiled model.
     target_temperature
@@ -39,7 +42,7 @@ class DemoSettings:
 
 
 def read_demo_settings(path: Path) -> DemoSettings:
-    """Return the settings in a TOML file; paths in it start at its folder.
+    """Return the settings in a TOML file; the input and its data are sought beside it.
 
     Raises
     ------
@@ -58,8 +61,8 @@ def read_demo_settings(path: Path) -> DemoSettings:
         raise UserInputError(f"{path} lacks the key {error}; compare with inputs/demo.toml") from None
     except (TypeError, ValueError) as error:
         raise UserInputError(f"{path} is not as expected: {error}; compare with inputs/demo.toml") from None
-    for file in (settings.input, settings.data, settings.model):
-        if file is not None and not file.is_file():
+    for file in (settings.input, settings.data):
+        if not file.is_file():
             raise UserInputError(f"{path} names {file}, which is not there")
     return settings
 
@@ -71,13 +74,12 @@ def _from_table(table: dict[str, Any], folder: Path) -> DemoSettings:
         title=table["title"],
         input=_beside(folder, table["input"]),
         data=_beside(folder, table["data"]),
-        model=_beside(folder, table["model"]) if "model" in table else None,
+        model=resolve_model(table["model"]) if "model" in table else None,
         dtype=table.get("dtype", "float64"),
         target_temperature=float(table["target_temperature"]),
         rdf_file=rdf["file"],
         rdf_pair=rdf["pair"],
-        rdf_reference=reference
-        and RdfReference(reference["label"], tuple(reference["r"]), tuple(reference["g"])),
+        rdf_reference=reference and RdfReference(reference["label"], tuple(reference["r"]), tuple(reference["g"])),
     )
 
 

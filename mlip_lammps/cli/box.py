@@ -11,9 +11,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("molecule", help="formula that ase.build.molecule knows, for instance H2O")
     parser.add_argument("-n", "--count", type=int, required=True, help="number of molecules")
     parser.add_argument("--density", type=float, required=True, help="mass density in g/cm3")
-    parser.add_argument(
-        "--elements", nargs="+", help="element of each atom type, in order (default: alphabetic)"
-    )
+    parser.add_argument("--elements", nargs="+", help="element of each atom type, in order (default: alphabetic)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the orientations (default: 0)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="data file to write")
 

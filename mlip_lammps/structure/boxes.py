@@ -66,9 +66,7 @@ def build_box(molecule: Atoms, n_molecules: int, density_g_cm3: float, seed: int
                 f"{distances[best]:.2f} angstrom, below {MIN_DISTANCE}; build at a lower density and compress"
             )
         placed = np.vstack([placed, candidates[best]])
-    return Atoms(
-        numbers=np.tile(molecule.numbers, n_molecules), positions=placed, cell=[edge] * 3, pbc=True
-    )
+    return Atoms(numbers=np.tile(molecule.numbers, n_molecules), positions=placed, cell=[edge] * 3, pbc=True)
 
 
 def _grid_points(n_points: int, edge: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -80,9 +78,7 @@ def _grid_points(n_points: int, edge: float, rng: np.random.Generator) -> NDArra
     return grid[np.sort(rng.permutation(len(grid))[:n_points])]
 
 
-def _closest(
-    candidates: NDArray[np.float64], placed: NDArray[np.float64], edge: float
-) -> NDArray[np.float64]:
+def _closest(candidates: NDArray[np.float64], placed: NDArray[np.float64], edge: float) -> NDArray[np.float64]:
     """Return the smallest distance (angstrom) of each candidate, shape (n_candidates, n_atoms, 3), to placed atoms.
 
     In a cube the nearest image is found by rounding. With nothing placed yet, the distance is the box's edge.

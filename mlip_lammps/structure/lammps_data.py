@@ -34,9 +34,7 @@ def write_lammps_data(path: Path, atoms: Atoms, elements: Sequence[str]) -> None
             f"the structure has {' '.join(missing)}, and the atom types are {' '.join(elements)}; "
             "name every element of the structure"
         )
-    ase.io.write(
-        path, atoms, format="lammps-data", specorder=list(elements), units="metal", masses=True
-    )
+    ase.io.write(path, atoms, format="lammps-data", specorder=list(elements), units="metal", masses=True)
 
 
 def count_atoms(path: Path) -> int:
