@@ -1,0 +1,72 @@
+"""Liquid water at constant temperature from Python, on any number of ranks.
+
+    mlip-lammps export mlip_lammps/models/water-revpbe0d3/model.safetensors -o water.pt2
+    mpiexec -n 2 python examples/01_water/run.py water.pt2 --steps 2000
+
+The same run as ``inputs/in.water_nvt``: that file sets everything up with ``steps`` 0, then Python runs it in blocks
+and looks at the numbers in between.
+"""
+
+import argparse
+from pathlib import Path
+
+from mpi4py import MPI
+
+from mlip_lammps.engines.lammps_session import QUIET, LammpsSession
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STEPS_IN_BLOCK = 10
+COLUMNS = {"Time": "time", "Temp": "temp", "PotEng": "pe", "Econserve": "econserve"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="compiled model: mlip-lammps export writes it")
+    parser.add_argument("--data", type=Path, default=REPOSITORY / "inputs" / "water_64.data")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--out", type=Path, default=Path("out/01_water"))
+    arguments = parser.parse_args()
+
+    is_root = MPI.COMM_WORLD.rank == 0
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    options = [*QUIET]
+    for name, value in (("model", arguments.model), ("data", arguments.data), ("out", arguments.out), ("steps", 0)):
+        options += ["-var", name, str(value)]
+
+    with LammpsSession(command_line=options) as session:
+        session.run_commands(f"include {REPOSITORY / 'inputs' / 'in.water_nvt'}")
+        n_atoms = session.lammps.get_natoms()
+        thermo = {column: [] for column in COLUMNS}
+        for block in range(arguments.steps // STEPS_IN_BLOCK):
+            # What "pre" prepares still holds from the block before; "post" would print timings.
+            session.run_commands(f"run {STEPS_IN_BLOCK} pre {'yes' if block == 0 else 'no'} post no")
+            for column, keyword in COLUMNS.items():
+                thermo[column].append(session.lammps.get_thermo(keyword))
+            if is_root and block % 10 == 0:
+                print("  ".join(f"{column} {values[-1]:.4f}" for column, values in thermo.items()), flush=True)
+
+    if is_root:
+        draw(thermo, n_atoms, arguments.out)
+
+
+def draw(thermo: dict[str, list[float]], n_atoms: int, folder: Path) -> None:
+    """Write the picture of the run into ``folder`` and say where it is."""
+    import numpy as np
+
+    from mlip_lammps.analysis.plots import plot_dynamics
+    from mlip_lammps.analysis.rdf import read_lammps_rdf
+
+    plot_dynamics(
+        folder / "picture.png",
+        {column: np.array(values) for column, values in thermo.items()},
+        n_atoms,
+        read_lammps_rdf(folder / "rdf_oo.txt"),
+        title="Liquid water from Python",
+        target_temperature=300.0,
+        pair_label="O-O",
+    )
+    print(f"picture: {folder / 'picture.png'}")
+
+
+if __name__ == "__main__":
+    main()
