@@ -101,7 +101,7 @@ class LammpsSession:
         Parameters
         ----------
         atoms
-            Any cell; a direction that is not periodic gets a shrink-wrapped boundary. LAMMPS holds the cell rotated;
+            Any cell; a direction that is not periodic gets a boundary that grows with the atoms. LAMMPS holds the cell rotated;
             results come back in the frame of ``atoms``.
 
         Raises
@@ -119,7 +119,7 @@ class LammpsSession:
         self._pbc = tuple(bool(periodic) for periodic in atoms.pbc)
         self._n_atoms = len(atoms)
         xx, yy, zz, xy, xz, yz = self._prism.get_lammps_prism()
-        boundary = " ".join("p" if periodic else "s" for periodic in self._pbc)
+        boundary = " ".join("p" if periodic else "m" for periodic in self._pbc)
         masses = [f"mass {k} {atomic_masses[atomic_numbers[e]]:.17g}" for k, e in enumerate(self._elements, 1)]
         self.run_commands(
             f"""clear
