@@ -29,12 +29,14 @@ def read_mace_torch(path: Path) -> TrainedModel:
     UnsupportedModelError
         If the model has a feature that the spec cannot express; the message names it.
     """
+    weights: Weights = {}
     with TorchArchive(path, NAMES) as archive:
         root = archive.root()
         _check_root(root, path)
-        model = Module(root, archive, "")
-        weights: Weights = {}
-        spec = _model_spec(model, weights)
+        try:
+            spec = _model_spec(Module(root, archive, ""), weights)
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
+            raise ModelFileError(f"{path} is damaged ({error}); copy or save the model again") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return TrainedModel(spec=spec, weights=weights, source_sha256=digest, source_name=path.name)
 
@@ -54,9 +56,11 @@ def _check_root(root: Any, path: Path) -> None:
 def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     """Return the spec, and put the weights into ``weights``."""
     heads = tuple(model.attribute("heads", None) or ("Default",))
+    if not all(type(head) is str for head in heads):
+        raise ModelFileError(f"the heads of {model.source} are no names; copy or save the model again")
     if len(heads) > 1:
         raise UnsupportedModelError(
-            f"{model.source} has {len(heads)} heads ({', '.join(map(str, heads))}), and this package takes one; "
+            f"{model.source} has {len(heads)} heads ({', '.join(heads)}), and this package takes one; "
             "choose it with mace_select_head, which comes with mace-torch"
         )
     for name in ("use_so3", "use_agnostic_product", "use_last_readout_only", "edge_irreps", "pair_repulsion"):
@@ -83,7 +87,7 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     return ModelSpec(
         model_class=model.class_name,
         atomic_numbers=tuple(int(number) for number in numbers.reshape(-1)),
-        heads=tuple(str(head) for head in heads),
+        heads=heads,
         cutoff=cutoff,
         l_max=l_max,
         radial=radial,
@@ -167,9 +171,9 @@ def _product(product: Module, irreps_message: str, is_residual: bool, weights: W
     checks.require(linear_in == irreps_out == irreps, contraction, "irreps_out", irreps)
     weights[f"{product.path}.linear.weight"] = product.child("linear").array("weight")
     parts = contraction.child("contractions").children()
-    correlations = {part.attribute("correlation", None) for part in parts}
-    correlation = next(iter(correlations)) if len(correlations) == 1 else None
-    if type(correlation) is not int or not 1 <= correlation <= 8:
+    correlations = [part.attribute("correlation") for part in parts]
+    correlation = correlations[0] if correlations else None
+    if not all(type(one) is int and one == correlation and 1 <= one <= 8 for one in [correlation, *correlations]):
         raise UnsupportedModelError(f"{contraction.label} has no one correlation order for its outputs; train with one")
     for part in parts:
         weights[f"{part.path}.weights_max"] = part.array("weights_max")

@@ -31,9 +31,6 @@ _FEATURES = {
     "mace.modules.wrapper_ops.TransposeIrrepsLayoutWrapper": "layers converted for cuequivariance",
     "torch.HalfStorage": "weights in float16",
     "torch.BFloat16Storage": "weights in bfloat16",
-    "torch.tanh": "the gate tanh",
-    "torch.abs": "the gate abs",
-    "torch._C._nn.gelu": "the gate gelu",
 }
 _MODEL_PACKAGES = ("mace", "e3nn", "cuequivariance", "cuequivariance_torch", "openequivariance")
 
@@ -239,6 +236,11 @@ _ACTIONS: dict[str, Callable[[Opcodes, Any], None]] = {
 def _refusal(name: str, source: str) -> str:
     if name in _FEATURES:
         return f"{source} has {_FEATURES[name]} ({name}), which this package does not support; train without it"
+    if name in ("__builtin__.getattr", "builtins.getattr"):
+        return (
+            f"{source} names {name}, as a model with a gate other than silu does, or a file that means harm; "
+            "nothing of it was run. Train with the gate silu"
+        )
     if name.split(".")[0] in _MODEL_PACKAGES:
         return (
             f"{source} holds a {name}, which this package does not support; it knows MACE and ScaleShiftMACE "

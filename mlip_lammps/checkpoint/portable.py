@@ -63,9 +63,9 @@ def read_portable(path: Path) -> TrainedModel:
         check_spec(spec, path.name)
         weights = _unpack(stored, couplings)
         trained = TrainedModel(spec, weights, header["source_sha256"], header["source_name"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        check_model(trained)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         raise ModelFileError(f"the header of {path} is damaged ({error}); copy the model again") from error
-    check_model(trained)
     return trained
 
 

@@ -39,12 +39,13 @@ def read_model(path: str | Path) -> TrainedModel:
         raise ModelFileError(f"{path} cannot be read ({error.strerror}); {_WANTED}") from error
     if not start:
         raise ModelFileError(f"{path} is empty; copy the model again")
-    if zipfile.is_zipfile(path):
+    # A file in torch's old form may end in a zip of its own: the first bytes decide.
+    if start[:2] == b"PK":
+        if not zipfile.is_zipfile(path):
+            raise ModelFileError(f"{path} is a zip that was cut off; copy the model again")
         trained = read_mace_torch(path)
         check_model(trained)
         return trained
-    if start[:2] == b"PK":
-        raise ModelFileError(f"{path} is a zip that was cut off; copy the model again")
     # safetensors: eight bytes of header length, then JSON.
     if start[8:9] == b"{":
         return read_portable(path)

@@ -171,7 +171,7 @@ class SymmetricContraction(nn.Module):
             if order < self.correlation:
                 tensor = tensor + partial
             partial = torch.einsum("bc...i,bci->bc...", tensor, components)
-        return partial.reshape(len(components), -1)
+        return partial.flatten(1)
 
 
 class Readout(nn.Module):

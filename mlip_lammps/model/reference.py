@@ -13,7 +13,7 @@ from mlip_lammps.checkpoint import TrainedModel
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.model.blocks import Layer, load_linear
 from mlip_lammps.model.radial import RadialBasis
-from mlip_lammps.structure.graph import Graph, build_graph
+from mlip_lammps.structure.graph import Graph, build_graph, forces_from_gradients, stress_from_gradients
 
 
 @dataclass(frozen=True)
@@ -117,15 +117,13 @@ class ReferenceModel(nn.Module):
         node_energies = self.node_energies(species, vectors, centre, neighbour)
         (gradients,) = torch.autograd.grad(node_energies.sum(), vectors, materialize_grads=True)
         edge_gradients = gradients.to(torch.float64).numpy()
-        forces = np.zeros((graph.n_atoms, 3))
-        np.add.at(forces, graph.edge_centre, edge_gradients)
-        np.subtract.at(forces, graph.edge_neighbour, edge_gradients)
+        has_volume = atoms.pbc.any() and atoms.cell.rank == 3
         per_atom = node_energies.detach().to(torch.float64).numpy()
         return Evaluation(
             energy=float(per_atom.sum()),
             node_energies=per_atom,
-            forces=forces,
-            stress=_stress(atoms, graph, edge_gradients),
+            forces=forces_from_gradients(graph, edge_gradients),
+            stress=stress_from_gradients(graph, edge_gradients, atoms.get_volume()) if has_volume else None,
             edge_gradients=edge_gradients,
             graph=graph,
         )
@@ -142,13 +140,3 @@ class ReferenceModel(nn.Module):
                 "remove these atoms or take a model trained on them"
             )
         return np.array([rows[int(number)] for number in atomic_numbers], dtype=np.int64)
-
-
-def _stress(
-    atoms: Atoms, graph: Graph, edge_gradients: NDArray[np.float64]
-) -> NDArray[np.float64] | None:
-    if not atoms.pbc.any() or atoms.cell.rank < 3:
-        return None
-    tensor = np.einsum("ea,eb->ab", graph.edge_vectors, edge_gradients) / abs(atoms.get_volume())
-    tensor = 0.5 * (tensor + tensor.T)
-    return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]

@@ -31,7 +31,7 @@ def random_model(
     radial_widths: Sequence[int] = (16, 16),
     readout_irreps: str = "4x0e",
     is_residual: bool | Sequence[bool] = (False, True),
-    avg_num_neighbors: float = 12.5,
+    avg_num_neighbors: float = 3.0,
     model_class: str = "ScaleShiftMACE",
     dtype: str = "float64",
 ) -> TrainedModel:
@@ -55,6 +55,8 @@ def random_model(
         Hidden irreps of the last readout; a model of one layer has a linear readout alone.
     is_residual
         Kind of each layer; a shorter sequence is continued with its last entry.
+    avg_num_neighbors
+        Divisor of the messages; the default is small, so that far atoms and high orders matter.
     dtype
         Precision of the weights, ``float64`` or ``float32``.
 
@@ -162,7 +164,7 @@ def _random_weights(spec: ModelSpec, seed: int) -> dict[str, NDArray[np.generic]
     weights["scale_shift.scale"] = np.array([0.8 if is_scaled else 1.0])
     weights["scale_shift.shift"] = np.array([0.1 if is_scaled else 0.0])
     for name, shape in _trained_shapes(spec):
-        weights[name] = rng.normal(size=shape) / (shape[1] if ".symmetric_contractions." in name else 1)
+        weights[name] = rng.normal(size=shape) / (shape[1] ** 0.5 if ".symmetric_contractions." in name else 1)
     for t, layer in enumerate(spec.layers):
         weights |= _couplings(f"products.{t}.symmetric_contractions.contractions", layer)
     return {name: np.array(array, dtype=spec.dtype, order="C") for name, array in weights.items()}

@@ -18,7 +18,8 @@ def peer_folder(tmp_path_factory) -> Path:
     interpreter = Path(os.environ.get("MLIP_LAMMPS_MACE_PYTHON", default))
     if not interpreter.exists():
         pytest.fail(
-            f"no mace-torch interpreter at {interpreter}; run `make test`, which makes it, or set MLIP_LAMMPS_MACE_PYTHON"
+            f"no mace-torch interpreter at {interpreter}; run `make test`, which makes it, "
+            "or set MLIP_LAMMPS_MACE_PYTHON"
         )
     folder = tmp_path_factory.mktemp("mace_torch")
     # e3nn 0.4.4, which mace-torch pins, loads its constants with pickle.

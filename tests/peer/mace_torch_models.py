@@ -49,7 +49,36 @@ MODELS = {
     "single_precision": {
         "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "dtype": "float32",
     },
+    "older_version": {"n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [1], "older": True},
 }  # fmt: skip
+
+_SMALL = {"n_layers": 1, "hidden": "4x0e", "l_max": 1, "correlation": 1, "elements": [1, 8]}
+
+UNSUPPORTED = {
+    "density": {"first": "RealAgnosticDensityInteractionBlock"},
+    "density_residual": {"first": "RealAgnosticDensityResidualInteractionBlock"},
+    "nonlinear": {"first": "RealAgnosticResidualNonLinearInteractionBlock"},
+    "agnesi": {"extra": {"distance_transform": "Agnesi"}},
+    "soft": {"extra": {"distance_transform": "Soft"}},
+    "gaussian": {"extra": {"radial_type": "gaussian"}},
+    "chebyshev": {"extra": {"radial_type": "chebyshev"}},
+    "repulsion": {"extra": {"pair_repulsion": True}},
+    "heads": {"extra": {"heads": ["pbe", "scan"]}},
+    "last_readout": {"extra": {"use_last_readout_only": True}},
+    "agnostic": {"extra": {"use_agnostic_product": True}},
+    "so3": {"extra": {"use_so3": True}},
+    "edge_irreps": {"extra": {"edge_irreps": "2x0e"}},
+    "tanh": {"n_layers": 2, "extra": {"gate": "tanh"}},
+    "embedding": {"extra": {"embedding_specs": {
+        "total_charge": {"type": "categorical", "per": "graph", "num_classes": 3, "emb_dim": 4, "in_dim": 1},
+    }}},
+}  # fmt: skip
+"""Changes of a small model that the reader refuses."""
+
+_ATTRIBUTES_OF_NEWER_VERSIONS = (
+    "heads", "apply_cutoff", "edge_irreps", "use_reduced_cg", "use_agnostic_product", "use_so3",
+    "use_last_readout_only", "use_edge_irreps_first", "lammps_mliap", "cueq_config", "oeq_config",
+)  # fmt: skip
 
 
 def make_structures(numbers: list[int], cutoff: float) -> list:
@@ -100,9 +129,21 @@ def make_model(options: dict, seed: int):
         "apply_cutoff": options.get("apply_cutoff", True),
         "keep_last_layer_irreps": options.get("keep_last_layer_irreps", False),
     }
-    if options.get("scaled", True):
-        return modules.ScaleShiftMACE(atomic_inter_scale=1.7, atomic_inter_shift=-0.3, **arguments)
-    return modules.MACE(**arguments)
+    arguments |= options.get("extra", {})
+    if arguments["gate"] == "tanh":
+        arguments["gate"] = torch.tanh
+    if "edge_irreps" in arguments:
+        arguments["edge_irreps"] = o3.Irreps(arguments["edge_irreps"])
+    if len(arguments.get("heads", [])) > 1:
+        arguments["atomic_energies"] = np.stack([arguments["atomic_energies"]] * len(arguments["heads"]))
+    if not options.get("scaled", True):
+        return modules.MACE(**arguments)
+    model = modules.ScaleShiftMACE(atomic_inter_scale=1.7, atomic_inter_shift=-0.3, **arguments)
+    if options.get("older", False):
+        for module in model.modules():
+            for name in _ATTRIBUTES_OF_NEWER_VERSIONS:
+                module.__dict__.pop(name, None)
+    return model
 
 
 def evaluate(model, structure) -> dict:
@@ -145,6 +186,17 @@ def main(folder: Path) -> None:
             for key, value in evaluate(model, structure).items():
                 results[f"{number}.{key}"] = value
         np.savez(folder / f"{name}.npz", **results)
+    for name, options in UNSUPPORTED.items():
+        torch.save(make_model(_SMALL | options, 0), folder / f"unsupported_{name}.model")
+    model = make_model(_SMALL, 0)
+    torch.save(model.state_dict(), folder / "state_dict.pt")
+    torch.save({"model": model.state_dict(), "optimizer": {}, "epoch": 3}, folder / "checkpoint.pt")
+    torch.save(model, folder / "legacy.model", _use_new_zipfile_serialization=False)
+    model.radial_embedding.bessel_fn.bessel_weights[1] = float("nan")
+    torch.save(model, folder / "not_finite.model")
+    model = make_model(_SMALL, 0)
+    model.interactions[0].avg_num_neighbors = np.float64(9.7)
+    torch.save(model, folder / "numbers.model")
 
 
 if __name__ == "__main__":
