@@ -8,7 +8,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("mace_torch_models.py")
-TIME_LIMIT_S = 300
+TIME_LIMIT_S = 600
 
 
 @pytest.fixture(scope="session")
