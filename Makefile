@@ -24,14 +24,14 @@ demo: $(INSTALLED) ## compile the shipped water model, run it on two ranks for t
 	@$(VENV)/bin/mlip-lammps demo
 
 test: $(INSTALLED) $(PEER_INSTALLED) ## run the tests
-	MLIP_LAMMPS_PEER_PYTHON=$(PEER_VENV)/bin/python $(VENV)/bin/pytest $(PYTEST_OPTIONS)
+	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/pytest $(PYTEST_OPTIONS)
 
 venv: $(INSTALLED) ## make the virtual environment with the package and everything it needs
 
 peer: $(PEER_INSTALLED) ## make the second environment, with mace-torch to compare with
 
 bench: $(INSTALLED) $(PEER_INSTALLED) ## measure the speed beside mace-torch
-	MLIP_LAMMPS_PEER_PYTHON=$(PEER_VENV)/bin/python $(VENV)/bin/python -m benchmarks
+	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/python -m benchmarks
 
 lint: $(INSTALLED) ## check the style of the Python code
 	$(VENV)/bin/ruff check .
