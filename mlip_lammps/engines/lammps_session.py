@@ -101,8 +101,8 @@ class LammpsSession:
         Parameters
         ----------
         atoms
-            Any cell; a direction that is not periodic gets a boundary that grows with the atoms. LAMMPS holds the cell rotated;
-            results come back in the frame of ``atoms``.
+            Any cell; a direction that is not periodic gets a boundary that grows with the atoms. LAMMPS holds the cell
+            rotated; results come back in the frame of ``atoms``.
 
         Raises
         ------

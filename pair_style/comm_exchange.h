@@ -1,0 +1,128 @@
+/* -*- c++ -*- ----------------------------------------------------------
+   How pair_style mlip/torch sends node features.
+   GNU General Public License, version 2 (pair_style/LICENSE).
+------------------------------------------------------------------------- */
+
+#ifndef LMP_COMM_EXCHANGE_H
+#define LMP_COMM_EXCHANGE_H
+
+#include "edges.h"
+
+#include "comm.h"
+#include "error.h"
+#include "pair.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+namespace LAMMPS_NS {
+
+/* ----------------------------------------------------------------------
+   rows of node features through the pair communication of LAMMPS, whose
+   buffers hold doubles: a row travels as bytes, rounded up to eight
+------------------------------------------------------------------------- */
+
+class CommExchange : public mlip::Exchange {
+ public:
+  CommExchange(Pair *pair, Comm *&comm, Error *&error, const mlip::Edges &edges) :
+      pair(pair), comm(comm), error(error), edges(edges)
+  {
+  }
+
+  // after a fault of this rank: take part, send zeros, keep nothing
+  bool is_mute = false;
+
+  static int doubles_per_row(int64_t width, int value_bytes)
+  {
+    return static_cast<int>((width * value_bytes + 7) / 8);
+  }
+
+  void forward(mlip::Features &rows) override
+  {
+    if (!start(rows, pair->comm_forward)) return;
+    comm->forward_comm(pair, stride);
+    features = nullptr;
+  }
+
+  void reverse(mlip::Features &rows) override
+  {
+    if (!start(rows, pair->comm_reverse)) return;
+    comm->reverse_comm(pair, stride);
+    features = nullptr;
+  }
+
+  int pack(int n, const int *list, int first, double *buf) const
+  {
+    for (int k = 0; k < n; k++, buf += stride) {
+      char *row = row_of(list ? list[k] : first + k);
+      buf[stride - 1] = 0.0;
+      if (row)
+        memcpy(buf, row, bytes);
+      else
+        std::fill(buf, buf + stride, 0.0);
+    }
+    return n * stride;
+  }
+
+  void overwrite(int n, int first, const double *buf) const
+  {
+    for (int k = 0; k < n; k++, buf += stride)
+      if (char *row = row_of(first + k)) memcpy(row, buf, bytes);
+  }
+
+  void add(int n, const int *list, const double *buf) const
+  {
+    for (int k = 0; k < n; k++, buf += stride) {
+      char *row = row_of(list[k]);
+      if (!row) continue;
+      if (features->value_bytes == 4)
+        add_row<float>(row, buf);
+      else
+        add_row<double>(row, buf);
+    }
+  }
+
+ private:
+  Pair *pair;
+  Comm *&comm;
+  Error *&error;
+  const mlip::Edges &edges;
+  mlip::Features *features = nullptr;
+  int stride = 0;
+  std::size_t bytes = 0;
+
+  // width and value_bytes come from the model file, the same on every rank
+  bool start(mlip::Features &rows, int announced)
+  {
+    features = &rows;
+    bytes = rows.width * rows.value_bytes;
+    stride = doubles_per_row(rows.width, rows.value_bytes);
+    if (stride > announced)
+      error->all(FLERR, "pair_style mlip/torch: the model exchanges " + std::to_string(rows.width) +
+                     " numbers per atom, more than its metadata says; export the model again");
+    return stride > 0;
+  }
+
+  char *row_of(int atom) const
+  {
+    const int row = is_mute ? -1 : edges.row_of_atom(atom);
+    if (row < 0 || row >= features->n_rows) return nullptr;
+    return static_cast<char *>(features->data) + row * bytes;
+  }
+
+  template <class T> void add_row(char *row, const double *buf) const
+  {
+    T *sum = reinterpret_cast<T *>(row);
+    const char *values = reinterpret_cast<const char *>(buf);
+    for (int64_t k = 0; k < features->width; k++) {
+      T value;
+      memcpy(&value, values + k * sizeof(T), sizeof(T));
+      sum[k] += value;
+    }
+  }
+};
+
+}    // namespace LAMMPS_NS
+
+#endif
