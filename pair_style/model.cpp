@@ -145,7 +145,8 @@ struct Model::State {
   std::map<std::string, NamedProgram> programs;
 
   // the graph of this evaluation, padded to sizes that a program accepts
-  int64_t n_local = 0, n_nodes = 0, n_edges = 0;
+  int64_t n_local = 0, n_nodes = 0, n_edges = 0, n_phantoms = 0;
+  Features without_phantoms(const Features &) const;
   const int64_t *species = nullptr, *edge_centre = nullptr, *edge_neighbour = nullptr;
   const double *edge_vectors = nullptr;
   std::vector<int64_t> padded_species, padded_centre, padded_neighbour;
@@ -199,39 +200,46 @@ std::unique_ptr<Model> Model::open(const std::string &path, const std::string &t
   } catch (const json::exception &e) {
     throw std::runtime_error(path + ": damaged metadata (" + e.what() + "); export it again");
   }
-  state.features.resize(state.metadata.feature_widths.size());
-  state.gradients.resize(state.metadata.feature_widths.size());
+  for (const int64_t width : state.metadata.feature_widths) {
+    // the width is right from the start: a rank whose first evaluation fails takes part in the exchange all the same
+    const State::Buffer empty{{}, Features{nullptr, 0, width, state.metadata.feature_bytes}};
+    state.features.push_back(empty);
+    state.gradients.push_back(empty);
+  }
   return model;
 }
 
 /* ----------------------------------------------------------------------
-   Rows and edges beyond the graph: phantom atoms without edges to real ones, and edges beyond the cutoff, whose
-   weights are zero. A ghost may be taken for an owned atom: its energy is not read, its features are overwritten by
-   the exchange, and its feature gradient is set to zero.
+   Phantom atoms stand before the owned ones, so that no ghost is taken for an owned atom: its own energy would
+   otherwise leave a gradient in its features, and the exchange would send it home. They have no edge but those beyond
+   the cutoff, whose weights are zero; the exchange does not see them.
 ------------------------------------------------------------------------- */
 
 void Model::State::pad(const Graph &graph)
 {
-  n_local = std::max(graph.n_local, MIN_SIZE);
-  n_nodes = std::max(graph.n_local + graph.n_ghost, n_local);
+  n_phantoms = std::max<int64_t>(MIN_SIZE - graph.n_local, 0);
+  n_local = graph.n_local + n_phantoms;
+  n_nodes = n_local + graph.n_ghost;
   n_edges = std::max(graph.n_edges, MIN_SIZE);
   species = graph.species;
   edge_vectors = graph.edge_vectors;
   edge_centre = graph.edge_centre;
   edge_neighbour = graph.edge_neighbour;
 
-  if (n_nodes > graph.n_local + graph.n_ghost) {
+  if (n_phantoms > 0) {
     padded_species.assign(n_nodes, 0);
-    std::copy_n(graph.species, graph.n_local + graph.n_ghost, padded_species.begin());
+    std::copy_n(graph.species, graph.n_local + graph.n_ghost, padded_species.begin() + n_phantoms);
     species = padded_species.data();
   }
-  if (n_edges > graph.n_edges) {
+  if (n_phantoms > 0 || n_edges > graph.n_edges) {
     padded_vectors.assign(3 * n_edges, 2.0 * metadata.cutoff);
     padded_centre.assign(n_edges, n_local - 1);
     padded_neighbour.assign(n_edges, 0);
     std::copy_n(graph.edge_vectors, 3 * graph.n_edges, padded_vectors.begin());
-    std::copy_n(graph.edge_centre, graph.n_edges, padded_centre.begin());
-    std::copy_n(graph.edge_neighbour, graph.n_edges, padded_neighbour.begin());
+    for (int64_t edge = 0; edge < graph.n_edges; edge++) {
+      padded_centre[edge] = graph.edge_centre[edge] + n_phantoms;
+      padded_neighbour[edge] = graph.edge_neighbour[edge] + n_phantoms;
+    }
     edge_vectors = padded_vectors.data();
     edge_centre = padded_centre.data();
     edge_neighbour = padded_neighbour.data();
@@ -250,6 +258,14 @@ void Model::State::shape(Buffer &buffer, int64_t width, int64_t n_rows)
   const size_t n_doubles = (static_cast<size_t>(n_rows * width) * metadata.feature_bytes + 7) / 8;
   if (buffer.memory.size() < n_doubles) buffer.memory.resize(n_doubles + n_doubles / 8);
   buffer.features.data = buffer.memory.data();
+}
+
+Features Model::State::without_phantoms(const Features &all) const
+{
+  Features rows = all;
+  rows.data = static_cast<char *>(all.data) + n_phantoms * all.width * all.value_bytes;
+  rows.n_rows -= n_phantoms;
+  return rows;
 }
 
 /* features_3 and feature_gradients_3 both belong to layer 3 */
@@ -329,21 +345,17 @@ Results Model::evaluate(const Graph &graph, Exchange &exchange)
   guarded([&] { s.pad(graph); });
   for (int t = 1; t < n_layers; t++) {
     guarded([&] { s.run("forward_" + std::to_string(t)); });
-    exchange.forward(s.features[t - 1].features);
+    Features rows = s.without_phantoms(s.features[t - 1].features);
+    exchange.forward(rows);
   }
   guarded([&] { s.run("last"); });
   for (int t = n_layers - 1; t > 0; t--) {
-    Features &gradient = s.gradients[t - 1].features;
-    exchange.reverse(gradient);
+    Features rows = s.without_phantoms(s.gradients[t - 1].features);
+    exchange.reverse(rows);
     guarded([&] {
-      // owned rows that are padding: ghosts, whose gradient has gone to their owners, and phantoms
-      if (s.n_local > graph.n_local) {
-        const int64_t row = gradient.width * gradient.value_bytes;
-        std::fill_n(static_cast<char *>(gradient.data) + graph.n_local * row, (s.n_local - graph.n_local) * row, 0);
-      }
       s.run("backward_" + std::to_string(t));
     });
   }
   if (!fault.empty()) throw std::runtime_error(fault);
-  return {s.node_energies.data(), s.edge_gradients.data()};
+  return {s.node_energies.data() + s.n_phantoms, s.edge_gradients.data()};
 }

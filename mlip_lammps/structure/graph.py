@@ -88,3 +88,27 @@ def _check(atoms: Atoms) -> None:
 def _box(atoms: Atoms) -> NDArray[np.float64]:
     """Return the cell with missing directions filled in, as a neighbour list needs it."""
     return np.asarray(atoms.cell.complete())
+
+
+def forces_from_gradients(graph: Graph, edge_gradients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return forces in eV/angstrom, shape (n_atoms, 3), from g_ij = dE / d r_ij, shape (n_edges, 3).
+
+    Notes
+    -----
+    The force on i gains g_ij and that on j loses it.
+    """
+    forces = np.empty((graph.n_atoms, 3))
+    for k in range(3):
+        gained = np.bincount(graph.edge_centre, weights=edge_gradients[:, k], minlength=graph.n_atoms)
+        lost = np.bincount(graph.edge_neighbour, weights=edge_gradients[:, k], minlength=graph.n_atoms)
+        forces[:, k] = gained - lost
+    return forces
+
+
+def stress_from_gradients(
+    graph: Graph, edge_gradients: NDArray[np.float64], volume: float
+) -> NDArray[np.float64]:
+    """Return the stress sum r_ij (x) g_ij / V: eV/angstrom^3, shape (6,), Voigt xx yy zz yz xz xy, tension positive."""
+    tensor = np.einsum("ea,eb->ab", graph.edge_vectors, edge_gradients) / abs(volume)
+    tensor = 0.5 * (tensor + tensor.T)
+    return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]

@@ -1,0 +1,62 @@
+"""``mlip-lammps export``: compile a trained model for this machine."""
+
+import argparse
+from pathlib import Path
+
+NAME = "export"
+HELP = "compile a trained MACE model into the file that LAMMPS and ASE run"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="file of mace-torch, portable file, or name of a shipped model")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="compiled file to write, ending in .pt2")
+    parser.add_argument(
+        "--elements", help="symbols to keep, separated by commas, for instance H,O (default: all of the model's)"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float64", "float32", "mixed"),
+        default="float64",
+        help="mixed: geometry and energies in float64, features in float32 (default: float64)",
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mlip_lammps.export import export_model
+    from mlip_lammps.models import resolve_model
+
+    elements = arguments.elements.replace(",", " ").split() if arguments.elements is not None else None
+    console = Console(highlight=False)
+    with console.status("starting") as status:
+
+        def progress(line: str) -> None:
+            console.print(line)
+            status.update("compiling: a minute or two" if "reading" in line else line)
+
+        report = export_model(
+            resolve_model(arguments.model),
+            arguments.output,
+            dtype=arguments.dtype,
+            device=arguments.device,
+            elements=elements,
+            progress=progress,
+        )
+    table = Table(show_header=False, box=None)
+    table.add_row("file", f"{report.path} ({report.file_bytes / 1e6:.1f} MB)")
+    table.add_row("elements", " ".join(report.metadata["elements"]))
+    table.add_row("compiled in", f"{report.compile_seconds:.0f} s")
+    table.add_row(
+        "from the reference",
+        f"{report.differences.energy_per_atom_ev:.1e} eV per atom, "
+        f"{report.differences.gradient_ev_per_angstrom:.1e} eV/angstrom",
+    )
+    console.print(table)
+    console.print(
+        f"In LAMMPS:  pair_style mlip/torch\n            pair_coeff * * {report.path} "
+        f"{' '.join(report.metadata['elements'])}    # an element for each atom type"
+    )
+    return 0

@@ -1,0 +1,58 @@
+"""An ASE calculator that runs a compiled model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ase import Atoms
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+
+from mlip_lammps.export import CompiledModel
+from mlip_lammps.structure.graph import build_graph, forces_from_gradients, stress_from_gradients
+
+
+class MlipCalculator(Calculator):
+    """Energies, forces and stress of a compiled MACE model.
+
+    Parameters
+    ----------
+    model
+        A ``.pt2`` file of ``mlip-lammps export``, or an open ``CompiledModel``.
+    n_threads
+        Threads of one evaluation; as many as torch has if 0.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, is no model, or was compiled for another machine or torch.
+    UserInputError
+        On evaluation, if the model does not know an element.
+    """
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+
+    def __init__(self, model: CompiledModel | Path | str, n_threads: int = 0):
+        super().__init__()
+        self.model = model if isinstance(model, CompiledModel) else CompiledModel(model, n_threads)
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)
+        has_volume = self.atoms.pbc.any() and self.atoms.cell.rank == 3
+        if "stress" in properties and not has_volume:
+            raise PropertyNotImplementedError("no stress without a periodic cell; set cell and pbc")
+        graph = build_graph(self.atoms, self.model.cutoff)
+        results = self.model.evaluate(graph)
+        energy = float(results.node_energies.sum())
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "energies": results.node_energies,
+            "forces": forces_from_gradients(graph, results.edge_gradients),
+        }
+        if has_volume:
+            volume = self.atoms.get_volume()
+            self.results["stress"] = stress_from_gradients(graph, results.edge_gradients, volume)

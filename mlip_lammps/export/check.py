@@ -1,0 +1,110 @@
+"""Holds a compiled model to the reference, at sizes that were not used in tracing."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from mlip_lammps.checkpoint import TrainedModel
+from mlip_lammps.core.errors import MlipError
+from mlip_lammps.export.runtime import CompiledModel
+from mlip_lammps.model import ReferenceModel
+from mlip_lammps.structure.graph import Graph, build_graph
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest difference that an export accepts.
+
+    Attributes
+    ----------
+    energy
+        Of the energy of one atom, eV.
+    gradient
+        Of a component of dE/dr_ij, relative to the largest component in the structure or to 1 eV/angstrom,
+        whichever is more.
+    """
+
+    energy: float
+    gradient: float
+
+
+TOLERANCES = {
+    # Sums in another order: a few hundred units in the last place of an atomic energy of up to 10^4 eV.
+    "float64": Tolerance(energy=1e-9, gradient=1e-10),
+    # Features in float32: 6e-8 an operation, grown by products of the correlation order.
+    "mixed": Tolerance(energy=2e-4, gradient=1e-4),
+    "float32": Tolerance(energy=2e-3, gradient=2e-4),
+}
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Largest differences found between the compiled file and the float64 reference."""
+
+    energy_per_atom_ev: float
+    gradient_ev_per_angstrom: float
+    gradient_relative: float
+    n_structures: int
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def check_compiled(compiled: CompiledModel, trained: TrainedModel) -> Differences:
+    """Compare energies and gradients on structures of the model's elements, from none and one atom up.
+
+    Raises
+    ------
+    MlipError
+        If a difference is above the tolerance of the model's precision, or a number is not finite.
+    """
+    tolerance = TOLERANCES[compiled.metadata["dtype"]]
+    reference = ReferenceModel(trained)
+    energy = gradient = relative = 0.0
+    count = 0
+    _check_empty(compiled)
+    for atoms in _structures(compiled.elements, compiled.cutoff):
+        expected = reference.evaluate(atoms)
+        results = compiled.evaluate(build_graph(atoms, compiled.cutoff))
+        found = np.concatenate([results.node_energies, results.edge_gradients.ravel()])
+        if not np.isfinite(found).all():
+            raise MlipError(f"the compiled model gives numbers that are not finite for {atoms.symbols}")
+        energy = max(energy, np.abs(results.node_energies - expected.node_energies).max(initial=0.0))
+        difference = np.abs(results.edge_gradients - expected.edge_gradients).max(initial=0.0)
+        gradient = max(gradient, difference)
+        relative = max(relative, difference / max(1.0, np.abs(expected.edge_gradients).max(initial=0.0)))
+        count += 1
+        if energy > tolerance.energy or relative > tolerance.gradient:
+            raise MlipError(
+                f"the compiled model differs from the reference for {atoms.symbols} by {energy:.1e} eV per atom "
+                f"(limit {tolerance.energy:.0e}) and {relative:.1e} in relative gradients (limit "
+                f"{tolerance.gradient:.0e}); the file was not written"
+            )
+    return Differences(float(energy), float(gradient), float(relative), count)
+
+
+def _check_empty(compiled: CompiledModel) -> None:
+    none = np.zeros(0, dtype=np.int64)
+    results = compiled.evaluate(Graph(none, np.zeros((0, 3)), none, none))
+    if results.node_energies.size or results.edge_gradients.size:
+        raise MlipError("the compiled model gives energies where there are no atoms")
+
+
+def _structures(elements: tuple[str, ...], cutoff: float) -> Iterator[Atoms]:
+    """Yield isolated atoms, pairs in and out of reach, a chain, and rattled triclinic cells, seeded."""
+    rng = np.random.default_rng(7)
+    symbols = [symbol for symbol in elements if symbol in chemical_symbols]
+    for symbol in symbols:
+        yield Atoms([symbol])
+    first, last = symbols[0], symbols[-1]
+    yield Atoms([first, last], positions=[[0, 0, 0], [0.3 * cutoff, 0.2 * cutoff, 0.1 * cutoff]])
+    yield Atoms([first, last], positions=[[0, 0, 0], [1.2 * cutoff, 0, 0]])
+    yield Atoms([first, last, first], positions=[[0, 0, 0], [0.6 * cutoff, 0, 0], [1.2 * cutoff, 0.1, 0]])
+    for n in (2, 3):
+        grid = np.array(list(np.ndindex(n, n, n))) / n
+        cell = 0.42 * cutoff * n * np.array([[1.0, 0, 0], [0.2, 1.05, 0], [-0.1, 0.15, 0.95]])
+        positions = grid @ cell + rng.normal(scale=0.02 * cutoff, size=grid.shape)
+        yield Atoms(list(rng.choice(symbols, size=len(grid))), positions=positions, cell=cell, pbc=True)

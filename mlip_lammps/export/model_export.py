@@ -1,0 +1,150 @@
+"""``export_model``: from a trained file to a compiled one that has been held to the reference."""
+
+import importlib.metadata
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from ase.data import atomic_numbers as number_of_symbol
+from ase.data import chemical_symbols
+
+from mlip_lammps.checkpoint import TrainedModel, read_model
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.export.archive import add_metadata
+from mlip_lammps.export.check import Differences, check_compiled
+from mlip_lammps.export.compilation import compile_programs, compiler_version, machine_record
+from mlip_lammps.export.contract import DTYPES, FORMAT_VERSION, program_specs
+from mlip_lammps.export.lowering import lower
+from mlip_lammps.export.runtime import CompiledModel
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export did.
+
+    Attributes
+    ----------
+    compile_seconds
+        Wall time of tracing and compilation.
+    differences
+        From the reference, as measured with the finished file.
+    """
+
+    path: Path
+    metadata: dict[str, Any]
+    compile_seconds: float
+    file_bytes: int
+    differences: Differences
+
+
+def export_model(
+    source: Path | str,
+    output: Path | str,
+    *,
+    dtype: str = "float64",
+    device: str = "cpu",
+    elements: Sequence[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> ExportReport:
+    """Compile a trained MACE model for this machine.
+
+    Parameters
+    ----------
+    source
+        File of mace-torch, or portable file.
+    output
+        Model file to write; an older one is replaced only when the new one has passed the check.
+    dtype
+        ``float64``, ``float32``, or ``mixed``: geometry and energies in float64, features in float32.
+    device
+        ``cpu`` or ``cuda``.
+    elements
+        Symbols to keep, in the order of species rows; all if None.
+    progress
+        Is called with a line at each step.
+
+    Raises
+    ------
+    UserInputError
+        If an option, the file, or the machine does not fit.
+    MlipError
+        If compilation fails or the compiled model differs from the reference.
+    """
+    tell = progress or (lambda line: None)
+    output = Path(output)
+    _require_options(dtype, device, output)
+    tell(f"reading {source}")
+    trained = read_model(Path(source))
+    chosen = _chosen_elements(trained, elements)
+    with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as folder:
+        programs, draft = Path(folder, "programs.pt2"), Path(folder, "model.pt2")
+        started = time.monotonic()
+        compile_programs(trained, chosen, dtype, device, programs, tell)
+        compile_seconds = time.monotonic() - started
+        metadata = _metadata(trained, chosen, dtype, device) | {"compile_seconds": round(compile_seconds, 1)}
+        shutil.copy(programs, draft)
+        add_metadata(draft, metadata)
+        tell("comparing with the reference")
+        differences = check_compiled(CompiledModel(draft), trained)
+        metadata = metadata | {"differences": differences.as_dict()}
+        add_metadata(programs, metadata)
+        programs.replace(output)
+    return ExportReport(output, metadata, compile_seconds, output.stat().st_size, differences)
+
+
+def _require_options(dtype: str, device: str, output: Path) -> None:
+    if dtype not in DTYPES:
+        raise UserInputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    if device not in ("cpu", "cuda"):
+        raise UserInputError(f"device {device!r} is not one of cpu, cuda")
+    if output.suffix != ".pt2":
+        raise UserInputError(f"{output} does not end in .pt2, as a compiled model must")
+    if not output.parent.is_dir():
+        raise UserInputError(f"there is no folder {output.parent}; make it first")
+
+
+def _chosen_elements(trained: TrainedModel, elements: Sequence[str] | None) -> tuple[int, ...]:
+    known = trained.spec.atomic_numbers
+    if elements is None:
+        return known
+    known_symbols = [chemical_symbols[z] for z in known]
+    for symbol in elements:
+        if symbol not in known_symbols:
+            raise UserInputError(f"the model does not know element {symbol}; it knows {', '.join(known_symbols)}")
+    if len(set(elements)) != len(elements) or not elements:
+        raise UserInputError(f"--elements {','.join(elements)} must name each element once")
+    return tuple(number_of_symbol[symbol] for symbol in elements)
+
+
+def _metadata(trained: TrainedModel, chosen: tuple[int, ...], dtype: str, device: str) -> dict[str, Any]:
+    spec = trained.spec
+    return {
+        "format_version": FORMAT_VERSION,
+        "build_id": uuid.uuid4().hex,
+        "package_version": importlib.metadata.version("mlip-lammps"),
+        "source": {"name": trained.source_name, "sha256": trained.source_sha256},
+        "model_class": spec.model_class,
+        "heads": list(spec.heads),
+        "head": spec.heads[0],
+        "elements": [chemical_symbols[z] for z in chosen],
+        "cutoff": spec.cutoff,
+        "n_layers": spec.n_layers,
+        "hidden_irreps": [layer.irreps_out for layer in spec.layers],
+        "feature_widths": list(lower(trained, chosen).feature_widths),
+        "dtype": dtype,
+        "device": device,
+        "device_name": torch.cuda.get_device_name() if device == "cuda" else None,
+        "programs": [
+            {"name": program.name, "inputs": list(program.inputs), "outputs": list(program.outputs)}
+            for program in program_specs(spec.n_layers)
+        ],
+        "torch_version": torch.__version__,
+        "compiler": compiler_version(),
+        "machine": machine_record(),
+    }

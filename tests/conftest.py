@@ -1,0 +1,43 @@
+"""Small compiled models, shared by all tests of a session and kept in the cache of compiled models."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlip_lammps.checkpoint import TrainedModel, write_portable
+from mlip_lammps.export import compiled_model
+from mlip_lammps.testing.random_models import random_model
+
+# Channels that differ from model to model and are no multiple of a vector's width; orders that differ by layer.
+SHAPES = {
+    "one_layer": dict(elements=("Si",), hidden_irreps="5x0e", l_max=1, correlation=2, n_layers=1, cutoff=3.5),
+    "two_layers": dict(elements=("H", "O"), hidden_irreps="6x0e+6x1o", l_max=2, correlation=(3, 2), n_layers=2),
+    "three_layers": dict(elements=("C", "O", "Ni"), hidden_irreps="4x0e+4x1o", l_max=1, correlation=2, n_layers=3),
+}
+
+
+@pytest.fixture(scope="session")
+def trained_models() -> dict[str, TrainedModel]:
+    """Return random models of one, two and three layers."""
+    return {name: random_model(seed=number, **shape) for number, (name, shape) in enumerate(SHAPES.items())}
+
+
+@pytest.fixture(scope="session")
+def portable_models(trained_models, tmp_path_factory) -> dict[str, Path]:
+    """Return the portable files of ``trained_models``."""
+    folder = tmp_path_factory.mktemp("portable")
+    paths = {name: folder / f"{name}.safetensors" for name in trained_models}
+    for name, path in paths.items():
+        write_portable(trained_models[name], path)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def compile_once(portable_models) -> Callable[..., Path]:
+    """Return a function (name, dtype) -> compiled file."""
+
+    def compile_model(name: str, dtype: str = "float64") -> Path:
+        return compiled_model(portable_models[name], dtype=dtype)
+
+    return compile_model
