@@ -188,6 +188,8 @@ std::unique_ptr<Model> Model::open(const std::string &path, const std::string &t
     if (n_threads > 0) state.torch->set_threads(n_threads);
     const std::string device = state.on_gpu ? "cuda:" + std::to_string(state.gpu) : "cpu";
     const auto build = document.content.at("build_id").get<std::string>();
+    for (const auto &kernels : archive.find("extra/kernels", ".so"))
+      load_kernels(build + "-kernels", archive.read(kernels));
     for (const auto &entry : document.content.at("programs")) {
       const auto name = entry.at("name").get<std::string>();
       const auto libraries = archive.find("data/aotinductor/" + name + "/", ".so");

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <set>
 #include <stdexcept>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -38,7 +39,36 @@ size_t value_bytes(DType dtype)
   return dtype == DType::FLOAT32 ? 4 : 8;
 }
 
+/* Opens a shared object that lies in memory: nothing to clean up, no shared folder. */
+
+void *open_in_memory(const std::string &key, const std::string &content, int flags)
+{
+  // The descriptor stays open, or another library could get the same path and be taken for this one.
+  const int file = memfd_create(key.c_str(), MFD_CLOEXEC);
+  if (file < 0) throw std::runtime_error(std::string("memfd_create failed: ") + std::strerror(errno));
+  for (size_t done = 0; done < content.size();) {
+    const ssize_t n = write(file, content.data() + done, content.size() - done);
+    if (n <= 0) throw std::runtime_error(std::string("cannot unpack a compiled program: ") + std::strerror(errno));
+    done += static_cast<size_t>(n);
+  }
+  void *library = dlopen(("/proc/self/fd/" + std::to_string(file)).c_str(), flags);
+  if (!library)
+    throw std::runtime_error(std::string("cannot load a compiled program: ") + dlerror() +
+                             "; export the model again on this machine");
+  return library;
+}
+
 }    // namespace
+
+void mlip::load_kernels(const std::string &key, const std::string &content)
+{
+  static std::mutex mutex;
+  static std::set<std::string> loaded;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (loaded.count(key)) return;
+  open_in_memory(key, content, RTLD_NOW | RTLD_GLOBAL);
+  loaded.insert(key);
+}
 
 /* ---------------------------------------------------------------------- */
 
@@ -187,20 +217,7 @@ struct Program::Library {
  private:
   Library(const std::string &key, const std::string &content)
   {
-    // A file in memory: nothing to clean up, no shared folder. Its descriptor stays open, or another library could
-    // get the same path and the dynamic linker would take the two for one.
-    const int file = memfd_create(key.c_str(), MFD_CLOEXEC);
-    if (file < 0) throw std::runtime_error(std::string("memfd_create failed: ") + std::strerror(errno));
-    for (size_t done = 0; done < content.size();) {
-      const ssize_t n = write(file, content.data() + done, content.size() - done);
-      if (n <= 0) throw std::runtime_error(std::string("cannot unpack a compiled program: ") + std::strerror(errno));
-      done += static_cast<size_t>(n);
-    }
-    const std::string path = "/proc/self/fd/" + std::to_string(file);
-    void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
-    if (!library)
-      throw std::runtime_error(std::string("cannot load a compiled program: ") + dlerror() +
-                               "; export the model again on this machine");
+    void *library = open_in_memory(key, content, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
     resolve(library, "AOTInductorModelContainerCreateWithDevice", create);
     resolve(library, "AOTInductorModelContainerDelete", destroy);
     resolve(library, "AOTInductorModelContainerRun", run);

@@ -67,6 +67,9 @@ class Tensor {
   Torch::Handle handle = nullptr;
 };
 
+/* Makes the functions of a kernel library known to the programs that are loaded after it. Keys as for Program. */
+void load_kernels(const std::string &key, const std::string &library);
+
 /* One compiled program: a shared library out of the model file. */
 class Program {
  public:

@@ -44,9 +44,14 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
 
 def add_metadata(path: Path, metadata: dict[str, Any]) -> None:
     """Write the metadata block into an archive that holds the programs."""
+    add_member(path, METADATA_PATH, json.dumps(metadata, indent=1).encode())
+
+
+def add_member(path: Path, name: str, content: bytes) -> None:
+    """Write one more member, below the archive's root folder."""
     with zipfile.ZipFile(path, "a", compression=zipfile.ZIP_STORED) as archive:
         root = archive.namelist()[0].partition("/")[0]
-        archive.writestr(f"{root}/{METADATA_PATH}", json.dumps(metadata, indent=1))
+        archive.writestr(f"{root}/{name}", content)
 
 
 def _metadata_name(archive: zipfile.ZipFile) -> str | None:

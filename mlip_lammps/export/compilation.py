@@ -13,8 +13,10 @@ import torch
 
 from mlip_lammps.checkpoint import TrainedModel
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.export.contract import program_specs
-from mlip_lammps.export.layers import LayerChain
+from mlip_lammps.export.archive import add_member
+from mlip_lammps.export.contract import KERNELS_PATH, program_specs
+from mlip_lammps.export.fast_layers import CpuKernels
+from mlip_lammps.export.layers import PRECISIONS, LayerChain
 from mlip_lammps.export.lowering import lower
 from mlip_lammps.export.tracing import trace
 
@@ -40,12 +42,15 @@ def compile_programs(
     """
     _require_tools(device)
     specs = program_specs(trained.spec.n_layers)
+    kernels = _cpu_kernels(trained, atomic_numbers, dtype, output.parent) if device == "cpu" else None
+    if kernels is not None:
+        progress(f"compiled the kernels ({len(kernels.library.operators)} operators)")
     jobs = 1 if device == "cuda" else min(len(specs), len(os.sched_getaffinity(0)))
     files: dict[str, list[str]] = {}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
         started = {
-            pool.submit(_compile_program, trained, atomic_numbers, dtype, device, number): spec.name
+            pool.submit(_compile_program, trained, atomic_numbers, dtype, device, number, output.parent): spec.name
             for number, spec in enumerate(specs)
         }
         for done in as_completed(started):
@@ -59,15 +64,25 @@ def compile_programs(
     from torch._inductor.package import package_aoti
 
     package_aoti(str(output), files)
+    if kernels is not None:
+        add_member(output, KERNELS_PATH, kernels.library.path.read_bytes())
+
+
+def _cpu_kernels(trained: TrainedModel, atomic_numbers: tuple[int, ...], dtype: str, folder: Path) -> CpuKernels:
+    return CpuKernels(lower(trained, atomic_numbers), PRECISIONS[dtype].features, folder)
 
 
 def _compile_program(
-    trained: TrainedModel, atomic_numbers: tuple[int, ...], dtype: str, device: str, number: int
+    trained: TrainedModel, atomic_numbers: tuple[int, ...], dtype: str, device: str, number: int, folder: Path
 ) -> list[str]:
-    """Trace and compile one program; return the files that belong into the archive."""
+    """Trace and compile one program; return the files that belong into the archive.
+
+    ``folder`` holds the compiled kernels.
+    """
     torch.set_num_threads(1)
     spec = program_specs(trained.spec.n_layers)[number]
-    chain = LayerChain(lower(trained, atomic_numbers), dtype, device)
+    kernels = _cpu_kernels(trained, atomic_numbers, dtype, folder) if device == "cpu" else None
+    chain = LayerChain(lower(trained, atomic_numbers), dtype, device, kernels)
     options = {
         "aot_inductor.package": True,
         # One build for any number of threads: the loops ask at run time.
@@ -75,6 +90,8 @@ def _compile_program(
         "cpp.threads": max(2, len(os.sched_getaffinity(0))),
         "compile_threads": 1,
     }
+    if kernels is not None:
+        options["aot_inductor.custom_ops_to_c_shims"] = kernels.library.shims()
     if device == "cuda":
         options["aot_inductor.embed_kernel_binary"] = True
     with warnings.catch_warnings():

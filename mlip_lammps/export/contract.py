@@ -11,6 +11,9 @@ FORMAT_VERSION = 1
 METADATA_PATH = "extra/mlip_lammps.json"
 """Where the metadata block lies in the archive, below its root folder."""
 
+KERNELS_PATH = "extra/kernels.so"
+"""Where the C++ kernels lie that the programs call; not there in a file for a GPU."""
+
 DTYPES = ("float64", "float32", "mixed")
 
 GRAPH_TENSORS = ("centre_species", "species", "edge_vectors", "edge_centre", "edge_neighbour")

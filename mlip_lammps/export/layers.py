@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from mlip_lammps.export.contract import ProgramSpec
+from mlip_lammps.export.fast_layers import CpuKernels
 from mlip_lammps.export.lowering import LoweredLayer, LoweredModel
 from mlip_lammps.kernels.edge_convolution import edge_convolution
 from mlip_lammps.kernels.linear import irrep_linear
-from mlip_lammps.kernels.radial import bessel_basis, polynomial_cutoff, radial_mlp
+from mlip_lammps.kernels.radial import radial_weights
 from mlip_lammps.kernels.spherical_harmonics import spherical_harmonics
 from mlip_lammps.kernels.symmetric_contraction import symmetric_contraction
 
@@ -45,10 +46,14 @@ class EdgeGraph:
 
 
 class LayerChain(torch.nn.Module):
-    """Layers of a lowered model in one precision, on one device."""
+    """Layers of a lowered model in one precision, on one device.
 
-    def __init__(self, model: LoweredModel, dtype: str, device: str = "cpu"):
+    With ``kernels`` the two hot operations run in C++, else in plain torch.
+    """
+
+    def __init__(self, model: LoweredModel, dtype: str, device: str = "cpu", kernels: CpuKernels | None = None):
         super().__init__()
+        self.kernels = kernels
         self.spec = model.spec
         self.precision = PRECISIONS[dtype]
         self.layers = tuple(_to(layer, self.precision.features, device) for layer in model.layers)
@@ -72,24 +77,36 @@ class LayerChain(torch.nn.Module):
             node_features = layer.embedding.index_select(0, graph.species)
         else:
             node_features = features.view(-1, layer.n_components_in, layer.n_channels)
-        messages = self._messages(layer, graph, node_features)
+        messages = self._messages(t, graph, node_features)
         by_element = graph.centre_species if layer.message_by_element else None
         messages = irrep_linear(messages, layer.message, layer.n_components_message, by_element)
-        products = symmetric_contraction(messages, graph.centre_species, layer.polynomial, layer.n_components_out)
+        products = self._products(t, messages, graph.centre_species)
         result = irrep_linear(products, layer.mix, layer.n_components_out)
         if layer.skip:
             own = node_features.narrow(0, 0, graph.n_local)
             result = result + irrep_linear(own, layer.skip, layer.n_components_out, graph.centre_species)
         return result.reshape(-1, layer.width_out), self._energies(t, layer, graph, result)
 
-    def _messages(self, layer: LoweredLayer, graph: EdgeGraph, node_features: Tensor) -> Tensor:
+    def _messages(self, t: int, graph: EdgeGraph, node_features: Tensor) -> Tensor:
+        layer = self.layers[t - 1]
+        if self.kernels is not None:
+            return self._fast_messages(t, graph, node_features)
         vectors = graph.edge_vectors.to(self.precision.geometry)
         distances = (vectors * vectors).sum(dim=1).sqrt()
         harmonics = spherical_harmonics(vectors / distances.unsqueeze(1), self.spec.l_max)
-        weights = self._radial_weights(layer, distances)
-        n_up = max(block.out_start + block.dim for block in layer.up)
+        radial = self.spec.radial
+        weights = radial_weights(
+            distances,
+            self.wave_numbers,
+            self.radial_prefactor,
+            self.spec.cutoff,
+            radial.cutoff_power,
+            radial.cutoff_on == "basis",
+            layer.radial_matrices,
+            layer.radial_activation_scale,
+        )
         return edge_convolution(
-            irrep_linear(node_features, layer.up, n_up),
+            irrep_linear(node_features, layer.up, layer.n_components_in),
             harmonics.to(self.precision.features),
             weights.view(-1, len(layer.paths), layer.n_channels),
             graph.edge_centre,
@@ -99,15 +116,21 @@ class LayerChain(torch.nn.Module):
             layer.n_components_mid,
         )
 
-    def _radial_weights(self, layer: LoweredLayer, distances: Tensor) -> Tensor:
-        radial = self.spec.radial
-        envelope = polynomial_cutoff(distances, self.spec.cutoff, radial.cutoff_power).unsqueeze(1)
-        basis = bessel_basis(distances, self.wave_numbers, self.radial_prefactor)
-        if radial.cutoff_on == "basis":
-            basis = basis * envelope
-        basis = basis.to(self.precision.features)
-        weights = radial_mlp(basis, layer.radial_matrices, layer.radial_activation_scale)
-        return weights if radial.cutoff_on == "basis" else weights * envelope.to(weights)
+    def _products(self, t: int, messages: Tensor, species: Tensor) -> Tensor:
+        if self.kernels is not None:
+            return self.kernels.contract(t, messages, species)
+        layer = self.layers[t - 1]
+        return symmetric_contraction(messages, species, layer.polynomial, layer.n_components_out)
+
+    def _fast_messages(self, t: int, graph: EdgeGraph, node_features: Tensor) -> Tensor:
+        layer, source = self.layers[t - 1], graph.edge_neighbour
+        if layer.embedding is not None:
+            # features depend on the element alone: its row is the source
+            node_features, source = layer.embedding, graph.species.index_select(0, source)
+        features = irrep_linear(node_features, layer.up, layer.n_components_in)
+        return self.kernels.convolve(
+            t, features, graph.edge_vectors, graph.edge_centre, source, graph.centre_species
+        )
 
     def _energies(self, t: int, layer: LoweredLayer, graph: EdgeGraph, features: Tensor) -> Tensor:
         energies = torch.zeros(graph.n_local, dtype=torch.float64, device=features.device)

@@ -148,7 +148,7 @@ def _lower_layer(table: _Table, t: int, layer: LayerSpec) -> LoweredLayer:
         n_components_message=_components(irreps_message),
         n_components_out=_components(irreps_out),
         up=_linear(table[f"{interaction}.linear_up.weight"], irreps_in, irreps_in),
-        paths=_paths(layer, irreps_in, irreps_mid, mid),
+        paths=_paths(layer, table.spec.dtype, irreps_in, irreps_mid, mid),
         radial_matrices=_radial_matrices(table, f"{interaction}.conv_tp_weights", len(layer.radial_widths) + 1),
         radial_activation_scale=layer.radial_activation_scale,
         message=_message_blocks(table, interaction, layer, irreps_mid, irreps_message, mid),
@@ -274,14 +274,21 @@ def _message_blocks(
     return tuple(blocks)
 
 
+def _wigner_3j(l_in: int, l_edge: int, l_out: int, file_dtype: str) -> Tensor:
+    """Return the coupling, rounded as e3nn rounded it in a file of ``file_dtype``: in float32 unless an l is 0."""
+    coupling = o3.wigner_3j(l_in, l_edge, l_out, dtype=torch.float64)
+    is_rounded = file_dtype == "float32" and 0 not in (l_in, l_edge, l_out)
+    return coupling.to(torch.float32).to(torch.float64) if is_rounded else coupling
+
+
 def _paths(
-    layer: LayerSpec, irreps_in: o3.Irreps, irreps_mid: o3.Irreps, mid: _MidLayout
+    layer: LayerSpec, file_dtype: str, irreps_in: o3.Irreps, irreps_mid: o3.Irreps, mid: _MidLayout
 ) -> tuple[ConvolutionPath, ...]:
     starts = _starts(irreps_in)
     paths = []
     for i_in, l_edge, i_mid in layer.paths:
         l_in, ir_out = irreps_in[i_in].ir.l, irreps_mid[i_mid].ir
-        coupling = o3.wigner_3j(l_in, l_edge, ir_out.l, dtype=torch.float64) * ir_out.dim**0.5
+        coupling = _wigner_3j(l_in, l_edge, ir_out.l, file_dtype) * ir_out.dim**0.5
         paths.append(
             ConvolutionPath(
                 in_start=starts[i_in],

@@ -32,3 +32,25 @@ def radial_mlp(basis: Tensor, matrices: Sequence[Tensor], activation_scale: floa
     for matrix in matrices[:-1]:
         hidden = activation_scale * torch.nn.functional.silu(hidden @ matrix)
     return hidden @ matrices[-1]
+
+
+def radial_weights(
+    distances: Tensor,
+    wave_numbers: Tensor,
+    prefactor: Tensor,
+    cutoff: float,
+    cutoff_power: int,
+    is_cutoff_on_basis: bool,
+    matrices: Sequence[Tensor],
+    activation_scale: float,
+) -> Tensor:
+    """Return the weights of the convolution, shape (n_edges, n_weights), in the type of ``matrices``.
+
+    Basis and cutoff are worked out in the type of ``distances``; the cutoff multiplies the basis or the weights.
+    """
+    envelope = polynomial_cutoff(distances, cutoff, cutoff_power).unsqueeze(1)
+    basis = bessel_basis(distances, wave_numbers, prefactor)
+    if is_cutoff_on_basis:
+        basis = basis * envelope
+    weights = radial_mlp(basis.to(matrices[0].dtype), matrices, activation_scale)
+    return weights if is_cutoff_on_basis else weights * envelope.to(weights.dtype)

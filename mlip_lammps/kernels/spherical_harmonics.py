@@ -31,7 +31,7 @@ def spherical_harmonics(unit_vectors: Tensor, l_max: int) -> Tensor:
         orders.append(order_one)
     for l in range(1, l_max):
         next_order = []
-        for terms in _raising_terms(l):
+        for terms in raising_terms(l):
             value = torch.zeros_like(unit_vectors[:, 0])
             for a, b, coefficient in terms:
                 value = value + coefficient * (order_one[a] * orders[l][b])
@@ -41,8 +41,8 @@ def spherical_harmonics(unit_vectors: Tensor, l_max: int) -> Tensor:
 
 
 @cache
-def _raising_terms(l: int) -> tuple[tuple[tuple[int, int, float], ...], ...]:
-    """Return, for each m of l + 1, the (m of order 1, m of order l, coefficient) whose products sum to Y_{l+1}."""
+def raising_terms(l: int) -> tuple[tuple[tuple[int, int, float], ...], ...]:
+    """Return, for each m of order l + 1, the (m of order 1, m of order l, coefficient) that sum to Y_{l+1}."""
     coupling = o3.wigner_3j(1, l, l + 1, dtype=torch.float64)
     direction = torch.nn.functional.normalize(torch.tensor([0.3, -0.7, 0.45], dtype=torch.float64), dim=0)
     lower = [o3.spherical_harmonics(k, direction, False, "component") for k in (1, l)]

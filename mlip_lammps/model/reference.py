@@ -1,5 +1,7 @@
 """The reference MACE: plain torch and e3nn, any dtype; what every faster path is compared with."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +67,8 @@ class ReferenceModel(nn.Module):
         self.embedding = load_linear(
             f"{len(spec.atomic_numbers)}x0e", spec.irreps_embedding, weights["node_embedding.linear.weight"], dtype
         )
-        self.layers = nn.ModuleList(Layer(spec, t, weights, dtype) for t in range(spec.n_layers))
+        with _default_dtype(getattr(torch, spec.dtype)):
+            self.layers = nn.ModuleList(Layer(spec, t, weights, dtype) for t in range(spec.n_layers))
         energies = np.atleast_2d(weights["atomic_energies_fn.atomic_energies"])[0]
         self.register_buffer("atomic_energies", torch.tensor(energies, dtype=dtype))
         for name in ("scale", "shift"):
@@ -140,3 +143,14 @@ class ReferenceModel(nn.Module):
                 "remove these atoms or take a model trained on them"
             )
         return np.array([rows[int(number)] for number in atomic_numbers], dtype=np.int64)
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make e3nn round its coupling constants as it did when the file was written; they stay so in every dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

@@ -1,9 +1,9 @@
 /* The edge convolution: gather, multiply and add in one pass over the edges of a centre; the adjoint the same way.
 
    Shape (generated): T, N (lanes), N_BLOCKS, N_IN, N_MID, N_PATHS, N_Y, N_G, DEGREE, and the unrolled steps
-     harmonics(u, y)                 Y_lm of CHUNK unit vectors
-     harmonics_adjoint(u, y, gy, gu) gradient of the unit vectors
-     couplings(y, g)                 sums of Y_lm with constants: one for each pair of components that a path couples
+     harmonics(u, y, n)                 Y_lm of n unit vectors
+     harmonics_adjoint(u, y, gy, gu, n) gradient of the unit vectors
+     couplings(y, g, n)                 sums of Y_lm with constants: one for each pair of components that a path couples
      accumulate(h, r, g, a)          a += what one edge gives, for one vector of channels
      accumulate_adjoint(h, a, r, dr, g, gh, gy, gr)
    Radial table: polynomials on equal intervals, [interval][path][block][power][lane], one interval of zeros at the end. */
@@ -12,6 +12,8 @@
 #define MLIP_KERNELS_CONVOLUTION_H
 
 #include "common.h"
+
+#include <algorithm>
 
 namespace mlip_kernels {
 
@@ -23,7 +25,7 @@ template <typename Shape> struct Convolution {
 
   /* Geometry of up to CHUNK edges, by component. */
   struct Geometry {
-    int n;
+    int n, n_rounded;    // whole vectors of edges
     double u[3][CHUNK], r[CHUNK], y[Shape::N_Y][CHUNK], gy[Shape::N_Y][CHUNK], gr[CHUNK];
     T t[CHUNK], g[Shape::N_G][CHUNK];
     int64_t interval[CHUNK];
@@ -38,7 +40,8 @@ template <typename Shape> struct Convolution {
   static void prepare(const double *vectors, int n, const Table &table, Geometry &geo)
   {
     geo.n = n;
-    for (int e = n; e < CHUNK; e++) geo.u[0][e] = geo.u[1][e] = geo.u[2][e] = 0.0;
+    geo.n_rounded = (n + 7) / 8 * 8;
+    for (int e = n; e < geo.n_rounded; e++) geo.u[0][e] = geo.u[1][e] = geo.u[2][e] = 0.0;
     for (int e = 0; e < n; e++) {
       const double x = vectors[3 * e], y = vectors[3 * e + 1], z = vectors[3 * e + 2];
       const double r = std::sqrt(x * x + y * y + z * z), inverse = 1.0 / r;
@@ -54,8 +57,8 @@ template <typename Shape> struct Convolution {
       geo.interval[e] = k;
       geo.t[e] = static_cast<T>(2.0 * (place - static_cast<double>(k)) - 1.0);
     }
-    Shape::harmonics(geo.u, geo.y);
-    Shape::couplings(geo.y, geo.g);
+    Shape::harmonics(geo.u, geo.y, geo.n_rounded);
+    Shape::couplings(geo.y, geo.g, geo.n_rounded);
   }
 
   static const V *radial(const Table &table, int64_t interval, int path, int b)
@@ -171,8 +174,8 @@ template <typename Shape> struct Convolution {
   {
     double gu[3][CHUNK];
     for (int k = 0; k < Shape::N_Y; k++)
-      for (int e = geo.n; e < CHUNK; e++) geo.gy[k][e] = 0.0;
-    Shape::harmonics_adjoint(geo.u, geo.y, geo.gy, gu);
+      for (int e = geo.n; e < geo.n_rounded; e++) geo.gy[k][e] = 0.0;
+    Shape::harmonics_adjoint(geo.u, geo.y, geo.gy, gu, geo.n_rounded);
     for (int e = 0; e < geo.n; e++) {
       const double along = gu[0][e] * geo.u[0][e] + gu[1][e] * geo.u[1][e] + gu[2][e] * geo.u[2][e];
       const double radial = 2.0 * table.intervals_per_angstrom * geo.gr[e];
