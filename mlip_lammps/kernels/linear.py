@@ -56,10 +56,14 @@ def irrep_linear(
 
 
 def _apply(source: Tensor, matrix: Tensor, species: Tensor | None) -> Tensor:
+    """Return source (n, dim, k) times matrix (k, l), as one product of two matrices."""
+    n_atoms, dim, _ = source.shape
+    rows = source.reshape(n_atoms * dim, -1)
     if species is None:
-        return source @ matrix
+        return (rows @ matrix).view(n_atoms, dim, -1)
     result = None
     for element in range(matrix.shape[0]):
-        mapped = (source @ matrix[element]) * (species == element).to(source.dtype)[:, None, None]
+        mapped = (rows @ matrix[element]).view(n_atoms, dim, -1)
+        mapped = mapped * (species == element).to(source.dtype)[:, None, None]
         result = mapped if result is None else result + mapped
     return result
