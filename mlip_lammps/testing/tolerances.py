@@ -32,3 +32,9 @@ LAMMPS_FORCE = 1e-8
 
 LAMMPS_VIRIAL_PER_ATOM = 1e-8
 """eV: forces times distances of up to a cutoff, summed over 50 to 100 edges."""
+
+KERNEL_FLOAT64 = 1e-12
+"""A C++ kernel against its torch form, relative to the largest number: sums of some hundred terms in another order."""
+
+KERNEL_FLOAT32 = 1e-5
+"""The same in float32."""

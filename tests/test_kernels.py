@@ -1,0 +1,211 @@
+"""The C++ kernels against their torch references, on the same radial tables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from e3nn import o3
+
+from mlip_lammps.export.fast_layers import CpuKernels
+from mlip_lammps.export.layers import LayerChain
+from mlip_lammps.export.lowering import LoweredModel, lower
+from mlip_lammps.kernels.edge_convolution import edge_convolution
+from mlip_lammps.kernels.radial import radial_weights
+from mlip_lammps.kernels.spherical_harmonics import spherical_harmonics
+from mlip_lammps.kernels.symmetric_contraction import symmetric_contraction
+from mlip_lammps.testing import tolerances
+from mlip_lammps.testing.random_models import random_model
+
+# Channels: a multiple of the widest vector, of half of it, of two, and odd.
+SHAPES = {
+    "wide": dict(hidden_irreps="16x0e+16x1o", l_max=3, correlation=3),
+    "half": dict(hidden_irreps="24x0e", l_max=2, correlation=2),
+    "two": dict(hidden_irreps="6x0e+6x1o+6x2e", l_max=2, correlation=2),
+    "odd": dict(hidden_irreps="5x0e+5x1o", l_max=1, correlation=3, n_layers=3),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Kernels and random inputs of one layer."""
+
+    model: LoweredModel
+    chain: LayerChain
+    kernels: CpuKernels
+    t: int
+    vectors: torch.Tensor
+    centre: torch.Tensor
+    source: torch.Tensor
+    features: torch.Tensor
+    like: torch.Tensor
+
+    @property
+    def layer(self):
+        return self.chain.layers[self.t - 1]
+
+
+@pytest.fixture(scope="module")
+def kernel_folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture(params=SHAPES)
+def shape(request) -> dict:
+    return SHAPES[request.param]
+
+
+def make_case(shape: dict, dtype: str, folder: Path, n_local: int = 7, n_edges: int = 150, t: int = 2) -> Case:
+    """Return layer ``t`` with one centre that has more edges than a chunk of the kernel, one with none."""
+    generator = torch.Generator().manual_seed(5)
+    model = lower(random_model(cutoff=4.0, seed=3, **shape))
+    chain = LayerChain(model, dtype)
+    n_nodes = n_local + 4
+    directions = torch.nn.functional.normalize(torch.randn(n_edges, 3, generator=generator, dtype=torch.float64), dim=1)
+    lengths = 0.6 + 3.8 * torch.rand(n_edges, 1, generator=generator, dtype=torch.float64)  # some beyond the cutoff
+    centre = torch.cat([torch.full((80,), 2), torch.randint(3, n_local, (n_edges,), generator=generator)])[:n_edges]
+    layer = chain.layers[t - 1]
+    features = torch.randn(n_nodes, layer.n_components_in, layer.n_channels, generator=generator, dtype=torch.float64)
+    return Case(
+        model=model,
+        chain=chain,
+        kernels=CpuKernels(model, chain.precision.features, folder),
+        t=t,
+        vectors=directions * lengths,
+        centre=centre.sort().values,
+        source=torch.randint(0, n_nodes, (n_edges,), generator=generator),
+        features=features.to(chain.precision.features),
+        like=torch.zeros(n_local, dtype=torch.int64),
+    )
+
+
+def fast_messages(case: Case, features: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    return case.kernels.convolve(case.t, features, vectors, case.centre, case.source, case.like)
+
+
+def plain_messages(case: Case, features: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Return the messages of the torch reference with the weights of the same table, in float64."""
+    distances = vectors.norm(dim=1)
+    weights = case.kernels.tables[case.t - 1].evaluate(distances)
+    return edge_convolution(
+        features.to(torch.float64),
+        spherical_harmonics(vectors / distances.unsqueeze(1), case.model.spec.l_max),
+        weights.view(len(vectors), len(case.layer.paths), -1),
+        case.centre,
+        case.source,
+        len(case.like),
+        case.layer.paths,
+        case.layer.n_components_mid,
+    )
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor, dtype: str) -> None:
+    limit = tolerances.KERNEL_FLOAT64 if dtype == "float64" else tolerances.KERNEL_FLOAT32
+    difference = (found.to(torch.float64) - expected).abs().max()
+    assert difference <= limit * expected.abs().max(), f"{difference:.1e} of {expected.abs().max():.1e}"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "mixed"])
+def test_convolution_and_its_adjoint_equal_the_reference(shape, dtype, kernel_folder):
+    case = make_case(shape, dtype, kernel_folder)
+    variables = [tensor.clone().requires_grad_(True) for tensor in (case.features, case.vectors)]
+    found, expected = fast_messages(case, *variables), plain_messages(case, *variables)
+    assert_close(found, expected, dtype)
+    upstream = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found_gradients = torch.autograd.grad(found, variables, upstream.to(found.dtype))
+    expected_gradients = torch.autograd.grad(expected, variables, upstream)
+    for fast, plain in zip(found_gradients, expected_gradients, strict=True):
+        assert_close(fast, plain.to(torch.float64), dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "mixed"])
+def test_contraction_and_its_adjoint_equal_the_reference(shape, dtype, kernel_folder):
+    case = make_case(shape, dtype, kernel_folder)
+    layer, n_elements = case.layer, len(case.model.atomic_numbers)
+    generator = torch.Generator().manual_seed(2)
+    messages = torch.randn(9, layer.n_components_message, layer.n_channels, generator=generator, dtype=torch.float64)
+    messages = messages.to(case.features.dtype).requires_grad_(True)
+    species = torch.randint(0, n_elements, (9,), generator=generator)
+    found = case.kernels.contract(case.t, messages, species)
+    exact_layer = case.model.layers[case.t - 1]
+    doubles = messages.detach().to(torch.float64).requires_grad_(True)
+    expected = symmetric_contraction(doubles, species, exact_layer.polynomial, layer.n_components_out)
+    assert_close(found, expected, dtype)
+    upstream = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
+    (fast,) = torch.autograd.grad(found, messages, upstream.to(found.dtype))
+    (plain,) = torch.autograd.grad(expected, doubles, upstream)
+    assert_close(fast, plain, dtype)
+
+
+def test_adjoints_pass_gradcheck(kernel_folder):
+    case = make_case(SHAPES["two"], "float64", kernel_folder, n_local=6, n_edges=20)
+    inside = case.vectors * (3.5 / case.vectors.norm(dim=1, keepdim=True)).clamp(max=1.0)
+    variables = (case.features.requires_grad_(True), inside.requires_grad_(True))
+    assert torch.autograd.gradcheck(lambda *tensors: fast_messages(case, *tensors), variables)
+    messages = torch.randn(3, case.layer.n_components_message, case.layer.n_channels, dtype=torch.float64)
+    species = torch.tensor([0, 1, 0])
+    assert torch.autograd.gradcheck(
+        lambda tensor: case.kernels.contract(case.t, tensor, species), messages.requires_grad_(True)
+    )
+
+
+def test_threads_do_not_change_the_result(kernel_folder):
+    case = make_case(SHAPES["wide"], "float64", kernel_folder)
+    results = []
+    before = torch.get_num_threads()
+    for n_threads in (1, 2):
+        torch.set_num_threads(n_threads)
+        variables = [tensor.clone().requires_grad_(True) for tensor in (case.features, case.vectors)]
+        messages = fast_messages(case, *variables)
+        results.append((messages.detach(), *torch.autograd.grad(messages.square().sum(), variables)))
+    torch.set_num_threads(before)
+    for one, two in zip(*results, strict=True):
+        assert_close(two, one, "float64")
+
+
+def test_a_planted_error_of_a_thousandth_is_seen(kernel_folder):
+    case = make_case(SHAPES["half"], "mixed", kernel_folder)
+    found = 1.001 * fast_messages(case, case.features, case.vectors)
+    with pytest.raises(AssertionError):
+        assert_close(found, plain_messages(case, case.features, case.vectors), "mixed")
+
+
+def test_a_nan_distance_stays_a_nan(kernel_folder):
+    case = make_case(SHAPES["half"], "float64", kernel_folder)
+    vectors = case.vectors.clone()
+    vectors[0, 0] = float("nan")
+    assert fast_messages(case, case.features, vectors)[case.centre[0]].isnan().any()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "mixed"])
+def test_tables_state_the_error_of_their_slopes(dtype, kernel_folder):
+    case = make_case(SHAPES["wide"], dtype, kernel_folder)
+    spec, layer, table = case.model.spec, case.model.layers[case.t - 1], case.kernels.tables[case.t - 1]
+    distances = 0.4 + 3.5 * torch.rand(500, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+    def exact(r):
+        return radial_weights(
+            r,
+            case.model.wave_numbers,
+            case.model.radial_prefactor,
+            spec.cutoff,
+            spec.radial.cutoff_power,
+            spec.radial.cutoff_on == "basis",
+            layer.radial_matrices,
+            layer.radial_activation_scale,
+        )
+
+    ones = torch.ones_like(distances)
+    value, slope = torch.func.jvp(exact, (distances,), (ones,))
+    found_value, found_slope = torch.func.jvp(table.evaluate, (distances,), (ones,))
+    assert (found_value - value).abs().max() <= 1.5 * table.value_error
+    assert (found_slope - slope).abs().max() <= 1.5 * table.slope_error
+    assert table.slope_error <= (1e-10 if dtype == "float64" else 2e-7) * slope.abs().max() * 10
+
+
+@pytest.mark.parametrize("l_max", [0, 1, 2, 3, 4])
+def test_spherical_harmonics_are_those_of_e3nn(l_max):
+    vectors = torch.randn(50, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    unit = torch.nn.functional.normalize(vectors, dim=1)
+    expected = o3.spherical_harmonics(list(range(l_max + 1)), unit, False, "component")
+    assert_close(spherical_harmonics(unit, l_max), expected, "float64")
