@@ -355,7 +355,12 @@ void PairMlipTorch::map_types(int n_types, char **symbols)
   std::vector<int> species(n_types + 1, -1);
   for (int type = 1; type <= n_types; type++) {
     const std::string symbol = symbols[type - 1];
-    if (symbol == "NULL") continue;
+    if (symbol == "NULL") {
+      if (force->pair == this)
+        error->all(FLERR, std::string(STYLE) + "atom type " + std::to_string(type) +
+                       " is NULL, which is for types of another style; use: pair_style hybrid/overlay");
+      continue;
+    }
     const auto found = std::find(known.begin(), known.end(), symbol);
     if (found == known.end())
       error->all(FLERR, std::string(STYLE) + "atom type " + std::to_string(type) + " is " + symbol + ", and " +
@@ -423,9 +428,7 @@ void PairMlipTorch::check_neighbour_list()
 
 double PairMlipTorch::init_one(int i, int j)
 {
-  if (setflag[i][j] == 0)
-    error->all(FLERR, std::string(STYLE) + "atom types " + std::to_string(i) + " and " + std::to_string(j) +
-                   " have no element; NULL is for types of another style: use pair_style hybrid/overlay");
+  if (setflag[i][j] == 0) error->all(FLERR, "All pair coeffs are not set");
   return parts->model->metadata().cutoff;
 }
 

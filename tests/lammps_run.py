@@ -1,0 +1,148 @@
+"""Runs LAMMPS and driver scripts on several ranks, in processes of their own that end within a time limit."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlip_lammps.engines.lammps_process import ThermoReader, find_program
+
+TIME_LIMIT = 120.0
+"""Seconds: a run takes a few; this one is for a busy machine. What reaches it hangs."""
+
+SET_BY_THE_PACKAGE = ("LAMMPS_PLUGIN_PATH", "MLIP_LAMMPS_TORCH")
+"""Where another test imported lammps they are set in this process; a fresh shell does not have them."""
+
+TERMINATE_SECONDS = 10.0
+N_LAST_CHARACTERS = 4000
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that came to its end.
+
+    Attributes
+    ----------
+    code
+        Exit code of the launcher.
+    output
+        What every rank wrote to stdout and stderr.
+    folder
+        Where it ran.
+    """
+
+    code: int
+    output: str
+    folder: Path
+
+    @property
+    def thermo(self) -> list[dict[str, float]]:
+        """Rows of thermo output, of all runs in order."""
+        reader = ThermoReader()
+        return [row for line in self.output.splitlines() if (row := reader.read(line))]
+
+    def dump(self, name: str) -> NDArray[np.float64]:
+        """Return the last frame of a text dump, rows by ID, shape (n_atoms, n_columns)."""
+        last = (self.folder / name).read_text().split("ITEM: TIMESTEP")[-1]
+        rows = last.split("ITEM: ATOMS")[1].splitlines()[1:]
+        table = np.array([row.split() for row in rows], dtype=np.float64)
+        return table[np.argsort(table[:, 0])]
+
+
+def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return this process's environment with one thread per rank and ``changes``."""
+    kept = {name: value for name, value in os.environ.items() if name not in SET_BY_THE_PACKAGE}
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent), **(changes or {})}
+
+
+def start(command: Sequence[object], folder: Path, changes: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start a command in ``folder``, stderr with stdout."""
+    return subprocess.Popen(
+        [str(word) for word in command],
+        cwd=folder,
+        env=environment(changes),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], folder: Path, time_limit: float = TIME_LIMIT) -> Finished:
+    """Wait for a started command.
+
+    Raises
+    ------
+    AssertionError
+        If it is still running after ``time_limit`` seconds; it is ended first.
+    """
+    try:
+        output, _ = process.communicate(timeout=time_limit)
+    except subprocess.TimeoutExpired:
+        # mpiexec passes SIGTERM on to its ranks; SIGKILL would leave them running.
+        process.terminate()
+        try:
+            output, _ = process.communicate(timeout=TERMINATE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+        raise AssertionError(
+            f"{' '.join(process.args)} hung for {time_limit:g} s:\n{output[-N_LAST_CHARACTERS:]}"
+        ) from None
+    return Finished(process.returncode, output, folder)
+
+
+def run_command(
+    command: Sequence[object],
+    folder: Path,
+    *,
+    changes: Mapping[str, str] | None = None,
+    time_limit: float = TIME_LIMIT,
+    is_refused: bool = False,
+) -> Finished:
+    """Run a command to its end.
+
+    Parameters
+    ----------
+    changes
+        Environment variables.
+    is_refused
+        Whether it must fail.
+
+    Raises
+    ------
+    AssertionError
+        If it hangs, or fails (or does not, with ``is_refused``).
+    """
+    done = finish(start(command, folder, changes), folder, time_limit)
+    if (done.code != 0) != is_refused:
+        raise AssertionError(f"exit code {done.code} of {command}:\n{done.output[-N_LAST_CHARACTERS:]}")
+    return done
+
+
+def lammps_command(input_name: str, n_ranks: int) -> list[object]:
+    """Return ``mpiexec -n N lmp -in NAME``, without a log and without buffers."""
+    return [find_program("mpiexec"), "-n", n_ranks, find_program("lmp"), *lammps_options(input_name)]
+
+
+def lammps_options(input_name: str) -> list[str]:
+    return ["-nonbuf", "-nocite", "-log", "none", "-in", input_name]
+
+
+def run_lammps(text: str, n_ranks: int, folder: Path, **options: object) -> Finished:
+    """Run LAMMPS commands on ``n_ranks`` ranks in ``folder``; options are those of ``run_command``."""
+    (folder / "in.test").write_text(text)
+    return run_command(lammps_command("in.test", n_ranks), folder, **options)
+
+
+def run_driver(script: str, n_ranks: int, folder: Path, *words: object, **options: object) -> Finished:
+    """Run a script of this folder on ``n_ranks`` ranks; options are those of ``run_command``."""
+    path = Path(__file__).with_name(script)
+    return run_command([find_program("mpiexec"), "-n", n_ranks, sys.executable, path, *words], folder, **options)

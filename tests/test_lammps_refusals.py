@@ -1,0 +1,188 @@
+"""What the pair style refuses on two ranks: one message with its cure, an exit code that is not 0, and no hang."""
+
+import re
+
+import pytest
+from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
+from lammps_files import build_for_another_lammps, fake_torch, truncated, with_metadata
+from lammps_run import lammps_options, run_command, run_lammps
+from lammps_structures import expected_results, write_data
+
+from mlip_lammps.engines.lammps_process import find_program
+from mlip_lammps.testing.structures import rattled_triclinic
+
+ELEMENTS = ("H", "O")
+TIME_LIMIT = 60.0
+BONDS = [(1, 2), (2, 3), (30, 31)]
+HYBRID = dict(style="hybrid mlip/torch lj/cut 6.0")
+FULL = dict(first="atom_style full\nbond_style zero", atoms="read_data bonds.data\nbond_coeff 1")
+
+
+@pytest.fixture(scope="module")
+def model(compile_once):
+    return compile_once("two_layers")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, model):
+    """A folder with data files, the model and files that are none."""
+    folder = tmp_path_factory.mktemp("refusals")
+    atoms = rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
+    write_data(folder / "box.data", atoms, ELEMENTS)
+    write_data(folder / "bonds.data", atoms, ELEMENTS, style="full", bonds=BONDS)
+    (folder / "good.pt2").symlink_to(model)
+    (folder / "text.pt2").write_text("this is no archive\n")
+    truncated(model, folder / "half.pt2")
+
+    def change(name: str, **values: object) -> None:
+        with_metadata(model, folder / f"{name}.pt2", lambda metadata: metadata.update(values))
+
+    change("other_torch", torch_version="1.0.0")
+    change("other_machine", machine={"architecture": "pdp11", "cpu_flags": []})
+    change("other_format", format_version=99)
+    change("no_elements", elements=None)
+    change("other_weights", source={"name": "another", "sha256": "f" * 64})
+    with_metadata(
+        model, folder / "other_processor.pt2", lambda metadata: metadata["machine"]["cpu_flags"].append("mmx9")
+    )
+    return folder
+
+
+def refusal(folder, text: str, **options) -> str:
+    """Return the one error line of a run on two ranks that must fail."""
+    done = run_lammps(text, 2, folder, is_refused=True, time_limit=TIME_LIMIT, **options)
+    return error_line(done)
+
+
+def error_line(done) -> str:
+    errors = [line for line in done.output.splitlines() if line.startswith("ERROR")]
+    assert len(errors) == 1, done.output
+    assert "Traceback" not in done.output
+    return errors[0]
+
+
+FILES = {
+    "missing": "cannot open model file missing.pt2: No such file or directory",
+    "text": "text.pt2 is no compiled model .*; make one with: mlip-lammps export",
+    "half": "half.pt2 is no compiled model .*; make one with: mlip-lammps export",
+    "other_format": "other_format.pt2: it has format 99, this pair style reads .*mlip-lammps export",
+    "no_elements": "no_elements.pt2: damaged metadata .*mlip-lammps export",
+    "other_torch": "was compiled with torch 1.0.0, this environment has torch .*; export it again here: mlip-lammps",
+    "other_machine": "was compiled for pdp11, this machine is .*; export it again here: mlip-lammps export",
+    "other_processor": "was compiled for another processor: this one lacks mmx9; export it again here: mlip-lammps",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_does_not_fit_is_refused(name, folder):
+    message = refusal(folder, deck(coeff=pair_coeff(f"{name}.pt2 H O")))
+    assert_matches(FILES[name], message)
+
+
+INPUTS = {
+    "units": (dict(units="real"), "units are real, and the models are in eV and angstrom; use: units metal"),
+    "an unknown element": (
+        dict(coeff="good.pt2 H Xx"),
+        "atom type 2 is Xx, and good.pt2 knows H, O; name its elements",
+    ),
+    "too few elements": (dict(coeff="good.pt2 H"), "pair_coeff names 1 elements for 2 atom types"),
+    "too many elements": (dict(coeff="good.pt2 H O O"), "pair_coeff names 3 elements for 2 atom types"),
+    "no type of the model": (
+        dict(**HYBRID, coeff="mlip/torch good.pt2 NULL NULL"),
+        "every atom type is NULL; good.pt2 knows H, O",
+    ),
+    "NULL without a hybrid": (
+        dict(coeff="good.pt2 H NULL"),
+        "atom type 2 is NULL, which .*; use: pair_style hybrid/overlay",
+    ),
+    "no model": (dict(coeff=None), "All pair coeffs are not set|no model; use: pair_coeff"),
+    "newton off": (dict(first="newton off"), "newton is off for pairs, .*; use: newton on"),
+    "newton off for pairs": (dict(first="newton off on"), "newton is off for pairs, .*; use: newton on"),
+    "special bonds": (FULL, "special_bonds takes bonded neighbours of atom .*; use: special_bonds lj/coul 1 1 1"),
+    "excluded types": (dict(last="neigh_modify exclude type 1 2"), "neigh_modify exclude takes neighbours away"),
+    "an excluded group": (
+        dict(last="neigh_modify exclude group all all"),
+        "neigh_modify exclude takes neighbours away",
+    ),
+    "an included group": (
+        dict(first="atom_modify first some", last="group some id 1:5\nneigh_modify include some"),
+        "neigh_modify include leaves atoms without neighbours",
+    ),
+    "an unknown keyword": (dict(style="mlip/torch thread 2"), "keyword is thread, and the style knows: threads"),
+    "no threads": (dict(style="mlip/torch threads 0"), "threads is 0, and must be 1 or more"),
+    "pairs given to another style": (
+        dict(**HYBRID, coeff="mlip/torch good.pt2 H O\npair_coeff 1 1 lj/cut 0.002 2.0"),
+        "atom types 1 and 1 was given to another style of the hybrid; use hybrid/overlay",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_an_input_that_does_not_fit_is_refused(name, folder):
+    options, message = INPUTS[name]
+    coeff = options.get("coeff", "good.pt2 H O")
+    text = deck(**{**options, "coeff": pair_coeff(coeff) if coeff else ""})
+    assert_matches(message, refusal(folder, text))
+
+
+def test_atoms_at_one_place_stop_the_run_on_every_rank(folder):
+    text = deck(
+        coeff=pair_coeff("good.pt2 H O"), runs="set atom 1 x 1.0 y 1.0 z 1.0\nset atom 2 x 1.0 y 1.0 z 1.0\nrun 0"
+    )
+    message = refusal(folder, text)
+    assert_matches("step 0, rank .* of atom [12] at .* is not finite; look for overlapping atoms", message)
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ("missing.pt2", "cannot open model file missing.pt2"),
+        (
+            "other_weights.pt2",
+            "rank 1 reads another other_weights.pt2 .* than rank 0 .*; give every node the same file",
+        ),
+    ],
+)
+def test_a_fault_of_one_rank_stops_all_of_them(second, message, folder):
+    (folder / "in.ranks").write_text(deck(coeff=pair_coeff("${model} H O")))
+    one = [find_program("lmp"), *lammps_options("in.ranks"), "-var", "model"]
+    command = [find_program("mpiexec"), "-n", 1, *one, "good.pt2", ":", "-n", 1, *one, second]
+    done = run_command(command, folder, is_refused=True, time_limit=TIME_LIMIT)
+    assert_matches(message, error_line(done))
+
+
+@pytest.mark.parametrize(
+    ("version", "has_library", "message"),
+    [
+        ("9.9.9", False, "was compiled with torch .*, this environment has torch 9.9.9; export it again here"),
+        (None, False, "cannot load torch: .*; run: pip install torch"),
+        (None, True, "this torch has no aoti_torch_.*; versions 2.11 and newer are supported"),
+    ],
+    ids=["another version", "no library", "a library without its functions"],
+)
+def test_a_torch_that_changed_after_the_install_is_refused(version, has_library, message, folder, tmp_path):
+    torch = fake_torch(tmp_path / "torch", version, has_library=has_library)
+    text = deck(coeff=pair_coeff("good.pt2 H O"))
+    assert_matches(message, refusal(folder, text, changes={"MLIP_LAMMPS_TORCH": str(torch)}))
+
+
+def test_a_torch_that_went_away_is_refused(folder, tmp_path):
+    text = deck(coeff=pair_coeff("good.pt2 H O"))
+    message = refusal(folder, text, changes={"MLIP_LAMMPS_TORCH": str(tmp_path)})
+    assert_matches("no torch in .*; run: pip install torch", message)
+
+
+def test_a_plugin_built_for_another_lammps_is_refused(folder, tmp_path):
+    plugin = build_for_another_lammps(tmp_path) / "mliptorchplugin.so"
+    first = f"plugin unload pair mlip/torch\nplugin load {plugin}"
+    message = refusal(folder, deck(coeff=pair_coeff("good.pt2 H O"), first=first))
+    assert_matches("plugin built for LAMMPS 20230802 .*, running 20250722 .*; run: mlip-lammps build-plugin", message)
+
+
+def test_the_same_input_with_nothing_wrong_runs(model, folder):
+    done = run_lammps(deck(coeff=pair_coeff("good.pt2 H O")), 2, folder)
+    assert_results_agree(read_results(done), expected_results(model, rattled_triclinic(ELEMENTS, (3, 3, 4), seed=2)))
+
+
+def assert_matches(pattern: str, message: str) -> None:
+    assert re.search(pattern, message), f"{message!r} does not say {pattern!r}"
