@@ -1,0 +1,72 @@
+"""Whether molecules stay whole."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.structure.graph import build_graph
+
+
+def find_broken_molecules(
+    frames: Iterable[Atoms], bond: tuple[str, str], n_bonds: int, max_length: float
+) -> NDArray[np.int64]:
+    """Return where a molecule is not what it was in the first frame.
+
+    Parameters
+    ----------
+    frames
+        Structures with the same atoms in the same order.
+    bond
+        Symbols of a molecule's centre and of what is bound to it: ``("O", "H")`` for water.
+    n_bonds
+        Atoms bound to each centre.
+    max_length
+        Longest bond, angstrom.
+
+    Returns
+    -------
+    ndarray
+        Frame and centre (from 0) of each that has lost a partner of the first frame, or gained one, shape
+        (n_broken, 2).
+
+    Raises
+    ------
+    UserInputError
+        If there is no frame, or a centre has another number of partners than ``n_bonds`` in the first.
+    """
+    broken: list[tuple[int, int]] = []
+    first: dict[int, frozenset[int]] | None = None
+    for number, atoms in enumerate(frames):
+        partners = _partners(atoms, bond, max_length)
+        if first is None:
+            first = partners
+            _check_first(first, bond, n_bonds, max_length)
+        broken += [(number, centre) for centre, kept in first.items() if partners[centre] != kept]
+    if first is None:
+        raise UserInputError("a search for broken molecules needs at least one frame; found none")
+    return np.array(broken, dtype=np.int64).reshape(-1, 2)
+
+
+def _partners(atoms: Atoms, bond: tuple[str, str], max_length: float) -> dict[int, frozenset[int]]:
+    """Return the atoms bound to each centre."""
+    graph = build_graph(atoms, max_length)
+    symbols = np.array(atoms.get_chemical_symbols())
+    chosen = (symbols[graph.edge_centre] == bond[0]) & (symbols[graph.edge_neighbour] == bond[1])
+    centres, neighbours = graph.edge_centre[chosen], graph.edge_neighbour[chosen]
+    return {
+        int(i): frozenset(neighbours[centres == i].tolist()) for i in np.flatnonzero(symbols == bond[0])
+    }
+
+
+def _check_first(
+    partners: dict[int, frozenset[int]], bond: tuple[str, str], n_bonds: int, max_length: float
+) -> None:
+    for centre, bound in partners.items():
+        if len(bound) != n_bonds:
+            raise UserInputError(
+                f"{bond[0]} atom {centre} (from 0) of the first frame has {len(bound)} {bond[1]} within "
+                f"{max_length} angstrom, expected {n_bonds}; start from whole molecules or change the length"
+            )
