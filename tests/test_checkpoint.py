@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import json
+import os
+import stat
 import subprocess
 import sys
 import zipfile
@@ -47,6 +49,16 @@ def test_portable_form_of_a_32_channel_model_is_below_two_megabytes(tmp_path):
     model = random_model(hidden_irreps="32x0e+32x1o", l_max=3, correlation=3, **sizes)
     write_portable(model, tmp_path / "model.safetensors")
     assert (tmp_path / "model.safetensors").stat().st_size < 2_000_000
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_portable_file_is_as_readable_as_the_umask_says(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_portable(random_model(), tmp_path / "model.safetensors")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model.safetensors").stat().st_mode) == mode
 
 
 def test_reading_does_not_import_torch(tmp_path):

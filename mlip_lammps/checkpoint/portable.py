@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from mlip_lammps.checkpoint.spec import LayerSpec, ModelSpec, RadialSpec, ReadoutSpec, TrainedModel
 from mlip_lammps.checkpoint.validation import check_model, check_spec
@@ -39,7 +39,8 @@ def write_portable(trained: TrainedModel, path: str | Path) -> None:
         "source_sha256": trained.source_sha256,
         "source_name": trained.source_name,
     }
-    save_file(tensors, path, metadata=header)
+    # Not save_file: it goes through a temporary file that only its owner may read.
+    Path(path).write_bytes(save(tensors, metadata=header))
 
 
 def read_portable(path: Path) -> TrainedModel:
