@@ -117,6 +117,16 @@ def test_the_highest_peak_lies_between_bins():
     assert peak == pytest.approx((2.83, 1.0), abs=2e-3)
 
 
+def test_peaks_and_troughs_are_found_in_their_range():
+    r = np.linspace(0.05, 5.95, 60)
+    rdf = RadialDistribution(r=r, g=1.0 + np.exp(-r / 4) * np.cos(4 * r))
+    assert rdf.maximum_between(4.0, 5.5)[0] == pytest.approx(4.70, abs=0.03)
+    assert rdf.minimum_between(3.0, 4.5)[0] == pytest.approx(3.91, abs=0.03)
+    assert rdf.minimum_between(3.0, 4.5)[1] == pytest.approx(1.0 - np.exp(-3.91 / 4), abs=0.02)
+    with pytest.raises(UserInputError, match="no bin"):
+        rdf.maximum_between(7.0, 8.0)
+
+
 def test_the_picture_of_a_run_is_written(tmp_path):
     time = np.linspace(0.0, 1.0, 20)
     thermo = {"Time": time, "Temp": 300 + 10 * np.sin(9 * time), "PotEng": np.cos(9 * time)}

@@ -29,10 +29,25 @@ class RadialDistribution:
 
     def highest_peak(self) -> tuple[float, float]:
         """Return r (angstrom) and g at the maximum, from the parabola through the highest bin and its neighbours."""
-        k = int(np.argmax(self.g))
-        if not 0 < k < len(self.g) - 1:
-            return float(self.r[k]), float(self.g[k])
-        left, top, right = self.g[k - 1 : k + 2]
+        return self.maximum_between(0.0, np.inf)
+
+    def maximum_between(self, r_low: float, r_high: float) -> tuple[float, float]:
+        """Return r (angstrom) and g at the highest point with r_low < r < r_high, as ``highest_peak`` does."""
+        return self._top(self.g, r_low, r_high)
+
+    def minimum_between(self, r_low: float, r_high: float) -> tuple[float, float]:
+        """Return r (angstrom) and g at the lowest point with r_low < r < r_high, as ``highest_peak`` does."""
+        r, depth = self._top(-self.g, r_low, r_high)
+        return r, -depth
+
+    def _top(self, values: NDArray[np.float64], r_low: float, r_high: float) -> tuple[float, float]:
+        inside = np.flatnonzero((self.r > r_low) & (self.r < r_high))
+        if len(inside) == 0:
+            raise UserInputError(f"no bin of this g(r) lies between {r_low} and {r_high} angstrom; widen the range")
+        k = int(inside[np.argmax(values[inside])])
+        if not inside[0] < k < inside[-1]:
+            return float(self.r[k]), float(values[k])
+        left, top, right = values[k - 1 : k + 2]
         shift = 0.5 * (left - right) / (left - 2 * top + right)
         width = self.r[k + 1] - self.r[k]
         return float(self.r[k] + shift * width), float(top - 0.25 * (left - right) * shift)
