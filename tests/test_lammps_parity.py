@@ -125,6 +125,18 @@ def test_the_ase_calculator_equals_the_reference(name, model_name, model, struct
         assert np.abs(expected.forces).max() > 1e-3, "forces that say nothing"
 
 
+@pytest.mark.parametrize("n_ranks", [1, 4])
+def test_features_in_single_precision_travel_between_ranks(n_ranks, compile_once, edge_library, tmp_path):
+    model = compile_once("two_layers", "mixed")
+    run_driver("lammps_driver.py", n_ranks, tmp_path, model, edge_library, tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as results:
+        for name, atoms in parity_structures(("H", "O")).items():
+            atoms.calc = MlipCalculator(model, n_threads=1)
+            forces = atoms.get_forces()
+            tolerance = tolerances.SINGLE_PRECISION_FORCE * np.abs(forces).max()
+            assert_forces_agree(results[f"{name}/forces"], forces, tolerance, atoms.numbers)
+
+
 def test_faults_planted_in_edges_forces_and_virials_are_found(model, structures):
     atoms = structures["triclinic"].copy()
     graph = build_graph(atoms, MlipCalculator(model).model.cutoff)

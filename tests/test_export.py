@@ -1,0 +1,264 @@
+"""Exporting and describing models: what is compiled is what was trained, and what does not fit is refused."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from lammps_run import run_command
+
+from mlip_lammps.checkpoint import read_model, write_portable
+from mlip_lammps.cli.main import main
+from mlip_lammps.core.errors import MlipError, ModelFileError, UserInputError
+from mlip_lammps.engines.ase_calculator import MlipCalculator
+from mlip_lammps.engines.lammps_process import find_program
+from mlip_lammps.export import CompiledModel, check, export_model, model_export
+from mlip_lammps.export.archive import read_metadata
+from mlip_lammps.export.contract import METADATA_PATH
+from mlip_lammps.model import ReferenceModel
+from mlip_lammps.structure.graph import Graph, build_graph
+from mlip_lammps.testing import tolerances
+from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_node_energies_agree
+from mlip_lammps.testing.structures import rattled_triclinic, smaller_than_cutoff
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TIME_LIMIT = 300.0
+CHOSEN = ("O", "H")
+MAKE_MACE_MODEL = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from mace_torch_models import make_model
+torch.set_default_dtype(torch.float64)
+options = {"n_layers": 1, "hidden": "4x0e", "l_max": 1, "correlation": 2, "elements": [1, 6, 8]}
+torch.save(make_model(options, seed=0), sys.argv[2])
+"""
+
+
+@pytest.fixture(scope="module")
+def mace_file(tmp_path_factory) -> Path:
+    """A file as training with mace-torch leaves it, of H, C and O."""
+    interpreter = os.environ.get("MLIP_LAMMPS_MACE_PYTHON", REPOSITORY / ".venv-mace" / "bin" / "python")
+    path = tmp_path_factory.mktemp("mace") / "trained.model"
+    environment = os.environ | {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONPATH", None)
+    subprocess.run(
+        [interpreter, "-W", "ignore", "-c", MAKE_MACE_MODEL, REPOSITORY / "tests" / "peer", path],
+        env=environment, check=True, capture_output=True, timeout=TIME_LIMIT,
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(mace_file):
+    """The file of mace-torch, compiled by the command line for two of its elements in another order."""
+    command = [find_program("mlip-lammps"), "export", mace_file, "-o", "two.pt2", "--elements", ",".join(CHOSEN)]
+    return run_command(command, mace_file.parent, time_limit=TIME_LIMIT)
+
+
+@pytest.fixture
+def recompile_nothing(compile_once, monkeypatch) -> None:
+    """Let exports take the programs of ``one_layer`` instead of compiling them again."""
+
+    def copy_programs(trained, chosen, dtype, device, output, tell) -> None:
+        with zipfile.ZipFile(compile_once("one_layer")) as source, zipfile.ZipFile(output, "w") as target:
+            for name in source.namelist():
+                if not name.endswith(METADATA_PATH):
+                    target.writestr(name, source.read(name))
+
+    monkeypatch.setattr(model_export, "compile_programs", copy_programs)
+
+
+def reference_of(compile_once, trained_models, name: str, dtype: str) -> tuple[CompiledModel, ReferenceModel]:
+    return CompiledModel(compile_once(name, dtype), n_threads=1), ReferenceModel(trained_models[name])
+
+
+def test_the_command_line_exports_a_file_of_mace_torch_and_says_how_to_use_it(exported):
+    model = exported.folder / "two.pt2"
+    assert [path.name for path in exported.folder.glob("*.pt2")] == [model.name]
+    assert not [path for path in exported.folder.iterdir() if path.name.startswith(".")]
+    for words in ("MB", "compiled in", "from the reference", "pair_coeff * * two.pt2 O H"):
+        assert words in exported.output
+
+
+def test_a_choice_of_elements_in_another_order_gives_the_same_energies(exported, mace_file):
+    model = exported.folder / "two.pt2"
+    assert CompiledModel(model).elements == CHOSEN
+    reference = ReferenceModel(read_model(mace_file))
+    for atoms in (rattled_triclinic(CHOSEN, seed=1), smaller_than_cutoff(CHOSEN, seed=2)):
+        expected = reference.evaluate(atoms)
+        atoms.calc = MlipCalculator(model, n_threads=1)
+        tolerance = tolerances.LAMMPS_ENERGY_PER_ATOM
+        assert_node_energies_agree(atoms.get_potential_energies(), expected.node_energies, tolerance, atoms.numbers)
+        assert_forces_agree(atoms.get_forces(), expected.forces, tolerances.LAMMPS_FORCE, atoms.numbers)
+
+
+def test_an_element_that_was_left_out_is_refused(exported):
+    with pytest.raises(UserInputError, match="does not know atomic number 6; it knows O, H"):
+        Atoms(
+            "CO", positions=[[0, 0, 0], [0, 0, 1.2]], calculator=MlipCalculator(exported.folder / "two.pt2")
+        ).get_forces()
+
+
+def test_info_describes_all_three_forms_and_loads_no_native_code(exported, mace_file, portable_models):
+    forms = {"compiled": exported.folder / "two.pt2", "mace-torch": mace_file, "portable": portable_models["one_layer"]}
+    code = (
+        "import sys\n"
+        "from mlip_lammps.cli.main import main\n"
+        "code = main(['info', sys.argv[1], '--json'])\n"
+        "assert not {'torch', 'e3nn', 'lammps'} & set(sys.modules)\n"
+        "maps = open('/proc/self/maps').read()\n"
+        "assert not [name for name in ('libtorch', 'libmlip', 'liblammps', 'memfd', 'wrapper.so') if name in maps]\n"
+        "sys.exit(code)"
+    )
+    for form, path in forms.items():
+        facts = json.loads(run_command([sys.executable, "-c", code, path], exported.folder).output)
+        assert facts["form"] == form
+        assert facts["cutoff"] == (3.5 if form == "portable" else 4.3)
+    table = run_command([find_program("mlip-lammps"), "info", forms["compiled"]], exported.folder).output
+    for words in ("compiled", "torch_version", "float64", '["O", "H"]', "trained.model"):
+        assert words in table
+
+
+def test_info_refuses_what_is_no_model(tmp_path, capsys):
+    (tmp_path / "text.pt2").write_text("this is no archive\n")
+    for name in ("text.pt2", "missing.pt2"):
+        assert main(["info", str(tmp_path / name)]) == 2
+        assert name in capsys.readouterr().err
+
+
+REFUSED = {
+    "an unknown element": (["--elements", "Si,Xx"], "does not know element Xx; it knows Si"),
+    "an element named twice": (["--elements", "Si,Si"], "must name each element once"),
+    "no element": (["--elements", ""], "must name each element once"),
+    "another suffix": (["-o", "model.pt"], "does not end in .pt2"),
+    "no such folder": (["-o", "nowhere/model.pt2"], "there is no folder nowhere"),
+    "no GPU": (["--device", "cuda"], "this torch sees no GPU"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_export_that_does_not_fit_is_refused_before_it_starts(name, portable_models, tmp_path, monkeypatch, capsys):
+    options, message = REFUSED[name]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    output = [] if "-o" in options else ["-o", "model.pt2"]
+    assert main(["export", str(portable_models["one_layer"]), *output, *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("recompile_nothing")
+def test_an_output_is_replaced_only_by_a_file_that_passed_the_check(portable_models, tmp_path, monkeypatch):
+    output = tmp_path / "model.pt2"
+    output.write_text("the older one")
+    with monkeypatch.context() as patched:
+        patched.setitem(check.TOLERANCES, "float64", check.Tolerance(energy=-1.0, gradient=-1.0))
+        with pytest.raises(MlipError, match=r"differs from the reference .*; the file was not written"):
+            export_model(portable_models["one_layer"], output)
+    assert output.read_text() == "the older one"
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+    report = export_model(portable_models["one_layer"], output)
+    assert read_metadata(output)["differences"] == report.differences.as_dict()
+    assert report.differences.energy_per_atom_ev < check.TOLERANCES["float64"].energy
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+
+
+@pytest.mark.usefixtures("recompile_nothing")
+def test_programs_of_other_weights_do_not_pass_the_check(trained_models, tmp_path):
+    trained = trained_models["one_layer"]
+    name = "readouts.0.linear.weight"
+    changed = trained.weights | {name: 1.001 * trained.weights[name]}
+    write_portable(replace(trained, weights=changed), tmp_path / "changed.safetensors")
+    with pytest.raises(MlipError, match="differs from the reference"):
+        export_model(tmp_path / "changed.safetensors", tmp_path / "model.pt2")
+
+
+SIZES = {
+    "nothing": (0, []),
+    "an atom": (1, []),
+    "an atom and its image": (1, [(0, 0)]),
+    "two atoms apart": (2, []),
+    "two atoms and one edge": (2, [(0, 1)]),
+    "the same edge back": (2, [(1, 0)]),
+    "three atoms and two edges": (3, [(0, 1), (2, 1)]),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("model", ["one_layer", "two_layers", "three_layers"])
+def test_the_smallest_graphs_equal_the_reference(model, name, compile_once, trained_models):
+    compiled, reference = reference_of(compile_once, trained_models, model, "float64")
+    n_atoms, edges = SIZES[name]
+    rng = np.random.default_rng(n_atoms)
+    pairs = np.array(edges, dtype=np.int64).reshape(-1, 2)
+    numbers = np.resize(reference.spec.atomic_numbers, n_atoms).astype(np.int64)
+    graph = Graph(numbers, rng.uniform(0.6, 1.4, (len(pairs), 3)), pairs[:, 0].copy(), pairs[:, 1].copy())
+    found = compiled.evaluate(graph)
+
+    vectors = torch.tensor(graph.edge_vectors, requires_grad=True)
+    arrays = (torch.from_numpy(graph.edge_centre), torch.from_numpy(graph.edge_neighbour))
+    energies = reference.node_energies(torch.from_numpy(reference.species_of(numbers)), vectors, *arrays)
+    (gradients,) = torch.autograd.grad(energies.sum(), vectors, materialize_grads=True)
+    assert (found.node_energies.shape, found.edge_gradients.shape) == ((n_atoms,), (len(edges), 3))
+    if n_atoms:
+        assert_node_energies_agree(found.node_energies, energies.detach().numpy(), tolerances.LAMMPS_ENERGY_PER_ATOM)
+    if edges:
+        assert_forces_agree(found.edge_gradients, gradients.numpy(), tolerances.LAMMPS_FORCE)
+
+
+def test_results_do_not_depend_on_the_number_of_threads(compile_once):
+    path = compile_once("two_layers")
+    atoms = rattled_triclinic(repeat=(5, 5, 5), seed=3)
+    n_threads = torch.get_num_threads()
+    try:
+        one, two = (_evaluate(CompiledModel(path, n_threads=n), atoms) for n in (1, 2))
+    finally:
+        torch.set_num_threads(n_threads)
+    assert_node_energies_agree(two.node_energies, one.node_energies, tolerances.EXACT_SYMMETRY)
+    assert_forces_agree(two.edge_gradients, one.edge_gradients, tolerances.EXACT_SYMMETRY)
+
+
+@pytest.mark.parametrize(("model", "dtype"), [("two_layers", "mixed"), ("one_layer", "float32")])
+def test_other_precisions_agree_within_their_tolerances(model, dtype, compile_once, trained_models):
+    compiled, reference = reference_of(compile_once, trained_models, model, dtype)
+    tolerance = check.TOLERANCES[dtype]
+    for atoms in (rattled_triclinic(compiled.elements, seed=1), smaller_than_cutoff(compiled.elements, seed=2)):
+        expected, found = reference.evaluate(atoms), _evaluate(compiled, atoms)
+        assert_node_energies_agree(found.node_energies, expected.node_energies, tolerance.energy, atoms.numbers)
+        scale = max(1.0, np.abs(expected.edge_gradients).max())
+        assert_forces_agree(found.edge_gradients, expected.edge_gradients, scale * tolerance.gradient)
+        difference = np.abs(found.edge_gradients - expected.edge_gradients).max()
+        assert difference > 1e-12, "as exact as float64: the precision had no effect"
+
+
+def test_a_model_file_that_is_damaged_is_refused(compile_once, tmp_path):
+    content = compile_once("one_layer").read_bytes()
+    (tmp_path / "half.pt2").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelFileError, match=r"half\.pt2 is no compiled model"):
+        CompiledModel(tmp_path / "half.pt2")
+    with pytest.raises(ModelFileError, match="cannot open model file"):
+        CompiledModel(tmp_path / "missing.pt2")
+
+
+def test_two_copies_of_a_file_in_one_process_do_not_mix(compile_once, tmp_path):
+    first = compile_once("one_layer")
+    second = Path(shutil.copy(first, tmp_path / "copy.pt2"))
+    atoms = rattled_triclinic(("Si",), seed=4)
+    a, b = CompiledModel(first), CompiledModel(second)
+    one, two = _evaluate(a, atoms), _evaluate(b, atoms)
+    del a
+    assert_energies_agree(two.node_energies.sum(), one.node_energies.sum(), len(atoms), tolerances.EXACT_SYMMETRY)
+    assert_forces_agree(_evaluate(b, atoms).edge_gradients, one.edge_gradients, tolerances.EXACT_SYMMETRY)
+
+
+def _evaluate(model: CompiledModel, atoms: Atoms):
+    return model.evaluate(build_graph(atoms, model.cutoff))
