@@ -1,5 +1,6 @@
 """Small compiled models, shared by all tests of a session and kept in the cache of compiled models."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from mlip_lammps.checkpoint import TrainedModel, write_portable
 from mlip_lammps.export import compiled_model
 from mlip_lammps.testing.random_models import random_model
+
+os.environ.setdefault("MLIP_LAMMPS_CACHE", str(Path(__file__).parent / ".cache"))
 
 # Channels that differ from model to model and are no multiple of a vector's width; orders that differ by layer.
 SHAPES = {

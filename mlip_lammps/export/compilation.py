@@ -1,24 +1,25 @@
 """Compiles the programs of a model with AOTInductor, each in a process of its own, and packs them."""
 
-import multiprocessing
+import json
 import os
 import platform
 import subprocess
-import warnings
+import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
-from mlip_lammps.checkpoint import TrainedModel
+from mlip_lammps.checkpoint import TrainedModel, write_portable
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.export.archive import add_member
 from mlip_lammps.export.contract import KERNELS_PATH, program_specs
 from mlip_lammps.export.fast_layers import CpuKernels
-from mlip_lammps.export.layers import PRECISIONS, LayerChain
+from mlip_lammps.export.layers import PRECISIONS
 from mlip_lammps.export.lowering import lower
-from mlip_lammps.export.tracing import trace
 
 _INSTRUCTION_PREFIXES = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "asimd", "sve")
 
@@ -30,8 +31,13 @@ def compile_programs(
     device: str,
     output: Path,
     progress: Callable[[str], None],
-) -> None:
+) -> dict[str, Any]:
     """Write an archive with every program of the model to ``output``; no metadata yet.
+
+    Returns
+    -------
+    dict
+        What the metadata says of the compiled code besides its shapes: the radial tables.
 
     Raises
     ------
@@ -41,64 +47,62 @@ def compile_programs(
         If a program does not compile.
     """
     _require_tools(device)
-    specs = program_specs(trained.spec.n_layers)
-    kernels = _cpu_kernels(trained, atomic_numbers, dtype, output.parent) if device == "cpu" else None
-    if kernels is not None:
-        progress(f"compiled the kernels ({len(kernels.library.operators)} operators)")
-    jobs = 1 if device == "cuda" else min(len(specs), len(os.sched_getaffinity(0)))
+    with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as scratch:
+        folder = Path(scratch)
+        kernels = None
+        if device == "cpu":
+            kernels = CpuKernels(lower(trained, atomic_numbers), PRECISIONS[dtype].features, folder)
+            progress(f"compiled the kernels ({len(kernels.library.operators)} operators)")
+        write_portable(trained, folder / "model.safetensors")
+        jobs = [
+            {
+                "model": str(folder / "model.safetensors"),
+                "program": number,
+                "atomic_numbers": list(atomic_numbers),
+                "dtype": dtype,
+                "device": device,
+                "kernels": scratch,
+                "result": str(folder / f"{spec.name}.files.json"),
+            }
+            for number, spec in enumerate(program_specs(trained.spec.n_layers))
+        ]
+        files = _run_jobs(jobs, [spec.name for spec in program_specs(trained.spec.n_layers)], folder, progress)
+        from torch._inductor.package import package_aoti
+
+        package_aoti(str(output), files)
+        if kernels is None:
+            return {}
+        add_member(output, KERNELS_PATH, kernels.library.path.read_bytes())
+        return {"radial_tables": kernels.table_record()}
+
+
+def _run_jobs(
+    jobs: list[dict], names: list[str], folder: Path, progress: Callable[[str], None]
+) -> dict[str, list[str]]:
+    """Run a worker for each job, as many at a time as there are cores; return the files of each program."""
+    n_workers = 1 if jobs[0]["device"] == "cuda" else min(len(jobs), len(os.sched_getaffinity(0)))
     files: dict[str, list[str]] = {}
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
-        started = {
-            pool.submit(_compile_program, trained, atomic_numbers, dtype, device, number, output.parent): spec.name
-            for number, spec in enumerate(specs)
-        }
+    with ThreadPoolExecutor(n_workers) as pool:
+        started = {pool.submit(_run_worker, job, folder): name for job, name in zip(jobs, names, strict=True)}
         for done in as_completed(started):
             name = started[done]
             try:
                 files[name] = done.result()
-            except Exception as error:
-                pool.shutdown(cancel_futures=True)
-                raise MlipError(f"program {name} did not compile: {error}") from error
-            progress(f"compiled {name} ({len(files)} of {len(specs)})")
-    from torch._inductor.package import package_aoti
-
-    package_aoti(str(output), files)
-    if kernels is not None:
-        add_member(output, KERNELS_PATH, kernels.library.path.read_bytes())
+            except MlipError as error:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise MlipError(f"program {name} did not compile: {error}") from None
+            progress(f"compiled {name} ({len(files)} of {len(jobs)})")
+    return files
 
 
-def _cpu_kernels(trained: TrainedModel, atomic_numbers: tuple[int, ...], dtype: str, folder: Path) -> CpuKernels:
-    return CpuKernels(lower(trained, atomic_numbers), PRECISIONS[dtype].features, folder)
-
-
-def _compile_program(
-    trained: TrainedModel, atomic_numbers: tuple[int, ...], dtype: str, device: str, number: int, folder: Path
-) -> list[str]:
-    """Trace and compile one program; return the files that belong into the archive.
-
-    ``folder`` holds the compiled kernels.
-    """
-    torch.set_num_threads(1)
-    spec = program_specs(trained.spec.n_layers)[number]
-    kernels = _cpu_kernels(trained, atomic_numbers, dtype, folder) if device == "cpu" else None
-    chain = LayerChain(lower(trained, atomic_numbers), dtype, device, kernels)
-    options = {
-        "aot_inductor.package": True,
-        # One build for any number of threads: the loops ask at run time.
-        "cpp.dynamic_threads": True,
-        "cpp.threads": max(2, len(os.sched_getaffinity(0))),
-        "compile_threads": 1,
-    }
-    if kernels is not None:
-        options["aot_inductor.custom_ops_to_c_shims"] = kernels.library.shims()
-    if device == "cuda":
-        options["aot_inductor.embed_kernel_binary"] = True
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        exported, example = trace(chain, spec, device)
-        files = torch._inductor.aot_compile(exported.module(), example, options=options)
-    return [str(file) for file in files if not str(file).endswith(".cpp")]
+def _run_worker(job: dict, folder: Path) -> list[str]:
+    description = folder / f"job-{job['program']}.json"
+    description.write_text(json.dumps(job))
+    command = [sys.executable, "-m", "mlip_lammps.export.worker", str(description)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise MlipError(done.stderr[-2000:] or f"the compiling process ended with {done.returncode}")
+    return json.loads(Path(job["result"]).read_text())
 
 
 def machine_record() -> dict[str, object]:

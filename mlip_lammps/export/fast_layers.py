@@ -53,6 +53,18 @@ class CpuKernels:
             shape.table_layout(table.coefficients) for shape, table in zip(convolutions, self.tables, strict=True)
         ]
 
+    def table_record(self) -> list[dict[str, float]]:
+        """Return, for each layer, what the metadata says of its radial table."""
+        return [
+            {
+                "n_intervals": table.n_intervals,
+                "degree": table.degree,
+                "value_error": table.value_error,
+                "slope_error": table.slope_error,
+            }
+            for table in self.tables
+        ]
+
     def convolve(
         self, t: int, features: Tensor, vectors: Tensor, centre: Tensor, source: Tensor, like: Tensor
     ) -> Tensor:

@@ -258,9 +258,9 @@ def _message_blocks(
 ) -> tuple[LinearBlock, ...]:
     """Fold the linear map of the message, the neighbour count and, if not residual, the element's own map."""
     linear = _matrices(table[f"{interaction}.linear.weight"], irreps_mid, irreps_message)
-    element = (
-        {} if layer.is_residual else _element_matrices(table, f"{interaction}.skip_tp.weight", irreps_message, irreps_message)
-    )
+    element = {}
+    if not layer.is_residual:
+        element = _element_matrices(table, f"{interaction}.skip_tp.weight", irreps_message, irreps_message)
     starts = _starts(irreps_message)
     blocks = []
     for k, (_, ir) in enumerate(irreps_message):

@@ -85,9 +85,10 @@ def export_model(
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as folder:
         programs, draft = Path(folder, "programs.pt2"), Path(folder, "model.pt2")
         started = time.monotonic()
-        compile_programs(trained, chosen, dtype, device, programs, tell)
+        compiled_record = compile_programs(trained, chosen, dtype, device, programs, tell)
         compile_seconds = time.monotonic() - started
-        metadata = _metadata(trained, chosen, dtype, device) | {"compile_seconds": round(compile_seconds, 1)}
+        metadata = _metadata(trained, chosen, dtype, device) | compiled_record
+        metadata["compile_seconds"] = round(compile_seconds, 1)
         shutil.copy(programs, draft)
         add_metadata(draft, metadata)
         tell("comparing with the reference")

@@ -19,8 +19,11 @@ from mlip_lammps.core.errors import MlipError
 from mlip_lammps.kernels.cpu_source import C_TYPES, HEADERS, ContractionShape, ConvolutionShape
 
 _NAMESPACE = "mlip_lammps"
-_COMPILE = ("g++", "-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno", "-Wno-attributes")
 # Not -ffast-math: it removes the checks for numbers that are not finite.
+_COMPILE = (
+    *("g++", "-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno"),
+    "-Wno-attributes",
+)
 
 _SHIM_DECLARATIONS = """
 extern "C" {

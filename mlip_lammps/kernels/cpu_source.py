@@ -99,10 +99,10 @@ def _harmonics(l_max: int) -> str:
     lines = ["      y[0][e] = 1.0;"]
     if l_max > 0:
         lines += [f"      y[{1 + k}][e] = {3**0.5!r} * u[{k}][e];" for k in range(3)]
-    for l in range(1, l_max):
-        for m, terms in enumerate(raising_terms(l)):
-            total = " + ".join(f"{c!r} * y[{1 + a}][e] * y[{l * l + b}][e]" for a, b, c in terms)
-            lines.append(f"      y[{(l + 1) ** 2 + m}][e] = {total};")
+    for order in range(1, l_max):
+        for m, terms in enumerate(raising_terms(order)):
+            total = " + ".join(f"{c!r} * y[{1 + a}][e] * y[{order**2 + b}][e]" for a, b, c in terms)
+            lines.append(f"      y[{(order + 1) ** 2 + m}][e] = {total};")
     body = "\n".join(lines)
     return (
         "  static void harmonics(const double u[3][CHUNK], double y[N_Y][CHUNK], int n)\n  {\n"
@@ -113,12 +113,12 @@ def _harmonics(l_max: int) -> str:
 def _harmonics_adjoint(l_max: int) -> str:
     """The recursion of ``_harmonics`` backwards; ``gy`` is used up."""
     lines = []
-    for l in range(l_max - 1, 0, -1):
-        for m, terms in enumerate(raising_terms(l)):
-            upper = f"gy[{(l + 1) ** 2 + m}][e]"
+    for order in range(l_max - 1, 0, -1):
+        for m, terms in enumerate(raising_terms(order)):
+            upper = f"gy[{(order + 1) ** 2 + m}][e]"
             for a, b, c in terms:
-                lines.append(f"      gy[{1 + a}][e] += {c!r} * {upper} * y[{l * l + b}][e];")
-                lines.append(f"      gy[{l * l + b}][e] += {c!r} * {upper} * y[{1 + a}][e];")
+                lines.append(f"      gy[{1 + a}][e] += {c!r} * {upper} * y[{order**2 + b}][e];")
+                lines.append(f"      gy[{order**2 + b}][e] += {c!r} * {upper} * y[{1 + a}][e];")
     for k in range(3):
         lines.append(f"      gu[{k}][e] = {f'{3**0.5!r} * gy[{1 + k}][e]' if l_max > 0 else '0.0'};")
     body = "\n".join(lines)
@@ -135,7 +135,8 @@ def _couplings(pairs: Sequence[_Pair]) -> str:
         total = " + ".join(f"{c!r} * y[{harmonic}][e]" for harmonic, c in pair.terms)
         lines.append(f"      g[{k}][e] = static_cast<T>({total});")
     body = "\n".join(lines)
-    return f"  static void couplings(const double y[N_Y][CHUNK], T g[N_G][CHUNK], int n)\n  {{\n{_LOOP}{body}\n    }}\n  }}\n"
+    head = "  static void couplings(const double y[N_Y][CHUNK], T g[N_G][CHUNK], int n)\n"
+    return f"{head}  {{\n{_LOOP}{body}\n    }}\n  }}\n"
 
 
 def _by_source(pairs: Sequence[_Pair], path: int) -> dict[int, list[tuple[int, _Pair]]]:
@@ -178,8 +179,9 @@ def _accumulate_adjoint(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair]
     body = "\n".join(lines)
     return (
         "  template <typename V>\n"
-        "  static inline void accumulate_adjoint(const V *h, const V *a, const V *r, const V *dr, const T g[N_G][CHUNK],\n"
-        f"                                        int e, V *gh, V *gy, V &gr)\n  {{\n{body}\n  }}\n"
+        "  static inline void accumulate_adjoint(const V *h, const V *a, const V *r, const V *dr,\n"
+        "                                        const T g[N_G][CHUNK], int e, V *gh, V *gy, V &gr)\n"
+        f"  {{\n{body}\n  }}\n"
     )
 
 
@@ -201,15 +203,22 @@ class ContractionShape:
         """Return the struct that the template ``Contraction`` takes."""
         n_lanes = lanes(self.n_channels, self.dtype)
 
-        def array(name: str, values: Sequence[int]) -> str:
-            return f"  static constexpr int {name}[] = {{{', '.join(map(str, values))}}};\n"
+        arrays = "".join(
+            f"  static constexpr int {name}[] = {{{', '.join(map(str, values))}}};\n"
+            for name, values in (
+                ("PARENT", self.parents),
+                ("FACTOR", self.factors),
+                ("FIRST_TERM", self.first_terms),
+                ("OUTPUT", self.outputs),
+            )
+        )
 
         return f"""struct {self.name} {{
   using T = {C_TYPES[self.dtype]};
   static constexpr int N = {n_lanes}, N_BLOCKS = {self.n_channels // n_lanes}, N_IN = {self.n_components_in};
   static constexpr int N_OUT = {self.n_components_out}, N_MONOMIALS = {len(self.parents)};
   static constexpr int N_TERMS = {len(self.outputs)};
-{array("PARENT", self.parents)}{array("FACTOR", self.factors)}{array("FIRST_TERM", self.first_terms)}{array("OUTPUT", self.outputs)}}};
+{arrays}}};
 """
 
 

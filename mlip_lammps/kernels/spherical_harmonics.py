@@ -29,32 +29,32 @@ def spherical_harmonics(unit_vectors: Tensor, l_max: int) -> Tensor:
     orders = [[torch.ones_like(unit_vectors[:, 0])]]
     if l_max > 0:
         orders.append(order_one)
-    for l in range(1, l_max):
+    for order in range(1, l_max):
         next_order = []
-        for terms in raising_terms(l):
+        for terms in raising_terms(order):
             value = torch.zeros_like(unit_vectors[:, 0])
             for a, b, coefficient in terms:
-                value = value + coefficient * (order_one[a] * orders[l][b])
+                value = value + coefficient * (order_one[a] * orders[order][b])
             next_order.append(value)
         orders.append(next_order)
-    return torch.stack([component for order in orders for component in order], dim=1)
+    return torch.stack([component for components in orders for component in components], dim=1)
 
 
 @cache
-def raising_terms(l: int) -> tuple[tuple[tuple[int, int, float], ...], ...]:
-    """Return, for each m of order l + 1, the (m of order 1, m of order l, coefficient) that sum to Y_{l+1}."""
-    coupling = o3.wigner_3j(1, l, l + 1, dtype=torch.float64)
+def raising_terms(order: int) -> tuple[tuple[tuple[int, int, float], ...], ...]:
+    """Return, for each m of ``order`` + 1, the (m of order 1, m of ``order``, coefficient) that sum to it."""
+    coupling = o3.wigner_3j(1, order, order + 1, dtype=torch.float64)
     direction = torch.nn.functional.normalize(torch.tensor([0.3, -0.7, 0.45], dtype=torch.float64), dim=0)
-    lower = [o3.spherical_harmonics(k, direction, False, "component") for k in (1, l)]
-    exact = o3.spherical_harmonics(l + 1, direction, False, "component")
+    lower = [o3.spherical_harmonics(k, direction, False, "component") for k in (1, order)]
+    exact = o3.spherical_harmonics(order + 1, direction, False, "component")
     product = torch.einsum("abc,a,b->c", coupling, *lower)
     coupling = coupling * (exact @ product / (product @ product))
     return tuple(
         tuple(
             (a, b, float(coupling[a, b, c]))
             for a in range(3)
-            for b in range(2 * l + 1)
+            for b in range(2 * order + 1)
             if abs(coupling[a, b, c]) > 1e-14
         )
-        for c in range(2 * l + 3)
+        for c in range(2 * order + 3)
     )

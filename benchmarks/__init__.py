@@ -1,0 +1,1 @@
+"""Speed of the package beside mace-torch: ``python -m benchmarks``."""

@@ -1,0 +1,46 @@
+"""What is measured: model shapes and structures."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model shape on one structure.
+
+    Attributes
+    ----------
+    model
+        Name of a shipped model, or options of mace-torch for one with random weights.
+    structure
+        ``silicon`` (rattled diamond, 8 n^3 atoms) or ``water`` (the shipped box, repeated).
+    repeats
+        n of the structure.
+    """
+
+    name: str
+    title: str
+    model: dict[str, object] | str
+    structure: str
+    repeats: int
+
+
+_SILICON = {"atomic_numbers": [14], "r_max": 6.0, "max_ell": 3, "correlation": 3}
+
+CASES = (
+    Case("small", "MACE-MP-0 small architecture, 1,728 Si", {"hidden_irreps": "128x0e", **_SILICON}, "silicon", 6),
+    Case(
+        "medium",
+        "MACE-MP-0 medium architecture, 1,728 Si",
+        {"hidden_irreps": "128x0e+128x1o", **_SILICON},
+        "silicon",
+        6,
+    ),
+    Case(
+        "water",
+        "water architecture 32x0e+32x1o, 1,536 atoms",
+        {"hidden_irreps": "32x0e+32x1o", "atomic_numbers": [1, 8], "r_max": 4.5, "max_ell": 3, "correlation": 3},
+        "water",
+        2,
+    ),
+    Case("shipped", "shipped water model, 1,536 atoms", "water-revpbe0d3", "water", 2),
+)

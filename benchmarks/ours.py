@@ -1,0 +1,36 @@
+"""Times a compiled model on a structure, in a process of its own.
+
+    python -m benchmarks.ours MODEL.pt2 STRUCTURE.extxyz SECONDS
+
+Prints JSON: seconds of each evaluation of energy, forces and stress through the ASE calculator on one thread.
+"""
+
+import json
+import resource
+import sys
+import time
+
+import ase.io
+import numpy as np
+
+from mlip_lammps.engines.ase_calculator import MlipCalculator
+
+
+def measure(model_file: str, structure_file: str, seconds: str) -> None:
+    atoms = ase.io.read(structure_file)
+    atoms.calc = MlipCalculator(model_file, n_threads=1)
+    rng = np.random.default_rng(0)
+    times = []
+    start = time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - start < float(seconds):
+        atoms.positions += rng.normal(scale=1e-4, size=atoms.positions.shape)
+        before = time.perf_counter()
+        atoms.get_forces()
+        atoms.get_stress()
+        times.append(time.perf_counter() - before)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print("RESULT " + json.dumps({"seconds": times[1:], "peak_mb": peak / 1024}))
+
+
+if __name__ == "__main__":
+    measure(*sys.argv[1:])
