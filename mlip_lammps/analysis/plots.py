@@ -69,7 +69,8 @@ def plot_dynamics(
     reference
         Points beside the computed curve.
     """
-    figure = Figure(figsize=(10.0, 4.8), layout="constrained")
+    figure = Figure(figsize=(10.5, 5.0), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.35, 1.0))
     temperature = figure.add_subplot(grid[0, 0])
@@ -84,7 +85,10 @@ def plot_dynamics(
     temperature.set_xlim(thermo["Time"][0], thermo["Time"][-1])
     for axes in (temperature, energy, distribution):
         _strip(axes)
+    figure.align_ylabels((temperature, energy))
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
+    length = thermo["Time"][-1] - thermo["Time"][0]
+    figure.text(0.99, 0.975, f"{n_atoms} atoms, {length:.3g} ps", ha="right", va="top", fontsize=10, color=GREY)
     figure.savefig(path, dpi=200)
 
 
@@ -96,7 +100,7 @@ def _draw_temperature(axes: Axes, thermo: Mapping[str, NDArray[np.float64]], tar
     axes.axhline(target, color=INK, lw=0.9, ls=(0, (5, 3)))
     axes.set_ylabel("temperature (K)")
     axes.set_ylim(*_limits(np.append(values, target), above=0.25))
-    _label(axes, [(f"target {target:g} K", INK), (f"mean so far, at the end {mean[-1]:.0f} K", WARM)])
+    _label(axes, [(f"target {target:g} K", INK), (f"running mean, {mean[-1]:.0f} K at the end", WARM)])
 
 
 def _draw_energy(axes: Axes, thermo: Mapping[str, NDArray[np.float64]], n_atoms: int) -> None:
@@ -121,25 +125,40 @@ def _draw_rdf(axes: Axes, rdf: RadialDistribution, pair_label: str, reference: R
     axes.axhline(1.0, color=GREY, lw=0.7, ls=(0, (2, 3)), zorder=0)
     labels = [("this run", DEEP)]
     top = rdf.g.max()
+    peak_r, peak_g = rdf.highest_peak()
+    axes.annotate(
+        f"{peak_g:.2f}\nat {peak_r:.2f} Å",
+        (peak_r, peak_g),
+        xytext=(-14, -2),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        color=DEEP,
+        fontsize=9,
+    )
     if reference is not None:
-        axes.plot(reference.r, reference.g, "o", ms=8, mfc="white", mec=WARM, mew=1.8, zorder=5)
-        for r, g in zip(reference.r, reference.g, strict=True):
-            axes.annotate(
-                f"{g:.2f} at {r:.2f} Å",
-                (r, g),
-                xytext=(8, 9 if g > 1 else -15),
-                textcoords="offset points",
-                color=WARM,
-                fontsize=9,
-            )
+        _draw_reference(axes, reference)
         labels.append((f"○ {reference.label}", WARM))
         top = max(top, *reference.g)
     occupied = rdf.r[rdf.g > 0]
-    axes.set_xlim(max(0.0, occupied[0] - 0.4) if len(occupied) else 0.0, rdf.r[-1])
-    axes.set_ylim(0.0, 1.2 * top)
+    axes.set_xlim(max(0.0, occupied[0] - 0.9) if len(occupied) else 0.0, rdf.r[-1])
+    axes.set_ylim(0.0, 1.28 * top)
     axes.set_xlabel("r (Å)")
-    axes.set_ylabel(f"g(r), {pair_label}")
+    axes.set_ylabel(f"g(r) of {pair_label}")
     _label(axes, labels, right=True)
+
+
+def _draw_reference(axes: Axes, reference: RdfReference) -> None:
+    axes.plot(reference.r, reference.g, "o", ms=8, mfc="white", mec=WARM, mew=1.8, zorder=5)
+    for r, g in zip(reference.r, reference.g, strict=True):
+        axes.annotate(
+            f"{g:.2f} at {r:.2f} Å",
+            (r, g),
+            xytext=(9, 10 if g > 1 else -16),
+            textcoords="offset points",
+            color=WARM,
+            fontsize=9,
+        )
 
 
 def _relative_mev(energies: NDArray[np.float64], n_atoms: int) -> NDArray[np.float64]:

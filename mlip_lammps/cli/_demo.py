@@ -83,7 +83,7 @@ def compile_model(source: Path, dtype: str, console: Console) -> Path:
     # Slow to import, and a demo without a model does without torch.
     from mlip_lammps.export import compiled_model
 
-    console.print(f"Compiling {source} for this machine: a minute or two, unless it was done before ...")
+    console.print(f"Compiling {source} for this machine: about a minute, and done once ...")
     return compiled_model(source, dtype=dtype, progress=lambda line: console.print(f"  {line}"))
 
 

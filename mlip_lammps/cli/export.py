@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         def progress(line: str) -> None:
             console.print(line)
-            status.update("compiling: a minute or two" if "reading" in line else line)
+            status.update("compiling: about a minute" if "reading" in line else line)
 
         report = export_model(
             resolve_model(arguments.model),
