@@ -1,6 +1,6 @@
 """Liquid water at constant temperature from Python, on any number of ranks.
 
-    mlip-lammps export mlip_lammps/models/water-revpbe0d3/model.safetensors -o water.pt2
+    mlip-lammps export water-revpbe0d3 -o water.pt2
     mpiexec -n 2 python examples/01_water/run.py water.pt2 --steps 2000
 
 The same run as ``inputs/in.water_nvt``: that file sets everything up with ``steps`` 0, then Python runs it in blocks
