@@ -50,6 +50,7 @@ struct Metadata {
   double cutoff = 0.0;                       // angstrom
   int64_t n_layers = 0;
   std::vector<int64_t> feature_widths;       // width of features_t, t = 1 .. n_layers-1
+  std::vector<int64_t> message_widths;       // width of messages_t, kept for the gradient of layer t
   int feature_bytes = 8;                     // bytes of one feature
   std::string source_sha256;
   std::string head;

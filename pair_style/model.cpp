@@ -21,7 +21,7 @@ using json = nlohmann_lmp::json;
 
 namespace {
 
-constexpr int FORMAT_VERSION = 1;
+constexpr int FORMAT_VERSION = 2;
 constexpr int64_t MIN_SIZE = 2;    // torch.export takes sizes 0 and 1 for constants
 
 struct Document {
@@ -49,12 +49,14 @@ Document read_document(const Archive &archive, const std::string &path)
     m.n_layers = d.at("n_layers").get<int64_t>();
     m.feature_widths = d.at("feature_widths").get<std::vector<int64_t>>();
     m.dtype = d.at("dtype").get<std::string>();
+    m.message_widths = d.at("message_widths").get<std::vector<int64_t>>();
     m.feature_bytes = m.dtype == "float64" ? 8 : 4;
     m.source_sha256 = d.at("source").at("sha256").get<std::string>();
     m.head = d.at("head").get<std::string>();
     m.device = d.at("device").get<std::string>();
     m.torch_version = d.at("torch_version").get<std::string>();
-    if (m.n_layers < 1 || static_cast<int64_t>(m.feature_widths.size()) != m.n_layers - 1)
+    if (m.n_layers < 1 || static_cast<int64_t>(m.feature_widths.size()) != m.n_layers - 1 ||
+        m.message_widths.size() != m.feature_widths.size())
       throw std::runtime_error("its layers and feature widths do not fit together");
     return document;
   } catch (const json::exception &e) {
@@ -163,14 +165,14 @@ struct Model::State {
   std::vector<int64_t> padded_species, padded_centre, padded_neighbour;
   std::vector<double> padded_vectors;
 
-  std::vector<Buffer> features, gradients;    // of layers 1 .. n_layers-1
+  std::vector<Buffer> features, gradients, messages;    // of layers 1 .. n_layers-1
   std::vector<double> node_energies, edge_gradients, scratch;
 
   void pad(const Graph &);
   void shape(Buffer &, int64_t width, int64_t n_rows);
   void run(const std::string &name);
   void take(const Tensor &, const std::string &name, bool is_own);
-  std::vector<int64_t> sizes(const std::string &name, bool is_own) const;
+  std::vector<int64_t> sizes(const std::string &name, bool is_own);
   Buffer &buffer(const std::string &name);
 };
 
@@ -220,6 +222,7 @@ std::unique_ptr<Model> Model::open(const std::string &path, const std::string &t
     state.features.push_back(empty);
     state.gradients.push_back(empty);
   }
+  state.messages.resize(state.metadata.message_widths.size());
   return model;
 }
 
@@ -263,6 +266,7 @@ void Model::State::pad(const Graph &graph)
   for (size_t t = 0; t < features.size(); t++) {
     shape(features[t], metadata.feature_widths[t], n_nodes);
     shape(gradients[t], metadata.feature_widths[t], n_nodes);
+    shape(messages[t], metadata.message_widths[t], n_local);
   }
 }
 
@@ -282,22 +286,22 @@ Features Model::State::without_phantoms(const Features &all) const
   return rows;
 }
 
-/* features_3 and feature_gradients_3 both belong to layer 3 */
+/* features_3, feature_gradients_3 and messages_3 all belong to layer 3 */
 
 Model::State::Buffer &Model::State::buffer(const std::string &name)
 {
   const size_t t = std::stoul(name.substr(name.rfind('_') + 1)) - 1;
-  return name.rfind("features_", 0) == 0 ? features.at(t) : gradients.at(t);
+  if (name.rfind("features_", 0) == 0) return features.at(t);
+  return name.rfind("messages_", 0) == 0 ? messages.at(t) : gradients.at(t);
 }
 
-std::vector<int64_t> Model::State::sizes(const std::string &name, bool is_own) const
+std::vector<int64_t> Model::State::sizes(const std::string &name, bool is_own)
 {
   if (name == "centre_species" || name == "node_energies") return {n_local};
   if (name == "species") return {n_nodes};
   if (name == "edge_vectors" || name == "edge_gradients") return {n_edges, 3};
   if (name == "edge_centre" || name == "edge_neighbour") return {n_edges};
-  const size_t t = std::stoul(name.substr(name.rfind('_') + 1)) - 1;
-  return {is_own ? n_local : n_nodes, metadata.feature_widths.at(t)};
+  return {is_own ? n_local : n_nodes, buffer(name).features.width};
 }
 
 /* Features that a layer makes and gradients that it takes have rows for owned atoms only. */

@@ -6,7 +6,7 @@ be anything from 2 up (the C++ side pads below that).
 
 from dataclasses import dataclass
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 METADATA_PATH = "extra/mlip_lammps.json"
 """Where the metadata block lies in the archive, below its root folder."""
@@ -29,7 +29,8 @@ class ProgramSpec:
     inputs, outputs
         Tensor names in order. ``features_T`` and ``feature_gradients_T`` are (n_nodes, width of layer T) in the
         feature dtype where they are inputs of a later layer, and (n_local, width) where layer T itself gives or
-        takes them; ``node_energies`` is (n_local,) float64, ``edge_gradients`` (n_edges, 3) float64.
+        takes them. ``messages_T`` (n_local, message width of layer T) is what the backward program of a layer would
+        otherwise work out again; ``node_energies`` is (n_local,) float64, ``edge_gradients`` (n_edges, 3) float64.
     """
 
     name: str
@@ -51,7 +52,9 @@ def program_specs(n_layers: int) -> tuple[ProgramSpec, ...]:
         return (f"feature_gradients_{t - 1}",) if t > 1 else ()
 
     forwards = [
-        ProgramSpec(f"forward_{t}", GRAPH_TENSORS + features_into(t), (f"features_{t}", "node_energies"))
+        ProgramSpec(
+            f"forward_{t}", GRAPH_TENSORS + features_into(t), (f"features_{t}", "node_energies", f"messages_{t}")
+        )
         for t in range(1, n_layers)
     ]
     last = ProgramSpec(
@@ -62,7 +65,7 @@ def program_specs(n_layers: int) -> tuple[ProgramSpec, ...]:
     backwards = [
         ProgramSpec(
             f"backward_{t}",
-            GRAPH_TENSORS + features_into(t) + (f"feature_gradients_{t}",),
+            GRAPH_TENSORS + features_into(t) + (f"messages_{t}", f"feature_gradients_{t}"),
             ("edge_gradients", *gradients_of(t)),
         )
         for t in range(n_layers - 1, 0, -1)

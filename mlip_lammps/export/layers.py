@@ -62,8 +62,21 @@ class LayerChain(torch.nn.Module):
         self.node_constants = model.node_constants.to(device)
         self.energy_scale = model.energy_scale
 
-    def layer(self, t: int, graph: EdgeGraph, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Run layer ``t`` (1 is the first).
+    def messages(self, t: int, graph: EdgeGraph, features: Tensor | None) -> Tensor:
+        """Return what the atoms of layer ``t`` (1 is the first) receive, shape (n_local, message width).
+
+        ``features`` are those of layer t - 1 for all nodes, shape (n_nodes, width); None for the first layer.
+        """
+        layer = self.layers[t - 1]
+        received = self._convolution(t, graph, self._node_features(t, graph, features))
+        by_element = graph.centre_species if layer.message_by_element else None
+        mixed = irrep_linear(received, layer.message, layer.n_components_message, by_element)
+        return mixed.reshape(-1, layer.width_message)
+
+    def update(
+        self, t: int, graph: EdgeGraph, features: Tensor | None, messages: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Turn messages into features.
 
         Returns
         -------
@@ -73,24 +86,28 @@ class LayerChain(torch.nn.Module):
             What the layer adds to each atom's energy, shape (n_local,), float64, eV.
         """
         layer = self.layers[t - 1]
-        if layer.embedding is not None:
-            node_features = layer.embedding.index_select(0, graph.species)
-        else:
-            node_features = features.view(-1, layer.n_components_in, layer.n_channels)
-        messages = self._messages(t, graph, node_features)
-        by_element = graph.centre_species if layer.message_by_element else None
-        messages = irrep_linear(messages, layer.message, layer.n_components_message, by_element)
+        messages = messages.view(-1, layer.n_components_message, layer.n_channels)
         products = self._products(t, messages, graph.centre_species)
         result = irrep_linear(products, layer.mix, layer.n_components_out)
         if layer.skip:
-            own = node_features.narrow(0, 0, graph.n_local)
+            own = self._node_features(t, graph, features).narrow(0, 0, graph.n_local)
             result = result + irrep_linear(own, layer.skip, layer.n_components_out, graph.centre_species)
         return result.reshape(-1, layer.width_out), self._energies(t, layer, graph, result)
 
-    def _messages(self, t: int, graph: EdgeGraph, node_features: Tensor) -> Tensor:
+    def layer(self, t: int, graph: EdgeGraph, features: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Run layer ``t``: features and energies as from ``update``."""
+        return self.update(t, graph, features, self.messages(t, graph, features))
+
+    def _node_features(self, t: int, graph: EdgeGraph, features: Tensor | None) -> Tensor:
+        layer = self.layers[t - 1]
+        if layer.embedding is not None:
+            return layer.embedding.index_select(0, graph.species)
+        return features.view(-1, layer.n_components_in, layer.n_channels)
+
+    def _convolution(self, t: int, graph: EdgeGraph, node_features: Tensor) -> Tensor:
         layer = self.layers[t - 1]
         if self.kernels is not None:
-            return self._fast_messages(t, graph, node_features)
+            return self._fast_convolution(t, graph, node_features)
         vectors = graph.edge_vectors.to(self.precision.geometry)
         distances = (vectors * vectors).sum(dim=1).sqrt()
         harmonics = spherical_harmonics(vectors / distances.unsqueeze(1), self.spec.l_max)
@@ -122,7 +139,7 @@ class LayerChain(torch.nn.Module):
         layer = self.layers[t - 1]
         return symmetric_contraction(messages, species, layer.polynomial, layer.n_components_out)
 
-    def _fast_messages(self, t: int, graph: EdgeGraph, node_features: Tensor) -> Tensor:
+    def _fast_convolution(self, t: int, graph: EdgeGraph, node_features: Tensor) -> Tensor:
         layer, source = self.layers[t - 1], graph.edge_neighbour
         if layer.embedding is not None:
             # features depend on the element alone: its row is the source
@@ -160,24 +177,42 @@ class Program(torch.nn.Module):
         self.t = int(number) if number else chain.spec.n_layers
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        named = dict(zip(self.spec.inputs, tensors, strict=True))
         graph = EdgeGraph(*tensors[:5])
-        features = tensors[5] if self.t > 1 else None
+        features = named.get(f"features_{self.t - 1}")
         if self.kind == "forward":
-            return self.chain.layer(self.t, graph, features)
-        return self._with_gradient(graph, features, tensors[-1])
-
-    def _with_gradient(self, graph: EdgeGraph, features: Tensor | None, gradients: Tensor) -> tuple[Tensor, ...]:
+            messages = self.chain.messages(self.t, graph, features)
+            return (*self.chain.update(self.t, graph, features, messages), messages)
         graph = replace(graph, edge_vectors=graph.edge_vectors.detach().requires_grad_(True))
         variables = [graph.edge_vectors]
         if features is not None:
             features = features.detach().requires_grad_(True)
             variables.append(features)
-        result, node_energies = self.chain.layer(self.t, graph, features)
+        if self.kind == "last":
+            _, node_energies = self.chain.layer(self.t, graph, features)
+            return (node_energies.detach(), *torch.autograd.grad(node_energies.sum(), variables))
+        return self._backward(
+            graph, features, variables, named[f"messages_{self.t}"], named[f"feature_gradients_{self.t}"]
+        )
+
+    def _backward(
+        self, graph: EdgeGraph, features: Tensor | None, variables: list[Tensor], messages: Tensor, gradients: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Go back through the update at the kept messages, then through the messages.
+
+        The messages are linear in what comes in, so that the compiler drops working them out again.
+        """
+        kept = messages.detach().requires_grad_(True)
+        result, node_energies = self.chain.update(self.t, graph, features, kept)
         total = node_energies.sum()
-        if self.kind == "backward":
-            derivatives = torch.autograd.grad([total, result], variables, [torch.ones_like(total), gradients])
-            return tuple(derivatives)
-        return (node_energies.detach(), *torch.autograd.grad(total, variables))
+        direct = torch.autograd.grad(
+            [total, result], [kept, *variables[1:]], [torch.ones_like(total), gradients], materialize_grads=True
+        )
+        again = self.chain.messages(self.t, graph, features)
+        through = torch.autograd.grad(again, variables, direct[0])
+        if features is None:
+            return through
+        return through[0], through[1] + direct[1]
 
 
 def _to(value, dtype: torch.dtype, device: str):

@@ -58,6 +58,10 @@ class LoweredLayer:
     def width_out(self) -> int:
         return self.n_components_out * self.n_channels
 
+    @property
+    def width_message(self) -> int:
+        return self.n_components_message * self.n_channels
+
 
 @dataclass(frozen=True)
 class LoweredModel:
@@ -83,6 +87,11 @@ class LoweredModel:
     def feature_widths(self) -> tuple[int, ...]:
         """Width of the features that layers 1 ... n_layers - 1 hand on."""
         return tuple(layer.width_out for layer in self.layers[:-1])
+
+    @property
+    def message_widths(self) -> tuple[int, ...]:
+        """Width of the messages that layers 1 ... n_layers - 1 keep for their gradients."""
+        return tuple(layer.width_message for layer in self.layers[:-1])
 
 
 def lower(trained: TrainedModel, atomic_numbers: tuple[int, ...] | None = None) -> LoweredModel:

@@ -124,7 +124,7 @@ def _chosen_elements(trained: TrainedModel, elements: Sequence[str] | None) -> t
 
 
 def _metadata(trained: TrainedModel, chosen: tuple[int, ...], dtype: str, device: str) -> dict[str, Any]:
-    spec = trained.spec
+    spec, lowered = trained.spec, lower(trained, chosen)
     return {
         "format_version": FORMAT_VERSION,
         "build_id": uuid.uuid4().hex,
@@ -137,7 +137,8 @@ def _metadata(trained: TrainedModel, chosen: tuple[int, ...], dtype: str, device
         "cutoff": spec.cutoff,
         "n_layers": spec.n_layers,
         "hidden_irreps": [layer.irreps_out for layer in spec.layers],
-        "feature_widths": list(lower(trained, chosen).feature_widths),
+        "feature_widths": list(lowered.feature_widths),
+        "message_widths": list(lowered.message_widths),
         "dtype": dtype,
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else None,

@@ -48,16 +48,18 @@ def example_inputs(
     }
     for name in spec.inputs:
         if name not in tensors:
-            width = chain.layers[int(name.rpartition("_")[2]) - 1].width_out
-            rows = n_local if _is_own_gradient(spec, name) else n_nodes
+            layer = chain.layers[int(name.rpartition("_")[2]) - 1]
+            width = layer.width_message if name.startswith("messages") else layer.width_out
+            rows = n_local if _is_of_owned(spec, name) else n_nodes
             tensors[name] = torch.randn(rows, width, generator=generator, dtype=torch.float64).to(
                 chain.precision.features
             )
     return tuple(tensors[name].to(device) for name in spec.inputs)
 
 
-def _is_own_gradient(spec: ProgramSpec, name: str) -> bool:
-    return name.startswith("feature_gradients") and name.rpartition("_")[2] == spec.name.rpartition("_")[2]
+def _is_of_owned(spec: ProgramSpec, name: str) -> bool:
+    """Return whether an input has rows for owned atoms alone: the program's own gradients and messages."""
+    return not name.startswith("features") and name.rpartition("_")[2] == spec.name.rpartition("_")[2]
 
 
 def _dynamic_shapes(spec: ProgramSpec) -> tuple[dict[int, Dim], ...]:
@@ -71,6 +73,6 @@ def _dynamic_shapes(spec: ProgramSpec) -> tuple[dict[int, Dim], ...]:
     }
     shapes = []
     for name in spec.inputs:
-        size = known.get(name, n_local if _is_own_gradient(spec, name) else n_nodes)
+        size = known.get(name, n_local if _is_of_owned(spec, name) else n_nodes)
         shapes.append({0: size})
     return tuple(shapes)
