@@ -2,8 +2,8 @@
 
     python training/train.py CONFIG.yaml DATA.extxyz WORK_DIR
 
-Needs an environment with ``mace-torch`` (``make peer`` makes one). The split is random with the seed in the
-configuration; the frames of the split are written beside the checkpoints. Running it again with the same
+Needs an environment with ``mace-torch`` (``make peer`` makes one). The split is that of ``split.py`` with the seed in
+the configuration; its frames are written beside the checkpoints. Running it again with the same
 WORK_DIR resumes from the latest checkpoint.
 """
 
@@ -16,20 +16,9 @@ from pathlib import Path
 os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
 
 import ase.io
-import numpy as np
 import torch
 import yaml
-
-
-def split_frames(n_frames: int, n_valid: int, n_test: int, seed: int) -> dict[str, list[int]]:
-    """Return sorted frame numbers of the random split, keyed train, valid and test."""
-    order = np.random.default_rng(seed).permutation(n_frames)
-    parts = {
-        "test": order[:n_test],
-        "valid": order[n_test : n_test + n_valid],
-        "train": order[n_test + n_valid :],
-    }
-    return {name: sorted(int(i) for i in frames) for name, frames in parts.items()}
+from split import split_frames
 
 
 def write_split(data_file: Path, work_dir: Path, split: dict) -> None:
@@ -41,7 +30,7 @@ def write_split(data_file: Path, work_dir: Path, split: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, help="settings: 'split' and 'mace' (options of mace_run_train)")
+    parser.add_argument("config", type=Path, help="settings: 'split', 'flags' and 'mace' (both for mace_run_train)")
     parser.add_argument("data", type=Path, help="extended XYZ with REF_energy and REF_forces")
     parser.add_argument("work_dir", type=Path, help="folder for checkpoints and the trained model")
     arguments = parser.parse_args()
