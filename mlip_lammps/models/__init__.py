@@ -1,4 +1,4 @@
-"""The shipped models: one folder each, with ``model.safetensors`` (portable form) and ``card.md``."""
+"""The shipped models: one folder each, with ``model.safetensors`` (portable form), ``card.md`` and ``LICENSE``."""
 
 from pathlib import Path
 
@@ -27,3 +27,14 @@ def resolve_model(name: str) -> Path:
     if name not in shipped:
         raise UserInputError(f"there is no file {name}, nor a shipped model of that name ({', '.join(shipped)})")
     return shipped[name]
+
+
+def model_card(name: str) -> Path:
+    """Return the path of a shipped model's card, whose first paragraph says in one line what the model is."""
+    return shipped_models()[name].with_name("card.md")
+
+
+def one_line_card(name: str) -> str:
+    """Return the first paragraph of a shipped model's card."""
+    _heading, paragraph, *_ = model_card(name).read_text(encoding="utf-8").split("\n\n")
+    return " ".join(paragraph.split())

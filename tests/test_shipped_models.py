@@ -1,0 +1,82 @@
+"""What comes with every shipped model, whatever its name: a small file, a card, a licence, a place in the list."""
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from ase.data import chemical_symbols
+
+from mlip_lammps.checkpoint import read_model
+from mlip_lammps.cli.main import main
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.models import model_card, one_line_card, resolve_model, shipped_models
+
+REPOSITORY = Path(__file__).parents[1]
+MOST_BYTES = 2_000_000
+each_model = pytest.mark.parametrize("name", shipped_models())
+
+
+@each_model
+def test_a_shipped_model_is_small_and_readable(name):
+    file = resolve_model(name)
+    assert file.stat().st_size < MOST_BYTES
+    assert read_model(file).spec.atomic_numbers
+
+
+@each_model
+def test_the_line_of_a_card_names_elements_licence_and_errors(name):
+    line = one_line_card(name)
+    for number in read_model(resolve_model(name)).spec.atomic_numbers:
+        assert chemical_symbols[number] in re.findall(r"\w+", line)
+    for words in ("licence", "test frames", "meV per atom", "meV/angstrom"):
+        assert words in line
+
+
+@each_model
+def test_a_card_says_everything_that_a_user_must_know(name):
+    card = model_card(name).read_text()
+    headings = [line[3:] for line in card.splitlines() if line.startswith("## ")]
+    assert headings == ["Not for", "Data", "Model", "Errors", "Cost", "Observables"]
+
+
+@each_model
+def test_the_licence_in_the_card_is_the_licence_beside_it(name):
+    licence = one_line_card(name).split("licence ")[1].split(";")[0]
+    assert f"SPDX-License-Identifier: {licence}\n" in model_card(name).with_name("LICENSE").read_text()
+
+
+@each_model
+def test_the_settings_of_its_training_are_in_the_repository(name):
+    assert (REPOSITORY / "training" / f"{name}.yaml").is_file()
+    assert (REPOSITORY / "training" / "logs" / f"{name}.txt").is_file()
+
+
+def test_the_package_takes_models_along():
+    package_data = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    shipped = {file for pattern in package_data["mlip_lammps"] for file in (REPOSITORY / "mlip_lammps").glob(pattern)}
+    for file in shipped_models().values():
+        assert set(file.parent.iterdir()) <= shipped
+
+
+def test_the_list_shows_every_model(capsys):
+    assert main(["models"]) == 0
+    printed = capsys.readouterr().out
+    for name in shipped_models():
+        assert f"{name}: {one_line_card(name)}" in printed
+
+
+def test_a_name_that_is_neither_file_nor_model_is_refused():
+    with pytest.raises(UserInputError, match="there is no file helium"):
+        resolve_model("helium")
+
+
+def test_no_frame_is_in_two_parts_of_a_split():
+    spec = importlib.util.spec_from_file_location("split", REPOSITORY / "training" / "split.py")
+    split = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(split)
+    parts = split.split_frames(96, n_valid=8, n_test=16, seed=2026)
+    assert {name: len(frames) for name, frames in parts.items()} == {"train": 72, "valid": 8, "test": 16}
+    assert sorted(frame for frames in parts.values() for frame in frames) == list(range(96))
+    assert parts == split.split_frames(96, n_valid=8, n_test=16, seed=2026)
