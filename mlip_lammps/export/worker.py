@@ -14,6 +14,7 @@ import torch
 
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.export.contract import program_specs
+from mlip_lammps.export.elf import drop_needed
 from mlip_lammps.export.fast_layers import CpuKernels
 from mlip_lammps.export.layers import PRECISIONS, LayerChain
 from mlip_lammps.export.lowering import lower
@@ -42,6 +43,11 @@ def compile_program(job: dict) -> list[str]:
     chain = LayerChain(lowered, job["dtype"], job["device"], kernels)
     exported, example = trace(chain, spec, job["device"])
     files = torch._inductor.aot_compile(exported.module(), example, options=options)
+    if job["device"] == "cpu":
+        # AOTInductor names libtorch.so for every program; that of a CUDA build would load gigabytes into a CPU run.
+        for file in files:
+            if str(file).endswith(".so"):
+                drop_needed(Path(file), "libtorch.so")
     return [str(file) for file in files if not str(file).endswith(".cpp")]
 
 
