@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mlip_lammps.export.lowering import LoweredLayer, LoweredModel
-from mlip_lammps.kernels.cpu_ops import KernelLibrary
+from mlip_lammps.kernels.cpu_library import KernelLibrary
 from mlip_lammps.kernels.cpu_source import ConvolutionShape, contraction_terms
 from mlip_lammps.kernels.radial import radial_weights
 from mlip_lammps.kernels.radial_table import RadialTable, tabulate
