@@ -136,13 +136,15 @@ std::string PairMlipTorch::build_edges()
 }
 
 /* ----------------------------------------------------------------------
-   special bonds with weight zero take pairs out of the neighbour list
+   special bonds: weight zero takes pairs out of the neighbour list, other
+   weights than 1 ask for a scaling that a many-body model cannot give
 ------------------------------------------------------------------------- */
 
 std::string PairMlipTorch::find_lost_neighbours()
 {
-  const int *flag = neighbor->special_flag;
-  if (atom->molecular == Atom::ATOMIC || (flag[1] && flag[2] && flag[3])) return "";
+  bool is_whole[4];
+  for (int k = 1; k <= 3; k++) is_whole[k] = neighbor->special_flag[k] != 0 && force->special_lj[k] == 1.0;
+  if (atom->molecular == Atom::ATOMIC || (is_whole[1] && is_whole[2] && is_whole[3])) return "";
 
   for (int i = 0; i < atom->nlocal; i++) {
     if (parts->edges.row_of_atom(i) < 0) continue;
@@ -151,11 +153,12 @@ std::string PairMlipTorch::find_lost_neighbours()
       is_lost = atom->molindex[i] >= 0;
     } else {
       const int *n = atom->nspecial[i];
-      is_lost = (!flag[1] && n[0] > 0) || (!flag[2] && n[1] > n[0]) || (!flag[3] && n[2] > n[1]);
+      is_lost = (!is_whole[1] && n[0] > 0) || (!is_whole[2] && n[1] > n[0]) || (!is_whole[3] && n[2] > n[1]);
     }
     if (is_lost)
       return "special_bonds takes bonded neighbours of atom " + std::to_string(atom->tag[i]) +
-          " out of the neighbour list, and the model needs all of them; use: special_bonds lj/coul 1 1 1";
+          " out of the neighbour list or scales them, and the model needs all of them whole; "
+          "use: special_bonds lj/coul 1 1 1";
   }
   return "";
 }

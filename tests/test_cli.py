@@ -146,6 +146,8 @@ def test_a_stopped_demo_leaves_no_rank_behind(demo_folder, number):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # a test run in the background of a shell ignores interrupts, and so would everything that it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         for line in process.stdout:

@@ -99,6 +99,10 @@ INPUTS = {
     "newton off": (dict(first="newton off"), "newton is off for pairs, .*; use: newton on"),
     "newton off for pairs": (dict(first="newton off on"), "newton is off for pairs, .*; use: newton on"),
     "special bonds": (FULL, "special_bonds takes bonded neighbours of atom .*; use: special_bonds lj/coul 1 1 1"),
+    "scaled special bonds": (
+        FULL | dict(last="special_bonds lj/coul 0.5 1 1"),
+        "special_bonds takes bonded neighbours of atom .* or scales them",
+    ),
     "excluded types": (dict(last="neigh_modify exclude type 1 2"), "neigh_modify exclude takes neighbours away"),
     "an excluded group": (
         dict(last="neigh_modify exclude group all all"),

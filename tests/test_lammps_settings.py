@@ -109,13 +109,13 @@ def test_the_order_of_types_is_free_and_two_types_may_share_an_element(model, at
 
 @pytest.mark.parametrize(
     ("bonds", "special"),
-    [((), "0 0 0"), (BONDS, "1 1 1"), (BONDS, "0.5 0.3 0.2")],
-    ids=["no bonds", "weights of one", "other weights"],
+    [((), "lj/coul 0 0 0"), (BONDS, "lj/coul 1 1 1"), (BONDS, "lj 1 1 1 coul 0.5 0.3 0.2")],
+    ids=["no bonds", "weights of one", "marked neighbours"],
 )
 def test_special_bits_of_neighbours_are_masked(bonds, special, model, atoms, expected, tmp_path):
     write_data(tmp_path / "box.data", atoms, ELEMENTS, style="full", bonds=bonds)
     options = dict(first=BONDED, atoms=BONDED_ATOMS) if bonds else dict(first="atom_style full")
-    text = deck(coeff=pair_coeff(f"{model} H O"), last=f"special_bonds lj/coul {special}", **options)
+    text = deck(coeff=pair_coeff(f"{model} H O"), last=f"special_bonds {special}", **options)
     assert_results_agree(read_results(run_lammps(text, 2, tmp_path)), expected)
 
 

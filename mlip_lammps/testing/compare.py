@@ -84,7 +84,7 @@ def _assert_rows_agree(
     a, b = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     if a.shape != b.shape or a.ndim != n_dimensions:
         raise AssertionError(f"{what} of shapes {a.shape} and {b.shape}")
-    differences = np.abs(a - b).reshape(len(a), -1).max(axis=1, initial=0.0)
+    differences = np.abs(a - b).max(axis=tuple(range(1, a.ndim)), initial=0.0)
     wrong = np.flatnonzero(~(differences <= tolerance))
     if len(wrong):
         atom = wrong[np.argmax(np.nan_to_num(differences[wrong], nan=np.inf))]
