@@ -17,11 +17,6 @@ template <typename T, int N> struct VectorOf {
   typedef T type __attribute__((vector_size(N * sizeof(T)), aligned(sizeof(T)), may_alias));
 };
 
-template <typename V, typename T> inline V splat(T value)
-{
-  return V{} + value;
-}
-
 /* Sum of the N numbers of a vector, by halves. */
 template <typename T, int N> inline T horizontal_sum(const typename VectorOf<T, N>::type &v)
 {
