@@ -1,6 +1,6 @@
 """Train a shipped model with mace-torch, in stages that resume.
 
-    python training/train.py CONFIG.yaml DATA.extxyz WORK_DIR
+    python training/train.py CONFIG.yaml DATA_DIR WORK_DIR
 
 Needs an environment with ``mace-torch`` (``make peer`` makes one). The split is that of ``split.py`` with the seed in
 the configuration; its frames are written beside the checkpoints. Running it again with the same
@@ -21,24 +21,31 @@ import yaml
 from split import split_frames
 
 
-def write_split(data_file: Path, work_dir: Path, split: dict) -> None:
-    """Write train.xyz, valid.xyz and test.xyz into ``work_dir``."""
-    frames = ase.io.read(data_file, ":")
-    for name, numbers in split_frames(len(frames), **split).items():
-        ase.io.write(work_dir / f"{name}.xyz", [frames[i] for i in numbers], format="extxyz")
+def write_split(data: list[dict], data_dir: Path, work_dir: Path) -> None:
+    """Write train.xyz, valid.xyz and test.xyz, each of all data sets, into ``work_dir``."""
+    parts = {"train": [], "valid": [], "test": []}
+    for source in data:
+        frames = ase.io.read(data_dir / source["file"], ":")
+        for atoms in frames:
+            for label in source.get("without", []):
+                del atoms.info[f"REF_{label}"]
+        for name, numbers in split_frames(len(frames), **source["split"]).items():
+            parts[name] += [frames[i] for i in numbers]
+    for name, frames in parts.items():
+        ase.io.write(work_dir / f"{name}.xyz", frames, format="extxyz")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, help="settings: 'split', 'flags' and 'mace' (both for mace_run_train)")
-    parser.add_argument("data", type=Path, help="extended XYZ with REF_energy and REF_forces")
+    parser.add_argument("config", type=Path, help="settings: 'data', 'flags' and 'mace' (both for mace_run_train)")
+    parser.add_argument("data_dir", type=Path, help="folder of the data sets (REF_energy, REF_forces, REF_stress)")
     parser.add_argument("work_dir", type=Path, help="folder for checkpoints and the trained model")
     arguments = parser.parse_args()
 
     settings = yaml.safe_load(arguments.config.read_text())
     work_dir = arguments.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
-    write_split(arguments.data, work_dir, settings["split"])
+    write_split(settings["data"], arguments.data_dir, work_dir)
 
     torch.set_num_threads(1)
     options = {
@@ -49,6 +56,7 @@ def main() -> None:
         "test_file": work_dir / "test.xyz",
         "energy_key": "REF_energy",
         "forces_key": "REF_forces",
+        "stress_key": "REF_stress",
         "device": "cpu",
     } | settings["mace"]
     sys.argv = ["mace_run_train", "--restart_latest", *settings.get("flags", [])]
