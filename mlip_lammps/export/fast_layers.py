@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from mlip_lammps.export.lowering import LoweredLayer, LoweredModel
+from mlip_lammps.kernels.cpu_contraction import contraction_terms
 from mlip_lammps.kernels.cpu_library import KernelLibrary
-from mlip_lammps.kernels.cpu_source import ConvolutionShape, contraction_terms
+from mlip_lammps.kernels.cpu_source import ConvolutionShape
 from mlip_lammps.kernels.radial import radial_weights
 from mlip_lammps.kernels.radial_table import RadialTable, tabulate
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 
 from mlip_lammps.core.errors import MlipError
+from mlip_lammps.kernels.cpu_contraction import ContractionShape
 from mlip_lammps.kernels.cpu_ops import ContractionOp, ConvolutionOp
-from mlip_lammps.kernels.cpu_source import HEADERS, ContractionShape, ConvolutionShape
+from mlip_lammps.kernels.cpu_source import HEADERS, ConvolutionShape
 
 # Not -ffast-math: it removes the checks for numbers that are not finite.
 _COMPILE = (

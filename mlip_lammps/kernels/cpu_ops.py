@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from mlip_lammps.core.errors import MlipError
-from mlip_lammps.kernels.cpu_source import C_TYPES, ContractionShape, ConvolutionShape
+from mlip_lammps.kernels.cpu_contraction import ContractionShape
+from mlip_lammps.kernels.cpu_source import C_TYPES, ConvolutionShape
 
 _NAMESPACE = "mlip_lammps"
 

@@ -1,4 +1,4 @@
-"""Writes the C++ of a model's kernels: constants and unrolled steps for the templates in ``cpu/``."""
+"""Writes the C++ of the edge convolutions: constants and unrolled steps for the template in ``cpu/convolution.h``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mlip_lammps.kernels.edge_convolution import ConvolutionPath
 from mlip_lammps.kernels.spherical_harmonics import raising_terms
-from mlip_lammps.kernels.symmetric_contraction import PolynomialOrder
 
 HEADERS = Path(__file__).parent / "cpu"
 C_TYPES = {torch.float64: "double", torch.float32: "float"}
@@ -183,89 +182,3 @@ def _accumulate_adjoint(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair]
         "                                        const T g[N_G][CHUNK], int e, V *gh, V *gy, V &gr)\n"
         f"  {{\n{body}\n  }}\n"
     )
-
-
-@dataclass(frozen=True)
-class ContractionShape:
-    """The sparse polynomial of one layer, weights apart."""
-
-    name: str
-    dtype: torch.dtype
-    n_channels: int
-    n_components_in: int
-    n_components_out: int
-    parents: tuple[int, ...]
-    factors: tuple[int, ...]
-    first_terms: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-    def source(self) -> str:
-        """Return the struct that the template ``Contraction`` takes."""
-        n_lanes = lanes(self.n_channels, self.dtype)
-
-        arrays = "".join(
-            f"  static constexpr int {name}[] = {{{', '.join(map(str, values))}}};\n"
-            for name, values in (
-                ("PARENT", self.parents),
-                ("FACTOR", self.factors),
-                ("FIRST_TERM", self.first_terms),
-                ("OUTPUT", self.outputs),
-            )
-        )
-
-        return f"""struct {self.name} {{
-  using T = {C_TYPES[self.dtype]};
-  static constexpr int N = {n_lanes}, N_BLOCKS = {self.n_channels // n_lanes}, N_IN = {self.n_components_in};
-  static constexpr int N_OUT = {self.n_components_out}, N_MONOMIALS = {len(self.parents)};
-  static constexpr int N_TERMS = {len(self.outputs)};
-{arrays}}};
-"""
-
-
-def contraction_terms(
-    name: str,
-    dtype: torch.dtype,
-    orders: Sequence[PolynomialOrder],
-    n_components_in: int,
-    n_components_out: int,
-) -> tuple[ContractionShape, Tensor]:
-    """Turn a polynomial with parameters into one with a weight for each (element, monomial, output, channel).
-
-    Returns
-    -------
-    shape
-        Monomials in an order in which each follows its parent.
-    weights
-        Shape (n_elements, n_terms, n_channels).
-    """
-    sums: dict[tuple[int, ...], Tensor] = {}
-    for order in orders:
-        # (n_elements, n_monomials, n_out, n_channels)
-        combined = torch.einsum("qmk,zmkc->zqmc", order.couplings, order.weights)
-        for q, factors in enumerate(order.indices.tolist()):
-            key = tuple(factors)
-            sums[key] = sums.get(key, 0.0) + combined[:, q]
-    keys = {key[:length] for key in sums for length in range(1, len(key) + 1)}
-    ordered = sorted(keys, key=lambda key: (len(key), key))
-    place = {key: q for q, key in enumerate(ordered)}
-    first_terms, outputs, weights = [0], [], []
-    for key in ordered:
-        combined = sums.get(key)
-        for m in range(n_components_out):
-            if combined is not None and combined[:, m].abs().max() > 0.0:
-                outputs.append(m)
-                weights.append(combined[:, m])
-        first_terms.append(len(outputs))
-    n_channels = orders[0].weights.shape[-1]
-    shape = ContractionShape(
-        name=name,
-        dtype=dtype,
-        n_channels=n_channels,
-        n_components_in=n_components_in,
-        n_components_out=n_components_out,
-        parents=tuple(place[key[:-1]] if len(key) > 1 else -1 for key in ordered),
-        factors=tuple(key[-1] for key in ordered),
-        first_terms=tuple(first_terms),
-        outputs=tuple(outputs),
-    )
-    return shape, torch.stack(weights, dim=1).to(dtype).contiguous()
