@@ -50,7 +50,9 @@ struct Metadata {
   double cutoff = 0.0;                       // angstrom
   int64_t n_layers = 0;
   std::vector<int64_t> feature_widths;       // width of features_t, t = 1 .. n_layers-1
-  std::vector<int64_t> message_widths;       // width of messages_t, kept for the gradient of layer t
+  std::vector<int64_t> skip_widths;          // width of skips_t, 0 where the next layer has no skip connection
+  std::vector<int64_t> message_widths;       // width of messages_t, kept for the gradient of layer t; 0 if they are not
+  int64_t chunk_atoms = 0;                   // centres that one call of a program takes
   int feature_bytes = 8;                     // bytes of one feature
   std::string source_sha256;
   std::string head;

@@ -1,13 +1,13 @@
 #include "model.h"
 
 #include "archive.h"
+#include "document.h"
 #include "machine.h"
 #include "torch_shim.h"
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <dlfcn.h>
 #include <limits>
 #include <malloc.h>
@@ -17,79 +17,10 @@
 #include <unistd.h>
 
 using namespace mlip;
-using json = nlohmann_lmp::json;
 
 namespace {
 
-constexpr int FORMAT_VERSION = 2;
 constexpr int64_t MIN_SIZE = 2;    // torch.export takes sizes 0 and 1 for constants
-
-struct Document {
-  Metadata metadata;
-  json content;
-};
-
-Document read_document(const Archive &archive, const std::string &path)
-{
-  const std::string cure = "; make it again with: mlip-lammps export MODEL -o " + path;
-  const auto names = archive.find("extra/mlip_lammps.json", "");
-  if (names.size() != 1)
-    throw std::runtime_error(path + " is no model of this package (no metadata in it)" + cure);
-  try {
-    Document document;
-    document.content = json::parse(archive.read(names[0]));
-    const auto &d = document.content;
-    const int version = d.at("format_version").get<int>();
-    if (version != FORMAT_VERSION)
-      throw std::runtime_error("it has format " + std::to_string(version) + ", this pair style reads " +
-                               std::to_string(FORMAT_VERSION));
-    auto &m = document.metadata;
-    m.elements = d.at("elements").get<std::vector<std::string>>();
-    m.cutoff = d.at("cutoff").get<double>();
-    m.n_layers = d.at("n_layers").get<int64_t>();
-    m.feature_widths = d.at("feature_widths").get<std::vector<int64_t>>();
-    m.dtype = d.at("dtype").get<std::string>();
-    m.message_widths = d.at("message_widths").get<std::vector<int64_t>>();
-    m.feature_bytes = m.dtype == "float64" ? 8 : 4;
-    m.source_sha256 = d.at("source").at("sha256").get<std::string>();
-    m.head = d.at("head").get<std::string>();
-    m.device = d.at("device").get<std::string>();
-    m.torch_version = d.at("torch_version").get<std::string>();
-    if (m.n_layers < 1 || static_cast<int64_t>(m.feature_widths.size()) != m.n_layers - 1 ||
-        m.message_widths.size() != m.feature_widths.size())
-      throw std::runtime_error("its layers and feature widths do not fit together");
-    return document;
-  } catch (const json::exception &e) {
-    throw std::runtime_error(path + ": damaged metadata (" + e.what() + ")" + cure);
-  } catch (const std::runtime_error &e) {
-    throw std::runtime_error(path + ": " + e.what() + cure);
-  }
-}
-
-std::string release(const std::string &version)
-{
-  return version.substr(0, version.find('+'));
-}
-
-void require_this_machine(const Document &document, const std::string &path, const std::string &torch_dir)
-{
-  const std::string again =
-      "; export it again here: mlip-lammps export " + document.content.at("source").at("name").get<std::string>() +
-      " -o " + path;
-  const std::string found = Torch::version(torch_dir);
-  const std::string wanted = document.metadata.torch_version;
-  if (release(found) != release(wanted))
-    throw std::runtime_error(path + " was compiled with torch " + wanted + ", this environment has torch " + found +
-                             again);
-  const auto &machine = document.content.at("machine");
-  const auto architecture = machine.at("architecture").get<std::string>();
-  if (architecture != machine_architecture())
-    throw std::runtime_error(path + " was compiled for " + architecture + ", this machine is " +
-                             machine_architecture() + again);
-  const auto missing = missing_instructions(machine.at("cpu_flags").get<std::vector<std::string>>());
-  if (!missing.empty())
-    throw std::runtime_error(path + " was compiled for another processor: this one lacks " + missing[0] + again);
-}
 
 bool is_folder(const std::string &path)
 {
@@ -118,11 +49,6 @@ int count_gpus()
 
 /* ---------------------------------------------------------------------- */
 
-Metadata mlip::read_metadata(const std::string &path)
-{
-  return read_document(Archive(path), path).metadata;
-}
-
 std::string mlip::find_torch_dir()
 {
   if (const char *given = std::getenv("MLIP_LAMMPS_TORCH")) return given;
@@ -148,6 +74,18 @@ struct Model::State {
     std::vector<double> memory;    // of doubles for the alignment; holds floats too
     Features features;
   };
+  /* Centres that one call takes, with their edges, numbered from 0; sources of features are all nodes, or (for a program
+     that gives gradients of them) the rows that the edges name. */
+  struct Chunk {
+    int64_t begin = 0, end = 0;          // centres
+    int64_t edge = 0, n_edges = 0;       // first edge, and how many without padding
+    bool is_compact = false;
+    std::vector<int64_t> centre, neighbour, rows;
+    std::vector<double> vectors;         // only where edges had to be padded
+    Buffer features, gradients;
+    int64_t n_centres() const { return end - begin; }
+    int64_t n_padded() const { return std::max(n_edges, MIN_SIZE); }
+  };
 
   Metadata metadata;
   const Torch *torch = nullptr;
@@ -157,23 +95,27 @@ struct Model::State {
   int gpu = 0;
   std::map<std::string, NamedProgram> programs;
 
-  // the graph of this evaluation, padded to sizes that a program accepts
+  // the graph of this evaluation: with fewer atoms than a program accepts, phantoms stand before the owned ones
   int64_t n_local = 0, n_nodes = 0, n_edges = 0, n_phantoms = 0;
-  Features without_phantoms(const Features &) const;
   const int64_t *species = nullptr, *edge_centre = nullptr, *edge_neighbour = nullptr;
   const double *edge_vectors = nullptr;
   std::vector<int64_t> padded_species, padded_centre, padded_neighbour;
-  std::vector<double> padded_vectors;
+  Features without_phantoms(const Features &) const;
 
-  std::vector<Buffer> features, gradients, messages;    // of layers 1 .. n_layers-1
+  std::map<std::string, Buffer> buffers;    // features_t, feature_gradients_t (all nodes), skips_t, messages_t, ... (owned)
   std::vector<double> node_energies, edge_gradients, scratch;
+  std::vector<int64_t> place;    // of a node in a compact chunk, -1 outside it
+  Chunk chunk;
 
   void pad(const Graph &);
   void shape(Buffer &, int64_t width, int64_t n_rows);
   void run(const std::string &name);
-  void take(const Tensor &, const std::string &name, bool is_own);
-  std::vector<int64_t> sizes(const std::string &name, bool is_own);
-  Buffer &buffer(const std::string &name);
+  void set_chunk(int64_t begin, int64_t end, bool is_compact);
+  void compact();
+  void run_chunk(const std::string &name);
+  Tensor input(const std::string &tensor);
+  void take(const Tensor &, const std::string &name);
+  void scatter(const Tensor &, Buffer &);
 };
 
 Model::Model() : state(new State) {}
@@ -213,31 +155,42 @@ std::unique_ptr<Model> Model::open(const std::string &path, const std::string &t
       program.outputs = entry.at("outputs").get<std::vector<std::string>>();
       program.program.reset(new Program(*state.torch, build + "-" + name, archive.read(libraries[0]), device));
     }
-  } catch (const json::exception &e) {
+  } catch (const nlohmann_lmp::json::exception &e) {
     throw std::runtime_error(path + ": damaged metadata (" + e.what() + "); export it again");
   }
-  for (const int64_t width : state.metadata.feature_widths) {
-    // the width is right from the start: a rank whose first evaluation fails takes part in the exchange all the same
-    const State::Buffer empty{{}, Features{nullptr, 0, width, state.metadata.feature_bytes}};
-    state.features.push_back(empty);
-    state.gradients.push_back(empty);
+  for (size_t t = 0; t < state.metadata.feature_widths.size(); t++) {
+    // widths are right from the start: a rank whose first evaluation fails takes part in the exchange all the same
+    const std::string layer = std::to_string(t + 1);
+    const auto with_width = [&](int64_t width) {
+      return State::Buffer{{}, Features{nullptr, 0, width, state.metadata.feature_bytes}};
+    };
+    for (const char *name : {"features_", "feature_gradients_"})
+      state.buffers[name + layer] = with_width(state.metadata.feature_widths[t]);
+    for (const char *name : {"skips_", "skip_gradients_"})
+      state.buffers[name + layer] = with_width(state.metadata.skip_widths[t]);
+    state.buffers["messages_" + layer] = with_width(state.metadata.message_widths[t]);
   }
-  state.messages.resize(state.metadata.message_widths.size());
   return model;
 }
 
 /* ----------------------------------------------------------------------
-   Phantom atoms stand before the owned ones, so that no ghost is taken for an owned atom: its own energy would
-   otherwise leave a gradient in its features, and the exchange would send it home. They have no edge but those beyond
-   the cutoff, whose weights are zero; the exchange does not see them.
+   Phantom atoms stand before the owned ones, so that no ghost is taken for an owned atom. They have no edge; the exchange
+   does not see them.
 ------------------------------------------------------------------------- */
+
+namespace {
+bool has_all_nodes(const std::string &tensor)
+{
+  return tensor == "species" || tensor.rfind("features_", 0) == 0 || tensor.rfind("feature_gradients_", 0) == 0;
+}
+}    // namespace
 
 void Model::State::pad(const Graph &graph)
 {
   n_phantoms = std::max<int64_t>(MIN_SIZE - graph.n_local, 0);
   n_local = graph.n_local + n_phantoms;
   n_nodes = n_local + graph.n_ghost;
-  n_edges = std::max(graph.n_edges, MIN_SIZE);
+  n_edges = graph.n_edges;
   species = graph.species;
   edge_vectors = graph.edge_vectors;
   edge_centre = graph.edge_centre;
@@ -246,28 +199,19 @@ void Model::State::pad(const Graph &graph)
   if (n_phantoms > 0) {
     padded_species.assign(n_nodes, 0);
     std::copy_n(graph.species, graph.n_local + graph.n_ghost, padded_species.begin() + n_phantoms);
-    species = padded_species.data();
-  }
-  if (n_phantoms > 0 || n_edges > graph.n_edges) {
-    padded_vectors.assign(3 * n_edges, 2.0 * metadata.cutoff);
-    padded_centre.assign(n_edges, n_local - 1);
-    padded_neighbour.assign(n_edges, 0);
-    std::copy_n(graph.edge_vectors, 3 * graph.n_edges, padded_vectors.begin());
-    for (int64_t edge = 0; edge < graph.n_edges; edge++) {
+    padded_centre.resize(n_edges);
+    padded_neighbour.resize(n_edges);
+    for (int64_t edge = 0; edge < n_edges; edge++) {
       padded_centre[edge] = graph.edge_centre[edge] + n_phantoms;
       padded_neighbour[edge] = graph.edge_neighbour[edge] + n_phantoms;
     }
-    edge_vectors = padded_vectors.data();
+    species = padded_species.data();
     edge_centre = padded_centre.data();
     edge_neighbour = padded_neighbour.data();
   }
   node_energies.assign(n_local, 0.0);
   edge_gradients.assign(3 * n_edges, 0.0);
-  for (size_t t = 0; t < features.size(); t++) {
-    shape(features[t], metadata.feature_widths[t], n_nodes);
-    shape(gradients[t], metadata.feature_widths[t], n_nodes);
-    shape(messages[t], metadata.message_widths[t], n_local);
-  }
+  for (auto &[name, buffer] : buffers) shape(buffer, buffer.features.width, has_all_nodes(name) ? n_nodes : n_local);
 }
 
 void Model::State::shape(Buffer &buffer, int64_t width, int64_t n_rows)
@@ -286,61 +230,168 @@ Features Model::State::without_phantoms(const Features &all) const
   return rows;
 }
 
-/* features_3, feature_gradients_3 and messages_3 all belong to layer 3 */
-
-Model::State::Buffer &Model::State::buffer(const std::string &name)
-{
-  const size_t t = std::stoul(name.substr(name.rfind('_') + 1)) - 1;
-  if (name.rfind("features_", 0) == 0) return features.at(t);
-  return name.rfind("messages_", 0) == 0 ? messages.at(t) : gradients.at(t);
-}
-
-std::vector<int64_t> Model::State::sizes(const std::string &name, bool is_own)
-{
-  if (name == "centre_species" || name == "node_energies") return {n_local};
-  if (name == "species") return {n_nodes};
-  if (name == "edge_vectors" || name == "edge_gradients") return {n_edges, 3};
-  if (name == "edge_centre" || name == "edge_neighbour") return {n_edges};
-  return {is_own ? n_local : n_nodes, buffer(name).features.width};
-}
-
-/* Features that a layer makes and gradients that it takes have rows for owned atoms only. */
+/* Run a program on all owned atoms, a chunk after the other. */
 
 void Model::State::run(const std::string &name)
 {
-  const NamedProgram &entry = programs.at(name);
-  const std::string layer = name.substr(name.rfind('_') + 1);
-  const auto is_own = [&](const std::string &tensor) { return tensor.substr(tensor.rfind('_') + 1) == layer; };
-
-  std::vector<Tensor> inputs;
-  for (const auto &tensor : entry.inputs) {
-    const void *data = nullptr;
-    DType dtype = DType::INT64;
-    if (tensor == "centre_species" || tensor == "species") data = species;
-    else if (tensor == "edge_centre") data = edge_centre;
-    else if (tensor == "edge_neighbour") data = edge_neighbour;
-    else if (tensor == "edge_vectors") { data = edge_vectors; dtype = DType::FLOAT64; }
-    else { data = buffer(tensor).features.data; dtype = feature_dtype; }
-    const auto shape = sizes(tensor, is_own(tensor));
-    Tensor view = Tensor::view(*torch, data, shape, dtype);
-    inputs.push_back(on_gpu ? view.to_cuda(shape, dtype, gpu) : std::move(view));
+  const auto &outputs = programs.at(name).outputs;
+  const bool gives_gradients = std::any_of(outputs.begin(), outputs.end(), [](const std::string &tensor) {
+    return tensor.rfind("feature_gradients_", 0) == 0;
+  });
+  const int64_t n_chunks = on_gpu ? 1 : n_local / std::max(metadata.chunk_atoms, 2 * MIN_SIZE) + 1;
+  const bool is_compact = gives_gradients && n_chunks > 1;
+  if (is_compact)
+    for (const auto &tensor : outputs)
+      if (has_all_nodes(tensor)) {
+        const Features &f = buffers.at(tensor).features;
+        std::memset(f.data, 0, static_cast<size_t>(f.n_rows * f.width) * f.value_bytes);
+      }
+  chunk.edge = chunk.n_edges = 0;
+  for (int64_t k = 0; k < n_chunks; k++) {
+    set_chunk(k * n_local / n_chunks, (k + 1) * n_local / n_chunks, is_compact);
+    run_chunk(name);
   }
-
-  const auto outputs = entry.program->run(std::move(inputs), entry.outputs.size());
-  for (size_t k = 0; k < outputs.size(); k++) take(outputs[k], entry.outputs[k], is_own(entry.outputs[k]));
 }
 
-void Model::State::take(const Tensor &tensor, const std::string &name, bool is_own)
+/* Centres from 0, and at least two edges: further ones lie beyond the cutoff, where all weights are zero. */
+
+void Model::State::set_chunk(int64_t begin, int64_t end, bool is_compact)
 {
-  const auto shape = sizes(name, is_own);
-  if (name == "node_energies" || name == "edge_gradients") {
-    auto &sum = name == "node_energies" ? node_energies : edge_gradients;
-    scratch.resize(sum.size());
-    tensor.copy_to(scratch.data(), shape, DType::FLOAT64, !on_gpu);
-    for (size_t k = 0; k < sum.size(); k++) sum[k] += scratch[k];
-  } else {
-    tensor.copy_to(buffer(name).features.data, shape, feature_dtype, !on_gpu);
+  chunk.begin = begin;
+  chunk.end = end;
+  chunk.is_compact = is_compact;
+  chunk.edge += chunk.n_edges;
+  int64_t last = chunk.edge;
+  while (last < n_edges && edge_centre[last] < end) last++;
+  chunk.n_edges = last - chunk.edge;
+  chunk.centre.resize(chunk.n_padded());
+  chunk.neighbour.resize(chunk.n_padded());
+  for (int64_t e = 0; e < chunk.n_edges; e++) {
+    chunk.centre[e] = edge_centre[chunk.edge + e] - begin;
+    chunk.neighbour[e] = edge_neighbour[chunk.edge + e];
   }
+  for (int64_t e = chunk.n_edges; e < chunk.n_padded(); e++) {
+    chunk.centre[e] = end - begin - 1;
+    chunk.neighbour[e] = 0;
+  }
+  chunk.vectors.clear();
+  if (chunk.n_edges < MIN_SIZE) {
+    chunk.vectors.assign(3 * MIN_SIZE, 2.0 * metadata.cutoff);
+    std::copy_n(edge_vectors + 3 * chunk.edge, 3 * chunk.n_edges, chunk.vectors.begin());
+  }
+  if (is_compact) compact();
+}
+
+/* Number the sources of the chunk's edges from 0. */
+
+void Model::State::compact()
+{
+  place.resize(n_nodes, -1);
+  chunk.rows.clear();
+  for (int64_t &node : chunk.neighbour) {
+    int64_t &row = place[node];
+    if (row < 0) {
+      row = static_cast<int64_t>(chunk.rows.size());
+      chunk.rows.push_back(node);
+    }
+    node = row;
+  }
+  for (const int64_t node : chunk.rows) place[node] = -1;
+  while (static_cast<int64_t>(chunk.rows.size()) < MIN_SIZE) chunk.rows.push_back(0);
+}
+
+void Model::State::run_chunk(const std::string &name)
+{
+  const NamedProgram &entry = programs.at(name);
+  std::vector<Tensor> inputs;
+  for (const auto &tensor : entry.inputs) inputs.push_back(input(tensor));
+  const auto outputs = entry.program->run(std::move(inputs), entry.outputs.size());
+  for (size_t k = 0; k < outputs.size(); k++) take(outputs[k], entry.outputs[k]);
+}
+
+Tensor Model::State::input(const std::string &tensor)
+{
+  const void *data = nullptr;
+  DType dtype = DType::INT64;
+  std::vector<int64_t> shape{chunk.n_padded()};
+  if (tensor == "centre_species") {
+    data = species + chunk.begin;
+    shape = {chunk.n_centres()};
+  } else if (tensor == "species") {
+    data = species;
+    shape = {n_nodes};
+  } else if (tensor == "edge_centre") {
+    data = chunk.centre.data();
+  } else if (tensor == "edge_neighbour") {
+    data = chunk.neighbour.data();
+  } else if (tensor == "edge_vectors") {
+    data = chunk.vectors.empty() ? edge_vectors + 3 * chunk.edge : chunk.vectors.data();
+    shape.push_back(3);
+    dtype = DType::FLOAT64;
+  } else {
+    const Features &all = buffers.at(tensor).features;
+    const int64_t row_bytes = all.width * all.value_bytes;
+    dtype = feature_dtype;
+    if (tensor.rfind("features_", 0) != 0) {
+      data = static_cast<const char *>(all.data) + chunk.begin * row_bytes;
+      shape = {chunk.n_centres(), all.width};
+    } else if (chunk.is_compact) {
+      const int64_t n_rows = static_cast<int64_t>(chunk.rows.size());
+      this->shape(chunk.features, all.width, n_rows);
+      for (int64_t k = 0; k < n_rows; k++)
+        std::memcpy(static_cast<char *>(chunk.features.features.data) + k * row_bytes,
+                    static_cast<const char *>(all.data) + chunk.rows[k] * row_bytes, row_bytes);
+      data = chunk.features.features.data;
+      shape = {n_rows, all.width};
+    } else {
+      data = all.data;
+      shape = {n_nodes, all.width};
+    }
+  }
+  Tensor view = Tensor::view(*torch, data, shape, dtype);
+  return on_gpu ? view.to_cuda(shape, dtype, gpu) : std::move(view);
+}
+
+void Model::State::take(const Tensor &tensor, const std::string &name)
+{
+  if (name == "node_energies") {
+    scratch.resize(chunk.n_centres());
+    tensor.copy_to(scratch.data(), {chunk.n_centres()}, DType::FLOAT64, !on_gpu);
+    for (int64_t k = 0; k < chunk.n_centres(); k++) node_energies[chunk.begin + k] += scratch[k];
+  } else if (name == "edge_gradients") {
+    scratch.resize(3 * chunk.n_padded());
+    tensor.copy_to(scratch.data(), {chunk.n_padded(), 3}, DType::FLOAT64, !on_gpu);
+    for (int64_t k = 0; k < 3 * chunk.n_edges; k++) edge_gradients[3 * chunk.edge + k] += scratch[k];
+  } else {
+    Buffer &all = buffers.at(name);
+    const int64_t width = all.features.width;
+    if (name.rfind("feature_gradients_", 0) != 0) {
+      char *const rows = static_cast<char *>(all.features.data) + chunk.begin * width * all.features.value_bytes;
+      tensor.copy_to(rows, {chunk.n_centres(), width}, feature_dtype, !on_gpu);
+    } else if (chunk.is_compact) {
+      scatter(tensor, all);
+    } else {
+      tensor.copy_to(all.features.data, {n_nodes, width}, feature_dtype, !on_gpu);
+    }
+  }
+}
+
+/* Add the rows of a compact chunk to those of all nodes. */
+
+void Model::State::scatter(const Tensor &tensor, Buffer &all)
+{
+  const int64_t n_rows = static_cast<int64_t>(chunk.rows.size()), width = all.features.width;
+  shape(chunk.gradients, width, n_rows);
+  void *const data = chunk.gradients.features.data;
+  tensor.copy_to(data, {n_rows, width}, feature_dtype, !on_gpu);
+  const auto add = [&](auto *target, const auto *source) {
+    for (int64_t k = 0; k < n_rows; k++)
+      for (int64_t m = 0; m < width; m++) target[chunk.rows[k] * width + m] += source[k * width + m];
+  };
+  if (feature_dtype == DType::FLOAT64)
+    add(static_cast<double *>(all.features.data), static_cast<const double *>(data));
+  else
+    add(static_cast<float *>(all.features.data), static_cast<const float *>(data));
 }
 
 /* ---------------------------------------------------------------------- */
@@ -363,16 +414,14 @@ Results Model::evaluate(const Graph &graph, Exchange &exchange)
   guarded([&] { s.pad(graph); });
   for (int t = 1; t < n_layers; t++) {
     guarded([&] { s.run("forward_" + std::to_string(t)); });
-    Features rows = s.without_phantoms(s.features[t - 1].features);
+    Features rows = s.without_phantoms(s.buffers.at("features_" + std::to_string(t)).features);
     exchange.forward(rows);
   }
   guarded([&] { s.run("last"); });
   for (int t = n_layers - 1; t > 0; t--) {
-    Features rows = s.without_phantoms(s.gradients[t - 1].features);
+    Features rows = s.without_phantoms(s.buffers.at("feature_gradients_" + std::to_string(t)).features);
     exchange.reverse(rows);
-    guarded([&] {
-      s.run("backward_" + std::to_string(t));
-    });
+    guarded([&] { s.run("backward_" + std::to_string(t)); });
   }
   if (!fault.empty()) throw std::runtime_error(fault);
   return {s.node_energies.data() + s.n_phantoms, s.edge_gradients.data()};

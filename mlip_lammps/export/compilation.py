@@ -16,7 +16,7 @@ import torch
 from mlip_lammps.checkpoint import TrainedModel, write_portable
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.export.archive import add_member
-from mlip_lammps.export.contract import KERNELS_PATH, program_specs
+from mlip_lammps.export.contract import KERNELS_PATH
 from mlip_lammps.export.fast_layers import CpuKernels
 from mlip_lammps.export.layers import PRECISIONS
 from mlip_lammps.export.lowering import lower
@@ -49,9 +49,10 @@ def compile_programs(
     _require_tools(device)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as scratch:
         folder = Path(scratch)
+        lowered = lower(trained, atomic_numbers)
         kernels = None
         if device == "cpu":
-            kernels = CpuKernels(lower(trained, atomic_numbers), PRECISIONS[dtype].features, folder)
+            kernels = CpuKernels(lowered, PRECISIONS[dtype].features, folder)
             progress(f"compiled the kernels ({len(kernels.library.operators)} operators)")
         write_portable(trained, folder / "model.safetensors")
         jobs = [
@@ -64,9 +65,9 @@ def compile_programs(
                 "kernels": scratch,
                 "result": str(folder / f"{spec.name}.files.json"),
             }
-            for number, spec in enumerate(program_specs(trained.spec.n_layers))
+            for number, spec in enumerate(lowered.programs)
         ]
-        files = _run_jobs(jobs, [spec.name for spec in program_specs(trained.spec.n_layers)], folder, progress)
+        files = _run_jobs(jobs, [spec.name for spec in lowered.programs], folder, progress)
         from torch._inductor.package import package_aoti
 
         package_aoti(str(output), files)

@@ -1,12 +1,14 @@
 """The border between Python and C++: names and shapes of every tensor that crosses it.
 
-``pair_style/contract.h`` says the same in C++. ``n_nodes = n_local + n_ghost``; owned atoms come first. Every size may
-be anything from 2 up (the C++ side pads below that).
+``pair_style/contract.h`` says the same in C++. A program sees ``n_local`` centres and ``n_nodes`` sources of features:
+all atoms and ghosts of a rank, or a chunk of centres with the atoms around it. Every size may be anything from 2 up
+(the C++ side pads below that).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 METADATA_PATH = "extra/mlip_lammps.json"
 """Where the metadata block lies in the archive, below its root folder."""
@@ -16,8 +18,11 @@ KERNELS_PATH = "extra/kernels.so"
 
 DTYPES = ("float64", "float32", "mixed")
 
-GRAPH_TENSORS = ("centre_species", "species", "edge_vectors", "edge_centre", "edge_neighbour")
-"""Inputs of every program: (n_local,) int64, (n_nodes,) int64, (n_edges, 3) float64, (n_edges,) int64 twice."""
+GRAPH_TENSORS = ("centre_species", "edge_vectors", "edge_centre", "edge_neighbour")
+"""Inputs of every program: (n_local,) int64, (n_edges, 3) float64, (n_edges,) int64 twice."""
+
+NODE_TENSORS = ("species", "features_")
+"""Names (or how they begin) of inputs with n_nodes rows; all other rows are centres or edges."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,15 @@ class ProgramSpec:
     Attributes
     ----------
     inputs, outputs
-        Tensor names in order. ``features_T`` and ``feature_gradients_T`` are (n_nodes, width of layer T) in the
-        feature dtype where they are inputs of a later layer, and (n_local, width) where layer T itself gives or
-        takes them. ``messages_T`` (n_local, message width of layer T) is what the backward program of a layer would
-        otherwise work out again; ``node_energies`` is (n_local,) float64, ``edge_gradients`` (n_edges, 3) float64.
+        Tensor names in order, besides ``GRAPH_TENSORS``:
+
+        ``species`` (n_nodes,) int64, in the first layer alone.
+        ``features_T`` what layer T sends to its neighbours, already mapped as layer T + 1 takes it: an output
+        (n_local, width), an input (n_nodes, width). ``feature_gradients_T``: an output (n_nodes, width), an input
+        (n_local, width).
+        ``skips_T`` and ``skip_gradients_T`` (n_local, width): what layer T adds to the result of layer T + 1 directly.
+        ``messages_T`` (n_local, width): what the backward program would otherwise work out again, where it is small.
+        ``node_energies`` (n_local,) float64; ``edge_gradients`` (n_edges, 3) float64.
     """
 
     name: str
@@ -38,34 +48,47 @@ class ProgramSpec:
     outputs: tuple[str, ...]
 
 
-def program_specs(n_layers: int) -> tuple[ProgramSpec, ...]:
+def program_specs(skip_widths: Sequence[int], message_widths: Sequence[int]) -> tuple[ProgramSpec, ...]:
     """Return the programs of a model in the order in which they run.
 
     ``forward_t`` for every layer but the last, ``last`` for the last layer with its gradient, then ``backward_t`` down
     to the first layer.
-    """
 
-    def features_into(t: int) -> tuple[str, ...]:
-        return (f"features_{t - 1}",) if t > 1 else ()
+    Parameters
+    ----------
+    skip_widths, message_widths
+        Of layers 1 ... n_layers - 1; 0 where there is no such tensor.
+    """
+    n_layers = len(skip_widths) + 1
+
+    def incoming(t: int) -> tuple[str, ...]:
+        if t == 1:
+            return ("species",)
+        return (f"features_{t - 1}",) + ((f"skips_{t - 1}",) if skip_widths[t - 2] else ())
 
     def gradients_of(t: int) -> tuple[str, ...]:
-        return (f"feature_gradients_{t - 1}",) if t > 1 else ()
+        """Gradients of what comes into layer t."""
+        if t == 1:
+            return ()
+        return (f"feature_gradients_{t - 1}",) + ((f"skip_gradients_{t - 1}",) if skip_widths[t - 2] else ())
+
+    def handed_on(t: int) -> tuple[str, ...]:
+        return (f"features_{t}",) + ((f"skips_{t}",) if skip_widths[t - 1] else ())
+
+    def kept(t: int) -> tuple[str, ...]:
+        return (f"messages_{t}",) if message_widths[t - 1] else ()
 
     forwards = [
-        ProgramSpec(
-            f"forward_{t}", GRAPH_TENSORS + features_into(t), (f"features_{t}", "node_energies", f"messages_{t}")
-        )
+        ProgramSpec(f"forward_{t}", GRAPH_TENSORS + incoming(t), (*handed_on(t), "node_energies", *kept(t)))
         for t in range(1, n_layers)
     ]
     last = ProgramSpec(
-        "last",
-        GRAPH_TENSORS + features_into(n_layers),
-        ("node_energies", "edge_gradients", *gradients_of(n_layers)),
+        "last", GRAPH_TENSORS + incoming(n_layers), ("node_energies", "edge_gradients", *gradients_of(n_layers))
     )
     backwards = [
         ProgramSpec(
             f"backward_{t}",
-            GRAPH_TENSORS + features_into(t) + (f"messages_{t}", f"feature_gradients_{t}"),
+            GRAPH_TENSORS + incoming(t) + kept(t) + gradients_of(t + 1),
             ("edge_gradients", *gradients_of(t)),
         )
         for t in range(n_layers - 1, 0, -1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 import torch
 from torch import Tensor
 
-from mlip_lammps.export.contract import ProgramSpec
+from mlip_lammps.export.contract import GRAPH_TENSORS, ProgramSpec
 from mlip_lammps.export.fast_layers import CpuKernels
 from mlip_lammps.export.lowering import LoweredLayer, LoweredModel
 from mlip_lammps.kernels.edge_convolution import edge_convolution
@@ -32,13 +32,13 @@ PRECISIONS = {
 
 @dataclass(frozen=True)
 class EdgeGraph:
-    """The graph tensors of the contract."""
+    """The graph tensors of the contract; ``species`` of all nodes in the first layer alone."""
 
     centre_species: Tensor
-    species: Tensor
     edge_vectors: Tensor
     edge_centre: Tensor
     edge_neighbour: Tensor
+    species: Tensor | None = None
 
     @property
     def n_local(self) -> int:
@@ -48,7 +48,8 @@ class EdgeGraph:
 class LayerChain(torch.nn.Module):
     """Layers of a lowered model in one precision, on one device.
 
-    With ``kernels`` the two hot operations run in C++, else in plain torch.
+    With ``kernels`` the hot operations run in C++, else in plain torch. Features, messages and skips are flat: (rows,
+    components * channels).
     """
 
     def __init__(self, model: LoweredModel, dtype: str, device: str = "cpu", kernels: CpuKernels | None = None):
@@ -61,53 +62,70 @@ class LayerChain(torch.nn.Module):
         self.radial_prefactor = model.radial_prefactor.to(device, self.precision.geometry)
         self.node_constants = model.node_constants.to(device)
         self.energy_scale = model.energy_scale
+        # the first layer's sources and skip depend on the element alone
+        first = model.layers[0]
+        self.element_sources = _to(_flat(irrep_linear(first.embedding, first.up, 1)), self.precision.features, device)
+        self.element_skips = None
+        if first.skip:
+            rows = torch.arange(len(model.node_constants))
+            skips = irrep_linear(first.embedding, first.skip, first.n_components_out, rows)
+            self.element_skips = _to(_flat(skips), self.precision.features, device)
 
     def messages(self, t: int, graph: EdgeGraph, features: Tensor | None) -> Tensor:
         """Return what the atoms of layer ``t`` (1 is the first) receive, shape (n_local, message width).
 
         ``features`` are those of layer t - 1 for all nodes, shape (n_nodes, width); None for the first layer.
         """
-        layer = self.layers[t - 1]
-        received = self._convolution(t, graph, self._node_features(t, graph, features))
+        layer, source = self.layers[t - 1], graph.edge_neighbour
+        if features is None:
+            features, source = self.element_sources, graph.species.index_select(0, source)
+        if self.kernels is not None:
+            edges = graph.edge_vectors, graph.edge_centre, source
+            return self.kernels.messages(t, features, *edges, graph.centre_species)
+        received = self._convolution(layer, graph, features.view(-1, layer.n_components_in, layer.n_channels), source)
         by_element = graph.centre_species if layer.message_by_element else None
-        mixed = irrep_linear(received, layer.message, layer.n_components_message, by_element)
-        return mixed.reshape(-1, layer.width_message)
+        return _flat(irrep_linear(received, layer.message, layer.n_components_message, by_element))
 
-    def update(
-        self, t: int, graph: EdgeGraph, features: Tensor | None, messages: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Turn messages into features.
+    def update(self, t: int, graph: EdgeGraph, skips: Tensor | None, messages: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn messages into the result of layer ``t``.
 
         Returns
         -------
-        features
+        result
             Shape (n_local, width of layer t).
         node_energies
             What the layer adds to each atom's energy, shape (n_local,), float64, eV.
         """
-        layer = self.layers[t - 1]
-        messages = messages.view(-1, layer.n_components_message, layer.n_channels)
-        products = self._products(t, messages, graph.centre_species)
-        result = irrep_linear(products, layer.mix, layer.n_components_out)
-        if layer.skip:
-            own = self._node_features(t, graph, features).narrow(0, 0, graph.n_local)
-            result = result + irrep_linear(own, layer.skip, layer.n_components_out, graph.centre_species)
-        return result.reshape(-1, layer.width_out), self._energies(t, layer, graph, result)
-
-    def layer(self, t: int, graph: EdgeGraph, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Run layer ``t``: features and energies as from ``update``."""
-        return self.update(t, graph, features, self.messages(t, graph, features))
-
-    def _node_features(self, t: int, graph: EdgeGraph, features: Tensor | None) -> Tensor:
-        layer = self.layers[t - 1]
-        if layer.embedding is not None:
-            return layer.embedding.index_select(0, graph.species)
-        return features.view(-1, layer.n_components_in, layer.n_channels)
-
-    def _convolution(self, t: int, graph: EdgeGraph, node_features: Tensor) -> Tensor:
-        layer = self.layers[t - 1]
+        layer, species = self.layers[t - 1], graph.centre_species
+        if t == 1 and self.element_skips is not None:
+            skips = self.element_skips.index_select(0, species)
         if self.kernels is not None:
-            return self._fast_convolution(t, graph, node_features)
+            result = self.kernels.linear("mix", t, self.kernels.contract(t, messages, species), species)
+        else:
+            shaped = messages.view(-1, layer.n_components_message, layer.n_channels)
+            products = symmetric_contraction(shaped, species, layer.polynomial, layer.n_components_out)
+            result = _flat(irrep_linear(products, layer.mix, layer.n_components_out))
+        if skips is not None:
+            result = result + skips
+        return result, self._energies(t, layer, graph, result)
+
+    def hand_on(self, t: int, graph: EdgeGraph, result: Tensor) -> dict[str, Tensor]:
+        """Return ``features_t`` and, where layer t + 1 has a skip connection, ``skips_t``."""
+        handed = {f"features_{t}": self._linear("up", t + 1, result, graph.centre_species)}
+        if self.layers[t].skip:
+            handed[f"skips_{t}"] = self._linear("skip", t + 1, result, graph.centre_species)
+        return handed
+
+    def _linear(self, kind: str, t: int, features: Tensor, species: Tensor) -> Tensor:
+        if self.kernels is not None:
+            return self.kernels.linear(kind, t, features, species)
+        layer = self.layers[t - 1]
+        shaped = features.view(-1, layer.n_components_in, layer.n_channels)
+        if kind == "up":
+            return _flat(irrep_linear(shaped, layer.up, layer.n_components_in))
+        return _flat(irrep_linear(shaped, layer.skip, layer.n_components_out, species))
+
+    def _convolution(self, layer: LoweredLayer, graph: EdgeGraph, features: Tensor, source: Tensor) -> Tensor:
         vectors = graph.edge_vectors.to(self.precision.geometry)
         distances = (vectors * vectors).sum(dim=1).sqrt()
         harmonics = spherical_harmonics(vectors / distances.unsqueeze(1), self.spec.l_max)
@@ -123,36 +141,21 @@ class LayerChain(torch.nn.Module):
             layer.radial_activation_scale,
         )
         return edge_convolution(
-            irrep_linear(node_features, layer.up, layer.n_components_in),
+            features,
             harmonics.to(self.precision.features),
             weights.view(-1, len(layer.paths), layer.n_channels),
             graph.edge_centre,
-            graph.edge_neighbour,
+            source,
             graph.n_local,
             layer.paths,
             layer.n_components_mid,
         )
 
-    def _products(self, t: int, messages: Tensor, species: Tensor) -> Tensor:
-        if self.kernels is not None:
-            return self.kernels.contract(t, messages, species)
-        layer = self.layers[t - 1]
-        return symmetric_contraction(messages, species, layer.polynomial, layer.n_components_out)
-
-    def _fast_convolution(self, t: int, graph: EdgeGraph, node_features: Tensor) -> Tensor:
-        layer, source = self.layers[t - 1], graph.edge_neighbour
-        if layer.embedding is not None:
-            # features depend on the element alone: its row is the source
-            node_features, source = layer.embedding, graph.species.index_select(0, source)
-        features = irrep_linear(node_features, layer.up, layer.n_components_in)
-        return self.kernels.convolve(
-            t, features, graph.edge_vectors, graph.edge_centre, source, graph.centre_species
-        )
-
-    def _energies(self, t: int, layer: LoweredLayer, graph: EdgeGraph, features: Tensor) -> Tensor:
-        energies = torch.zeros(graph.n_local, dtype=torch.float64, device=features.device)
+    def _energies(self, t: int, layer: LoweredLayer, graph: EdgeGraph, result: Tensor) -> Tensor:
+        energies = torch.zeros(graph.n_local, dtype=torch.float64, device=result.device)
         if layer.readout_matrices:
-            scalars = torch.cat([features[:, start] for start in layer.readout_scalars], dim=1)
+            starts = [component * layer.n_channels for component in layer.readout_scalars]
+            scalars = torch.cat([result[:, start : start + layer.n_channels] for start in starts], dim=1)
             scalars = scalars @ layer.readout_matrices[0]
             for matrix in layer.readout_matrices[1:]:
                 scalars = layer.readout_activation_scale * torch.nn.functional.silu(scalars) @ matrix
@@ -178,41 +181,64 @@ class Program(torch.nn.Module):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         named = dict(zip(self.spec.inputs, tensors, strict=True))
-        graph = EdgeGraph(*tensors[:5])
-        features = named.get(f"features_{self.t - 1}")
-        if self.kind == "forward":
-            messages = self.chain.messages(self.t, graph, features)
-            return (*self.chain.update(self.t, graph, features, messages), messages)
-        graph = replace(graph, edge_vectors=graph.edge_vectors.detach().requires_grad_(True))
-        variables = [graph.edge_vectors]
-        if features is not None:
-            features = features.detach().requires_grad_(True)
-            variables.append(features)
-        if self.kind == "last":
-            _, node_energies = self.chain.layer(self.t, graph, features)
-            return (node_energies.detach(), *torch.autograd.grad(node_energies.sum(), variables))
-        return self._backward(
-            graph, features, variables, named[f"messages_{self.t}"], named[f"feature_gradients_{self.t}"]
-        )
+        graph = EdgeGraph(*(named[name] for name in GRAPH_TENSORS), named.get("species"))
+        run = {"forward": self._forward, "last": self._last, "backward": self._backward}[self.kind]
+        found = run(graph, named)
+        return tuple(found[name] for name in self.spec.outputs)
 
-    def _backward(
-        self, graph: EdgeGraph, features: Tensor | None, variables: list[Tensor], messages: Tensor, gradients: Tensor
-    ) -> tuple[Tensor, ...]:
-        """Go back through the update at the kept messages, then through the messages.
+    def _forward(self, graph: EdgeGraph, named: dict[str, Tensor]) -> dict[str, Tensor]:
+        t, chain = self.t, self.chain
+        messages = chain.messages(t, graph, named.get(f"features_{t - 1}"))
+        result, node_energies = chain.update(t, graph, named.get(f"skips_{t - 1}"), messages)
+        return chain.hand_on(t, graph, result) | {"node_energies": node_energies, f"messages_{t}": messages}
 
-        The messages are linear in what comes in, so that the compiler drops working them out again.
+    def _last(self, graph: EdgeGraph, named: dict[str, Tensor]) -> dict[str, Tensor]:
+        graph, variables = self._variables(graph, named)
+        t, chain = self.t, self.chain
+        messages = chain.messages(t, graph, variables.get(f"feature_gradients_{t - 1}"))
+        _, node_energies = chain.update(t, graph, variables.get(f"skip_gradients_{t - 1}"), messages)
+        gradients = torch.autograd.grad(node_energies.sum(), list(variables.values()))
+        return dict(zip(variables, gradients, strict=True)) | {"node_energies": node_energies.detach()}
+
+    def _backward(self, graph: EdgeGraph, named: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Go back through the update at the messages, then through the messages.
+
+        Messages are linear in what comes in: where they are kept, the compiler drops working them out again.
         """
-        kept = messages.detach().requires_grad_(True)
-        result, node_energies = self.chain.update(self.t, graph, features, kept)
+        graph, variables = self._variables(graph, named)
+        t, chain = self.t, self.chain
+        again = chain.messages(t, graph, variables.get(f"feature_gradients_{t - 1}"))
+        messages = named.get(f"messages_{t}", again).detach().requires_grad_(True)
+        skips = variables.pop(f"skip_gradients_{t - 1}", None)
+        result, node_energies = chain.update(t, graph, skips, messages)
+        handed = chain.hand_on(t, graph, result)
         total = node_energies.sum()
-        direct = torch.autograd.grad(
-            [total, result], [kept, *variables[1:]], [torch.ones_like(total), gradients], materialize_grads=True
-        )
-        again = self.chain.messages(self.t, graph, features)
-        through = torch.autograd.grad(again, variables, direct[0])
-        if features is None:
-            return through
-        return through[0], through[1] + direct[1]
+        upstream = [named[_GRADIENT_OF[name.rpartition("_")[0]] + f"_{t}"] for name in handed]
+        outputs, into = [total, *handed.values()], [messages] + ([] if skips is None else [skips])
+        direct = torch.autograd.grad(outputs, into, [torch.ones_like(total), *upstream], materialize_grads=True)
+        through = torch.autograd.grad(again, list(variables.values()), direct[0])
+        found = dict(zip(variables, through, strict=True))
+        return found if skips is None else found | {f"skip_gradients_{t - 1}": direct[1]}
+
+    def _variables(self, graph: EdgeGraph, named: dict[str, Tensor]) -> tuple[EdgeGraph, dict[str, Tensor]]:
+        """Return the graph and what comes in as leaves of a new graph of gradients, by the names of their gradients."""
+        before = self.t - 1
+        sources = {
+            "edge_gradients": graph.edge_vectors,
+            f"feature_gradients_{before}": named.get(f"features_{before}"),
+            f"skip_gradients_{before}": named.get(f"skips_{before}"),
+        }
+        variables = {
+            name: tensor.detach().requires_grad_(True) for name, tensor in sources.items() if tensor is not None
+        }
+        return replace(graph, edge_vectors=variables["edge_gradients"]), variables
+
+
+_GRADIENT_OF = {"features": "feature_gradients", "skips": "skip_gradients"}
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    return tensor.reshape(tensor.shape[0], -1)
 
 
 def _to(value, dtype: torch.dtype, device: str):

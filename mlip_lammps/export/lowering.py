@@ -13,9 +13,13 @@ from torch import Tensor
 
 from mlip_lammps.checkpoint import LayerSpec, ModelSpec, TrainedModel
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
+from mlip_lammps.export.contract import ProgramSpec, program_specs
 from mlip_lammps.kernels.edge_convolution import ConvolutionPath
 from mlip_lammps.kernels.linear import LinearBlock
 from mlip_lammps.kernels.symmetric_contraction import PolynomialOrder
+
+_WIDEST_KEPT_MESSAGE = 512
+_CHUNK_NUMBERS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,26 @@ class LoweredModel:
         return tuple(layer.width_out for layer in self.layers[:-1])
 
     @property
+    def skip_widths(self) -> tuple[int, ...]:
+        """Width of what layers 1 ... n_layers - 1 add to the next one's result directly; 0 where they do not."""
+        return tuple(layer.width_out if layer.skip else 0 for layer in self.layers[1:])
+
+    @property
     def message_widths(self) -> tuple[int, ...]:
-        """Width of the messages that layers 1 ... n_layers - 1 keep for their gradients."""
-        return tuple(layer.width_message for layer in self.layers[:-1])
+        """Width of the messages that layers 1 ... n_layers - 1 keep for their gradients; 0 where they are large."""
+        widths = [layer.width_message for layer in self.layers[:-1]]
+        return tuple(width if width <= _WIDEST_KEPT_MESSAGE else 0 for width in widths)
+
+    @property
+    def programs(self) -> tuple[ProgramSpec, ...]:
+        """The programs of the model in the order in which they run."""
+        return program_specs(self.skip_widths, self.message_widths)
+
+    @property
+    def chunk_atoms(self) -> int:
+        """Centres that one call of a program takes: few enough for their messages to stay in the cache."""
+        widest = max(max(layer.n_components_mid * layer.n_channels, layer.width_message) for layer in self.layers)
+        return min(512, max(64, _CHUNK_NUMBERS // widest))
 
 
 def lower(trained: TrainedModel, atomic_numbers: tuple[int, ...] | None = None) -> LoweredModel:

@@ -19,7 +19,7 @@ from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.export.archive import add_metadata
 from mlip_lammps.export.check import Differences, check_compiled
 from mlip_lammps.export.compilation import compile_programs, compiler_version, machine_record
-from mlip_lammps.export.contract import DTYPES, FORMAT_VERSION, program_specs
+from mlip_lammps.export.contract import DTYPES, FORMAT_VERSION
 from mlip_lammps.export.lowering import lower
 from mlip_lammps.export.runtime import CompiledModel
 
@@ -138,13 +138,15 @@ def _metadata(trained: TrainedModel, chosen: tuple[int, ...], dtype: str, device
         "n_layers": spec.n_layers,
         "hidden_irreps": [layer.irreps_out for layer in spec.layers],
         "feature_widths": list(lowered.feature_widths),
+        "skip_widths": list(lowered.skip_widths),
         "message_widths": list(lowered.message_widths),
+        "chunk_atoms": lowered.chunk_atoms,
         "dtype": dtype,
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else None,
         "programs": [
             {"name": program.name, "inputs": list(program.inputs), "outputs": list(program.outputs)}
-            for program in program_specs(spec.n_layers)
+            for program in lowered.programs
         ],
         "torch_version": torch.__version__,
         "compiler": compiler_version(),

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from mlip_lammps.export.contract import ProgramSpec
+from mlip_lammps.export.contract import NODE_TENSORS, ProgramSpec
 from mlip_lammps.export.layers import LayerChain, Program
 
 _TRACE_SIZES = {"n_local": 5, "n_nodes": 11, "n_edges": 37}
@@ -46,33 +46,35 @@ def example_inputs(
         "edge_centre": torch.randint(0, n_local, (n_edges,), generator=generator).sort().values,
         "edge_neighbour": torch.randint(0, n_nodes, (n_edges,), generator=generator),
     }
+    widths = _widths(chain)
     for name in spec.inputs:
         if name not in tensors:
-            layer = chain.layers[int(name.rpartition("_")[2]) - 1]
-            width = layer.width_message if name.startswith("messages") else layer.width_out
-            rows = n_local if _is_of_owned(spec, name) else n_nodes
-            tensors[name] = torch.randn(rows, width, generator=generator, dtype=torch.float64).to(
+            rows = n_nodes if name.startswith(NODE_TENSORS) else n_local
+            tensors[name] = torch.randn(rows, widths[name], generator=generator, dtype=torch.float64).to(
                 chain.precision.features
             )
     return tuple(tensors[name].to(device) for name in spec.inputs)
 
 
-def _is_of_owned(spec: ProgramSpec, name: str) -> bool:
-    """Return whether an input has rows for owned atoms alone: the program's own gradients and messages."""
-    return not name.startswith("features") and name.rpartition("_")[2] == spec.name.rpartition("_")[2]
+def _widths(chain: LayerChain) -> dict[str, int]:
+    widths = {}
+    for t, (layer, following) in enumerate(zip(chain.layers, chain.layers[1:], strict=False), start=1):
+        widths |= {
+            f"features_{t}": layer.width_out,
+            f"feature_gradients_{t}": layer.width_out,
+            f"skips_{t}": following.width_out,
+            f"skip_gradients_{t}": following.width_out,
+            f"messages_{t}": layer.width_message,
+        }
+    return widths
 
 
 def _dynamic_shapes(spec: ProgramSpec) -> tuple[dict[int, Dim], ...]:
     n_local, n_nodes, n_edges = (Dim(name, min=2, max=2**31 - 1) for name in ("n_local", "n_nodes", "n_edges"))
-    known = {
-        "centre_species": n_local,
-        "species": n_nodes,
-        "edge_vectors": n_edges,
-        "edge_centre": n_edges,
-        "edge_neighbour": n_edges,
-    }
-    shapes = []
-    for name in spec.inputs:
-        size = known.get(name, n_local if _is_of_owned(spec, name) else n_nodes)
-        shapes.append({0: size})
-    return tuple(shapes)
+
+    def rows(name: str) -> Dim:
+        if name.startswith("edge"):
+            return n_edges
+        return n_nodes if name.startswith(NODE_TENSORS) else n_local
+
+    return tuple({0: rows(name)} for name in spec.inputs)

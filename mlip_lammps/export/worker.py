@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 
 from mlip_lammps.checkpoint import read_model
-from mlip_lammps.export.contract import program_specs
 from mlip_lammps.export.elf import drop_needed
 from mlip_lammps.export.fast_layers import CpuKernels
 from mlip_lammps.export.layers import PRECISIONS, LayerChain
@@ -25,8 +24,8 @@ def compile_program(job: dict) -> list[str]:
     """Trace and compile one program; return the files that belong into the archive."""
     torch.set_num_threads(1)
     trained = read_model(Path(job["model"]))
-    spec = program_specs(trained.spec.n_layers)[job["program"]]
     lowered = lower(trained, tuple(job["atomic_numbers"]))
+    spec = lowered.programs[job["program"]]
     options = {
         "aot_inductor.package": True,
         # One build for any number of threads: the loops ask at run time.

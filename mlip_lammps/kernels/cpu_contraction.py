@@ -1,8 +1,8 @@
 """Writes the C++ of the symmetric contractions: unrolled steps for the template in ``cpu/contraction.h``.
 
-A polynomial is evaluated as nested sums, sum_a x_a (w_a + sum_b x_b (w_ab + sum_c x_c w_abc)), and its gradient in the same
-sweep: going down the nest gives the product of the factors so far, coming back the sum below them, so that a term of the highest
-degree costs two multiply-adds.
+A polynomial is evaluated as nested sums, sum_a x_a (w_a + sum_b x_b (w_ab + sum_c x_c w_abc)), and its gradient in the
+same sweep: going down the nest gives the product of the factors so far, coming back the sum below them, so that a term
+of the highest degree costs two multiply-adds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.cpu_source import C_TYPES, lanes
+from mlip_lammps.kernels.cpu_functions import C_TYPES, lanes
 from mlip_lammps.kernels.symmetric_contraction import PolynomialOrder
 
 _MOST_TERMS_OF_A_FUNCTION = 400
@@ -34,6 +34,14 @@ class ContractionShape:
     n_components_out: int
     terms: tuple[tuple[int, tuple[int, ...]], ...]
 
+    @property
+    def width_in(self) -> int:
+        return self.n_components_in * self.n_channels
+
+    @property
+    def width_out(self) -> int:
+        return self.n_components_out * self.n_channels
+
     def source(self) -> str:
         """Return the struct that the template ``Contraction`` takes."""
         n_lanes = lanes(self.n_channels, self.dtype)
@@ -44,7 +52,9 @@ class ContractionShape:
             for k, (_, trees) in enumerate(pieces)
         )
         values = "\n".join(f"    sum[{m}] += value_{k}<V>(in, w);" for k, (m, _) in enumerate(pieces))
-        gradients = "\n".join(f"    gradient_{k}<V>(in, w, up[{m} * N_BLOCKS], down);" for k, (m, _) in enumerate(pieces))
+        gradients = "\n".join(
+            f"    gradient_{k}<V>(in, w, up[{m} * N_BLOCKS], down);" for k, (m, _) in enumerate(pieces)
+        )
         return f"""struct {self.name} {{
   using T = {C_TYPES[self.dtype]};
   static constexpr int N = {n_lanes}, N_BLOCKS = {n_blocks}, N_IN = {self.n_components_in};

@@ -15,8 +15,20 @@ import torch
 
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.kernels.cpu_contraction import ContractionShape
-from mlip_lammps.kernels.cpu_ops import ContractionOp, ConvolutionOp
-from mlip_lammps.kernels.cpu_source import HEADERS, ConvolutionShape
+from mlip_lammps.kernels.cpu_convolution import ConvolutionShape
+from mlip_lammps.kernels.cpu_linear import LinearShape
+from mlip_lammps.kernels.cpu_moments import MomentsShape
+from mlip_lammps.kernels.cpu_ops import ContractionOp, ConvolutionOp, LinearOp, MomentsOp
+
+_HEADERS = Path(__file__).parent / "cpu"
+
+Shape = ConvolutionShape | MomentsShape | ContractionShape | LinearShape
+_OPERATORS = {
+    ConvolutionShape: ConvolutionOp,
+    MomentsShape: MomentsOp,
+    ContractionShape: ContractionOp,
+    LinearShape: LinearOp,
+}
 
 # Not -ffast-math: it removes the checks for numbers that are not finite.
 _COMPILE = (
@@ -24,7 +36,16 @@ _COMPILE = (
     "-Wno-attributes",
 )
 
-_SHIM_DECLARATIONS = """
+_BEGIN = """#include "contraction.h"
+#include "convolution.h"
+#include "linear.h"
+#include "moments.h"
+using namespace mlip_kernels;
+namespace {
+"""
+
+_END = """}    // namespace
+
 extern "C" {
 typedef struct AtenTensorOpaque *AtenTensorHandle;
 int32_t aoti_torch_get_data_ptr(AtenTensorHandle, void **);
@@ -69,15 +90,24 @@ template <typename... Handles> bool all_contiguous(Handles... tensors)
 """
 
 
+def _function_sources(shape: Shape, digest: str) -> str:
+    return "".join(function.source() for function in _OPERATORS[type(shape)](shape, digest).functions)
+
+
 class KernelLibrary:
-    """Operators of all layers of a model, compiled into one shared object.
+    """Operators of a model, compiled into one shared object.
 
     Parameters
     ----------
-    convolutions, contractions
-        One of each for every layer, named apart.
+    shapes
+        Of every operator, named apart.
     folder
         Where compiled libraries are kept; one that is there is used again.
+
+    Attributes
+    ----------
+    operators
+        By the names of their shapes.
 
     Raises
     ------
@@ -85,47 +115,33 @@ class KernelLibrary:
         If the source does not compile.
     """
 
-    def __init__(
-        self, convolutions: Sequence[ConvolutionShape], contractions: Sequence[ContractionShape], folder: Path
-    ):
-        shapes = [*convolutions, *contractions]
-        templates = [(HEADERS / name).read_text() for name in ("common.h", "convolution.h", "contraction.h")]
-        text = "".join([*_COMPILE, torch.__version__, *templates, *(shape.source() for shape in shapes)])
+    def __init__(self, shapes: Sequence[Shape], folder: Path):
+        templates = [header.read_text() for header in sorted(_HEADERS.glob("*.h"))]
+        structs = "".join(shape.source() for shape in shapes)
+        source = "".join([_BEGIN, structs, _END, *(_function_sources(shape, "DIGEST") for shape in shapes)])
+        text = "".join([*_COMPILE, torch.__version__, *templates, source])
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        self.convolutions = [ConvolutionOp(shape, digest) for shape in convolutions]
-        self.contractions = [ContractionOp(shape, digest) for shape in contractions]
+        self.operators = {shape.name: _OPERATORS[type(shape)](shape, digest) for shape in shapes}
         self.path = folder / f"kernels-{digest}.so"
         if not self.path.is_file():
-            self._compile(shapes)
+            self._compile(source.replace("DIGEST", digest))
         _register(self)
-
-    def source(self, shapes: Sequence[ConvolutionShape | ContractionShape]) -> str:
-        """Return the whole C++ file."""
-        parts = ['#include "convolution.h"\n#include "contraction.h"\n', "using namespace mlip_kernels;\nnamespace {\n"]
-        parts += [shape.source() for shape in shapes]
-        parts += ["}    // namespace\n", _SHIM_DECLARATIONS]
-        parts += [op.source() for op in self.operators]
-        return "".join(parts)
-
-    @property
-    def operators(self) -> list[ConvolutionOp | ContractionOp]:
-        return [*self.convolutions, *self.contractions]
 
     def shims(self) -> dict[torch._ops.OpOverload, list[str]]:
         """Return what AOTInductor needs to call the C functions: the option ``custom_ops_to_c_shims``."""
         return {
-            getattr(torch.ops.mlip_lammps, name).default: [declaration]
-            for op in self.operators
-            for name, declaration in op.shims().items()
+            function.operator: [function.shim()]
+            for op in self.operators.values()
+            for function in op.functions
         }
 
-    def _compile(self, shapes: Sequence[ConvolutionShape | ContractionShape]) -> None:
+    def _compile(self, text: str) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         torch_libraries = Path(torch.__file__).parent / "lib"
         with tempfile.TemporaryDirectory(dir=self.path.parent) as scratch:
             source, library = Path(scratch, "kernels.cpp"), Path(scratch, "kernels.so")
-            source.write_text(self.source(shapes))
-            command = [*_COMPILE, f"-I{HEADERS}", str(source), "-o", str(library)]
+            source.write_text(text)
+            command = [*_COMPILE, f"-I{_HEADERS}", str(source), "-o", str(library)]
             done = subprocess.run(
                 [*command, f"-L{torch_libraries}", "-ltorch_cpu"], capture_output=True, text=True, check=False
             )
@@ -143,5 +159,7 @@ def _register(kernels: KernelLibrary) -> None:
         return
     library = ctypes.CDLL(str(kernels.path))
     _libraries[kernels.path.name] = library
-    for op in kernels.operators:
-        op.register(library)
+    for op in kernels.operators.values():
+        for function in op.functions:
+            function.register(library)
+        op.connect()

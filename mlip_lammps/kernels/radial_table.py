@@ -1,14 +1,19 @@
 """Radial weights as piecewise polynomials of the distance, in place of an MLP for every edge."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.polynomial import chebyshev
 from torch import Tensor
 
-_MAX_INTERVALS = 512
+from mlip_lammps.core.errors import MlipError
+
+_DEGREES = (5, 7, 9)
+_INTERVALS = (16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
+_CACHED_NUMBERS = 1 << 17
+_ERROR_POINTS = 3001
 
 
 @dataclass(frozen=True)
@@ -40,41 +45,116 @@ class RadialTable:
 
     def evaluate(self, distances: Tensor) -> Tensor:
         """Return the functions at ``distances`` (n,), shape (n, n_functions)."""
+        value, _ = self._value_and_slope(distances)
+        return torch.where((distances < self.cutoff).unsqueeze(1), value, torch.zeros_like(value))
+
+    def _value_and_slope(self, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the functions and their derivatives, below the cutoff."""
         place = distances / self.cutoff * self.n_intervals
         interval = place.detach().floor().clamp(0, self.n_intervals - 1).to(torch.int64)
         t = 2.0 * (place - interval) - 1.0
         coefficients = self.coefficients.index_select(0, interval)
-        value = coefficients[:, :, -1]
+        value, slope = coefficients[:, :, -1], torch.zeros_like(coefficients[:, :, -1])
         for k in range(self.degree - 1, -1, -1):
+            slope = slope * t.unsqueeze(1) + value
             value = value * t.unsqueeze(1) + coefficients[:, :, k]
-        return torch.where((distances < self.cutoff).unsqueeze(1), value, torch.zeros_like(value))
+        return value, slope * (2.0 * self.n_intervals / self.cutoff)
 
 
-def tabulate(functions: Callable[[Tensor], Tensor], cutoff: float, degree: int, slope_tolerance: float) -> RadialTable:
-    """Interpolate at Chebyshev nodes, with as many intervals as the tolerance asks for.
+def tabulate(functions: Callable[[Tensor], Tensor], cutoff: float, slope_tolerance: float) -> RadialTable:
+    """Interpolate at Chebyshev nodes, with the degree and the intervals that the tolerance asks for.
 
     Parameters
     ----------
     functions
         Takes distances (n,) and returns (n, n_functions), float64.
-    degree
-        Of the polynomials.
     slope_tolerance
         Bound on the error of the derivatives, relative to their largest magnitude.
 
     Notes
     -----
-    Errors are measured at 40 points an interval, the ends among them; the shortest distances, below 0.1 of the cutoff,
-    are not: no two atoms come so close, and the basis functions vary most there.
+    The lowest degree whose table stays in the second cache level (a megabyte of doubles), else the smallest table.
+    Errors are measured between the nodes, the ends of intervals among them; the shortest distances, below 0.1 of the
+    cutoff, are not: no two atoms come so close, and the basis functions vary most there.
     """
-    n_intervals = 8
-    while True:
-        coefficients = _interpolate(functions, cutoff, degree, n_intervals)
-        table = RadialTable(coefficients, cutoff, 0.0, 0.0)
-        value_error, slope_error, slope_scale = _errors(functions, table)
-        if slope_error <= slope_tolerance * max(slope_scale, 1e-300) or n_intervals >= _MAX_INTERVALS:
-            return RadialTable(coefficients, cutoff, value_error, slope_error)
-        n_intervals *= 2
+    distances = torch.linspace(0.1 * cutoff, cutoff * (1.0 - 1e-9), _ERROR_POINTS, dtype=torch.float64)
+    exact = torch.func.jvp(functions, (distances,), (torch.ones_like(distances),))
+    tables = []
+    for degree in _DEGREES:
+        table = _coarsest_table(functions, cutoff, degree, slope_tolerance, distances, exact)
+        if table is not None:
+            tables.append(table)
+            if table.coefficients.numel() <= _CACHED_NUMBERS:
+                break
+    if not tables:
+        raise MlipError(f"no table of radial functions is right to {slope_tolerance:.0e}; export with --radial exact")
+    return min(tables, key=lambda table: table.coefficients.numel())
+
+
+def _coarsest_table(
+    functions: Callable[[Tensor], Tensor],
+    cutoff: float,
+    degree: int,
+    slope_tolerance: float,
+    distances: Tensor,
+    exact: tuple[Tensor, Tensor],
+) -> RadialTable | None:
+    def attempt(n_intervals: int) -> RadialTable:
+        table = RadialTable(_interpolate(functions, cutoff, degree, n_intervals), cutoff, 0.0, 0.0)
+        found = table._value_and_slope(distances)
+        errors = [float((one - two).abs().max()) for one, two in zip(found, exact, strict=True)]
+        return replace(table, value_error=errors[0], slope_error=errors[1])
+
+    limit = slope_tolerance * float(exact[1].abs().max())
+    best, low, high = None, 0, len(_INTERVALS)
+    while low < high:
+        middle = (low + high) // 2
+        table = attempt(_INTERVALS[middle])
+        if table.slope_error <= limit:
+            best, high = table, middle
+        else:
+            low = middle + 1
+    return best
+
+
+def reduce_table(table: RadialTable, slope_tolerance: float, multiple: int) -> tuple[RadialTable, Tensor]:
+    """Return a table of few functions that span those of ``table``, and the expansion in them.
+
+    Parameters
+    ----------
+    slope_tolerance
+        Bound on the error of the derivatives, relative to their largest magnitude.
+    multiple
+        The number of functions is made a multiple of this.
+
+    Returns
+    -------
+    reduced
+        Its errors are those of the expansion, added to those of ``table``.
+    expansion
+        Shape (n_functions of ``table``, n_functions of ``reduced``).
+
+    Notes
+    -----
+    Principal components of the values and slopes on a fine grid.
+    """
+    distances = torch.linspace(0.1 * table.cutoff, table.cutoff * (1.0 - 1e-9), 2003, dtype=torch.float64)
+    values, slopes = table._value_and_slope(distances)
+    samples = torch.cat([values / values.abs().max(), slopes / slopes.abs().max()])
+    _, _, rows = torch.linalg.svd(samples, full_matrices=False)
+    for count in range(multiple, rows.shape[0] + multiple, multiple):
+        expansion = torch.zeros(values.shape[1], count, dtype=torch.float64)
+        expansion[:, : rows[:count].shape[0]] = rows[:count].t()
+        project = expansion @ expansion.t()
+        value_error = float((values @ project - values).abs().max())
+        slope_error = float((slopes @ project - slopes).abs().max())
+        if slope_error <= slope_tolerance * slopes.abs().max():
+            break
+    coefficients = torch.einsum("ifk,fb->ibk", table.coefficients, expansion).contiguous()
+    reduced = RadialTable(
+        coefficients, table.cutoff, table.value_error + value_error, table.slope_error + slope_error
+    )
+    return reduced, expansion
 
 
 def _interpolate(functions: Callable[[Tensor], Tensor], cutoff: float, degree: int, n_intervals: int) -> Tensor:
@@ -85,15 +165,3 @@ def _interpolate(functions: Callable[[Tensor], Tensor], cutoff: float, degree: i
     values = values.reshape(n_intervals, degree + 1, -1)
     to_power = np.linalg.inv(np.vander(nodes, degree + 1, increasing=True))
     return torch.from_numpy(np.einsum("kn,inf->ifk", to_power, values)).contiguous()
-
-
-def _errors(functions: Callable[[Tensor], Tensor], table: RadialTable) -> tuple[float, float, float]:
-    n_points = 40 * table.n_intervals
-    distances = torch.linspace(0.1 * table.cutoff, table.cutoff * (1.0 - 1e-9), n_points, dtype=torch.float64)
-    exact, exact_slope = torch.func.jvp(functions, (distances,), (torch.ones_like(distances),))
-    found, found_slope = torch.func.jvp(table.evaluate, (distances,), (torch.ones_like(distances),))
-    return (
-        float((found - exact).abs().max()),
-        float((found_slope - exact_slope).abs().max()),
-        float(exact_slope.abs().max()),
-    )

@@ -5,28 +5,67 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <omp.h>
+#include <type_traits>
 #include <vector>
 
 namespace mlip_kernels {
-
-constexpr int CHUNK = 64;    // edges whose geometry is worked out together
 
 template <typename T, int N> struct VectorOf {
   typedef T type __attribute__((vector_size(N * sizeof(T)), aligned(sizeof(T)), may_alias));
 };
 
-/* Sum of the N numbers of a vector, by halves. */
-template <typename T, int N> inline T horizontal_sum(const typename VectorOf<T, N>::type &v)
+/* Memory on a cache line's boundary that grows and is kept. */
+template <typename T> class Buffer {
+ public:
+  T *resize(size_t n)
+  {
+    if (n > size) {
+      memory.reset(static_cast<T *>(std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64)));
+      if (!memory) throw std::bad_alloc();
+      size = n;
+    }
+    return memory.get();
+  }
+  T *data() const { return memory.get(); }
+
+ private:
+  struct Free {
+    void operator()(T *p) const { std::free(p); }
+  };
+  std::unique_ptr<T, Free> memory;
+  size_t size = 0;
+};
+
+/* Halve the lanes of two vectors: neighbours at distance STEP are added, those of x and of y side by side. */
+template <typename T, int N, int STEP>
+inline typename VectorOf<T, N>::type add_neighbours(const typename VectorOf<T, N>::type &x,
+                                                    const typename VectorOf<T, N>::type &y)
 {
-  if constexpr (N == 1) {
-    return v[0];
+  using Index = typename std::conditional<sizeof(T) == 8, int64_t, int32_t>::type;
+  typename VectorOf<Index, N>::type first{}, second{};
+  for (int k = 0; k < N; k++) {
+    const Index source = k / (2 * STEP) * (2 * STEP) + k % STEP + (k / STEP % 2 ? N : 0);
+    first[k] = source;
+    second[k] = source + STEP;
+  }
+  return __builtin_shuffle(x, y, first) + __builtin_shuffle(x, y, second);
+}
+
+/* Lane k of the result is the sum over all lanes of v[k]; v is used up. */
+template <typename T, int N, int STEP = 1>
+inline typename VectorOf<T, N>::type sums_of_lanes(typename VectorOf<T, N>::type *v)
+{
+  if constexpr (STEP < N) {
+#pragma GCC unroll 16
+    for (int k = 0; k < N / (2 * STEP); k++) v[k] = add_neighbours<T, N, STEP>(v[2 * k], v[2 * k + 1]);
+    return sums_of_lanes<T, N, 2 * STEP>(v);
   } else {
-    typename VectorOf<T, N / 2>::type low, high;
-    std::memcpy(&low, &v, sizeof(low));
-    std::memcpy(&high, reinterpret_cast<const char *>(&v) + sizeof(low), sizeof(high));
-    return horizontal_sum<T, N / 2>(low + high);
+    return v[0];
   }
 }
 
@@ -36,6 +75,15 @@ inline void edge_ranges(int64_t n_local, int64_t n_edges, const int64_t *centre,
   first.assign(static_cast<size_t>(n_local) + 1, 0);
   for (int64_t e = 0; e < n_edges; e++) first[centre[e] + 1]++;
   for (int64_t i = 0; i < n_local; i++) first[i + 1] += first[i];
+}
+
+/* starts[k] .. starts[k+1]: centres that are worked on together, of about n_edges edges. */
+inline void tile_starts(int64_t n_local, const std::vector<int64_t> &first, int64_t n_edges, std::vector<int64_t> &starts)
+{
+  starts.assign(1, 0);
+  for (int64_t i = 1; i < n_local; i++)
+    if (first[i + 1] - first[starts.back()] > n_edges) starts.push_back(i);
+  if (n_local > 0) starts.push_back(n_local);
 }
 
 }    // namespace mlip_kernels

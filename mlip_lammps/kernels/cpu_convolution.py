@@ -2,24 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from mlip_lammps.kernels.cpu_functions import C_TYPES, lanes
+from mlip_lammps.kernels.cpu_harmonics import EDGE_LOOP, harmonics_steps
 from mlip_lammps.kernels.edge_convolution import ConvolutionPath
-from mlip_lammps.kernels.spherical_harmonics import raising_terms
 
-HEADERS = Path(__file__).parent / "cpu"
-C_TYPES = {torch.float64: "double", torch.float32: "float"}
-_VECTOR_BYTES = 64
 _NEGLIGIBLE = 1e-14
-
-
-def lanes(n_channels: int, dtype: torch.dtype) -> int:
-    """Return the channels of one vector: the largest power of two that fits 64 bytes and divides ``n_channels``."""
-    most = _VECTOR_BYTES // torch.finfo(dtype).bits * 8
-    return min(most, n_channels & -n_channels)
 
 
 @dataclass(frozen=True)
@@ -40,8 +31,7 @@ class ConvolutionShape:
         pairs = _pairs(self.paths)
         n_lanes = lanes(self.n_channels, self.dtype)
         steps = [
-            _harmonics(self.l_max),
-            _harmonics_adjoint(self.l_max),
+            harmonics_steps(self.l_max),
             _couplings(pairs),
             _accumulate(self.paths, pairs, self.n_channels // n_lanes),
             _accumulate_adjoint(self.paths, pairs, self.n_channels // n_lanes),
@@ -54,11 +44,19 @@ class ConvolutionShape:
 {"".join(steps)}}};
 """
 
+    @property
+    def width_in(self) -> int:
+        return self.n_components_in * self.n_channels
+
+    @property
+    def width_out(self) -> int:
+        return self.n_components_mid * self.n_channels
+
     def table_layout(self, coefficients: Tensor) -> Tensor:
         """Return radial coefficients (n_intervals, n_paths * n_channels, degree + 1) in the order of the kernel."""
         n_intervals, n_lanes = coefficients.shape[0], lanes(self.n_channels, self.dtype)
         blocks = coefficients.view(n_intervals, len(self.paths), self.n_channels // n_lanes, n_lanes, self.degree + 1)
-        blocks = blocks.transpose(3, 4)
+        blocks = blocks.permute(0, 2, 1, 4, 3)
         return torch.cat([blocks, torch.zeros_like(blocks[:1])]).reshape(-1).to(self.dtype).contiguous()
 
 
@@ -91,43 +89,6 @@ def _pairs(paths: Sequence[ConvolutionPath]) -> list[_Pair]:
     return pairs
 
 
-_LOOP = "    for (int e = 0; e < n; e++) {\n"
-
-
-def _harmonics(l_max: int) -> str:
-    lines = ["      y[0][e] = 1.0;"]
-    if l_max > 0:
-        lines += [f"      y[{1 + k}][e] = {3**0.5!r} * u[{k}][e];" for k in range(3)]
-    for order in range(1, l_max):
-        for m, terms in enumerate(raising_terms(order)):
-            total = " + ".join(f"{c!r} * y[{1 + a}][e] * y[{order**2 + b}][e]" for a, b, c in terms)
-            lines.append(f"      y[{(order + 1) ** 2 + m}][e] = {total};")
-    body = "\n".join(lines)
-    return (
-        "  static void harmonics(const double u[3][CHUNK], double y[N_Y][CHUNK], int n)\n  {\n"
-        f"{_LOOP}{body}\n    }}\n    (void) u;\n  }}\n"
-    )
-
-
-def _harmonics_adjoint(l_max: int) -> str:
-    """The recursion of ``_harmonics`` backwards; ``gy`` is used up."""
-    lines = []
-    for order in range(l_max - 1, 0, -1):
-        for m, terms in enumerate(raising_terms(order)):
-            upper = f"gy[{(order + 1) ** 2 + m}][e]"
-            for a, b, c in terms:
-                lines.append(f"      gy[{1 + a}][e] += {c!r} * {upper} * y[{order**2 + b}][e];")
-                lines.append(f"      gy[{order**2 + b}][e] += {c!r} * {upper} * y[{1 + a}][e];")
-    for k in range(3):
-        lines.append(f"      gu[{k}][e] = {f'{3**0.5!r} * gy[{1 + k}][e]' if l_max > 0 else '0.0'};")
-    body = "\n".join(lines)
-    return (
-        "  static void harmonics_adjoint(const double u[3][CHUNK], const double y[N_Y][CHUNK], double gy[N_Y][CHUNK],\n"
-        f"                                double gu[3][CHUNK], int n)\n  {{\n{_LOOP}{body}\n    }}\n"
-        "    (void) u, (void) y, (void) gy;\n  }\n"
-    )
-
-
 def _couplings(pairs: Sequence[_Pair]) -> str:
     lines = []
     for k, pair in enumerate(pairs):
@@ -135,7 +96,7 @@ def _couplings(pairs: Sequence[_Pair]) -> str:
         lines.append(f"      g[{k}][e] = static_cast<T>({total});")
     body = "\n".join(lines)
     head = "  static void couplings(const double y[N_Y][CHUNK], T g[N_G][CHUNK], int n)\n"
-    return f"{head}  {{\n{_LOOP}{body}\n    }}\n  }}\n"
+    return f"{head}  {{\n{EDGE_LOOP}{body}\n    }}\n  }}\n"
 
 
 def _by_source(pairs: Sequence[_Pair], path: int) -> dict[int, list[tuple[int, _Pair]]]:

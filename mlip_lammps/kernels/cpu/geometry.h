@@ -1,0 +1,116 @@
+/* Geometry of edges: distances, directions, spherical harmonics, places in a radial table.
+
+   Shape (generated): N_Y and
+     harmonics(u, y, n)                 Y_lm of n unit vectors
+     harmonics_adjoint(u, y, gy, gu, n) gradient of the unit vectors */
+
+#ifndef MLIP_KERNELS_GEOMETRY_H
+#define MLIP_KERNELS_GEOMETRY_H
+
+#include "common.h"
+
+#include <algorithm>
+
+namespace mlip_kernels {
+
+constexpr int CHUNK = 64;    // edges whose geometry is worked out together
+
+/* Polynomials on equal intervals, one interval of zeros at the end. */
+template <typename T> struct Table {
+  const T *values;
+  double intervals_per_angstrom;
+  int64_t n_intervals;
+};
+
+/* Geometry of up to CHUNK edges, by component. */
+template <typename Shape> struct Geometry {
+  int n, n_rounded;    // whole vectors of edges
+  double u[3][CHUNK], r[CHUNK], y[Shape::N_Y][CHUNK];
+  typename Shape::T t[CHUNK];    // place within the interval, from -1 to 1
+  int32_t interval[CHUNK];
+
+  void prepare(const double *vectors, int n_edges, const Table<typename Shape::T> &table)
+  {
+    n = n_edges;
+    n_rounded = (n + 7) / 8 * 8;
+    for (int e = n; e < n_rounded; e++) u[0][e] = u[1][e] = u[2][e] = 0.0;
+    for (int e = 0; e < n; e++) {
+      const double x = vectors[3 * e], y = vectors[3 * e + 1], z = vectors[3 * e + 2];
+      const double distance = std::sqrt(x * x + y * y + z * z), inverse = 1.0 / distance;
+      r[e] = distance;
+      u[0][e] = x * inverse;
+      u[1][e] = y * inverse;
+      u[2][e] = z * inverse;
+      const double place = distance * table.intervals_per_angstrom;
+      // a distance that is not a number goes to interval 0 and stays not a number
+      const int64_t k = place < static_cast<double>(table.n_intervals) ? static_cast<int64_t>(place)
+          : place != place                                             ? 0
+                                                                       : table.n_intervals;
+      interval[e] = static_cast<int32_t>(k);
+      t[e] = static_cast<typename Shape::T>(2.0 * (place - static_cast<double>(k)) - 1.0);
+    }
+    Shape::harmonics(u, y, n_rounded);
+  }
+
+  /* Chain rule from distance and direction to the edge vector. Row e of ``gradients`` (``width`` numbers) has those of
+     Y_lm and, after them, of t. */
+  void finish(const double *gradients, int width, const Table<typename Shape::T> &table, double *edge_gradients) const
+  {
+    double gy[Shape::N_Y][CHUNK], gu[3][CHUNK];
+    for (int k = 0; k < Shape::N_Y; k++) {
+      for (int e = 0; e < n; e++) gy[k][e] = gradients[e * width + k];
+      for (int e = n; e < n_rounded; e++) gy[k][e] = 0.0;
+    }
+    Shape::harmonics_adjoint(u, y, gy, gu, n_rounded);
+    for (int e = 0; e < n; e++) {
+      const double along = gu[0][e] * u[0][e] + gu[1][e] * u[1][e] + gu[2][e] * u[2][e];
+      const double radial = 2.0 * table.intervals_per_angstrom * gradients[e * width + Shape::N_Y];
+      for (int k = 0; k < 3; k++)
+        edge_gradients[3 * e + k] = (gu[k][e] - along * u[k][e]) / r[e] + radial * u[k][e];
+    }
+  }
+};
+
+/* Sums over the lanes of the gradients of Y_lm and of t, added to a row of doubles. */
+template <typename Shape> struct EdgeSums {
+  using T = typename Shape::T;
+  static constexpr int N = Shape::N;
+  static constexpr int WIDTH = (Shape::N_Y + 1 + N - 1) / N * N;
+  using V = typename VectorOf<T, N>::type;
+
+  static void add(const V *gy, const V &gt, double *row)
+  {
+#pragma GCC unroll 32
+    for (int k = 0; k < WIDTH; k += N) {
+      V v[N];
+#pragma GCC unroll 16
+      for (int m = 0; m < N; m++) v[m] = k + m < Shape::N_Y ? gy[k + m] : k + m == Shape::N_Y ? gt : V{};
+      const V sums = sums_of_lanes<T, N>(v);
+      for (int m = 0; m < N; m++) row[k + m] += static_cast<double>(sums[m]);
+    }
+  }
+};
+
+/* Value of the polynomial with coefficients c[0] .. c[D]. */
+template <int D, typename V, typename T> inline V polynomial(const V *c, T t)
+{
+  V sum = c[D];
+  for (int k = D - 1; k >= 0; k--) sum = sum * t + c[k];
+  return sum;
+}
+
+/* Its slope; the value is stored. */
+template <int D, typename V, typename T> inline V polynomial_slope(const V *c, T t, V &value)
+{
+  V sum = c[D], slope = {};
+  for (int k = D - 1; k >= 0; k--) {
+    slope = slope * t + sum;
+    sum = sum * t + c[k];
+  }
+  value = sum;
+  return slope;
+}
+
+}    // namespace mlip_kernels
+
+#endif

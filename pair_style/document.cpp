@@ -1,0 +1,90 @@
+#include "document.h"
+
+#include "archive.h"
+#include "machine.h"
+#include "model.h"
+#include "torch_shim.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+using namespace mlip;
+using json = nlohmann_lmp::json;
+
+namespace {
+
+constexpr int FORMAT_VERSION = 3;
+
+std::string release(const std::string &version)
+{
+  return version.substr(0, version.find('+'));
+}
+
+}    // namespace
+
+/* ---------------------------------------------------------------------- */
+
+Document mlip::read_document(const Archive &archive, const std::string &path)
+{
+  const std::string cure = "; make it again with: mlip-lammps export MODEL -o " + path;
+  const auto names = archive.find("extra/mlip_lammps.json", "");
+  if (names.size() != 1)
+    throw std::runtime_error(path + " is no model of this package (no metadata in it)" + cure);
+  try {
+    Document document;
+    document.content = json::parse(archive.read(names[0]));
+    const auto &d = document.content;
+    const int version = d.at("format_version").get<int>();
+    if (version != FORMAT_VERSION)
+      throw std::runtime_error("it has format " + std::to_string(version) + ", this pair style reads " +
+                               std::to_string(FORMAT_VERSION));
+    auto &m = document.metadata;
+    m.elements = d.at("elements").get<std::vector<std::string>>();
+    m.cutoff = d.at("cutoff").get<double>();
+    m.n_layers = d.at("n_layers").get<int64_t>();
+    m.feature_widths = d.at("feature_widths").get<std::vector<int64_t>>();
+    m.dtype = d.at("dtype").get<std::string>();
+    m.skip_widths = d.at("skip_widths").get<std::vector<int64_t>>();
+    m.message_widths = d.at("message_widths").get<std::vector<int64_t>>();
+    m.chunk_atoms = d.at("chunk_atoms").get<int64_t>();
+    m.feature_bytes = m.dtype == "float64" ? 8 : 4;
+    m.source_sha256 = d.at("source").at("sha256").get<std::string>();
+    m.head = d.at("head").get<std::string>();
+    m.device = d.at("device").get<std::string>();
+    m.torch_version = d.at("torch_version").get<std::string>();
+    if (m.chunk_atoms < 1) throw std::runtime_error("its chunk_atoms are below 1");
+    if (m.n_layers < 1 || static_cast<int64_t>(m.feature_widths.size()) != m.n_layers - 1 ||
+        m.skip_widths.size() != m.feature_widths.size() || m.message_widths.size() != m.feature_widths.size())
+      throw std::runtime_error("its layers and feature widths do not fit together");
+    return document;
+  } catch (const json::exception &e) {
+    throw std::runtime_error(path + ": damaged metadata (" + e.what() + ")" + cure);
+  } catch (const std::runtime_error &e) {
+    throw std::runtime_error(path + ": " + e.what() + cure);
+  }
+}
+
+void mlip::require_this_machine(const Document &document, const std::string &path, const std::string &torch_dir)
+{
+  const std::string again =
+      "; export it again here: mlip-lammps export " + document.content.at("source").at("name").get<std::string>() +
+      " -o " + path;
+  const std::string found = Torch::version(torch_dir);
+  const std::string wanted = document.metadata.torch_version;
+  if (release(found) != release(wanted))
+    throw std::runtime_error(path + " was compiled with torch " + wanted + ", this environment has torch " + found +
+                             again);
+  const auto &machine = document.content.at("machine");
+  const auto architecture = machine.at("architecture").get<std::string>();
+  if (architecture != machine_architecture())
+    throw std::runtime_error(path + " was compiled for " + architecture + ", this machine is " +
+                             machine_architecture() + again);
+  const auto missing = missing_instructions(machine.at("cpu_flags").get<std::vector<std::string>>());
+  if (!missing.empty())
+    throw std::runtime_error(path + " was compiled for another processor: this one lacks " + missing[0] + again);
+}
+
+Metadata mlip::read_metadata(const std::string &path)
+{
+  return read_document(Archive(path), path).metadata;
+}

@@ -1,0 +1,28 @@
+/* The metadata block of a model file: what it says, and whether the file fits this machine. */
+
+#ifndef MLIP_DOCUMENT_H
+#define MLIP_DOCUMENT_H
+
+#include "contract.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace mlip {
+
+class Archive;
+
+struct Document {
+  Metadata metadata;
+  nlohmann_lmp::json content;
+};
+
+/* Throws std::runtime_error with a message for the user if this is no model of this package, or of another format. */
+Document read_document(const Archive &, const std::string &path);
+
+/* Throws std::runtime_error with a message for the user unless torch and processor are those of the compilation. */
+void require_this_machine(const Document &, const std::string &path, const std::string &torch_dir);
+
+}    // namespace mlip
+
+#endif
