@@ -10,6 +10,7 @@ from mlip_lammps.export.fast_layers import CpuKernels
 from mlip_lammps.export.lowering import LoweredLayer, LoweredModel
 from mlip_lammps.kernels.edge_convolution import edge_convolution
 from mlip_lammps.kernels.linear import irrep_linear
+from mlip_lammps.kernels.pair_repulsion import pair_repulsion
 from mlip_lammps.kernels.radial import radial_weights
 from mlip_lammps.kernels.spherical_harmonics import spherical_harmonics
 from mlip_lammps.kernels.symmetric_contraction import symmetric_contraction
@@ -61,6 +62,7 @@ class LayerChain(torch.nn.Module):
         self.radial_prefactor = model.radial_prefactor.to(device, self.precision.geometry)
         self.node_constants = model.node_constants.to(device)
         self.energy_scale = model.energy_scale
+        self.repulsion = _to(model.repulsion, torch.float64, device)
 
     def messages(self, t: int, graph: EdgeGraph, features: Tensor | None) -> Tensor:
         """Return what the atoms of layer ``t`` (1 is the first) receive, shape (n_local, message width).
@@ -159,6 +161,10 @@ class LayerChain(torch.nn.Module):
             energies = energies + self.energy_scale * scalars[:, 0].to(torch.float64)
         if t == 1:
             energies = energies + self.node_constants.index_select(0, graph.centre_species)
+        if self.repulsion is not None and t == len(self.layers):
+            # the one layer that is differentiated by the edge vectors together with its energies
+            edges = (graph.edge_vectors, graph.edge_centre, graph.edge_neighbour)
+            energies = energies + pair_repulsion(self.repulsion, *edges, graph.species, graph.n_local)
         return energies
 
 
