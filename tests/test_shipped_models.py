@@ -1,6 +1,5 @@
 """What comes with every shipped model, whatever its name: a small file, a card, a licence, a place in the list."""
 
-import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -70,13 +69,3 @@ def test_the_list_shows_every_model(capsys):
 def test_a_name_that_is_neither_file_nor_model_is_refused():
     with pytest.raises(UserInputError, match="there is no file helium"):
         resolve_model("helium")
-
-
-def test_no_frame_is_in_two_parts_of_a_split():
-    spec = importlib.util.spec_from_file_location("split", REPOSITORY / "training" / "split.py")
-    split = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(split)
-    parts = split.split_frames(96, n_valid=8, n_test=16, seed=2026)
-    assert {name: len(frames) for name, frames in parts.items()} == {"train": 72, "valid": 8, "test": 16}
-    assert sorted(frame for frames in parts.values() for frame in frames) == list(range(96))
-    assert parts == split.split_frames(96, n_valid=8, n_test=16, seed=2026)
