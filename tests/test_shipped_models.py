@@ -9,7 +9,7 @@ from ase.data import chemical_symbols
 
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.cli.main import main
-from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.models import model_card, one_line_card, resolve_model, shipped_models
 
 REPOSITORY = Path(__file__).parents[1]
@@ -67,5 +67,5 @@ def test_the_list_shows_every_model(capsys):
 
 
 def test_a_name_that_is_neither_file_nor_model_is_refused():
-    with pytest.raises(UserInputError, match="there is no file helium"):
+    with pytest.raises(ModelFileError, match="helium does not exist, nor a shipped model of that name"):
         resolve_model("helium")
