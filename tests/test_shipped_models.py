@@ -1,6 +1,5 @@
 """What comes with every shipped model, whatever its name: a small file, a card, a licence, a place in the list."""
 
-import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -10,7 +9,7 @@ from ase.data import chemical_symbols
 
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.cli.main import main
-from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.models import model_card, one_line_card, resolve_model, shipped_models
 
 REPOSITORY = Path(__file__).parents[1]
@@ -68,15 +67,5 @@ def test_the_list_shows_every_model(capsys):
 
 
 def test_a_name_that_is_neither_file_nor_model_is_refused():
-    with pytest.raises(UserInputError, match="there is no file helium"):
+    with pytest.raises(ModelFileError, match="helium does not exist, nor a shipped model of that name"):
         resolve_model("helium")
-
-
-def test_no_frame_is_in_two_parts_of_a_split():
-    spec = importlib.util.spec_from_file_location("split", REPOSITORY / "training" / "split.py")
-    split = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(split)
-    parts = split.split_frames(96, n_valid=8, n_test=16, seed=2026)
-    assert {name: len(frames) for name, frames in parts.items()} == {"train": 72, "valid": 8, "test": 16}
-    assert sorted(frame for frames in parts.values() for frame in frames) == list(range(96))
-    assert parts == split.split_frames(96, n_valid=8, n_test=16, seed=2026)

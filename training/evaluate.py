@@ -1,93 +1,174 @@
 """Repeat the errors in the cards of the shipped models, through this package alone.
 
-    python training/evaluate.py DATA_DIR [--model NAME] [--compiled FILE.pt2]
+    python training/evaluate.py DATA_DIR [--model NAME] [--file FILE]
 
-Each configuration beside this file names its data, which is sought in DATA_DIR, and its split; the shipped model has
-the configuration's name.
+Each configuration beside this file names its data, which are sought in DATA_DIR, and their split; the shipped model
+has the configuration's name. Errors are root mean squares: of energies per atom, of force components, and of the nine
+components of the stress.
 """
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import ase.io
 import numpy as np
 import yaml
 from ase import Atoms
+from ase.stress import voigt_6_to_full_3x3_stress
+from ase.units import GPa
 from numpy.typing import NDArray
-from split import split_frames
+from split import DataError, Frame, read_frames
 
 from mlip_lammps.checkpoint import read_model
+from mlip_lammps.core.errors import MlipError
 from mlip_lammps.engines.ase_calculator import MlipCalculator
 from mlip_lammps.model import ReferenceModel
 from mlip_lammps.models import resolve_model
 
-Prediction = tuple[float, NDArray[np.float64]]
+Prediction = tuple[float, NDArray[np.float64], NDArray[np.float64] | None]
+Predict = Callable[[Atoms], Prediction]
 
 
-def rms_errors(frames: list[Atoms], predict: Callable[[Atoms], Prediction]) -> tuple[float, float]:
-    """Return the root mean square errors of energies (meV per atom) and of force components (meV/angstrom)."""
-    energy_errors, force_errors = [], []
-    for atoms in frames:
-        energy, forces = predict(atoms)
-        energy_errors.append((energy - atoms.info["REF_energy"]) / len(atoms))
-        force_errors.append((forces - atoms.arrays["REF_forces"]).ravel())
-    return 1e3 * _root_mean_square(np.array(energy_errors)), 1e3 * _root_mean_square(np.concatenate(force_errors))
+@dataclass(frozen=True)
+class FrameErrors:
+    """Differences from the labels of one frame: eV per atom, eV/angstrom, eV/angstrom^3; None without a label."""
+
+    frame: Frame
+    energy: float | None
+    forces: NDArray[np.float64]
+    stress: NDArray[np.float64] | None
 
 
-def _root_mean_square(values: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(values**2)))
+@dataclass(frozen=True)
+class Row:
+    """Root mean square errors of some frames; None where there are no labels.
+
+    Attributes
+    ----------
+    energy
+        meV per atom.
+    forces
+        meV/angstrom, of a component.
+    stress
+        meV/angstrom^3, of a component.
+    """
+
+    label: str
+    part: str
+    n_frames: int
+    energy: float | None
+    forces: float | None
+    stress: float | None
+
+    def __str__(self) -> str:
+        shown = [f"{self.label:<32} {self.part:<6} {self.n_frames:>6}"]
+        stress_gpa = None if self.stress is None else 1e-3 * self.stress / GPa
+        for value, form in (
+            (self.energy, ">9.2f"), (self.forces, ">8.1f"), (self.stress, ">8.2f"), (stress_gpa, ">7.2f"),
+        ):  # fmt: skip
+            width = int(form[1:].split(".")[0])
+            shown.append(" " * (width - 1) + "-" if value is None else format(value, form))
+        return " ".join(shown)
 
 
-def reference_predictor(source: Path) -> Callable[[Atoms], Prediction]:
-    """Return energies (eV) and forces (eV/angstrom) by the reference in float64."""
+HEADER = f"{'':<32} {'part':<6} {'frames':>6} {'meV/atom':>9} {'meV/A':>8} {'meV/A^3':>8} {'GPa':>7}"
+
+
+def frame_errors(frame: Frame, predict: Predict) -> FrameErrors:
+    """Return what ``predict`` says of a frame less its labels."""
+    atoms = frame.atoms
+    energy, forces, stress = predict(atoms)
+    known_energy, known_stress = atoms.info.get("REF_energy"), atoms.info.get("REF_stress")
+    return FrameErrors(
+        frame,
+        None if known_energy is None else (energy - known_energy) / len(atoms),
+        forces - atoms.arrays["REF_forces"],
+        None if known_stress is None else voigt_6_to_full_3x3_stress(stress) - np.reshape(known_stress, (3, 3)),
+    )
+
+
+def rows(errors: Sequence[FrameErrors]) -> Iterator[Row]:
+    """Yield the errors over all frames, then of each data set, then of each kind of frame; by part in each."""
+    yield from _parts("all", errors)
+    sets = list(dict.fromkeys(one.frame.data for one in errors))
+    for name in sets if len(sets) > 1 else ():
+        yield from _parts(name, [one for one in errors if one.frame.data == name])
+    kinds = list(dict.fromkeys((one.frame.data, one.frame.kind) for one in errors))
+    for data, kind in sorted(kinds) if len(kinds) > len(sets) else ():
+        label = f"{data}: {kind}" if len(sets) > 1 else kind
+        yield from _parts(label, [one for one in errors if (one.frame.data, one.frame.kind) == (data, kind)])
+
+
+def _parts(label: str, errors: Sequence[FrameErrors]) -> Iterator[Row]:
+    for part in ("train", "valid", "test"):
+        chosen = [one for one in errors if one.frame.part == part]
+        if chosen:
+            yield Row(
+                label,
+                part,
+                len(chosen),
+                _milli_rms(one.energy for one in chosen),
+                _milli_rms(one.forces for one in chosen),
+                _milli_rms(one.stress for one in chosen),
+            )
+
+
+def _milli_rms(values: Iterator[float | NDArray[np.float64] | None]) -> float | None:
+    known = [np.ravel(value) for value in values if value is not None]
+    return 1e3 * float(np.sqrt(np.mean(np.concatenate(known) ** 2))) if known else None
+
+
+def reference_predictor(source: Path) -> Predict:
+    """Return energies, forces and stresses by the reference in float64."""
     model = ReferenceModel(read_model(source))
 
     def predict(atoms: Atoms) -> Prediction:
         result = model.evaluate(atoms)
-        return result.energy, result.forces
+        return result.energy, result.forces, result.stress
 
     return predict
 
 
-def compiled_predictor(file: Path) -> Callable[[Atoms], Prediction]:
-    """Return energies (eV) and forces (eV/angstrom) by a compiled model."""
+def compiled_predictor(file: Path) -> Predict:
+    """Return energies, forces and stresses by a compiled model."""
     calculator = MlipCalculator(file)
 
     def predict(atoms: Atoms) -> Prediction:
-        return calculator.get_potential_energy(atoms), calculator.get_forces(atoms)
+        stress = calculator.get_stress(atoms) if atoms.pbc.any() else None
+        return calculator.get_potential_energy(atoms), calculator.get_forces(atoms), stress
 
     return predict
 
 
-def main() -> None:
+def main() -> int:
     configurations = {file.stem: file for file in sorted(Path(__file__).parent.glob("*.yaml"))}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_dir", type=Path, help="folder of the data sets")
     parser.add_argument("--model", choices=configurations, help="one model instead of all")
-    parser.add_argument("--compiled", type=Path, metavar="FILE", help="its compiled form instead of the reference")
+    parser.add_argument("--file", type=Path, help="a trained, portable or compiled (.pt2) file in its place")
     arguments = parser.parse_args()
-    if arguments.compiled and not arguments.model:
-        parser.error("--compiled needs --model: the model that the file was compiled from")
-
-    print(f"{'model':<20} {'part':<6} {'frames':>6} {'energy':>15} {'forces':>16}")
-    for name, file in configurations.items():
-        if arguments.model in (None, name):
-            predict = (
-                compiled_predictor(arguments.compiled)
-                if arguments.compiled
-                else reference_predictor(resolve_model(name))
-            )
-            evaluate(name, yaml.safe_load(file.read_text()), arguments.data_dir, predict)
+    if arguments.file and not arguments.model:
+        parser.error("--file needs --model: the configuration whose data the file is held to")
+    try:
+        for name, configuration in configurations.items():
+            if arguments.model in (None, name):
+                evaluate(name, configuration, arguments.data_dir, arguments.file or resolve_model(name))
+    except (MlipError, DataError) as error:
+        print(f"evaluate.py: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
-def evaluate(name: str, settings: dict, data_dir: Path, predict: Callable[[Atoms], Prediction]) -> None:
-    """Print a row for each part of the split of one model's data."""
-    frames = ase.io.read(data_dir / settings["data"], ":")
-    for part, numbers in split_frames(len(frames), **settings["split"]).items():
-        energy, force = rms_errors([frames[i] for i in numbers], predict)
-        print(f"{name:<20} {part:<6} {len(numbers):>6} {energy:>8.2f} meV/atom {force:>10.1f} meV/A", flush=True)
+def evaluate(name: str, configuration: Path, data_dir: Path, file: Path) -> None:
+    """Print the errors of one model on the data of its configuration."""
+    frames = read_frames(yaml.safe_load(configuration.read_text())["data"], data_dir)
+    predict = compiled_predictor(file) if file.suffix == ".pt2" else reference_predictor(file)
+    print(f"{name}\n{HEADER}")
+    for row in rows([frame_errors(frame, predict) for frame in frames]):
+        print(row, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,43 @@
-"""Which frames a shipped model was trained on, selected with and tested on."""
+"""The frames of a shipped model's data: what each was for, of which kind it is, which labels of it count."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ase.io
 import numpy as np
+from ase import Atoms
+from kinds import CLASSIFIERS
+
+LABELS = ("energy", "forces", "stress")
+
+
+class DataError(Exception):
+    """Data that do not fit the configuration; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A configuration with its labels.
+
+    Attributes
+    ----------
+    atoms
+        With ``REF_energy`` (eV), ``REF_stress`` (eV/angstrom^3, 3x3) in ``info`` and ``REF_forces`` in ``arrays``,
+        as far as there are labels and they count.
+    part
+        train, valid or test.
+    data
+        Name of the data set.
+    kind
+        As the configuration or the frame says.
+    """
+
+    atoms: Atoms
+    part: str
+    data: str
+    kind: str
 
 
 def split_frames(n_frames: int, n_valid: int, n_test: int, seed: int) -> dict[str, list[int]]:
@@ -12,3 +49,47 @@ def split_frames(n_frames: int, n_valid: int, n_test: int, seed: int) -> dict[st
         "test": order[:n_test],
     }
     return {name: sorted(int(i) for i in frames) for name, frames in parts.items()}
+
+
+def read_frames(data: list[dict[str, Any]], data_dir: Path) -> list[Frame]:
+    """Return the frames of every data set of a configuration, train, valid and test of each in this order.
+
+    Parameters
+    ----------
+    data
+        ``data`` of the configuration: for each set ``file`` (below ``data_dir``) and ``split``; ``kinds``, either
+        names with first and last frame or the name of a function in ``kinds.py``; ``without``, labels not to use.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, is no extended XYZ, or lacks labels.
+    """
+    return [frame for source in data for frame in _read_source(source, data_dir)]
+
+
+def _read_source(source: dict[str, Any], data_dir: Path) -> Iterator[Frame]:
+    path = data_dir / source["file"]
+    try:
+        frames = ase.io.read(path, ":", format="extxyz")
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise DataError(f"{path} is not readable ({error.strerror}); give the folder of the data sets") from None
+        raise DataError(f"{path} is no extended XYZ ({error}); copy the data again") from None
+    for number, atoms in enumerate(frames):
+        if "REF_energy" not in atoms.info or "REF_forces" not in atoms.arrays:
+            raise DataError(f"frame {number} of {path} lacks REF_energy or REF_forces; copy the data again")
+        for label in source.get("without", []):
+            (atoms.arrays if label == "forces" else atoms.info).pop(f"REF_{label}", None)
+    for part, numbers in split_frames(len(frames), **source["split"]).items():
+        for number in numbers:
+            yield Frame(frames[number], part, path.stem, _kind(source, number, frames[number]))
+
+
+def _kind(source: dict[str, Any], number: int, atoms: Atoms) -> str:
+    kinds = source.get("kinds")
+    if isinstance(kinds, str):
+        return CLASSIFIERS[kinds](atoms)
+    if kinds is None:
+        return atoms.info.get("config_type", "other")
+    return next((name for name, (first, last) in kinds.items() if first <= number <= last), "other")

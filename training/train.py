@@ -3,8 +3,8 @@
     python training/train.py CONFIG.yaml DATA_DIR WORK_DIR
 
 Needs an environment with ``mace-torch`` (``make peer`` makes one). The split is that of ``split.py`` with the seed in
-the configuration; its frames are written beside the checkpoints. Running it again with the same
-WORK_DIR resumes from the latest checkpoint.
+the configuration; its frames are written beside the checkpoints. Running it again with the same WORK_DIR resumes from
+the checkpoint there, the last one whose validation loss was the lowest until then.
 """
 
 import argparse
@@ -18,21 +18,15 @@ os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
 import ase.io
 import torch
 import yaml
-from split import split_frames
+from split import DataError, read_frames
 
 
 def write_split(data: list[dict], data_dir: Path, work_dir: Path) -> None:
     """Write train.xyz, valid.xyz and test.xyz, each of all data sets, into ``work_dir``."""
-    parts = {"train": [], "valid": [], "test": []}
-    for source in data:
-        frames = ase.io.read(data_dir / source["file"], ":")
-        for atoms in frames:
-            for label in source.get("without", []):
-                del atoms.info[f"REF_{label}"]
-        for name, numbers in split_frames(len(frames), **source["split"]).items():
-            parts[name] += [frames[i] for i in numbers]
-    for name, frames in parts.items():
-        ase.io.write(work_dir / f"{name}.xyz", frames, format="extxyz")
+    frames = read_frames(data, data_dir)
+    for part in ("train", "valid", "test"):
+        atoms = [frame.atoms for frame in frames if frame.part == part]
+        ase.io.write(work_dir / f"{part}.xyz", atoms, format="extxyz")
 
 
 def main() -> None:
@@ -45,7 +39,10 @@ def main() -> None:
     settings = yaml.safe_load(arguments.config.read_text())
     work_dir = arguments.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
-    write_split(settings["data"], arguments.data_dir, work_dir)
+    try:
+        write_split(settings["data"], arguments.data_dir, work_dir)
+    except DataError as error:
+        sys.exit(f"train.py: {error}")
 
     torch.set_num_threads(1)
     options = {

@@ -13,7 +13,14 @@ from mlip_lammps.checkpoint.irreps import format_irreps
 from mlip_lammps.checkpoint.module import Module
 from mlip_lammps.checkpoint.names import INTERACTIONS, MODELS, NAMES
 from mlip_lammps.checkpoint.pickle_reader import Record
-from mlip_lammps.checkpoint.spec import LayerSpec, ModelSpec, RadialSpec, ReadoutSpec, TrainedModel
+from mlip_lammps.checkpoint.spec import (
+    LayerSpec,
+    ModelSpec,
+    PairRepulsionSpec,
+    RadialSpec,
+    ReadoutSpec,
+    TrainedModel,
+)
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 
 Weights = dict[str, NDArray[np.generic]]
@@ -63,7 +70,7 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
             f"{model.source} has {len(heads)} heads ({', '.join(heads)}), and this package takes one; "
             "choose it with mace_select_head, which comes with mace-torch"
         )
-    for name in ("use_so3", "use_agnostic_product", "use_last_readout_only", "edge_irreps", "pair_repulsion"):
+    for name in ("use_so3", "use_agnostic_product", "use_last_readout_only", "edge_irreps"):
         model.require_absent(name)
     model.require_absent("embedding_specs")
     numbers = model.array("atomic_numbers")
@@ -84,6 +91,7 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
         _layer(l_max, numbers.size, *modules, weights) for modules in zip(interactions, products, readouts, strict=True)
     )
     _energy_constants(model, weights)
+    repulsion = _pair_repulsion(model, weights)
     return ModelSpec(
         model_class=model.class_name,
         atomic_numbers=tuple(int(number) for number in numbers.reshape(-1)),
@@ -94,6 +102,7 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
         irreps_embedding=irreps_embedding,
         layers=layers,
         dtype=str(weights["node_embedding.linear.weight"].dtype),
+        pair_repulsion=repulsion,
     )
 
 
@@ -208,3 +217,19 @@ def _energy_constants(model: Module, weights: Weights) -> None:
     else:
         for name in ("scale", "shift"):
             weights[f"scale_shift.{name}"] = np.atleast_1d(model.child("scale_shift").array(name))
+
+
+def _pair_repulsion(model: Module, weights: Weights) -> PairRepulsionSpec | None:
+    if not model.has_child("pair_repulsion_fn"):
+        model.require_absent("pair_repulsion")
+        return None
+    repulsion = model.child("pair_repulsion_fn")
+    repulsion.require_class("ZBLBasis")
+    if not repulsion.has_array("covalent_radii"):
+        raise UnsupportedModelError(
+            f"{repulsion.label} has one cutoff for all pairs, as an older mace-torch wrote it; "
+            "train with version 0.3.16 or without pair_repulsion"
+        )
+    for name in ("c", "a_exp", "a_prefactor", "covalent_radii"):
+        weights[f"{repulsion.path}.{name}"] = repulsion.array(name)
+    return PairRepulsionSpec(cutoff_power=int(repulsion.number("p")))

@@ -66,6 +66,9 @@ class Module:
         """Return the submodules in their order."""
         return [self.child(name) for name in self._table("_modules")]
 
+    def has_array(self, name: str) -> bool:
+        return any(name in self._table(table) for table in ("_parameters", "_buffers"))
+
     def array(self, name: str) -> NDArray[np.generic]:
         """Return a parameter or buffer."""
         for table in ("_parameters", "_buffers"):

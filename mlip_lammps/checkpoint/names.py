@@ -36,6 +36,7 @@ NAMES = (
             "mace.modules.irreps_tools.reshape_irreps",
             "mace.modules.radial.BesselBasis",
             "mace.modules.radial.PolynomialCutoff",
+            "mace.modules.radial.ZBLBasis",
             "mace.modules.symmetric_contraction.Contraction",
             "mace.modules.symmetric_contraction.EmptyParam",
             "mace.modules.symmetric_contraction.SymmetricContraction",

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from mlip_lammps.checkpoint.spec import LayerSpec, ModelSpec, RadialSpec, ReadoutSpec, TrainedModel
+from mlip_lammps.checkpoint.spec import (
+    LayerSpec,
+    ModelSpec,
+    PairRepulsionSpec,
+    RadialSpec,
+    ReadoutSpec,
+    TrainedModel,
+)
 from mlip_lammps.checkpoint.validation import check_model, check_spec
 from mlip_lammps.core.errors import ModelFileError
 
@@ -124,7 +131,11 @@ def _spec(fields: dict[str, Any]) -> ModelSpec:
     layers = tuple(_layer(layer) for layer in fields.pop("layers"))
     radial = RadialSpec(**fields.pop("radial"))
     numbers, heads = tuple(fields.pop("atomic_numbers")), tuple(fields.pop("heads"))
-    return ModelSpec(layers=layers, radial=radial, atomic_numbers=numbers, heads=heads, **fields)
+    stored = fields.pop("pair_repulsion", None)
+    repulsion = None if stored is None else PairRepulsionSpec(**stored)
+    return ModelSpec(
+        layers=layers, radial=radial, atomic_numbers=numbers, heads=heads, pair_repulsion=repulsion, **fields
+    )
 
 
 def _layer(fields: dict[str, Any]) -> LayerSpec:

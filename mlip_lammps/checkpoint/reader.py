@@ -8,6 +8,7 @@ from mlip_lammps.checkpoint.portable import read_portable
 from mlip_lammps.checkpoint.spec import TrainedModel
 from mlip_lammps.checkpoint.validation import check_model
 from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.models import resolve_model
 
 _WANTED = "give a .model file of mace-torch or a portable .safetensors model"
 
@@ -18,7 +19,8 @@ def read_model(path: str | Path) -> TrainedModel:
     Parameters
     ----------
     path
-        A file that mace-torch saved with ``torch.save(model, path)``, or one of `write_portable`.
+        A file that mace-torch saved with ``torch.save(model, path)``, one of `write_portable`, or the name of a
+        shipped model.
 
     Raises
     ------
@@ -27,9 +29,7 @@ def read_model(path: str | Path) -> TrainedModel:
     UnsupportedModelError
         If the model has a feature that the package does not know; the message names it.
     """
-    path = Path(path)
-    if not path.exists():
-        raise ModelFileError(f"{path} does not exist; {_WANTED}")
+    path = resolve_model(path)
     if path.is_dir():
         raise ModelFileError(f"{path} is a directory; {_WANTED}")
     try:

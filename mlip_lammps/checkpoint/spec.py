@@ -54,6 +54,31 @@ class LayerSpec:
 
 
 @dataclass(frozen=True)
+class PairRepulsionSpec:
+    """Screened repulsion of nuclei below the sum of two covalent radii: J. F. Ziegler, J. P. Biersack, U. Littmark,
+    The Stopping and Range of Ions in Solids, Pergamon (1985), times a polynomial cutoff.
+
+    Notes
+    -----
+    With a_ij = a_prefactor a_0 / (Z_i^a_exp + Z_j^a_exp) and u = r_ij / (R_i + R_j) atom i gains
+    1/2 sum_j k Z_i Z_j / r_ij sum_n c_n exp(-b_n r_ij / a_ij) f(u), where f is the polynomial cutoff of `RadialSpec`,
+    k is ``ZBL_COULOMB``, a_0 ``ZBL_BOHR`` and b ``ZBL_EXPONENTS``. The model's ``scale`` multiplies it as it does the
+    readouts.
+    """
+
+    cutoff_power: int
+    """Exponent p of the polynomial cutoff."""
+
+
+ZBL_EXPONENTS = (3.2, 0.9423, 0.4028, 0.2016)
+"""Of mace-torch; the third is 0.4029 in the book."""
+ZBL_BOHR = 0.529
+"""Angstrom, as mace-torch rounds it."""
+ZBL_COULOMB = 14.3996
+"""e^2 / (4 pi epsilon_0) in eV angstrom, as mace-torch rounds it."""
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A trained MACE model without its weights."""
 
@@ -69,6 +94,7 @@ class ModelSpec:
     layers: tuple[LayerSpec, ...]
     dtype: Literal["float64", "float32"]
     """Precision that the weights were stored in."""
+    pair_repulsion: PairRepulsionSpec | None = None
 
     @property
     def n_layers(self) -> int:
@@ -85,8 +111,10 @@ class TrainedModel:
         Arrays keyed by mace-torch's ``state_dict`` names, in the precision of the file. Besides the trained
         weights: ``atomic_energies_fn.atomic_energies`` (n_heads, n_elements), ``scale_shift.scale`` and
         ``scale_shift.shift`` (1 and 0 for class MACE), ``radial_embedding.bessel_fn.bessel_weights`` and
-        ``.prefactor``, and the coupling tensors
-        ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as dense arrays.
+        ``.prefactor``, the coupling tensors
+        ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as dense arrays, and where the model has
+        a pair repulsion ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor`` and ``.covalent_radii``, in
+        angstrom by atomic number.
     source_sha256
         Digest of the file that was read first; a portable file keeps that of its origin.
     """

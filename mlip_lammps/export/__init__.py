@@ -10,6 +10,7 @@ _HOMES = {
     "ExportReport": "model_export",
     "compiled_model": "cache",
     "export_model": "model_export",
+    "runnable_model": "cache",
 }
 
 __all__ = list(_HOMES)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +13,9 @@ import torch
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.export import compilation, contract
-from mlip_lammps.export.archive import read_metadata
+from mlip_lammps.export.archive import is_archive, read_metadata
 from mlip_lammps.export.model_export import export_model
+from mlip_lammps.models import resolve_model, shipped_models
 
 
 def cache_folder() -> Path:
@@ -35,8 +37,9 @@ def compiled_model(
 
     Parameters and errors are those of ``export_model``.
     """
+    source = resolve_model(source)
     key = {
-        "source": read_model(Path(source)).source_sha256,
+        "source": read_model(source).source_sha256,
         "elements": elements and list(elements),
         "dtype": dtype,
         "device": device,
@@ -46,13 +49,49 @@ def compiled_model(
         "code": _code_digest(),
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    path = cache_folder() / f"{Path(source).stem}-{dtype}-{digest}.pt2"
+    path = cache_folder() / f"{_label(source)}-{dtype}-{digest}.pt2"
     try:
         read_metadata(path)
     except ModelFileError:
         path.parent.mkdir(parents=True, exist_ok=True)
         export_model(source, path, dtype=dtype, device=device, elements=elements, progress=progress)
     return path
+
+
+def runnable_model(model: Path | str) -> Path:
+    """Return a file that ASE and LAMMPS run here: ``model`` itself where it is compiled, else its compiled form.
+
+    What is not in the cache is compiled in float64, which a line on stderr says: it takes a minute.
+
+    Parameters
+    ----------
+    model
+        Name of a shipped model, or a compiled, portable or trained file.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no such file or name, or the file is no model.
+    MlipError
+        As from ``export_model``.
+    """
+    path = resolve_model(model)
+    # a damaged .pt2 goes on too: who opens it says what is wrong
+    if path.suffix == ".pt2" or is_archive(path):
+        return path
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        if not lines:
+            print(f"mlip-lammps: compiling {model} for this machine, about a minute, once", file=sys.stderr)
+        lines.append(line)
+
+    return compiled_model(path, progress=tell)
+
+
+def _label(source: Path) -> str:
+    """Return what a model is called: all portable files of shipped models have one name, their folders have theirs."""
+    return source.parent.name if source in shipped_models().values() else source.stem
 
 
 def _code_digest() -> str:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 
 from mlip_lammps.checkpoint import TrainedModel
 from mlip_lammps.core.errors import MlipError
@@ -66,7 +67,10 @@ def check_compiled(compiled: CompiledModel, trained: TrainedModel) -> Difference
     energy = gradient = relative = 0.0
     count = 0
     _check_empty(compiled)
-    for atoms in _structures(compiled.elements, compiled.cutoff):
+    structures = _structures(compiled.elements, compiled.cutoff)
+    if trained.spec.pair_repulsion is not None:
+        structures = chain(structures, _close_pairs(compiled.elements))
+    for atoms in structures:
         expected = reference.evaluate(atoms)
         results = compiled.evaluate(build_graph(atoms, compiled.cutoff))
         found = np.concatenate([results.node_energies, results.edge_gradients.ravel()])
@@ -108,3 +112,11 @@ def _structures(elements: tuple[str, ...], cutoff: float) -> Iterator[Atoms]:
         cell = 0.42 * cutoff * n * np.array([[1.0, 0, 0], [0.2, 1.05, 0], [-0.1, 0.15, 0.95]])
         positions = grid @ cell + rng.normal(scale=0.02 * cutoff, size=grid.shape)
         yield Atoms(list(rng.choice(symbols, size=len(grid))), positions=positions, cell=cell, pbc=True)
+
+
+def _close_pairs(elements: tuple[str, ...]) -> Iterator[Atoms]:
+    """Yield two atoms of each element, and of each with the next, closer than the sum of their covalent radii."""
+    for first, following in zip(elements, (*elements[1:], elements[0]), strict=True):
+        for second in sorted({first, following}):
+            reach = covalent_radii[atomic_numbers[first]] + covalent_radii[atomic_numbers[second]]
+            yield Atoms([first, second], positions=[[0, 0, 0], [0.48 * reach, 0.36 * reach, 0]])

@@ -10,6 +10,7 @@ from mlip_lammps.export.fast_layers import CpuKernels
 from mlip_lammps.export.lowering import LoweredLayer, LoweredModel
 from mlip_lammps.kernels.edge_convolution import edge_convolution
 from mlip_lammps.kernels.linear import irrep_linear
+from mlip_lammps.kernels.pair_repulsion import pair_repulsion
 from mlip_lammps.kernels.radial import radial_weights
 from mlip_lammps.kernels.spherical_harmonics import spherical_harmonics
 from mlip_lammps.kernels.symmetric_contraction import symmetric_contraction
@@ -70,6 +71,7 @@ class LayerChain(torch.nn.Module):
             rows = torch.arange(len(model.node_constants))
             skips = irrep_linear(first.embedding, first.skip, first.n_components_out, rows)
             self.element_skips = _to(_flat(skips), self.precision.features, device)
+        self.repulsion = _to(model.repulsion, torch.float64, device)
 
     def messages(self, t: int, graph: EdgeGraph, features: Tensor | None) -> Tensor:
         """Return what the atoms of layer ``t`` (1 is the first) receive, shape (n_local, message width).
@@ -162,6 +164,9 @@ class LayerChain(torch.nn.Module):
             energies = energies + self.energy_scale * scalars[:, 0].to(torch.float64)
         if t == 1:
             energies = energies + self.node_constants.index_select(0, graph.centre_species)
+            if self.repulsion is not None:
+                edges = graph.edge_vectors, graph.edge_centre, graph.edge_neighbour
+                energies = energies + pair_repulsion(self.repulsion, *edges, graph.centre_species, graph.species)
         return energies
 
 
@@ -214,11 +219,17 @@ class Program(torch.nn.Module):
         handed = chain.hand_on(t, graph, result)
         total = node_energies.sum()
         upstream = [named[_GRADIENT_OF[name.rpartition("_")[0]] + f"_{t}"] for name in handed]
-        outputs, into = [total, *handed.values()], [messages] + ([] if skips is None else [skips])
-        direct = torch.autograd.grad(outputs, into, [torch.ones_like(total), *upstream], materialize_grads=True)
-        through = torch.autograd.grad(again, list(variables.values()), direct[0])
+        into = {"messages": messages} | ({} if skips is None else {f"skip_gradients_{t - 1}": skips})
+        if t == 1 and chain.repulsion is not None:
+            into["repulsion"] = graph.edge_vectors
+        upstream = [torch.ones_like(total), *upstream]
+        found = torch.autograd.grad([total, *handed.values()], list(into.values()), upstream, materialize_grads=True)
+        direct = dict(zip(into, found, strict=True))
+        through = torch.autograd.grad(again, list(variables.values()), direct.pop("messages"))
         found = dict(zip(variables, through, strict=True))
-        return found if skips is None else found | {f"skip_gradients_{t - 1}": direct[1]}
+        if "repulsion" in direct:
+            found["edge_gradients"] = found["edge_gradients"] + direct.pop("repulsion")
+        return found | direct
 
     def _variables(self, graph: EdgeGraph, named: dict[str, Tensor]) -> tuple[EdgeGraph, dict[str, Tensor]]:
         """Return the graph and what comes in as leaves of a new graph of gradients, by the names of their gradients."""

@@ -11,11 +11,12 @@ import torch
 from e3nn import o3
 from torch import Tensor
 
-from mlip_lammps.checkpoint import LayerSpec, ModelSpec, TrainedModel
+from mlip_lammps.checkpoint import ZBL_BOHR, ZBL_COULOMB, ZBL_EXPONENTS, LayerSpec, ModelSpec, TrainedModel
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
 from mlip_lammps.export.contract import ProgramSpec, program_specs
 from mlip_lammps.kernels.edge_convolution import ConvolutionPath
 from mlip_lammps.kernels.linear import LinearBlock
+from mlip_lammps.kernels.pair_repulsion import RepulsionTables
 from mlip_lammps.kernels.symmetric_contraction import PolynomialOrder
 
 _WIDEST_KEPT_MESSAGE = 512
@@ -77,6 +78,8 @@ class LoweredModel:
         Energy of each element that depends on nothing else (atomic energy and shift), eV, shape (n_elements,).
     energy_scale
         Factor of the readouts, eV.
+    repulsion
+        Repulsion of nuclei with the factor in it; None where the model has none.
     """
 
     spec: ModelSpec
@@ -86,6 +89,7 @@ class LoweredModel:
     layers: tuple[LoweredLayer, ...]
     node_constants: Tensor
     energy_scale: float
+    repulsion: RepulsionTables | None
 
     @property
     def feature_widths(self) -> tuple[int, ...]:
@@ -140,6 +144,7 @@ def lower(trained: TrainedModel, atomic_numbers: tuple[int, ...] | None = None) 
     rows = [spec.atomic_numbers.index(z) for z in chosen]
     table = _Table(trained, rows)
     energies = table["atomic_energies_fn.atomic_energies"].reshape(-1, len(spec.atomic_numbers))[0]
+    scale = float(table["scale_shift.scale"].reshape(-1)[0])
     return LoweredModel(
         spec=spec,
         atomic_numbers=tuple(chosen),
@@ -147,7 +152,8 @@ def lower(trained: TrainedModel, atomic_numbers: tuple[int, ...] | None = None) 
         radial_prefactor=table["radial_embedding.bessel_fn.prefactor"].reshape(()),
         layers=tuple(_lower_layer(table, t, layer) for t, layer in enumerate(spec.layers)),
         node_constants=energies[rows] + table["scale_shift.shift"].reshape(-1)[0],
-        energy_scale=float(table["scale_shift.scale"].reshape(-1)[0]),
+        energy_scale=scale,
+        repulsion=_repulsion(table, chosen, scale) if spec.pair_repulsion is not None else None,
     )
 
 
@@ -161,6 +167,23 @@ class _Table:
 
     def __getitem__(self, name: str) -> Tensor:
         return torch.from_numpy(np.asarray(self.weights[name], dtype=np.float64))
+
+
+def _repulsion(table: _Table, chosen: tuple[int, ...], scale: float) -> RepulsionTables:
+    charges = torch.tensor(chosen, dtype=torch.float64)
+    powers = charges ** table["pair_repulsion_fn.a_exp"]
+    radii = table["pair_repulsion_fn.covalent_radii"][list(chosen)]
+    screening = table["pair_repulsion_fn.a_prefactor"] * ZBL_BOHR
+    return RepulsionTables(
+        n_elements=len(chosen),
+        strengths=0.5 * scale * ZBL_COULOMB * torch.outer(charges, charges).reshape(-1),
+        decays=((powers[:, None] + powers) / screening).reshape(-1),
+        reaches=(1.0 / (radii[:, None] + radii)).reshape(-1),
+        coefficients=tuple(table["pair_repulsion_fn.c"].tolist()),
+        exponents=ZBL_EXPONENTS,
+        cutoff_power=table.spec.pair_repulsion.cutoff_power,
+        cutoff=table.spec.cutoff,
+    )
 
 
 def _lower_layer(table: _Table, t: int, layer: LayerSpec) -> LoweredLayer:

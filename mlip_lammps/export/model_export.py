@@ -57,7 +57,7 @@ def export_model(
     Parameters
     ----------
     source
-        File of mace-torch, or portable file.
+        File of mace-torch, portable file, or name of a shipped model.
     output
         Model file to write; an older one is replaced only when the new one has passed the check.
     dtype
@@ -80,7 +80,7 @@ def export_model(
     output = Path(output)
     _require_options(dtype, device, output)
     tell(f"reading {source}")
-    trained = read_model(Path(source))
+    trained = read_model(source)
     chosen = _chosen_elements(trained, elements)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as folder:
         programs, draft = Path(folder, "programs.pt2"), Path(folder, "model.pt2")

@@ -48,13 +48,15 @@ class RadialBasis(nn.Module):
         """
         lengths = torch.linalg.norm(vectors, dim=1, keepdim=True)
         basis = self.prefactor * torch.sin(self.bessel_weights * lengths) / lengths
-        cutoff = self._polynomial_cutoff(lengths)
+        cutoff = polynomial_cutoff(lengths, self.cutoff, self.power)
         harmonics = o3.spherical_harmonics(self.orders, vectors, normalize=True, normalization="component")
         if self.cutoff_on == "weights":
             return basis, cutoff, harmonics
         return basis * cutoff, None, harmonics
 
-    def _polynomial_cutoff(self, lengths: Tensor) -> Tensor:
-        p, u = self.power, lengths / self.cutoff
-        value = 1 - (p + 1) * (p + 2) / 2 * u**p + p * (p + 2) * u ** (p + 1) - p * (p + 1) / 2 * u ** (p + 2)
-        return value * (lengths < self.cutoff)
+
+def polynomial_cutoff(lengths: Tensor, cutoff: float | Tensor, power: int) -> Tensor:
+    """Return the smooth step from 1 at 0 to 0 at ``cutoff``, in the shape of ``lengths``."""
+    p, u = power, lengths / cutoff
+    value = 1 - (p + 1) * (p + 2) / 2 * u**p + p * (p + 2) * u ** (p + 1) - p * (p + 1) / 2 * u ** (p + 2)
+    return value * (lengths < cutoff)

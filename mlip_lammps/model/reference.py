@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mlip_lammps.checkpoint import TrainedModel
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.model.blocks import Layer, load_linear
+from mlip_lammps.model.pair_repulsion import PairRepulsion
 from mlip_lammps.model.radial import RadialBasis
 from mlip_lammps.structure.graph import Graph, build_graph, forces_from_gradients, stress_from_gradients
 
@@ -69,6 +70,9 @@ class ReferenceModel(nn.Module):
         )
         with _default_dtype(getattr(torch, spec.dtype)):
             self.layers = nn.ModuleList(Layer(spec, t, weights, dtype) for t in range(spec.n_layers))
+        self.pair_repulsion = None
+        if spec.pair_repulsion is not None:
+            self.pair_repulsion = PairRepulsion(spec, weights, dtype)
         energies = np.atleast_2d(weights["atomic_energies_fn.atomic_energies"])[0]
         self.register_buffer("atomic_energies", torch.tensor(energies, dtype=dtype))
         for name in ("scale", "shift"):
@@ -98,6 +102,8 @@ class ReferenceModel(nn.Module):
         for layer in self.layers:
             features = layer(features, one_hot, basis, cutoff, harmonics, edge_centre, edge_neighbour)
             interaction = interaction + layer.energies(features)
+        if self.pair_repulsion is not None:
+            interaction = interaction + self.pair_repulsion(species, vectors, edge_centre, edge_neighbour)
         return self.scale * interaction + self.shift + self.atomic_energies[species]
 
     def evaluate(self, atoms: Atoms) -> Evaluation:

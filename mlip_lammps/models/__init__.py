@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.errors import ModelFileError
 
 _FOLDER = Path(__file__).parent
 
@@ -12,21 +12,24 @@ def shipped_models() -> dict[str, Path]:
     return {file.parent.name: file for file in sorted(_FOLDER.glob("*/model.safetensors"))}
 
 
-def resolve_model(name: str) -> Path:
-    """Return the path of a model file: ``name`` itself if there is such a file, else the shipped model of that name.
+def resolve_model(model: str | Path) -> Path:
+    """Return the path of a model file: ``model`` itself if there is such a file, else the shipped model of that name.
+
+    Everything that takes a model, commands and functions, finds it here.
 
     Raises
     ------
-    UserInputError
+    ModelFileError
         If there is neither.
     """
-    path = Path(name)
+    path, shipped = Path(model), shipped_models()
     if path.exists():
         return path
-    shipped = shipped_models()
-    if name not in shipped:
-        raise UserInputError(f"there is no file {name}, nor a shipped model of that name ({', '.join(shipped)})")
-    return shipped[name]
+    if str(model) not in shipped:
+        raise ModelFileError(
+            f"{model} does not exist, nor a shipped model of that name; give a file or one of {', '.join(shipped)}"
+        )
+    return shipped[str(model)]
 
 
 def model_card(name: str) -> Path:

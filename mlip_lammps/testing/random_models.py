@@ -7,13 +7,27 @@ from itertools import pairwise
 import numpy as np
 import torch
 from ase.data import atomic_numbers as number_of_symbol
+from ase.data import covalent_radii
 from e3nn import o3
 from numpy.typing import NDArray
 
-from mlip_lammps.checkpoint import LayerSpec, ModelSpec, RadialSpec, ReadoutSpec, TrainedModel
+from mlip_lammps.checkpoint import (
+    LayerSpec,
+    ModelSpec,
+    PairRepulsionSpec,
+    RadialSpec,
+    ReadoutSpec,
+    TrainedModel,
+)
 
 _SILU_SCALE = 1.6790
 """About the factor that gives silu a unit second moment: any number does, as long as readers take it from the spec."""
+_REPULSION = {
+    "pair_repulsion_fn.c": np.array([0.1818, 0.5099, 0.2802, 0.02817]),
+    "pair_repulsion_fn.a_exp": np.array(0.3),
+    "pair_repulsion_fn.a_prefactor": np.array(0.4543),
+    "pair_repulsion_fn.covalent_radii": covalent_radii,
+}
 
 
 def random_model(
@@ -34,6 +48,7 @@ def random_model(
     avg_num_neighbors: float = 3.0,
     model_class: str = "ScaleShiftMACE",
     dtype: str = "float64",
+    pair_repulsion: bool = False,
 ) -> TrainedModel:
     """Return a MACE model with seeded random weights and the structure that mace-torch gives such a model.
 
@@ -59,6 +74,8 @@ def random_model(
         Divisor of the messages; the default is small, so that far atoms and high orders matter.
     dtype
         Precision of the weights, ``float64`` or ``float32``.
+    pair_repulsion
+        Whether nuclei repel each other below the sum of their covalent radii.
 
     Returns
     -------
@@ -84,6 +101,7 @@ def random_model(
             avg_num_neighbors,
         ),
         dtype=dtype,
+        pair_repulsion=PairRepulsionSpec(cutoff_power) if pair_repulsion else None,
     )
     return TrainedModel(
         spec=spec, weights=_random_weights(spec, seed), source_sha256=f"{seed:064x}", source_name=f"random-{seed}"
@@ -163,6 +181,8 @@ def _random_weights(spec: ModelSpec, seed: int) -> dict[str, NDArray[np.generic]
     is_scaled = spec.model_class == "ScaleShiftMACE"
     weights["scale_shift.scale"] = np.array([0.8 if is_scaled else 1.0])
     weights["scale_shift.shift"] = np.array([0.1 if is_scaled else 0.0])
+    if spec.pair_repulsion is not None:
+        weights |= _REPULSION
     for name, shape in _trained_shapes(spec):
         weights[name] = rng.normal(size=shape) / (shape[1] ** 0.5 if ".symmetric_contractions." in name else 1)
     for t, layer in enumerate(spec.layers):

@@ -49,6 +49,18 @@ MODELS = {
     "single_precision": {
         "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "dtype": "float32",
     },
+    "repulsion": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [14, 28, 8],
+        "extra": {"pair_repulsion": True},
+    },
+    "repulsion_unscaled": {
+        "n_layers": 1, "hidden": "16x0e", "l_max": 1, "correlation": 2, "elements": [28, 6, 8], "scaled": False,
+        "power": 6, "extra": {"pair_repulsion": True},
+    },
+    "repulsion_single_precision": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 1, "elements": [14], "dtype": "float32",
+        "extra": {"pair_repulsion": True},
+    },
     "older_version": {"n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [1], "older": True},
 }  # fmt: skip
 
@@ -62,7 +74,7 @@ UNSUPPORTED = {
     "soft": {"extra": {"distance_transform": "Soft"}},
     "gaussian": {"extra": {"radial_type": "gaussian"}},
     "chebyshev": {"extra": {"radial_type": "chebyshev"}},
-    "repulsion": {"extra": {"pair_repulsion": True}},
+    "older_repulsion": {"extra": {"pair_repulsion": True}, "older_repulsion": True},
     "heads": {"extra": {"heads": ["pbe", "scan"]}},
     "last_readout": {"extra": {"use_last_readout_only": True}},
     "agnostic": {"extra": {"use_agnostic_product": True}},
@@ -139,6 +151,8 @@ def make_model(options: dict, seed: int):
     if not options.get("scaled", True):
         return modules.MACE(**arguments)
     model = modules.ScaleShiftMACE(atomic_inter_scale=1.7, atomic_inter_shift=-0.3, **arguments)
+    if options.get("older_repulsion", False):
+        del model.pair_repulsion_fn.covalent_radii
     if options.get("older", False):
         for module in model.modules():
             for name in _ATTRIBUTES_OF_NEWER_VERSIONS:

@@ -1,5 +1,6 @@
 """The reader and the reference model against mace-torch, on models that mace-torch made and saved."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -57,6 +58,15 @@ def test_forces_of_the_peer_are_large_enough_to_compare(peer_folder, name):
         assert np.abs(expected["forces"]).max() > 1e-3
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("repulsion")])
+def test_nuclei_are_close_enough_to_repel_each_other(peer_folder, name):
+    trained = read_model(peer_folder / f"{name}.model")
+    silent = replace(trained, spec=replace(trained.spec, pair_repulsion=None))
+    for expected in _expected(peer_folder, name):
+        without = ReferenceModel(silent).evaluate(_atoms(expected))
+        assert expected["energy"] - without.energy > 1e-3
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_spec_says_what_the_model_was_made_with(peer_folder, name):
     options, spec = MODELS[name], read_model(peer_folder / f"{name}.model").spec
@@ -71,11 +81,14 @@ def test_spec_says_what_the_model_was_made_with(peer_folder, name):
     assert spec.radial.cutoff_on == ("basis" if options.get("apply_cutoff", True) else "weights")
     assert spec.radial.n_basis == options.get("n_basis", 8)
     assert spec.radial.cutoff_power == options.get("power", 5)
+    assert (spec.pair_repulsion is not None) == ("repulsion" in name)
+    if spec.pair_repulsion is not None:
+        assert spec.pair_repulsion.cutoff_power == options.get("power", 5)
     assert spec.dtype == options.get("dtype", "float64")
     assert all(list(layer.radial_widths) == options.get("radial", [32, 16]) for layer in spec.layers)
 
 
-@pytest.mark.parametrize("name", ["two_layers_tensor", "two_layers_odd", "single_precision"])
+@pytest.mark.parametrize("name", ["two_layers_tensor", "two_layers_odd", "single_precision", "repulsion"])
 def test_portable_form_of_a_mace_torch_model_is_the_same_bit_for_bit(peer_folder, tmp_path, name):
     trained = read_model(peer_folder / f"{name}.model")
     write_portable(trained, tmp_path / "portable.safetensors")

@@ -16,7 +16,7 @@ WORDS = {
     "soft": "Soft",
     "gaussian": "Gaussian",
     "chebyshev": "Chebyshev",
-    "repulsion": "pair_repulsion",
+    "older_repulsion": "pair_repulsion_fn.* has one cutoff for all pairs",
     "heads": r"2 heads \(pbe, scan\).*mace_select_head",
     "last_readout": "use_last_readout_only",
     "agnostic": "use_agnostic_product",

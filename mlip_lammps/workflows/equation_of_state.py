@@ -1,0 +1,104 @@
+"""Energy against volume: lattice constant and bulk modulus."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.eos import EquationOfState as AseEquationOfState
+from ase.units import GPa
+from numpy.typing import NDArray
+
+from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.workflows.relaxation import relax
+
+LENGTH_FACTORS = tuple(np.linspace(0.98, 1.02, 9))
+MIN_VOLUMES = 5
+
+
+@dataclass(frozen=True)
+class EquationOfState:
+    """Birch-Murnaghan fit to energies at several volumes.
+
+    Attributes
+    ----------
+    volumes
+        Of the cell, angstrom^3, shape (n_volumes,).
+    energies
+        Of the cell with its atoms relaxed, eV, shape (n_volumes,).
+    volume
+        At the minimum, angstrom^3.
+    energy
+        At the minimum, eV.
+    length_factor
+        What the cell vectors that were given are multiplied with at the minimum.
+    bulk_modulus_gpa
+        At the minimum.
+    residual
+        Largest difference between fit and energies, eV.
+    """
+
+    volumes: NDArray[np.float64]
+    energies: NDArray[np.float64]
+    volume: float
+    energy: float
+    length_factor: float
+    bulk_modulus_gpa: float
+    residual: float
+
+
+def equation_of_state(
+    atoms: Atoms, calculator: Calculator, length_factors: Sequence[float] = LENGTH_FACTORS
+) -> EquationOfState:
+    """Return the equation of state of a crystal whose cell keeps its shape.
+
+    Parameters
+    ----------
+    atoms
+        A periodic crystal near its minimum; at each volume its atoms relax.
+    calculator
+        Of ASE.
+    length_factors
+        Factors of the cell vectors, five or more, on both sides of the minimum.
+
+    Raises
+    ------
+    UserInputError
+        If there are too few volumes, or the crystal is not periodic.
+    MlipError
+        If the minimum lies outside the volumes.
+
+    Notes
+    -----
+    The fit is the third-order equation of Birch, Phys. Rev. 71, 809 (1947).
+    """
+    if len(length_factors) < MIN_VOLUMES:
+        raise UserInputError(f"{len(length_factors)} volumes are too few for a fit; give {MIN_VOLUMES} or more")
+    if not atoms.pbc.all():
+        raise UserInputError("the structure is not periodic in all directions; an equation of state needs a crystal")
+    volumes, energies = [], []
+    for factor in length_factors:
+        scaled = atoms.copy()
+        scaled.set_cell(factor * atoms.cell[:], scale_atoms=True)
+        volumes.append(scaled.get_volume())
+        energies.append(relax(scaled, calculator).energy)
+    fit = AseEquationOfState(volumes, energies, eos="birchmurnaghan")
+    try:
+        volume, energy, modulus = fit.fit(warn=False)
+    except RuntimeError as error:
+        raise MlipError(f"no equation of state fits the energies ({error}); take volumes near the minimum") from error
+    if not min(volumes) < volume < max(volumes):
+        raise MlipError(
+            f"the minimum at {volume:.2f} angstrom^3 lies outside the volumes from {min(volumes):.2f} to "
+            f"{max(volumes):.2f}; start from another cell"
+        )
+    return EquationOfState(
+        volumes=np.array(volumes),
+        energies=np.array(energies),
+        volume=float(volume),
+        energy=float(energy),
+        length_factor=float((volume / atoms.get_volume()) ** (1 / 3)),
+        bulk_modulus_gpa=float(modulus / GPa),
+        residual=float(np.abs(fit.func(np.array(volumes), *fit.eos_parameters) - energies).max()),
+    )

@@ -1,0 +1,137 @@
+"""Relaxation, equation of state, elastic constants and phonons, with potentials of ASE whose numbers are known."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
+from ase.calculators.tersoff import Tersoff, TersoffParameters
+from ase.units import _amu
+
+from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.workflows.elastic import elastic_tensor
+from mlip_lammps.workflows.equation_of_state import equation_of_state
+from mlip_lammps.workflows.phonons import phonon_frequencies
+from mlip_lammps.workflows.relaxation import relax
+
+# J. Tersoff, Phys. Rev. B 38, 9902 (1988), "Si(C)" parameters.
+SILICON = TersoffParameters(
+    A=1830.8, B=471.18, lambda1=2.4799, lambda2=1.7322, lambda3=0.0, beta=1.1e-6, gamma=1.0, m=3.0, n=0.78734,
+    c=100390.0, d=16.217, h=-0.59825, R=2.85, D=0.15,
+)  # fmt: skip
+
+
+def tersoff() -> Tersoff:
+    return Tersoff({("Si", "Si", "Si"): SILICON})
+
+
+@pytest.fixture(scope="module")
+def copper() -> Atoms:
+    return relax(bulk("Cu", cubic=True), EMT(), cell="isotropic", force_tolerance=1e-6).atoms
+
+
+@pytest.fixture(scope="module")
+def silicon() -> Atoms:
+    return relax(bulk("Si", cubic=True), tersoff(), cell="isotropic", force_tolerance=1e-6).atoms
+
+
+def test_a_molecule_relaxes_to_its_bonds_and_the_structure_that_was_given_stays():
+    atoms = molecule("CO")
+    atoms.positions[0, 2] += 0.2
+    before, bonds = atoms.positions.copy(), []
+    for is_rough in (False, True):
+        found = relax(atoms, EMT(), force_tolerance=1e-4, is_rough=is_rough)
+        bonds.append(found.atoms.get_distance(0, 1))
+        np.testing.assert_array_equal(atoms.positions, before)
+        assert atoms.calc is None
+        assert found.energy < found.energy_before - 0.1
+        assert found.largest_force < 1e-4
+        assert found.n_steps > 1
+    assert bonds[0] == pytest.approx(bonds[1], abs=1e-4)
+    assert bonds[0] < atoms.get_distance(0, 1) - 0.1
+
+
+def test_a_free_cell_relaxes_to_the_crystal_from_a_sheared_one(copper):
+    sheared = copper.copy()
+    sheared.set_cell(copper.cell[:] @ np.array([[1.02, 0.01, 0], [0, 0.99, 0.02], [0, 0, 1.01]]), scale_atoms=True)
+    found = relax(sheared, EMT(), cell="free", force_tolerance=1e-4).atoms
+    np.testing.assert_allclose(found.cell.cellpar(), copper.cell.cellpar(), rtol=1e-4)
+
+
+def test_what_does_not_come_to_rest_is_refused():
+    atoms = molecule("CO")
+    atoms.positions[0, 2] += 0.3
+    with pytest.raises(MlipError, match="did not come to rest in 1 steps: the largest force is"):
+        relax(atoms, EMT(), max_steps=1)
+    with pytest.raises(UserInputError, match="cell is 'loose'"):
+        relax(atoms, EMT(), cell="loose")
+
+
+def test_the_equation_of_state_finds_the_lattice_constant_and_bulk_modulus_of_copper(copper):
+    stretched = copper.copy()
+    stretched.set_cell(1.01 * copper.cell[:], scale_atoms=True)
+    found = equation_of_state(stretched, EMT())
+    assert found.length_factor == pytest.approx(1 / 1.01, abs=1e-5)
+    assert found.volume == pytest.approx(copper.get_volume(), rel=1e-4)
+    assert found.energy == pytest.approx(relax(copper, EMT()).energy, abs=1e-4)
+    # the same from the elastic constants, which come from stresses
+    assert found.bulk_modulus_gpa == pytest.approx(elastic_tensor(copper, EMT()).bulk_modulus_gpa, rel=5e-3)
+    assert found.residual < 1e-3
+
+
+def test_an_equation_of_state_without_its_minimum_is_refused(copper):
+    with pytest.raises(MlipError, match="outside the volumes"):
+        equation_of_state(copper, EMT(), [1.03, 1.035, 1.04, 1.045, 1.05])
+    with pytest.raises(UserInputError, match="3 volumes are too few"):
+        equation_of_state(copper, EMT(), [0.99, 1.0, 1.01])
+    with pytest.raises(UserInputError, match="not periodic"):
+        equation_of_state(molecule("CO"), EMT())
+
+
+def test_elastic_constants_of_silicon_have_the_internal_strain_in_them(silicon):
+    """H. Balamane, T. Halicioglu, W. A. Tiller, Phys. Rev. B 46, 2250 (1992), table II: T3; C44 unrelaxed is 118.8."""
+    tensor = elastic_tensor(silicon, tersoff())
+    c11, c12, c44 = tensor.cubic()
+    assert (c11, c12, c44) == (pytest.approx(142.5, abs=1), pytest.approx(75.4, abs=1), pytest.approx(69.0, abs=1))
+    assert tensor.bulk_modulus_gpa == pytest.approx((c11 + 2 * c12) / 3)
+    assert tensor.is_stable
+    assert tensor.asymmetry_gpa < 0.5
+    assert np.abs(tensor.voigt_gpa[:3, 3:]).max() < 0.5
+
+
+def test_a_crystal_under_load_is_refused(silicon):
+    pressed = silicon.copy()
+    pressed.set_cell(0.98 * silicon.cell[:], scale_atoms=True)
+    with pytest.raises(UserInputError, match=r"under a stress of .* GPa"):
+        elastic_tensor(pressed, tersoff())
+    with pytest.raises(UserInputError, match="not periodic"):
+        elastic_tensor(molecule("CO"), EMT())
+
+
+def test_long_phonons_are_sound_waves(copper):
+    """Along x the frequency over the wave number is the square root of C11 (C44) over the density."""
+    c11, _, c44 = elastic_tensor(copper, EMT()).cubic()
+    density = copper.get_masses().sum() * _amu / (copper.get_volume() * 1e-30)
+    # (0, q, q) in phonopy's primitive reciprocal vectors is 2 pi / a (2 q, 0, 0)
+    q = 0.02
+    found = phonon_frequencies(copper, EMT(), (4, 4, 4), [[0, q, q], [0, 0, 0]])
+    wave_number = 2 * q / (copper.cell.lengths()[0] * 1e-10)
+    transverse, also_transverse, longitudinal = found.freq_thz[0] * 1e12 / wave_number
+    assert longitudinal == pytest.approx((c11 * 1e9 / density) ** 0.5, rel=0.02)
+    assert transverse == pytest.approx((c44 * 1e9 / density) ** 0.5, rel=0.02)
+    assert also_transverse == pytest.approx(transverse, rel=1e-3)
+    assert np.abs(found.freq_thz[1]).max() < 1e-3
+    assert found.n_displacements == 1
+
+
+def test_an_unstable_mode_is_negative():
+    """Simple cubic copper falls into a closer packing."""
+    atoms = relax(bulk("Cu", "sc", a=2.4), EMT(), cell="isotropic").atoms
+    assert phonon_frequencies(atoms, EMT(), (4, 4, 4), [[0.5, 0, 0]]).freq_thz.min() < -0.5
+
+
+def test_phonons_of_what_is_no_crystal_are_refused(copper):
+    with pytest.raises(UserInputError, match="not periodic"):
+        phonon_frequencies(molecule("CO"), EMT(), (1, 1, 1), [[0, 0, 0]])
+    with pytest.raises(UserInputError, match="three numbers"):
+        phonon_frequencies(copper, EMT(), (0, 1, 1), [[0, 0, 0]])

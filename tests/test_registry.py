@@ -1,0 +1,125 @@
+"""Names of shipped models where a file could stand: resolved in one place, compiled on first use, by one rank."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from lammps_run import run_command
+
+from mlip_lammps import models
+from mlip_lammps.checkpoint import read_model
+from mlip_lammps.cli.main import main
+from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.engines.ase_calculator import MlipCalculator
+from mlip_lammps.engines.lammps_process import find_program
+from mlip_lammps.export import cache, compiled_model, runnable_model
+
+REPOSITORY = Path(__file__).parents[1]
+SESSION = """
+import sys
+import numpy as np
+from ase import Atoms
+from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.engines.lammps_session import LammpsSession
+with LammpsSession() as session:
+    session.set_structure(Atoms("Si2", positions=[[0, 0, 0], [1.1, 1.2, 1.3]], cell=[9, 9, 9], pbc=True))
+    try:
+        session.set_model("helium")
+    except ModelFileError as error:
+        refused = str(error)
+    session.set_model(sys.argv[1])
+    energy = session.evaluate().energy
+    everywhere = session.communicator.gather((refused, energy))
+    if everywhere:
+        print([len(everywhere), len(set(everywhere)), energy])
+"""
+
+
+@pytest.fixture
+def shipped(portable_models, monkeypatch) -> str:
+    """The name of a shipped model: a small one of these tests."""
+    folder = portable_models["one_layer"].parent / "shipped"
+    (folder / "tiny").mkdir(parents=True, exist_ok=True)
+    shutil.copy(portable_models["one_layer"], folder / "tiny" / "model.safetensors")
+    monkeypatch.setattr(models, "_FOLDER", folder)
+    return "tiny"
+
+
+@pytest.fixture
+def compilations(compile_once, monkeypatch) -> list[Path]:
+    """What would have been compiled; the file of ``one_layer`` stands in for each."""
+    compiled, made = compile_once("one_layer"), []
+
+    def export(source, path, *, progress, **options):
+        progress("reading")
+        progress("comparing")
+        made.append(source)
+        shutil.copy(compiled, path)
+
+    monkeypatch.setattr(cache, "export_model", export)
+    return made
+
+
+def dimer() -> Atoms:
+    return Atoms("Si2", positions=[[0, 0, 0], [1.1, 1.2, 1.3]])
+
+
+def test_a_calculator_takes_a_name_and_compiles_it_once(shipped, compilations, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path / "cache"))
+    energies = []
+    for _ in range(2):
+        atoms = dimer()
+        atoms.calc = MlipCalculator(shipped)
+        energies.append(atoms.get_potential_energy())
+    printed = capfd.readouterr()
+    assert printed.err == "mlip-lammps: compiling tiny for this machine, about a minute, once\n"
+    assert printed.out == ""
+    assert len(compilations) == 1
+    assert energies[0] == energies[1]
+    (file,) = (tmp_path / "cache").iterdir()
+    assert file.name.startswith("tiny-float64-")
+
+
+def test_a_compiled_file_is_taken_as_it_is(shipped, compilations, compile_once):
+    assert runnable_model(compile_once("one_layer")) == compile_once("one_layer")
+    assert not compilations
+
+
+def test_a_file_goes_before_a_shipped_model_of_its_name(shipped, portable_models, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(portable_models["two_layers"], shipped)
+    assert read_model(shipped).spec.n_layers == 2
+    Path(shipped).unlink()
+    assert read_model(shipped).spec.n_layers == 1
+
+
+@pytest.mark.parametrize("entry", [read_model, runnable_model, compiled_model, MlipCalculator])
+def test_every_entry_refuses_what_is_neither_file_nor_name_in_the_same_words(entry, shipped):
+    with pytest.raises(ModelFileError, match=r"helium does not exist, nor a shipped model of .*; .* one of tiny"):
+        entry("helium")
+
+
+def test_a_damaged_compiled_file_is_refused_as_one(tmp_path):
+    (tmp_path / "bad.pt2").write_text("text")
+    with pytest.raises(ModelFileError, match=r"bad\.pt2 is no compiled model"):
+        MlipCalculator(tmp_path / "bad.pt2")
+
+
+def test_info_takes_a_name(shipped, capsys):
+    assert main(["info", shipped, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["form"], facts["cutoff"]) == ("portable", 3.5)
+
+
+def test_a_session_of_two_ranks_takes_what_is_not_compiled_and_refuses_on_all(portable_models, compile_once, tmp_path):
+    compile_once("one_layer")  # in the cache, so that the session need not compile
+    command = [find_program("mpiexec"), "-n", 2, find_program("python"), "-c", SESSION, portable_models["one_layer"]]
+    done = run_command(command, tmp_path, changes={"PYTHONPATH": str(REPOSITORY)})
+    n_ranks, n_answers, energy = json.loads(done.output.splitlines()[-1])
+    atoms = dimer()
+    atoms.calc = MlipCalculator(compile_once("one_layer"))
+    assert (n_ranks, n_answers) == (2, 1)
+    np.testing.assert_allclose(energy, atoms.get_potential_energy(), atol=1e-8)

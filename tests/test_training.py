@@ -1,0 +1,149 @@
+"""The scripts beside the settings of the shipped models: split, kinds of frames, table of errors."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+import yaml
+from ase import Atoms
+from ase.build import add_adsorbate, fcc100, molecule
+from ase.stress import voigt_6_to_full_3x3_stress
+
+from mlip_lammps.models import shipped_models
+
+REPOSITORY = Path(__file__).parents[1]
+TRAINING = REPOSITORY / "training"
+TIME_LIMIT = 120
+sys.path.insert(0, str(TRAINING))
+
+import evaluate as evaluation  # noqa: E402
+from kinds import co2_on_slab  # noqa: E402
+from split import DataError, read_frames, split_frames  # noqa: E402
+
+
+def write_data(folder: Path, name: str, n_frames: int, with_stress: bool) -> Path:
+    """Write frames of two atoms with random labels; return the file."""
+    rng, frames = np.random.default_rng(n_frames), []
+    for number in range(n_frames):
+        atoms = Atoms("HO", positions=[[0, 0, 0], [1.0, 0.1 * number, 0]], cell=[5, 5, 5], pbc=True)
+        atoms.info |= {"REF_energy": float(number), "config_type": "even" if number % 2 == 0 else "odd"}
+        atoms.arrays["REF_forces"] = rng.normal(size=(2, 3))
+        if with_stress:
+            atoms.info["REF_stress"] = voigt_6_to_full_3x3_stress(rng.normal(size=6))
+        frames.append(atoms)
+    path = folder / f"{name}.xyz"
+    ase.io.write(path, frames, format="extxyz")
+    return path
+
+
+@pytest.fixture
+def data(tmp_path) -> list[dict]:
+    """Two data sets: one with kinds of its own, one that goes by its frames and whose energies do not count."""
+    write_data(tmp_path, "first", 20, with_stress=False)
+    write_data(tmp_path, "second", 10, with_stress=True)
+    return [
+        {
+            "file": "first.xyz",
+            "split": {"n_valid": 2, "n_test": 5, "seed": 1},
+            "kinds": {"early": [0, 9], "late": [10, 18]},
+        },
+        {"file": "second.xyz", "split": {"n_valid": 1, "n_test": 3, "seed": 1}, "without": ["energy"]},
+    ]
+
+
+def test_no_frame_is_in_two_parts_of_a_split():
+    parts = split_frames(96, n_valid=8, n_test=16, seed=2026)
+    assert {name: len(frames) for name, frames in parts.items()} == {"train": 72, "valid": 8, "test": 16}
+    assert sorted(frame for frames in parts.values() for frame in frames) == list(range(96))
+    assert parts == split_frames(96, n_valid=8, n_test=16, seed=2026)
+
+
+def test_frames_know_their_part_their_kind_and_the_labels_that_count(data, tmp_path):
+    frames = read_frames(data, tmp_path)
+    first = {frame.atoms.info["REF_energy"]: frame for frame in frames if frame.data == "first"}
+    assert len(first) == 20
+    kinds = [first[number].kind for number in (0.0, 9.0, 10.0, 18.0, 19.0)]
+    assert kinds == ["early", "early", "late", "late", "other"]
+    assert sum(frame.part == "test" for frame in frames) == 8
+    second = [frame for frame in frames if frame.data == "second"]
+    assert {frame.kind for frame in second} == {"even", "odd"}
+    assert all("REF_energy" not in frame.atoms.info and "REF_stress" in frame.atoms.info for frame in second)
+
+
+def test_errors_are_root_mean_squares_in_the_units_of_the_table(data, tmp_path):
+    """A prediction that is wrong by 1 eV, 0.1 eV/angstrom and 0.01 eV/angstrom^3 everywhere."""
+
+    def predict(atoms: Atoms):
+        stress = np.reshape(atoms.info["REF_stress"], (3, 3)) if "REF_stress" in atoms.info else np.zeros((3, 3))
+        voigt = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        return atoms.info.get("REF_energy", 7.0) + 1.0, atoms.arrays["REF_forces"] - 0.1, voigt + 0.01
+
+    errors = [evaluation.frame_errors(frame, predict) for frame in read_frames(data, tmp_path)]
+    table = {(row.label, row.part): row for row in evaluation.rows(errors)}
+    whole, first, second = (table[label, "test"] for label in ("all", "first", "second"))
+    assert (whole.n_frames, first.n_frames, second.n_frames) == (8, 5, 3)
+    assert (whole.energy, first.energy, second.energy) == (pytest.approx(500), pytest.approx(500), None)
+    assert (whole.forces, first.forces) == (pytest.approx(100), pytest.approx(100))
+    assert (whole.stress, first.stress, second.stress) == (pytest.approx(10), None, pytest.approx(10))
+    assert {label for label, _ in table} >= {"first: early", "first: late", "second: even", "second: odd"}
+    # 0.01 eV/angstrom^3 is 1.60 GPa
+    assert str(second).split()[1:] == ["test", "3", "-", "100.0", "10.00", "1.60"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is not readable (No such file or directory); give the folder of the data sets"),
+        ("2\nno lattice\nH 0 0\n", "is no extended XYZ"),
+        ("1\nProperties=species:S:1:pos:R:3\nH 0 0 0\n", "lacks REF_energy or REF_forces"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(content, message, tmp_path):
+    if content is not None:
+        (tmp_path / "bad.xyz").write_text(content)
+    with pytest.raises(DataError) as refused:
+        read_frames([{"file": "bad.xyz", "split": {"n_valid": 0, "n_test": 0, "seed": 1}}], tmp_path)
+    assert message in str(refused.value)
+
+
+def test_a_missing_data_set_is_a_line_and_not_a_traceback(tmp_path):
+    command = [sys.executable, TRAINING / "evaluate.py", tmp_path, "--model", "water-revpbe0d3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, check=False)
+    assert done.returncode == 2
+    assert "water_revpbe0d3.extxyz is not readable" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_model_file_that_does_not_fit_is_a_line_and_not_a_traceback(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(evaluation, "read_frames", lambda data, folder: [])
+    (tmp_path / "bad.model").write_text("no model")
+    monkeypatch.setattr(
+        sys, "argv", ["evaluate.py", ".", "--model", "water-revpbe0d3", "--file", str(tmp_path / "bad.model")]
+    )
+    assert evaluation.main() == 2
+    printed = capsys.readouterr().err
+    assert "bad.model is no model file" in printed
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_settings_name_data_that_the_scripts_can_split(name):
+    settings = yaml.safe_load((TRAINING / f"{name}.yaml").read_text())
+    for source in settings["data"]:
+        assert set(source) <= {"file", "split", "kinds", "without"}
+        assert set(source["split"]) == {"n_valid", "n_test", "seed"}
+
+
+@pytest.mark.parametrize(
+    ("height", "bond", "kind"),
+    [(5.0, 1.2, "gas"), (3.0, 1.2, "approach"), (1.8, 1.25, "chemisorbed"), (1.8, 2.5, "dissociated")],
+)
+def test_kinds_of_carbon_dioxide_on_nickel(height, bond, kind):
+    slab, gas = fcc100("Ni", size=(3, 3, 4), vacuum=8.0), molecule("CO2")
+    gas.rotate(90, "x")
+    gas.set_distance(0, 1, bond, fix=0)
+    add_adsorbate(slab, gas, height, offset=1)
+    assert co2_on_slab(slab) == kind
