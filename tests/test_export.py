@@ -23,6 +23,8 @@ from mlip_lammps.engines.lammps_process import find_program
 from mlip_lammps.export import CompiledModel, check, export_model, model_export
 from mlip_lammps.export.archive import read_metadata
 from mlip_lammps.export.contract import METADATA_PATH
+from mlip_lammps.export.fast_layers import CpuKernels
+from mlip_lammps.export.lowering import lower
 from mlip_lammps.model import ReferenceModel
 from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.testing import tolerances
@@ -264,3 +266,31 @@ def test_two_copies_of_a_file_in_one_process_do_not_mix(compile_once, tmp_path):
 
 def _evaluate(model: CompiledModel, atoms: Atoms):
     return model.evaluate(build_graph(atoms, model.cutoff))
+
+
+def test_the_reference_on_the_same_tables_equals_the_compiled_model(compile_once, trained_models, tmp_path):
+    trained = trained_models["two_layers"]
+    kernels = CpuKernels(lower(trained), torch.float64, tmp_path)
+    on_tables = ReferenceModel(trained, radial_functions=kernels.radial_functions())
+    atoms = rattled_triclinic(("H", "O"), repeat=(2, 2, 3), seed=4)
+    expected = on_tables.evaluate(atoms)
+    results = CompiledModel(compile_once("two_layers")).evaluate(expected.graph)
+    assert np.abs(results.node_energies - expected.node_energies).max() < tolerances.TABLE_REFERENCE
+    assert np.abs(results.edge_gradients - expected.edge_gradients).max() < tolerances.TABLE_REFERENCE
+    exact = ReferenceModel(trained).evaluate(atoms)
+    differences = {
+        "same tables": np.abs(results.edge_gradients - expected.edge_gradients).max(),
+        "network": np.abs(results.edge_gradients - exact.edge_gradients).max(),
+    }
+    assert differences["same tables"] < 0.1 * differences["network"], differences
+
+
+def test_exact_radial_functions_equal_the_network(portable_models, trained_models, tmp_path):
+    report = export_model(portable_models["one_layer"], tmp_path / "exact.pt2", radial="exact")
+    assert report.metadata["radial"] == "exact"
+    assert report.differences.gradient_ev_per_angstrom < tolerances.EXACT_RADIAL
+
+
+def test_an_unknown_radial_form_is_refused(portable_models, tmp_path):
+    with pytest.raises(UserInputError, match="radial 'spline' is not one of table, exact"):
+        export_model(portable_models["one_layer"], tmp_path / "model.pt2", radial="spline")

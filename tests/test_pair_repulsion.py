@@ -135,9 +135,11 @@ def test_the_repulsion_is_worked_out_in_float64_in_every_precision(dtype, traine
         species = torch.tensor([2, 1])
         vectors = torch.tensor(graph.edge_vectors, requires_grad=True)
         pairs = (torch.from_numpy(graph.edge_centre), torch.from_numpy(graph.edge_neighbour))
-        edges = EdgeGraph(species, species, vectors, *pairs)
-        features, energies = chain.layer(1, edges, None)
-        energies = energies + chain.layer(2, edges, features)[1]
+        edges = EdgeGraph(species, vectors, *pairs, species)
+        result, energies = chain.update(1, edges, None, chain.messages(1, edges, None))
+        handed = chain.hand_on(1, edges, result)
+        messages = chain.messages(2, edges, handed["features_1"])
+        energies = energies + chain.update(2, edges, handed.get("skips_1"), messages)[1]
         (gradients,) = torch.autograd.grad(energies.sum(), vectors)
         results.append((energies.detach().numpy(), gradients.numpy()))
     (with_energies, with_gradients), (energies, gradients) = results

@@ -19,6 +19,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="float64",
         help="mixed: geometry and energies in float64, features in float32 (default: float64)",
     )
+    parser.add_argument(
+        "--radial",
+        choices=("table", "exact"),
+        default="table",
+        help="radial functions: tables with a stated error, or the network on every edge, many times slower "
+        "(default: table)",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
 
 
@@ -42,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.output,
             dtype=arguments.dtype,
             device=arguments.device,
+            radial=arguments.radial,
             elements=elements,
             progress=progress,
         )

@@ -30,6 +30,7 @@ def compiled_model(
     *,
     dtype: str = "float64",
     device: str = "cpu",
+    radial: str = "table",
     elements: Sequence[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
@@ -43,6 +44,7 @@ def compiled_model(
         "elements": elements and list(elements),
         "dtype": dtype,
         "device": device,
+        "radial": radial,
         "torch": torch.__version__,
         "machine": compilation.machine_record(),
         "package": version("mlip-lammps"),
@@ -54,7 +56,7 @@ def compiled_model(
         read_metadata(path)
     except ModelFileError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        export_model(source, path, dtype=dtype, device=device, elements=elements, progress=progress)
+        export_model(source, path, dtype=dtype, device=device, radial=radial, elements=elements, progress=progress)
     return path
 
 

@@ -29,6 +29,7 @@ def compile_programs(
     atomic_numbers: tuple[int, ...],
     dtype: str,
     device: str,
+    radial: str,
     output: Path,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def compile_programs(
         folder = Path(scratch)
         lowered = lower(trained, atomic_numbers)
         kernels = None
-        if device == "cpu":
+        if device == "cpu" and radial == "table":
             kernels = CpuKernels(lowered, PRECISIONS[dtype].features, folder)
             progress(f"compiled the kernels ({len(kernels.library.operators)} operators)")
         write_portable(trained, folder / "model.safetensors")
@@ -62,7 +63,7 @@ def compile_programs(
                 "atomic_numbers": list(atomic_numbers),
                 "dtype": dtype,
                 "device": device,
-                "kernels": scratch,
+                "kernels": scratch if kernels else None,
                 "result": str(folder / f"{spec.name}.files.json"),
             }
             for number, spec in enumerate(lowered.programs)
@@ -72,9 +73,9 @@ def compile_programs(
 
         package_aoti(str(output), files)
         if kernels is None:
-            return {}
+            return {"radial": "exact"}
         add_member(output, KERNELS_PATH, kernels.library.path.read_bytes())
-        return {"radial_tables": kernels.table_record()}
+        return {"radial": "table", "radial_tables": kernels.table_record()}
 
 
 def _run_jobs(

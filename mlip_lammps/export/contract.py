@@ -18,6 +18,8 @@ KERNELS_PATH = "extra/kernels.so"
 
 DTYPES = ("float64", "float32", "mixed")
 
+RADIAL_FORMS = ("table", "exact")
+
 GRAPH_TENSORS = ("centre_species", "edge_vectors", "edge_centre", "edge_neighbour")
 """Inputs of every program: (n_local,) int64, (n_edges, 3) float64, (n_edges,) int64 twice."""
 

@@ -1,5 +1,6 @@
 """The C++ kernels of a lowered model: shapes, tables and weights of every layer, behind a few calls."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +26,17 @@ _TYPICAL_NEIGHBOURS = 40
 
 
 @dataclass(frozen=True)
-class _Sum:
+class NeighbourSum:
     """The sum over neighbours of one layer: an operator with its table."""
 
     shape: ConvolutionShape | MomentsShape
     table: RadialTable
     coefficients: Tensor
+    expansion: Tensor | None = None  # of the layer's radial functions in those of the table
+
+    def radial_functions(self, distances: Tensor) -> Tensor:
+        values = self.table.evaluate(distances)
+        return values if self.expansion is None else values @ self.expansion.t()
 
     @property
     def table_arguments(self) -> tuple[Tensor, float, int]:
@@ -38,7 +44,7 @@ class _Sum:
 
 
 @dataclass(frozen=True)
-class _Map:
+class LinearMap:
     """A linear map: its shape, matrices and those of the adjoint."""
 
     shape: LinearShape
@@ -52,15 +58,19 @@ class CpuKernels:
     ----------
     library
         The compiled operators.
+    sums, contractions
+        For each layer.
+    maps
+        By kind (message, mix, up, skip) and layer.
     tables
         Radial table of each layer, with its errors.
     """
 
     def __init__(self, model: LoweredModel, features: torch.dtype, folder: Path):
         self._dtype = features
-        self._sums: list[_Sum] = []
-        self._maps: dict[tuple[str, int], _Map] = {}
-        self._contractions: list[tuple[ContractionShape, Tensor]] = []
+        self.sums: list[NeighbourSum] = []
+        self.maps: dict[tuple[str, int], LinearMap] = {}
+        self.contractions: list[tuple[ContractionShape, Tensor]] = []
         for t, layer in enumerate(model.layers, start=1):
             self._plan_messages(t, layer, model)
             self._plan_map("mix", t, layer.mix, layer.n_components_out, layer.n_components_out)
@@ -70,11 +80,15 @@ class CpuKernels:
                 self._plan_map("skip", t, layer.skip, before, layer.n_components_out)
             name = f"Contraction{t}"
             sizes = layer.n_components_message, layer.n_components_out
-            self._contractions.append(contraction_terms(name, features, layer.polynomial, *sizes))
-        shapes = [s.shape for s in self._sums] + [m.shape for m in self._maps.values()]
-        shapes += [shape for shape, _ in self._contractions]
+            self.contractions.append(contraction_terms(name, features, layer.polynomial, *sizes))
+        shapes = [s.shape for s in self.sums] + [m.shape for m in self.maps.values()]
+        shapes += [shape for shape, _ in self.contractions]
         self.library = KernelLibrary(shapes, folder)
-        self.tables = tuple(s.table for s in self._sums)
+        self.tables = tuple(s.table for s in self.sums)
+
+    def radial_functions(self) -> list[Callable[[Tensor], Tensor]]:
+        """Return, for each layer, the weights of its convolution as the tables give them."""
+        return [step.radial_functions for step in self.sums]
 
     def table_record(self) -> list[dict[str, float]]:
         """Return, for each layer, what the metadata says of its radial table."""
@@ -108,7 +122,7 @@ class CpuKernels:
         self, t: int, features: Tensor | None, vectors: Tensor, centre: Tensor, source: Tensor, like: Tensor
     ) -> Tensor:
         """Return the sum over the neighbours alone, flat."""
-        step = self._sums[t - 1]
+        step = self.sums[t - 1]
         edges = (vectors, centre, source, *step.table_arguments, like)
         if isinstance(step.shape, MomentsShape):
             return self._operator(step.shape)(*edges)
@@ -116,12 +130,12 @@ class CpuKernels:
 
     def contract(self, t: int, messages: Tensor, species: Tensor) -> Tensor:
         """Return the products of layer ``t``, shape (n_local, n_out * n_channels)."""
-        shape, weights = self._contractions[t - 1]
+        shape, weights = self.contractions[t - 1]
         return self._operator(shape)(messages.contiguous(), species, weights)
 
     def linear(self, kind: str, t: int, features: Tensor, species: Tensor) -> Tensor:
         """Return a linear map of layer ``t`` (message, mix, up or skip) of flat features."""
-        entry = self._maps[kind, t]
+        entry = self.maps[kind, t]
         return self._operator(entry.shape)(features.contiguous(), species, *entry.matrices)
 
     def _operator(self, shape):
@@ -141,7 +155,7 @@ class CpuKernels:
                 shape = MomentsShape(
                     f"Moments{t}", self._dtype, n_functions, n_elements, model.spec.l_max, reduced.degree
                 )
-                self._sums.append(_Sum(shape, reduced, shape.table_layout(reduced.coefficients)))
+                self.sums.append(NeighbourSum(shape, reduced, shape.table_layout(reduced.coefficients), expansion))
                 self._plan_map("message", t, _moment_blocks(layer, expansion), n_harmonics, layer.n_components_message)
                 return
         shape = ConvolutionShape(
@@ -154,7 +168,7 @@ class CpuKernels:
             degree=table.degree,
             paths=layer.paths,
         )
-        self._sums.append(_Sum(shape, table, shape.table_layout(table.coefficients)))
+        self.sums.append(NeighbourSum(shape, table, shape.table_layout(table.coefficients)))
         self._plan_map("message", t, blocks, n_components_in, layer.n_components_message)
 
     def _plan_map(
@@ -163,7 +177,7 @@ class CpuKernels:
         if blocks:
             name = f"{kind.capitalize()}{t}"
             shape = LinearShape.of(name, self._dtype, blocks, n_components_in, n_components_out)
-            self._maps[kind, t] = _Map(shape, shape.matrices(blocks))
+            self.maps[kind, t] = LinearMap(shape, shape.matrices(blocks))
 
 
 def radial_functions(model: LoweredModel, layer: LoweredLayer):

@@ -19,7 +19,7 @@ from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.export.archive import add_metadata
 from mlip_lammps.export.check import Differences, check_compiled
 from mlip_lammps.export.compilation import compile_programs, compiler_version, machine_record
-from mlip_lammps.export.contract import DTYPES, FORMAT_VERSION
+from mlip_lammps.export.contract import DTYPES, FORMAT_VERSION, RADIAL_FORMS
 from mlip_lammps.export.lowering import lower
 from mlip_lammps.export.runtime import CompiledModel
 
@@ -49,6 +49,7 @@ def export_model(
     *,
     dtype: str = "float64",
     device: str = "cpu",
+    radial: str = "table",
     elements: Sequence[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
@@ -64,6 +65,9 @@ def export_model(
         ``float64``, ``float32``, or ``mixed``: geometry and energies in float64, features in float32.
     device
         ``cpu`` or ``cuda``.
+    radial
+        ``table``: radial functions are polynomials with the error that the metadata states, and the C++ kernels run.
+        ``exact``: the network on every edge, in plain torch, many times slower. A file for a GPU is always exact.
     elements
         Symbols to keep, in the order of species rows; all if None.
     progress
@@ -78,14 +82,14 @@ def export_model(
     """
     tell = progress or (lambda line: None)
     output = Path(output)
-    _require_options(dtype, device, output)
+    _require_options(dtype, device, radial, output)
     tell(f"reading {source}")
     trained = read_model(source)
     chosen = _chosen_elements(trained, elements)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as folder:
         programs, draft = Path(folder, "programs.pt2"), Path(folder, "model.pt2")
         started = time.monotonic()
-        compiled_record = compile_programs(trained, chosen, dtype, device, programs, tell)
+        compiled_record = compile_programs(trained, chosen, dtype, device, radial, programs, tell)
         compile_seconds = time.monotonic() - started
         metadata = _metadata(trained, chosen, dtype, device) | compiled_record
         metadata["compile_seconds"] = round(compile_seconds, 1)
@@ -99,9 +103,11 @@ def export_model(
     return ExportReport(output, metadata, compile_seconds, output.stat().st_size, differences)
 
 
-def _require_options(dtype: str, device: str, output: Path) -> None:
+def _require_options(dtype: str, device: str, radial: str, output: Path) -> None:
     if dtype not in DTYPES:
         raise UserInputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    if radial not in RADIAL_FORMS:
+        raise UserInputError(f"radial {radial!r} is not one of {', '.join(RADIAL_FORMS)}")
     if device not in ("cpu", "cuda"):
         raise UserInputError(f"device {device!r} is not one of cpu, cuda")
     if output.suffix != ".pt2":

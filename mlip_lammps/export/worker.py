@@ -36,7 +36,7 @@ def compile_program(job: dict) -> list[str]:
     kernels = None
     if job["device"] == "cuda":
         options["aot_inductor.embed_kernel_binary"] = True
-    else:
+    elif job["kernels"]:
         kernels = CpuKernels(lowered, PRECISIONS[job["dtype"]].features, Path(job["kernels"]))
         options["aot_inductor.custom_ops_to_c_shims"] = kernels.library.shims()
     chain = LayerChain(lowered, job["dtype"], job["device"], kernels)

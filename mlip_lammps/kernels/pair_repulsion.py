@@ -55,4 +55,4 @@ def pair_repulsion(
     energies = tables.strengths.index_select(0, pairs) / distances * screening * envelope
     # radii may reach farther than the model does
     energies = torch.where(distances < tables.cutoff, energies, torch.zeros_like(energies))
-    return energies.new_zeros(len(centre_species)).index_add(0, centre, energies)
+    return energies.new_zeros(centre_species.shape[0]).index_add(0, centre, energies)

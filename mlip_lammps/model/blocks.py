@@ -62,8 +62,7 @@ class Layer(nn.Module):
         self,
         features: Tensor,
         one_hot: Tensor,
-        basis: Tensor,
-        cutoff: Tensor | None,
+        radial_weights: Tensor,
         harmonics: Tensor,
         edge_centre: Tensor,
         edge_neighbour: Tensor,
@@ -76,20 +75,24 @@ class Layer(nn.Module):
             Shape (n_atoms, dim of ``irreps_in``).
         one_hot
             Elements, shape (n_atoms, n_elements).
-        basis, cutoff, harmonics
+        radial_weights
+            From `radial_weights`, shape (n_edges, n_weights).
+        harmonics
             From `RadialBasis`.
         edge_centre, edge_neighbour
             Shape (n_edges,).
         """
-        radial_weights = self.radial_mlp(basis)
-        if cutoff is not None:
-            radial_weights = radial_weights * cutoff
         messages = self.convolution(self.linear_up(features)[edge_neighbour], harmonics, radial_weights)
         summed = messages.new_zeros(len(features), messages.shape[1]).index_add(0, edge_centre, messages)
         message = self.linear(summed) / self.avg_num_neighbors
         if self.is_residual:
             return self.mix(self.contraction(message, one_hot)) + self.skip(features, one_hot)
         return self.mix(self.contraction(self.skip(message, one_hot), one_hot))
+
+    def radial_weights(self, basis: Tensor, cutoff: Tensor | None) -> Tensor:
+        """Return the weights of the convolution, shape (n_edges, n_weights), from what `RadialBasis` gives."""
+        weights = self.radial_mlp(basis)
+        return weights if cutoff is None else weights * cutoff
 
     def energies(self, features: Tensor) -> Tensor:
         """Return this layer's share of the atomic energies before the scale, shape (n_atoms,)."""

@@ -1,6 +1,6 @@
 """The reference MACE: plain torch and e3nn, any dtype; what every faster path is compared with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -57,10 +57,19 @@ class ReferenceModel(nn.Module):
         Spec and weights.
     dtype
         Precision of every operation; weights are cast to it.
+    radial_functions
+        For each layer a function from distances (n,) to the weights of its convolution (n, n_weights), in place of the
+        trained ones: for instance tables of them.
     """
 
-    def __init__(self, trained: TrainedModel, dtype: torch.dtype = torch.float64):
+    def __init__(
+        self,
+        trained: TrainedModel,
+        dtype: torch.dtype = torch.float64,
+        radial_functions: Sequence[Callable[[Tensor], Tensor]] | None = None,
+    ):
         super().__init__()
+        self.radial_functions = radial_functions
         spec, weights = trained.spec, trained.weights
         self.spec = spec
         self.dtype = dtype
@@ -99,8 +108,12 @@ class ReferenceModel(nn.Module):
         basis, cutoff, harmonics = self.radial_basis(vectors)
         features = self.embedding(one_hot)
         interaction = torch.zeros_like(one_hot[:, 0])
-        for layer in self.layers:
-            features = layer(features, one_hot, basis, cutoff, harmonics, edge_centre, edge_neighbour)
+        for t, layer in enumerate(self.layers):
+            if self.radial_functions is None:
+                weights = layer.radial_weights(basis, cutoff)
+            else:
+                weights = self.radial_functions[t](torch.linalg.norm(vectors, dim=1))
+            features = layer(features, one_hot, weights, harmonics, edge_centre, edge_neighbour)
             interaction = interaction + layer.energies(features)
         if self.pair_repulsion is not None:
             interaction = interaction + self.pair_repulsion(species, vectors, edge_centre, edge_neighbour)

@@ -38,3 +38,9 @@ KERNEL_FLOAT64 = 1e-12
 
 KERNEL_FLOAT32 = 1e-5
 """The same in float32."""
+
+TABLE_REFERENCE = 1e-8
+"""eV and eV/angstrom: float64 kernels against the reference on the same radial tables."""
+
+EXACT_RADIAL = 1e-8
+"""eV/angstrom: float64 layers with the radial network against the reference."""

@@ -1,0 +1,159 @@
+"""Micro-benchmark of the C++ kernels: time of each and its share of the arithmetic limit of one core.
+
+    python -m benchmarks.kernels [--case small|medium|water|shipped] [--dtype float64|float32]
+
+The limit is what a large product of matrices reaches on this core in the same run. Multiply-adds are counted from the
+shapes: those of the sums over edges include the radial polynomials.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cases import CASES, Case
+from benchmarks.structures import structure
+from mlip_lammps.checkpoint import read_model
+from mlip_lammps.export.fast_layers import CpuKernels
+from mlip_lammps.export.lowering import LoweredModel, lower
+from mlip_lammps.kernels.cpu_moments import MomentsShape
+from mlip_lammps.structure.graph import build_graph
+
+_CENTRES = 128
+_REPEATS = 9
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One kernel: microseconds and multiply-adds for an atom."""
+
+    kernel: str
+    microseconds: float
+    multiply_adds: float
+
+
+def measure_kernels(case: Case, source: Path, dtype: str, folder: Path) -> tuple[list[Measurement], float]:
+    """Return the measurements, and the multiply-adds a microsecond of a product of matrices."""
+    features = getattr(torch, dtype)
+    atoms = structure(case.structure, case.repeats)
+    trained = read_model(source)
+    model = lower(trained)
+    kernels = CpuKernels(model, features, folder)
+    graph = build_graph(atoms, model.spec.cutoff)
+    n_edges = int(np.searchsorted(graph.edge_centre, _CENTRES))
+    rows = {z: k for k, z in enumerate(model.atomic_numbers)}
+    species = torch.tensor([rows[int(z)] for z in graph.atomic_numbers])
+    edges = (
+        torch.tensor(graph.edge_vectors[:n_edges]),
+        torch.tensor(graph.edge_centre[:n_edges], dtype=torch.int64),
+        torch.tensor(graph.edge_neighbour[:n_edges], dtype=torch.int64),
+    )
+    found = []
+    for t in range(1, len(model.layers) + 1):
+        found += _measure_layer(t, model, kernels, edges, species, features)
+    return found, _limit(features)
+
+
+def _measure_layer(t: int, model: LoweredModel, kernels: CpuKernels, edges, species, dtype) -> list[Measurement]:
+    layer, centre_species = model.layers[t - 1], species[:_CENTRES]
+    vectors, centre, neighbour = edges
+    step = kernels.sums[t - 1]
+    degree, n_harmonics = step.table.degree, (model.spec.l_max + 1) ** 2
+    neighbours = len(vectors) / _CENTRES
+    if isinstance(step.shape, MomentsShape):
+        source, inputs = species.index_select(0, neighbour), None
+        forward = neighbours * step.shape.n_functions * (degree + n_harmonics)
+        backward = neighbours * step.shape.n_functions * (2 * degree + 2 * n_harmonics + 1)
+    else:
+        source = species.index_select(0, neighbour) if t == 1 else neighbour
+        inputs = torch.randn(len(species), step.shape.width_in).to(dtype).requires_grad_(t > 1)
+        pairs = sum(int((path.coupling.abs().sum(1) > 0).sum()) for path in layer.paths)
+        n_paths = len(layer.paths)
+        forward = neighbours * layer.n_channels * (n_paths * degree + pairs)
+        backward = neighbours * layer.n_channels * (2 * n_paths * degree + 3 * pairs)
+    variables = [vectors.clone().requires_grad_(True)] + ([inputs] if inputs is not None and t > 1 else [])
+    found = _pair(
+        f"sum over neighbours {t}",
+        lambda: kernels.received(t, inputs, variables[0], centre, source, centre_species),
+        variables,
+        (forward, backward),
+    )
+    shape, _ = kernels.contractions[t - 1]
+    messages = torch.randn(_CENTRES, shape.width_in).to(dtype).requires_grad_(True)
+    terms = len(shape.terms) * layer.n_channels
+    found += _pair(
+        f"contraction {t}", lambda: kernels.contract(t, messages, centre_species), [messages], (terms, 2 * terms)
+    )
+    for kind, number in kernels.maps:
+        if number != t:
+            continue
+        entry = kernels.maps[kind, t].shape
+        x = torch.randn(_CENTRES, entry.width_in).to(dtype).requires_grad_(True)
+        count = sum(dim * rows * columns for _, _, dim, rows, columns in entry.blocks)
+        found += _pair(
+            f"linear {kind} {t}", lambda kind=kind, x=x: kernels.linear(kind, t, x, centre_species), [x], (count, count)
+        )
+    return found
+
+
+def _pair(name: str, call: Callable[[], torch.Tensor], variables, counts: tuple[float, float]) -> list[Measurement]:
+    """Time a kernel and its adjoint."""
+    result = call()
+    upstream = torch.randn_like(result)
+    with torch.no_grad():
+        forward = _microseconds(call)
+    backward = _microseconds(lambda: torch.autograd.grad(result, variables, upstream, retain_graph=True))
+    return [Measurement(name, forward, counts[0]), Measurement(f"{name}, adjoint", backward, counts[1])]
+
+
+def _microseconds(call: Callable[[], object]) -> float:
+    call()
+    times = []
+    for _ in range(_REPEATS):
+        before = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - before)
+    return 1e6 * float(np.median(times)) / _CENTRES
+
+
+def _limit(dtype: torch.dtype) -> float:
+    size = 1024
+    one, two = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    return size**3 / (_CENTRES * _microseconds(lambda: one @ two))
+
+
+def show(found: list[Measurement], limit: float, title: str, console: Console) -> None:
+    """Print the table."""
+    table = Table(title=title)
+    for heading in ("kernel", "us/atom", "multiply-adds", "of the limit"):
+        table.add_column(heading, justify="left" if heading == "kernel" else "right")
+    for row in found:
+        share = row.multiply_adds / row.microseconds / limit
+        table.add_row(row.kernel, f"{row.microseconds:.2f}", f"{row.multiply_adds:,.0f}", f"{100 * share:.0f} %")
+    console.print(table)
+    console.print(f"limit: {2e-3 * limit:.0f} GFLOP/s in a product of matrices")
+
+
+def main() -> None:
+    from benchmarks.__main__ import model_file
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", choices=[case.name for case in CASES], default="small")
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    parser.add_argument("--out", type=Path, default=Path("out/bench"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (case,) = [case for case in CASES if case.name == arguments.case]
+    found, limit = measure_kernels(case, model_file(case, arguments.out), arguments.dtype, arguments.out)
+    show(found, limit, f"{case.title}, {arguments.dtype}", Console(highlight=False))
+
+
+if __name__ == "__main__":
+    main()

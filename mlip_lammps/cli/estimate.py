@@ -1,0 +1,45 @@
+"""``mlip-lammps estimate``: memory and time of a run before it starts."""
+
+import argparse
+
+NAME = "estimate"
+HELP = "say what memory and time a run will need on this machine"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="compiled file, trained or portable file, or name of a shipped model")
+    parser.add_argument("--atoms", type=int, required=True, metavar="N", help="atoms of the run")
+    parser.add_argument("--ranks", type=int, default=1, metavar="R", help="MPI ranks (default: 1)")
+    parser.add_argument(
+        "--structure", metavar="FILE", help="what the run is like (any format of ASE); default: a dense packing"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import ase.io
+    from rich.console import Console
+    from rich.table import Table
+
+    from mlip_lammps.core.errors import UserInputError
+    from mlip_lammps.export import runnable_model
+    from mlip_lammps.workflows.estimate import estimate_run
+
+    structure = None
+    if arguments.structure is not None:
+        try:
+            structure = ase.io.read(arguments.structure)
+        except (OSError, ValueError, ase.io.formats.UnknownFileTypeError) as error:
+            raise UserInputError(f"cannot read a structure from {arguments.structure}: {error}") from None
+    found = estimate_run(runnable_model(arguments.model), arguments.atoms, arguments.ranks, structure)
+    table = Table(show_header=False, box=None)
+    table.add_row("atoms of a rank", f"{found.n_owned:,} owned, about {found.n_ghost:,} ghosts")
+    table.add_row("neighbours of an atom", f"{found.neighbours:.0f}")
+    table.add_row(
+        "memory of a rank",
+        f"{found.rank_bytes / 1e9:.2f} GB, of which {found.fixed_bytes / 1e9:.2f} GB before the first atom",
+    )
+    table.add_row("time of a step", f"{found.seconds_per_step:.3g} s")
+    table.add_row("", f"{found.microseconds_per_atom:.0f} microseconds an atom, measured now on one core")
+    table.add_row("a thousand steps", f"{1000 * found.seconds_per_step / 60:.3g} minutes")
+    Console(highlight=False).print(table)
+    return 0
