@@ -52,7 +52,10 @@ struct Metadata {
   std::vector<int64_t> feature_widths;       // width of features_t, t = 1 .. n_layers-1
   std::vector<int64_t> message_widths;       // width of messages_t, kept for the gradient of layer t
   int feature_bytes = 8;                     // bytes of one feature
+  std::vector<double> min_distances;         // (n_elements, n_elements) angstrom, closer is no structure; may be empty
+  std::string build_id;                      // of this compilation
   std::string source_sha256;
+  std::string source_name;
   std::string head;
   std::string dtype;                         // float64, float32 or mixed
   std::string device;                        // cpu or cuda

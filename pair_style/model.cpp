@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <dlfcn.h>
 #include <limits>
@@ -51,13 +52,19 @@ Document read_document(const Archive &archive, const std::string &path)
     m.dtype = d.at("dtype").get<std::string>();
     m.message_widths = d.at("message_widths").get<std::vector<int64_t>>();
     m.feature_bytes = m.dtype == "float64" ? 8 : 4;
+    m.build_id = d.at("build_id").get<std::string>();
     m.source_sha256 = d.at("source").at("sha256").get<std::string>();
+    m.source_name = d.at("source").at("name").get<std::string>();
+    for (const auto &row : d.value("min_distances", json::array()))
+      for (const auto &distance : row) m.min_distances.push_back(distance.get<double>());
     m.head = d.at("head").get<std::string>();
     m.device = d.at("device").get<std::string>();
     m.torch_version = d.at("torch_version").get<std::string>();
     if (m.n_layers < 1 || static_cast<int64_t>(m.feature_widths.size()) != m.n_layers - 1 ||
         m.message_widths.size() != m.feature_widths.size())
       throw std::runtime_error("its layers and feature widths do not fit together");
+    if (!m.min_distances.empty() && m.min_distances.size() != m.elements.size() * m.elements.size())
+      throw std::runtime_error("its smallest distances do not fit its elements");
     return document;
   } catch (const json::exception &e) {
     throw std::runtime_error(path + ": damaged metadata (" + e.what() + ")" + cure);
@@ -143,6 +150,7 @@ struct Model::State {
   struct NamedProgram {
     std::vector<std::string> inputs, outputs;
     std::unique_ptr<Program> program;
+    double seconds = 0.0;
   };
   struct Buffer {
     std::vector<double> memory;    // of doubles for the alignment; holds floats too
@@ -182,6 +190,18 @@ Model::~Model() = default;
 const Metadata &Model::metadata() const
 {
   return state->metadata;
+}
+
+std::vector<std::pair<std::string, double>> Model::timings() const
+{
+  std::vector<std::pair<std::string, double>> result;
+  for (const auto &entry : state->programs) result.emplace_back(entry.first, entry.second.seconds);
+  return result;
+}
+
+void Model::reset_timings()
+{
+  for (auto &entry : state->programs) entry.second.seconds = 0.0;
 }
 
 std::unique_ptr<Model> Model::open(const std::string &path, const std::string &torch_dir, int n_threads)
@@ -308,7 +328,8 @@ std::vector<int64_t> Model::State::sizes(const std::string &name, bool is_own)
 
 void Model::State::run(const std::string &name)
 {
-  const NamedProgram &entry = programs.at(name);
+  const auto start = std::chrono::steady_clock::now();
+  NamedProgram &entry = programs.at(name);
   const std::string layer = name.substr(name.rfind('_') + 1);
   const auto is_own = [&](const std::string &tensor) { return tensor.substr(tensor.rfind('_') + 1) == layer; };
 
@@ -328,6 +349,7 @@ void Model::State::run(const std::string &name)
 
   const auto outputs = entry.program->run(std::move(inputs), entry.outputs.size());
   for (size_t k = 0; k < outputs.size(); k++) take(outputs[k], entry.outputs[k], is_own(entry.outputs[k]));
+  entry.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 void Model::State::take(const Tensor &tensor, const std::string &name, bool is_own)
