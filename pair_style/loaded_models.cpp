@@ -127,7 +127,8 @@ void LoadedModels::warn_of_replaced_files()
     std::string found = "cannot be read";
     try {
       const mlip::Metadata metadata = mlip::read_metadata(path);
-      if (metadata.build_id == committee.metadata(k).build_id) continue;
+      const mlip::Metadata &own = committee.metadata(k);
+      if (metadata.build_id == own.build_id && describe(metadata) == describe(own)) continue;
       found = "holds " + metadata.source_name + ", sha256 " + metadata.source_sha256.substr(0, 12) + ", head " +
           metadata.head;
     } catch (std::exception &) {

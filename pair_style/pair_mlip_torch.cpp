@@ -103,8 +103,8 @@ PairMlipTorch::~PairMlipTorch()
 
 void PairMlipTorch::compute(int eflag, int vflag)
 {
+  parts->profile.begin(parts->models);
   const Stopwatch watch(parts->profile.total);
-  parts->profile.n_evaluations++;
   ev_init(eflag, vflag);
   if (neighbor->ago == 0) parts->rules.check_list(list, parts->loaded.kind_of_type);
 
@@ -124,7 +124,11 @@ void PairMlipTorch::compute(int eflag, int vflag)
   const std::string step = "step " + std::to_string(update->ntimestep);
   if (!fault.empty()) fault = step + ", rank " + std::to_string(comm->me) + ": " + fault;
   if (!notice.empty()) notice = step + ": " + notice;
-  const std::string warning = parts->agreement.settle(fault, notice);
+  std::string warning;
+  {
+    const Stopwatch waiting(parts->profile.communication);
+    warning = parts->agreement.settle(fault, notice);
+  }
   if (!warning.empty()) {
     parts->has_warned_of_close_atoms = true;
     if (comm->me == 0) error->warning(FLERR, MLIP_STYLE + warning);

@@ -8,6 +8,7 @@
 #include "committee.h"
 
 #include "comm.h"
+#include "update.h"
 #include "utils.h"
 
 #include <map>
@@ -48,6 +49,15 @@ void StepProfile::reset(mlip::Committee &models)
   total = edges = communication = 0.0;
   n_evaluations = 0;
   for (int k = 0; k < models.size(); k++) models.model(k).reset_timings();
+}
+
+/* ---------------------------------------------------------------------- */
+
+void StepProfile::begin(mlip::Committee &models)
+{
+  if (is_of_setup && !update->setupflag) reset(models);
+  is_of_setup = update->setupflag;
+  n_evaluations++;
 }
 
 /* ---------------------------------------------------------------------- */

@@ -37,8 +37,14 @@ class StepProfile : protected Pointers {
 
   void reset(mlip::Committee &);
 
+  /* One more evaluation. That of the set-up, slow as a first one is, counts only where no step follows. */
+  void begin(mlip::Committee &);
+
   /* A table of all ranks, on screen and in the log. Collective. */
   void print(mlip::Committee &);
+
+ private:
+  bool is_of_setup = false;
 };
 
 }    // namespace LAMMPS_NS
