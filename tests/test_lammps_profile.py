@@ -43,7 +43,7 @@ def test_a_profile_accounts_for_the_time_of_every_step(compile_once, tmp_path):
     found = tables(run_lammps(text, 2, tmp_path).output)
     assert [n for n, _ in found[:2]] == [7, 1]
     assert len(found) == 3
-    assert found[2][0] > 3
+    assert found[2][0] > 1
     for _, table in found:
         assert list(table) == SECTIONS
         parts = [table[name] for name in SECTIONS[:-1]]
