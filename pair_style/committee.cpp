@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <stdexcept>
 
 namespace mlip {
@@ -69,7 +70,8 @@ std::vector<double> Committee::min_distances() const
 Results Committee::evaluate(const Edges &edges, Exchange &exchange)
 {
   std::string fault;
-  const auto keep = [&](const Member &member, const std::string &text) {
+  const auto keep = [&](const Member &member, std::string text) {
+    if (text == std::bad_alloc().what()) text = "no memory for the model; use more ranks";
     if (fault.empty()) fault = members.size() > 1 ? member.path + ": " + text : text;
   };
   for (Member &member : members) {

@@ -12,6 +12,7 @@
 #include "utils.h"
 
 #include <algorithm>
+#include <new>
 
 using namespace LAMMPS_NS;
 
@@ -36,6 +37,8 @@ void LoadedModels::open(const std::vector<std::string> &paths, int n_threads)
     try {
       stamps.emplace_back(path);
       committee.open(path, mlip::find_torch_dir(), n_threads);
+    } catch (std::bad_alloc &) {
+      fault = path + ": no memory to open the model; use fewer ranks on a node, or one with more memory";
     } catch (std::exception &e) {
       fault = e.what();
     } catch (...) {

@@ -138,10 +138,13 @@ def lammps_options(input_name: str) -> list[str]:
     return ["-nonbuf", "-nocite", "-log", "none", "-in", input_name]
 
 
-def run_lammps(text: str, n_ranks: int, folder: Path, **options: object) -> Finished:
-    """Run LAMMPS commands on ``n_ranks`` ranks in ``folder``; options are those of ``run_command``."""
+def run_lammps(text: str, n_ranks: int, folder: Path, *, lammps: Sequence[object] = (), **options: object) -> Finished:
+    """Run LAMMPS commands on ``n_ranks`` ranks in ``folder``.
+
+    ``lammps`` are further words for ``lmp``; options are those of ``run_command``.
+    """
     (folder / "in.test").write_text(text)
-    return run_command(lammps_command("in.test", n_ranks), folder, **options)
+    return run_command([*lammps_command("in.test", n_ranks), *lammps], folder, **options)
 
 
 def error_line(done: Finished) -> str:
