@@ -19,7 +19,20 @@ SOURCES = Path(__file__).resolve().parent
 MODEL_LIBRARY = "libmlip_model.so"
 PLUGIN_LIBRARY = "mliptorchplugin.so"
 MODEL_SOURCES = ("model.cpp", "document.cpp", "torch_shim.cpp", "archive.cpp", "machine.cpp", "model_c_api.cpp")
-PLUGIN_SOURCES = ("plugin.cpp", "pair_mlip_torch.cpp", "edges.cpp")
+PLUGIN_SOURCES = (
+    "plugin.cpp",
+    "pair_mlip_torch.cpp",
+    "pair_arguments.cpp",
+    "agreement.cpp",
+    "neighbour_rules.cpp",
+    "step_faults.cpp",
+    "restart_record.cpp",
+    "step_profile.cpp",
+    "deviations.cpp",
+    "loaded_models.cpp",
+    "committee.cpp",
+    "edges.cpp",
+)
 COMPILER = "g++"
 # Never -ffast-math: it removes the checks for numbers that are not finite.
 COMPILE_FLAGS = ("-O3", "-std=c++17", "-fPIC", "-Wall")

@@ -7,6 +7,7 @@
 #define LMP_COMM_EXCHANGE_H
 
 #include "edges.h"
+#include "step_profile.h"
 
 #include "comm.h"
 #include "error.h"
@@ -25,8 +26,9 @@ namespace LAMMPS_NS {
 
 class CommExchange : public mlip::Exchange {
  public:
-  CommExchange(Pair *pair, Comm *&comm, Error *&error, const mlip::Edges &edges) :
-      pair(pair), comm(comm), error(error), edges(edges)
+  /* Adds the seconds that it takes to seconds. */
+  CommExchange(Pair *pair, Comm *&comm, Error *&error, const mlip::Edges &edges, double &seconds) :
+      pair(pair), comm(comm), error(error), edges(edges), seconds(seconds)
   {
   }
 
@@ -40,6 +42,7 @@ class CommExchange : public mlip::Exchange {
 
   void forward(mlip::Features &rows) override
   {
+    const Stopwatch watch(seconds);
     if (!start(rows, pair->comm_forward)) return;
     comm->forward_comm(pair, stride);
     features = nullptr;
@@ -47,6 +50,7 @@ class CommExchange : public mlip::Exchange {
 
   void reverse(mlip::Features &rows) override
   {
+    const Stopwatch watch(seconds);
     if (!start(rows, pair->comm_reverse)) return;
     comm->reverse_comm(pair, stride);
     features = nullptr;
@@ -88,6 +92,7 @@ class CommExchange : public mlip::Exchange {
   Comm *&comm;
   Error *&error;
   const mlip::Edges &edges;
+  double &seconds;
   mlip::Features *features = nullptr;
   int stride = 0;
   std::size_t bytes = 0;

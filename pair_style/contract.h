@@ -54,7 +54,10 @@ struct Metadata {
   std::vector<int64_t> message_widths;       // width of messages_t, kept for the gradient of layer t; 0 if they are not
   int64_t chunk_atoms = 0;                   // centres that one call of a program takes
   int feature_bytes = 8;                     // bytes of one feature
+  std::vector<double> min_distances;         // (n_elements, n_elements) angstrom, closer is no structure; may be empty
+  std::string build_id;                      // of this compilation
   std::string source_sha256;
+  std::string source_name;
   std::string head;
   std::string dtype;                         // float64, float32 or mixed
   std::string device;                        // cpu or cuda

@@ -48,7 +48,11 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     m.message_widths = d.at("message_widths").get<std::vector<int64_t>>();
     m.chunk_atoms = d.at("chunk_atoms").get<int64_t>();
     m.feature_bytes = m.dtype == "float64" ? 8 : 4;
+    m.build_id = d.at("build_id").get<std::string>();
     m.source_sha256 = d.at("source").at("sha256").get<std::string>();
+    m.source_name = d.at("source").at("name").get<std::string>();
+    for (const auto &row : d.value("min_distances", json::array()))
+      for (const auto &distance : row) m.min_distances.push_back(distance.get<double>());
     m.head = d.at("head").get<std::string>();
     m.device = d.at("device").get<std::string>();
     m.torch_version = d.at("torch_version").get<std::string>();
@@ -56,6 +60,8 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     if (m.n_layers < 1 || static_cast<int64_t>(m.feature_widths.size()) != m.n_layers - 1 ||
         m.skip_widths.size() != m.feature_widths.size() || m.message_widths.size() != m.feature_widths.size())
       throw std::runtime_error("its layers and feature widths do not fit together");
+    if (!m.min_distances.empty() && m.min_distances.size() != m.elements.size() * m.elements.size())
+      throw std::runtime_error("its smallest distances do not fit its elements");
     return document;
   } catch (const json::exception &e) {
     throw std::runtime_error(path + ": damaged metadata (" + e.what() + ")" + cure);

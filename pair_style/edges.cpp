@@ -1,12 +1,29 @@
 #include "edges.h"
 
+#include <algorithm>
+#include <cmath>
+
 namespace mlip {
+
+/* ---------------------------------------------------------------------- */
+
+void Edges::watch_distances(const std::vector<double> &smallest, int n_kinds)
+{
+  n_watched = n_kinds;
+  smallest_sq.clear();
+  largest_watched_sq = 0.0;
+  for (const double distance : smallest) {
+    smallest_sq.push_back(distance * distance);
+    largest_watched_sq = std::max(largest_watched_sq, distance * distance);
+  }
+}
 
 /* ---------------------------------------------------------------------- */
 
 void Edges::build(const AtomArrays &atoms, const NeighbourRows &list, double cutoff)
 {
   clear();
+  built_cutoff = cutoff;
   number_atoms(atoms);
 
   int *listed = row_has_list.resize(n_local + 1);
@@ -37,12 +54,14 @@ void Edges::build(const AtomArrays &atoms, const NeighbourRows &list, double cut
       const int j = jlist[jj] & list.mask;
       const double dx = x[3 * j] - xi, dy = x[3 * j + 1] - yi, dz = x[3 * j + 2] - zi;
       const int row_j = row_of_j[j];
+      const double distance_sq = dx * dx + dy * dy + dz * dz;
+      if (distance_sq < largest_watched_sq && row_j >= 0) note_close_pair(i, j, distance_sq);
       edge_centre[edge] = row;
       edge_neighbour[edge] = row_j;
       edge_vectors[3 * edge] = dx;
       edge_vectors[3 * edge + 1] = dy;
       edge_vectors[3 * edge + 2] = dz;
-      edge += (dx * dx + dy * dy + dz * dz < cutoff_sq) & (row_j >= 0);
+      edge += (distance_sq < cutoff_sq) & (row_j >= 0);
     }
   }
   n_edges = edge;
@@ -55,15 +74,16 @@ void Edges::number_atoms(const AtomArrays &atoms)
   const int n_all = atoms.n_local + atoms.n_ghost;
   int *rows = row_of.resize(n_all + 1);
   int *back = atom_of.resize(n_all + 1);
-  int64_t *kinds = species.resize(n_all + 1);
+  int64_t *kind_of_row = kinds.resize(n_all + 1);
   int row = 0;
   for (int i = 0; i < n_all; i++) {
     if (i == atoms.n_local) n_local = row;
-    const int kind = atoms.species_of_type[atoms.types[i]];
+    const bool is_there = atoms.groups == nullptr || (atoms.groups[i] & 1);
+    const int kind = is_there ? atoms.kind_of_type[atoms.types[i]] : -1;
     rows[i] = kind < 0 ? -1 : row;
     if (kind < 0) continue;
     back[row] = i;
-    kinds[row] = kind;
+    kind_of_row[row] = kind;
     row++;
   }
   if (atoms.n_ghost == 0) n_local = row;
@@ -72,9 +92,21 @@ void Edges::number_atoms(const AtomArrays &atoms)
 
 /* ---------------------------------------------------------------------- */
 
+void Edges::note_close_pair(int i, int j, double distance_sq)
+{
+  const int64_t *kind = kinds.data();
+  const double limit_sq = smallest_sq[kind[row_of_atom(i)] * n_watched + kind[row_of_atom(j)]];
+  const double worst = close_pair.i < 0 ? 1.0 : close_pair.distance / close_pair.smallest;
+  if (distance_sq >= limit_sq * worst * worst) return;
+  close_pair = {i, j, std::sqrt(distance_sq), std::sqrt(limit_sq)};
+}
+
+/* ---------------------------------------------------------------------- */
+
 void Edges::clear()
 {
   n_local = n_ghost = n_edges = 0;
+  close_pair = ClosePair();
 }
 
 /* ---------------------------------------------------------------------- */
@@ -85,7 +117,7 @@ Graph Edges::graph() const
   result.n_local = n_local;
   result.n_ghost = n_ghost;
   result.n_edges = n_edges;
-  result.species = species.data();
+  result.species = kinds.data();
   result.edge_vectors = vectors.data();
   result.edge_centre = centre.data();
   result.edge_neighbour = neighbour.data();
@@ -96,8 +128,52 @@ Graph Edges::graph() const
 
 double Edges::bytes() const
 {
-  return row_of.bytes() + atom_of.bytes() + row_has_list.bytes() + species.bytes() + centre.bytes() +
+  return row_of.bytes() + atom_of.bytes() + row_has_list.bytes() + kinds.bytes() + centre.bytes() +
       neighbour.bytes() + vectors.bytes();
+}
+
+/* ---------------------------------------------------------------------- */
+
+void ModelEdges::select(const Edges &edges, const std::vector<int64_t> &species_of_kind, double cutoff)
+{
+  clear();
+  const Graph all = edges.graph();
+  const int64_t n_atoms = all.n_local + all.n_ghost;
+  int64_t *rows = species.resize(n_atoms + 1);
+  for (int64_t row = 0; row < n_atoms; row++) rows[row] = species_of_kind[all.species[row]];
+
+  is_subset = cutoff < edges.cutoff();
+  int64_t n_edges = all.n_edges;
+  if (is_subset) {
+    int64_t *kept = index.resize(all.n_edges + 1);
+    int64_t *edge_centre = centre.resize(all.n_edges + 1);
+    int64_t *edge_neighbour = neighbour.resize(all.n_edges + 1);
+    double *edge_vectors = vectors.resize(3 * (all.n_edges + 1));
+    n_edges = 0;
+    for (int64_t edge = 0; edge < all.n_edges; edge++) {
+      const double *r = all.edge_vectors + 3 * edge;
+      kept[n_edges] = edge;
+      edge_centre[n_edges] = all.edge_centre[edge];
+      edge_neighbour[n_edges] = all.edge_neighbour[edge];
+      std::copy_n(r, 3, edge_vectors + 3 * n_edges);
+      n_edges += r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < cutoff * cutoff;
+    }
+  }
+  selected = all;
+  selected.species = rows;
+  selected.n_edges = n_edges;
+  if (!is_subset) return;
+  selected.edge_centre = centre.data();
+  selected.edge_neighbour = neighbour.data();
+  selected.edge_vectors = vectors.data();
+}
+
+/* ---------------------------------------------------------------------- */
+
+void ModelEdges::clear()
+{
+  selected = Graph();
+  is_subset = false;
 }
 
 }    // namespace mlip

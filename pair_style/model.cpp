@@ -6,6 +6,7 @@
 #include "torch_shim.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
@@ -69,6 +70,7 @@ struct Model::State {
   struct NamedProgram {
     std::vector<std::string> inputs, outputs;
     std::unique_ptr<Program> program;
+    double seconds = 0.0;
   };
   struct Buffer {
     std::vector<double> memory;    // of doubles for the alignment; holds floats too
@@ -112,7 +114,7 @@ struct Model::State {
   void run(const std::string &name);
   void set_chunk(int64_t begin, int64_t end, bool is_compact);
   void compact();
-  void run_chunk(const std::string &name);
+  void run_chunk(const NamedProgram &);
   Tensor input(const std::string &tensor);
   void take(const Tensor &, const std::string &name);
   void scatter(const Tensor &, Buffer &);
@@ -124,6 +126,18 @@ Model::~Model() = default;
 const Metadata &Model::metadata() const
 {
   return state->metadata;
+}
+
+std::vector<std::pair<std::string, double>> Model::timings() const
+{
+  std::vector<std::pair<std::string, double>> result;
+  for (const auto &entry : state->programs) result.emplace_back(entry.first, entry.second.seconds);
+  return result;
+}
+
+void Model::reset_timings()
+{
+  for (auto &entry : state->programs) entry.second.seconds = 0.0;
 }
 
 std::unique_ptr<Model> Model::open(const std::string &path, const std::string &torch_dir, int n_threads)
@@ -234,7 +248,9 @@ Features Model::State::without_phantoms(const Features &all) const
 
 void Model::State::run(const std::string &name)
 {
-  const auto &outputs = programs.at(name).outputs;
+  const auto start = std::chrono::steady_clock::now();
+  NamedProgram &entry = programs.at(name);
+  const auto &outputs = entry.outputs;
   const bool gives_gradients = std::any_of(outputs.begin(), outputs.end(), [](const std::string &tensor) {
     return tensor.rfind("feature_gradients_", 0) == 0;
   });
@@ -249,8 +265,9 @@ void Model::State::run(const std::string &name)
   chunk.edge = chunk.n_edges = 0;
   for (int64_t k = 0; k < n_chunks; k++) {
     set_chunk(k * n_local / n_chunks, (k + 1) * n_local / n_chunks, is_compact);
-    run_chunk(name);
+    run_chunk(entry);
   }
+  entry.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 /* Centres from 0, and at least two edges: further ones lie beyond the cutoff, where all weights are zero. */
@@ -300,9 +317,8 @@ void Model::State::compact()
   while (static_cast<int64_t>(chunk.rows.size()) < MIN_SIZE) chunk.rows.push_back(0);
 }
 
-void Model::State::run_chunk(const std::string &name)
+void Model::State::run_chunk(const NamedProgram &entry)
 {
-  const NamedProgram &entry = programs.at(name);
   std::vector<Tensor> inputs;
   for (const auto &tensor : entry.inputs) inputs.push_back(input(tensor));
   const auto outputs = entry.program->run(std::move(inputs), entry.outputs.size());

@@ -7,6 +7,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace mlip {
 
@@ -26,6 +28,10 @@ class Model {
   /* Energies of owned atoms and gradients of every edge. Collective through the exchange: a fault of this rank
      is kept until the last exchange is done, then thrown as std::runtime_error, so no other rank waits. */
   Results evaluate(const Graph &, Exchange &);
+
+  /* Seconds that this rank spent in each program (forward_1, ..., last, ..., backward_1) since the last reset. */
+  std::vector<std::pair<std::string, double>> timings() const;
+  void reset_timings();
 
   Model(const Model &) = delete;
   Model &operator=(const Model &) = delete;

@@ -5,71 +5,81 @@
 
 #include "pair_mlip_torch.h"
 
+#include "agreement.h"
 #include "comm_exchange.h"
+#include "deviations.h"
 #include "edges.h"
-#include "model.h"
+#include "loaded_models.h"
+#include "neighbour_rules.h"
+#include "pair_arguments.h"
+#include "restart_record.h"
+#include "step_faults.h"
+#include "step_profile.h"
 
 #include "atom.h"
 #include "comm.h"
 #include "error.h"
 #include "exceptions.h"
+#include "fix.h"
 #include "force.h"
 #include "memory.h"
+#include "modify.h"
 #include "neigh_list.h"
 #include "neighbor.h"
+#include "universe.h"
 #include "update.h"
 #include "utils.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <vector>
 
 using namespace LAMMPS_NS;
 
-static const char STYLE[] = "pair_style mlip/torch: ";
+static constexpr int N_EXTRA = 3;    // numbers that compute pair shows
+static constexpr char ATOM_DEVIATION[] = "force_deviation";
+static constexpr char ATOM_DEVIATION_FLAG[] = "force_deviation_flag";
 
 struct PairMlipTorch::Parts {
-  Parts(PairMlipTorch *pair, Comm *&comm, Error *&error) : exchange(pair, comm, error, edges) {}
+  Parts(LAMMPS *lmp, PairMlipTorch *pair, Comm *&comm, Error *&error) :
+      agreement(lmp), rules(lmp), faults(lmp), profile(lmp), deviations(lmp), loaded(lmp, agreement),
+      exchange(pair, comm, error, edges, profile.communication)
+  {
+  }
 
-  std::unique_ptr<mlip::Model> model;
-  std::string path;
-  std::vector<int> species_of_type;    // by atom type, from 1; -1: not one of the model's
+  PairSettings settings;
+  Agreement agreement;
+  NeighbourRules rules;
+  StepFaults faults;
+  StepProfile profile;
+  Deviations deviations;
+  LoadedModels loaded;
+
+  mlip::Committee &models = loaded.committee;
   mlip::Edges edges;
   mlip::Graph graph;
   mlip::Results results;
   CommExchange exchange;
+  bool has_warned_of_close_atoms = false;
 };
 
 /* ---------------------------------------------------------------------- */
 
-static int default_threads()
-{
-  const char *text = getenv("OMP_NUM_THREADS");
-  const int number = text ? atoi(text) : 1;
-  return number > 0 ? number : 1;
-}
-
-static std::string join(const std::vector<std::string> &words)
-{
-  std::string text;
-  for (const auto &word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
-/* ---------------------------------------------------------------------- */
-
-PairMlipTorch::PairMlipTorch(LAMMPS *lmp) : Pair(lmp), n_threads(1), parts(nullptr)
+PairMlipTorch::PairMlipTorch(LAMMPS *lmp) : Pair(lmp), parts(nullptr)
 {
   single_enable = 0;
-  restartinfo = 0;
+  restartinfo = 1;
   one_coeff = 1;
   manybody_flag = 1;
   no_virial_fdotr_compute = 1;
   centroidstressflag = CENTROID_NOTAVAIL;
 
-  parts = new Parts(this, comm, error);
+  // compute pair asks for the number once, and models may come later
+  nextra = N_EXTRA;
+  pvector = new double[N_EXTRA]();
+
+  parts = new Parts(lmp, this, comm, error);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -78,7 +88,11 @@ PairMlipTorch::~PairMlipTorch()
 {
   if (copymode) return;
 
+  // LAMMPS is cleared, and what a restart file said is of a box that goes
+  if (!update) forget_records(lmp);
+
   delete parts;
+  delete[] pvector;
   if (allocated) {
     memory->destroy(setflag);
     memory->destroy(cutsq);
@@ -89,36 +103,54 @@ PairMlipTorch::~PairMlipTorch()
 
 void PairMlipTorch::compute(int eflag, int vflag)
 {
+  parts->profile.begin(parts->models);
+  const Stopwatch watch(parts->profile.total);
   ev_init(eflag, vflag);
-  if (neighbor->ago == 0) check_neighbour_list();
+  if (neighbor->ago == 0) parts->rules.check_list(list, parts->loaded.kind_of_type);
 
   // a rank with a fault, or without atoms, takes part in every exchange; then all stop or none
   std::string fault = build_edges();
+  std::string notice = find_close_atoms();
+  if (fault.empty() && parts->settings.close == CloseAtoms::ERROR) fault = notice;
   parts->exchange.is_mute = !fault.empty();
   if (!fault.empty()) parts->edges.clear();
   parts->graph = parts->edges.graph();
 
-  const std::string model_fault = evaluate_model();
+  const bool is_noted = is_deviation_noted();
+  const bool has_deviations = parts->deviations.begin(eflag_global || is_noted, parts->models.size());
+  const std::string model_fault = evaluate_models(has_deviations);
   if (fault.empty()) fault = model_fault;
-  if (fault.empty()) fault = find_not_finite();
-  if (!fault.empty())
-    fault = "step " + std::to_string(update->ntimestep) + ", rank " + std::to_string(comm->me) + ": " + fault;
-  raise_together(fault);
+  if (fault.empty()) fault = parts->faults.find_not_finite(parts->edges, parts->results);
+  const std::string step = "step " + std::to_string(update->ntimestep);
+  if (!fault.empty()) fault = step + ", rank " + std::to_string(comm->me) + ": " + fault;
+  if (!notice.empty()) notice = step + ": " + notice;
+  std::string warning;
+  {
+    const Stopwatch waiting(parts->profile.communication);
+    warning = parts->agreement.settle(fault, notice);
+  }
+  if (!warning.empty()) {
+    parts->has_warned_of_close_atoms = true;
+    if (comm->me == 0) error->warning(FLERR, MLIP_STYLE + warning);
+  }
 
   add_results();
+  if (has_deviations) measure_deviations(is_noted);
 }
 
 /* ---------------------------------------------------------------------- */
 
 std::string PairMlipTorch::build_edges()
 {
+  const Stopwatch watch(parts->profile.edges);
   try {
     mlip::AtomArrays atoms;
     atoms.n_local = atom->nlocal;
     atoms.n_ghost = atom->nghost;
     atoms.positions = atom->x ? atom->x[0] : nullptr;
     atoms.types = atom->type;
-    atoms.species_of_type = parts->species_of_type.data();
+    atoms.kind_of_type = parts->loaded.kind_of_type.data();
+    atoms.groups = atom->mask;
 
     mlip::NeighbourRows rows;
     rows.n_centres = list->inum;
@@ -127,48 +159,30 @@ std::string PairMlipTorch::build_edges()
     rows.rows = list->firstneigh;
     rows.mask = NEIGHMASK;
 
-    parts->edges.build(atoms, rows, parts->model->metadata().cutoff);
-    return neighbor->ago == 0 ? find_lost_neighbours() : "";
+    parts->edges.build(atoms, rows, parts->models.cutoff());
+    return neighbor->ago == 0 ? parts->faults.find_lost_neighbours(parts->edges) : "";
   } catch (std::exception &e) {
     return std::string("no memory for the edges of ") + std::to_string(atom->nlocal) + " atoms (" + e.what() +
         "); use more ranks";
   }
 }
 
-/* ----------------------------------------------------------------------
-   special bonds: weight zero takes pairs out of the neighbour list, other
-   weights than 1 ask for a scaling that a many-body model cannot give
-------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------- */
 
-std::string PairMlipTorch::find_lost_neighbours()
+std::string PairMlipTorch::find_close_atoms()
 {
-  bool is_whole[4];
-  for (int k = 1; k <= 3; k++) is_whole[k] = neighbor->special_flag[k] != 0 && force->special_lj[k] == 1.0;
-  if (atom->molecular == Atom::ATOMIC || (is_whole[1] && is_whole[2] && is_whole[3])) return "";
-
-  for (int i = 0; i < atom->nlocal; i++) {
-    if (parts->edges.row_of_atom(i) < 0) continue;
-    bool is_lost = false;
-    if (atom->molecular == Atom::TEMPLATE) {
-      is_lost = atom->molindex[i] >= 0;
-    } else {
-      const int *n = atom->nspecial[i];
-      is_lost = (!is_whole[1] && n[0] > 0) || (!is_whole[2] && n[1] > n[0]) || (!is_whole[3] && n[2] > n[1]);
-    }
-    if (is_lost)
-      return "special_bonds takes bonded neighbours of atom " + std::to_string(atom->tag[i]) +
-          " out of the neighbour list or scales them, and the model needs all of them whole; "
-          "use: special_bonds lj/coul 1 1 1";
-  }
-  return "";
+  const CloseAtoms close = parts->settings.close;
+  const bool is_told = close == CloseAtoms::WARN && parts->has_warned_of_close_atoms;
+  return is_told || close == CloseAtoms::IGNORE ? "" : parts->faults.find_close_atoms(parts->edges);
 }
 
 /* ---------------------------------------------------------------------- */
 
-std::string PairMlipTorch::evaluate_model()
+std::string PairMlipTorch::evaluate_models(bool has_deviations)
 {
   try {
-    parts->results = parts->model->evaluate(parts->graph, parts->exchange);
+    parts->results = parts->models.evaluate(parts->edges, parts->exchange);
+    if (has_deviations) parts->deviations.prepare(parts->models, parts->edges);
     return "";
   } catch (LAMMPSException &) {
     throw;    // raised by LAMMPS inside a communication: it knows who else stops
@@ -177,31 +191,6 @@ std::string PairMlipTorch::evaluate_model()
   } catch (...) {
     return "unknown exception in the model";
   }
-}
-
-/* ---------------------------------------------------------------------- */
-
-std::string PairMlipTorch::find_not_finite()
-{
-  const mlip::Graph &graph = parts->graph;
-  const mlip::Results &results = parts->results;
-  int64_t row = -1;
-  const char *what = "energy";
-  for (int64_t k = 0; k < graph.n_local && row < 0; k++)
-    if (!std::isfinite(results.node_energies[k])) row = k;
-  for (int64_t edge = 0; edge < graph.n_edges && row < 0; edge++) {
-    const double *g = results.edge_gradients + 3 * edge;
-    if (std::isfinite(g[0] + g[1] + g[2])) continue;
-    row = graph.edge_centre[edge];
-    what = "force";
-  }
-  if (row < 0) return "";
-
-  const int i = parts->edges.atom_of_row(row);
-  const double *x = atom->x[i];
-  return std::string("the ") + what + " of atom " + std::to_string(atom->tag_enable ? atom->tag[i] : 0) + " at " +
-      std::to_string(x[0]) + " " + std::to_string(x[1]) + " " + std::to_string(x[2]) +
-      " is not finite; look for overlapping atoms or too large a timestep";
 }
 
 /* ----------------------------------------------------------------------
@@ -252,6 +241,26 @@ void PairMlipTorch::add_results()
 
 /* ---------------------------------------------------------------------- */
 
+bool PairMlipTorch::is_deviation_noted()
+{
+  const int every = parts->settings.deviation_every;
+  return every > 0 && update->ntimestep % every == 0;
+}
+
+/* ----------------------------------------------------------------------
+   compute pair sums pvector over ranks: rank 0 holds the totals
+------------------------------------------------------------------------- */
+
+void PairMlipTorch::measure_deviations(bool is_noted)
+{
+  const DeviationTotals totals = parts->deviations.measure(parts->models, parts->edges, parts->exchange);
+  const double values[N_EXTRA] = {totals.energy, totals.force_max, totals.force_mean};
+  for (int k = 0; k < N_EXTRA; k++) pvector[k] = comm->me == 0 ? values[k] : 0.0;
+  if (is_noted && comm->me == 0) parts->deviations.file.note(update->ntimestep, totals);
+}
+
+/* ---------------------------------------------------------------------- */
+
 void PairMlipTorch::allocate()
 {
   allocated = 1;
@@ -264,15 +273,7 @@ void PairMlipTorch::allocate()
 
 void PairMlipTorch::settings(int narg, char **arg)
 {
-  n_threads = default_threads();
-  for (int iarg = 0; iarg < narg; iarg += 2) {
-    if (strcmp(arg[iarg], "threads") != 0)
-      error->all(FLERR, std::string(STYLE) + "keyword is " + arg[iarg] + ", and the style knows: threads");
-    if (iarg + 1 == narg) error->all(FLERR, std::string(STYLE) + "threads needs a number");
-    n_threads = utils::inumeric(FLERR, arg[iarg + 1], false, lmp);
-    if (n_threads < 1)
-      error->all(FLERR, std::string(STYLE) + "threads is " + arg[iarg + 1] + ", and must be 1 or more");
-  }
+  parts->settings = read_settings(lmp, narg, arg);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -280,114 +281,53 @@ void PairMlipTorch::settings(int narg, char **arg)
 void PairMlipTorch::coeff(int narg, char **arg)
 {
   if (strcmp(update->unit_style, "metal") != 0)
-    error->all(FLERR, std::string(STYLE) + "units are " + update->unit_style +
+    error->all(FLERR, MLIP_STYLE + ("units are " + std::string(update->unit_style)) +
                    ", and the models are in eV and angstrom; use: units metal");
-  if (narg < 3 || strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
-    error->all(FLERR, std::string(STYLE) + "pair_coeff takes: * * file.pt2 and an element for each atom type");
-  if (narg != 3 + atom->ntypes)
-    error->all(FLERR, std::string(STYLE) + "pair_coeff names " + std::to_string(narg - 3) + " elements for " +
-                   std::to_string(atom->ntypes) +
-                   " atom types; name one of the model for each type, NULL for types of another style");
-
+  const PairCoefficients given = read_coefficients(lmp, narg, arg);
   if (!allocated) allocate();
-  open_model(arg[2]);
-  map_types(narg - 3, arg + 3);
 
-  const mlip::Metadata &metadata = parts->model->metadata();
-  int size = 0;
-  for (int64_t width : metadata.feature_widths)
-    size = std::max(size, CommExchange::doubles_per_row(width, metadata.feature_bytes));
-  comm_forward = comm_reverse = size;
+  LoadedModels &loaded = parts->loaded;
+  const PairSettings &settings = parts->settings;
+  loaded.open(given.files, settings.n_threads);
+  loaded.map_types(given.symbols, force->pair != this);
+  const std::string fault = settings.takes_any_model ? "" : find_other_model(lmp, loaded.record());
+  if (!fault.empty()) error->all(FLERR, MLIP_STYLE + fault);
+  if (settings.deviation_every > 0 && parts->models.size() == 1)
+    error->all(FLERR, MLIP_STYLE + std::string("deviation is of two or more models, and pair_coeff names one; "
+                                               "use: * * a.pt2 b.pt2 : and elements"));
 
-  if (comm->me == 0) {
-    std::string elements;
-    for (int i = 3; i < narg; i++) elements += std::string(" ") + arg[i];
-    utils::logmesg(lmp, "mlip/torch: {}, types:{}, cutoff {} A, {} layer(s), {} on {}, torch {}, {} thread(s) per rank\n",
-                   arg[2], elements, metadata.cutoff, metadata.n_layers, metadata.dtype, metadata.device,
-                   metadata.torch_version, n_threads);
-  }
+  const std::vector<int> &kinds = loaded.kind_of_type;
+  for (int i = 1; i <= atom->ntypes; i++)
+    for (int j = 1; j <= atom->ntypes; j++) setflag[i][j] = kinds[i] >= 0 && kinds[j] >= 0;
+  parts->edges.watch_distances(parts->models.min_distances(), *std::max_element(kinds.begin(), kinds.end()) + 1);
+  parts->has_warned_of_close_atoms = false;
+
+  size_communication();
+  if (comm->me == 0) loaded.log(settings.n_threads);
 }
 
 /* ---------------------------------------------------------------------- */
 
-void PairMlipTorch::open_model(const std::string &path)
+void PairMlipTorch::size_communication()
 {
-  std::string fault;
-  parts->model.reset();
-  parts->path = path;
-  try {
-    parts->model = mlip::Model::open(path, mlip::find_torch_dir(), n_threads);
-  } catch (std::exception &e) {
-    fault = e.what();
-  } catch (...) {
-    fault = path + ": unknown exception while the model was opened";
+  comm_forward = comm_reverse = 0;
+  for (int k = 0; k < parts->models.size(); k++) {
+    const mlip::Metadata &metadata = parts->models.metadata(k);
+    for (int64_t width : metadata.feature_widths)
+      comm_forward = std::max(comm_forward, CommExchange::doubles_per_row(width, metadata.feature_bytes));
   }
-  raise_together(fault);
-  check_same_model();
-}
-
-/* ----------------------------------------------------------------------
-   nodes may see different files under one name
-------------------------------------------------------------------------- */
-
-void PairMlipTorch::check_same_model()
-{
-  const mlip::Metadata &metadata = parts->model->metadata();
-  std::string mine = "sha256 " + metadata.source_sha256 + ", head " + metadata.head + ", " + metadata.dtype +
-      ", cutoff " + std::to_string(metadata.cutoff) + ", " + join(metadata.elements);
-  for (int64_t width : metadata.feature_widths) mine += " " + std::to_string(width);
-
-  int length = mine.size();
-  MPI_Bcast(&length, 1, MPI_INT, 0, world);
-  std::string first = mine;
-  first.resize(length);
-  MPI_Bcast(&first[0], length, MPI_CHAR, 0, world);
-
-  std::string fault;
-  if (mine != first)
-    fault = "rank " + std::to_string(comm->me) + " reads another " + parts->path + " (" + mine + ") than rank 0 (" +
-        first + "); give every node the same file";
-  raise_together(fault);
-}
-
-/* ---------------------------------------------------------------------- */
-
-void PairMlipTorch::map_types(int n_types, char **symbols)
-{
-  const std::vector<std::string> &known = parts->model->metadata().elements;
-  std::vector<int> species(n_types + 1, -1);
-  for (int type = 1; type <= n_types; type++) {
-    const std::string symbol = symbols[type - 1];
-    if (symbol == "NULL") {
-      if (force->pair == this)
-        error->all(FLERR, std::string(STYLE) + "atom type " + std::to_string(type) +
-                       " is NULL, which is for types of another style; use: pair_style hybrid/overlay");
-      continue;
-    }
-    const auto found = std::find(known.begin(), known.end(), symbol);
-    if (found == known.end())
-      error->all(FLERR, std::string(STYLE) + "atom type " + std::to_string(type) + " is " + symbol + ", and " +
-                     parts->path + " knows " + join(known) + "; name its elements in pair_coeff");
-    species[type] = found - known.begin();
-  }
-
-  int n_mapped = 0;
-  for (int i = 1; i <= n_types; i++) {
-    for (int j = 1; j <= n_types; j++) setflag[i][j] = species[i] >= 0 && species[j] >= 0;
-    n_mapped += species[i] >= 0;
-  }
-  if (n_mapped == 0)
-    error->all(FLERR, std::string(STYLE) + "every atom type is NULL; " + parts->path + " knows " + join(known));
-  parts->species_of_type = std::move(species);
+  comm_reverse = std::max(comm_forward, 3 * parts->models.size());    // deviations send forces of all models
 }
 
 /* ---------------------------------------------------------------------- */
 
 void PairMlipTorch::init_style()
 {
-  if (!parts->model) error->all(FLERR, std::string(STYLE) + "no model; use: pair_coeff * * file.pt2 and elements");
+  if (parts->models.size() == 0)
+    error->all(FLERR, MLIP_STYLE + std::string("no model; use: pair_coeff * * file.pt2 and elements"));
   if (!force->newton_pair)
-    error->all(FLERR, std::string(STYLE) + "newton is off for pairs, and forces on ghosts must be sent home; use: newton on");
+    error->all(FLERR, MLIP_STYLE + std::string("newton is off for pairs, and forces on ghosts must be sent home; "
+                                               "use: newton on"));
 
   // a hybrid collects the sizes of its styles before pair_coeff, and the buffers of Comm follow the top style
   if (force->pair) {
@@ -395,36 +335,22 @@ void PairMlipTorch::init_style()
     force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
   }
 
+  // only where partitions surely come here together: elsewhere they may run inputs of their own
+  bool is_shared = false;
+  for (const auto &fix : modify->get_fix_list())
+    is_shared |= utils::strmatch(fix->style, "^neb") || utils::strmatch(fix->style, "^event/");
+  if (universe->nworlds > 1 && is_shared)
+    parts->agreement.require_same_on_partitions(parts->models.path(0), parts->loaded.digest());
+
+  std::string fault;
+  const PairSettings &settings = parts->settings;
+  if (comm->me == 0 && settings.deviation_every > 0 && !parts->deviations.file.open(settings.deviation_file))
+    fault = "cannot open " + settings.deviation_file + " for deviations: " + strerror(errno);
+  parts->agreement.settle(fault);
+  if (comm->me == 0) parts->loaded.warn_of_replaced_files();
+
+  parts->profile.reset(parts->models);
   neighbor->add_request(this, NeighConst::REQ_FULL);
-}
-
-/* ----------------------------------------------------------------------
-   after each build of the list: settings that take pairs out of it, some of
-   which commands and fixes make after init(). The same on every rank
-------------------------------------------------------------------------- */
-
-void PairMlipTorch::check_neighbour_list()
-{
-  const std::vector<int> &species = parts->species_of_type;
-
-  bool is_excluded = neighbor->nex_group > 0 || neighbor->nex_mol > 0;
-  for (int k = 0; k < neighbor->nex_type; k++)
-    is_excluded |= species[neighbor->ex1_type[k]] >= 0 && species[neighbor->ex2_type[k]] >= 0;
-  if (is_excluded)
-    error->all(FLERR, std::string(STYLE) + "neigh_modify exclude takes neighbours away that the model needs; "
-                   "use: neigh_modify exclude none, and hold atoms still with fix setforce");
-  if (neighbor->includegroup)
-    error->all(FLERR, std::string(STYLE) + "neigh_modify include leaves atoms without neighbours; "
-                   "use: neigh_modify include all");
-
-  if (!list->iskip) return;
-  const int n_types = atom->ntypes;
-  for (int i = 1; i <= n_types; i++)
-    for (int j = 1; j <= n_types; j++)
-      if (species[i] >= 0 && species[j] >= 0 && (list->iskip[i] || list->ijskip[i][j]))
-        error->all(FLERR, std::string(STYLE) + "the pair of atom types " + std::to_string(i) + " and " +
-                       std::to_string(j) + " was given to another style of the hybrid; use hybrid/overlay, "
-                       "or NULL for one of them");
 }
 
 /* ---------------------------------------------------------------------- */
@@ -432,26 +358,61 @@ void PairMlipTorch::check_neighbour_list()
 double PairMlipTorch::init_one(int i, int j)
 {
   if (setflag[i][j] == 0) error->all(FLERR, "All pair coeffs are not set");
-  return parts->model->metadata().cutoff;
+  return parts->models.cutoff();
 }
 
-/* ----------------------------------------------------------------------
-   Allreduce over world: if a rank has a fault, all stop with the first one's
-------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------- */
 
-void PairMlipTorch::raise_together(const std::string &fault)
+void PairMlipTorch::finish()
 {
-  const int mine = fault.empty() ? comm->nprocs : comm->me;
-  int first = comm->nprocs;
-  MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, world);
-  if (first == comm->nprocs) return;
+  parts->deviations.file.flush();
+  if (parts->settings.has_profile) parts->profile.print(parts->models);
+  parts->profile.reset(parts->models);
+}
 
-  int length = fault.size();
-  MPI_Bcast(&length, 1, MPI_INT, first, world);
-  std::string text = fault;
-  text.resize(length);
-  MPI_Bcast(&text[0], length, MPI_CHAR, first, world);
-  error->all(FLERR, STYLE + text);
+/* ---------------------------------------------------------------------- */
+
+void PairMlipTorch::write_restart(FILE *fp)
+{
+  write_restart_settings(fp);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairMlipTorch::read_restart(FILE *fp)
+{
+  read_restart_settings(fp);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairMlipTorch::write_restart_settings(FILE *fp)
+{
+  RestartRecord record = parts->loaded.record();
+  record.settings = parts->settings.kept;
+  record.write(fp);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairMlipTorch::read_restart_settings(FILE *fp)
+{
+  RestartRecord record;
+  std::string fault;
+  try {
+    record = RestartRecord::read(fp, world);
+  } catch (std::exception &e) {
+    fault = e.what();
+  }
+  parts->agreement.settle(fault);
+
+  std::vector<char *> words;
+  for (auto &word : record.settings) words.push_back(&word[0]);
+  settings(static_cast<int>(words.size()), words.data());
+  if (record.models.empty()) return;
+  keep_record(lmp, record);
+  if (comm->me == 0)
+    utils::logmesg(lmp, "mlip/torch: the restart file was written with {}; give pair_coeff again\n", record.describe());
 }
 
 /* ---------------------------------------------------------------------- */
@@ -480,6 +441,24 @@ int PairMlipTorch::pack_reverse_comm(int n, int first, double *buf)
 void PairMlipTorch::unpack_reverse_comm(int n, int *list, double *buf)
 {
   parts->exchange.add(n, list, buf);
+}
+
+/* ----------------------------------------------------------------------
+   fix pair sets the flag on the steps on which it will read
+------------------------------------------------------------------------- */
+
+void *PairMlipTorch::extract(const char *name, int &dim)
+{
+  dim = 0;
+  return strcmp(name, ATOM_DEVIATION_FLAG) == 0 ? &parts->deviations.is_wanted_by_atom : nullptr;
+}
+
+/* ---------------------------------------------------------------------- */
+
+void *PairMlipTorch::extract_peratom(const char *name, int &n_columns)
+{
+  n_columns = 0;
+  return strcmp(name, ATOM_DEVIATION) == 0 ? parts->deviations.by_atom() : nullptr;
 }
 
 /* ---------------------------------------------------------------------- */

@@ -25,31 +25,37 @@ class PairMlipTorch : public Pair {
   void coeff(int, char **) override;
   void init_style() override;
   double init_one(int, int) override;
+  void finish() override;
+
+  void write_restart(FILE *) override;
+  void read_restart(FILE *) override;
+  void write_restart_settings(FILE *) override;
+  void read_restart_settings(FILE *) override;
 
   int pack_forward_comm(int, int *, double *, int, int *) override;
   void unpack_forward_comm(int, int, double *) override;
   int pack_reverse_comm(int, int, double *) override;
   void unpack_reverse_comm(int, int *, double *) override;
+
+  void *extract(const char *, int &) override;
+  void *extract_peratom(const char *, int &) override;
   double memory_usage() override;
 
  protected:
   void allocate();
-  void open_model(const std::string &);
-  void map_types(int, char **);
-  void raise_together(const std::string &);
-  void check_same_model();
-  void check_neighbour_list();
+  void size_communication();
 
   // one step: each returns this rank's fault, or an empty string
   std::string build_edges();
-  std::string find_lost_neighbours();
-  std::string evaluate_model();
-  std::string find_not_finite();
+  std::string find_close_atoms();
+  std::string evaluate_models(bool has_deviations);
   void add_results();
 
-  int n_threads;
+  // committee
+  bool is_deviation_noted();
+  void measure_deviations(bool is_noted);
 
-  // the model, its edges and the exchange; defined in the .cpp so that no other file sees them
+  // models, edges, exchange and settings; defined in the .cpp so that no other file sees them
   struct Parts;
   Parts *parts;
 };

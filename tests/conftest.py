@@ -17,6 +17,8 @@ SHAPES = {
     "one_layer": dict(elements=("Si",), hidden_irreps="5x0e", l_max=1, correlation=2, n_layers=1, cutoff=3.5),
     "two_layers": dict(elements=("H", "O"), hidden_irreps="6x0e+6x1o", l_max=2, correlation=(3, 2), n_layers=2),
     "three_layers": dict(elements=("C", "O", "Ni"), hidden_irreps="4x0e+4x1o", l_max=1, correlation=2, n_layers=3),
+    # Another member for a committee with two_layers: fewer layers, a shorter cutoff, the elements the other way round.
+    "one_layer_of_two": dict(elements=("O", "H"), hidden_irreps="5x0e", l_max=1, correlation=2, n_layers=1, cutoff=3.5),
 }
 
 

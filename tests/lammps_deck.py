@@ -24,9 +24,9 @@ compute v all stress/atom NULL
 compute v_sum all reduce sum {" ".join(f"c_v[{k}]" for k in range(1, 7))}
 compute p all pressure NULL virial
 thermo_style custom step pe vol c_e_sum {" ".join(f"c_p[{k}] c_v_sum[{k}]" for k in range(1, 7))}
-thermo_modify format float %.16g
 """
-DUMP = "write_dump all custom dump.out id type fx fy fz c_e modify format float %.16g"
+DIGITS = "thermo_modify format float %.16g"
+DUMP = "write_dump all custom dump.out id type fx fy fz c_e {} modify format float %.16g"
 
 
 def deck(
@@ -38,9 +38,15 @@ def deck(
     last: str = "",
     runs: str = "run 0",
     units: str = "metal",
+    columns: str = "",
+    atom_columns: str = "",
 ) -> str:
-    """Return an input: ``first``, the atoms, ``pair_style style``, ``pair_coeff coeff`` lines, ``last``, the runs."""
-    return f"units {units}\n{first}\n{atoms}\npair_style {style}\n{coeff}\n{last}\n{OUTPUT}\n{runs}\n{DUMP}\n"
+    """Return an input: ``first``, the atoms, ``pair_style style``, ``pair_coeff coeff`` lines, ``last``, the runs.
+
+    ``columns`` are added to the thermo output, ``atom_columns`` to the dump.
+    """
+    output, dump = f"{OUTPUT.rstrip()} {columns}\n{DIGITS}", DUMP.format(atom_columns)
+    return f"units {units}\n{first}\n{atoms}\npair_style {style}\n{coeff}\n{last}\n{output}\n{runs}\n{dump}\n"
 
 
 def pair_coeff(*lines: object) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import mlip_lammps
 from mlip_lammps.engines.lammps_process import ThermoReader, find_program
 
 TIME_LIMIT = 120.0
@@ -55,9 +56,10 @@ class Finished:
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return this process's environment with one thread per rank and ``changes``."""
+    """Return this process's environment with one thread per rank, the package of this checkout and ``changes``."""
     kept = {name: value for name, value in os.environ.items() if name not in SET_BY_THE_PACKAGE}
-    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent), **(changes or {})}
+    paths = f"{Path(__file__).parent}{os.pathsep}{Path(mlip_lammps.__file__).parents[1]}"
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **(changes or {})}
 
 
 def start(command: Sequence[object], folder: Path, changes: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
@@ -136,10 +138,21 @@ def lammps_options(input_name: str) -> list[str]:
     return ["-nonbuf", "-nocite", "-log", "none", "-in", input_name]
 
 
-def run_lammps(text: str, n_ranks: int, folder: Path, **options: object) -> Finished:
-    """Run LAMMPS commands on ``n_ranks`` ranks in ``folder``; options are those of ``run_command``."""
+def run_lammps(text: str, n_ranks: int, folder: Path, *, lammps: Sequence[object] = (), **options: object) -> Finished:
+    """Run LAMMPS commands on ``n_ranks`` ranks in ``folder``.
+
+    ``lammps`` are further words for ``lmp``; options are those of ``run_command``.
+    """
     (folder / "in.test").write_text(text)
-    return run_command(lammps_command("in.test", n_ranks), folder, **options)
+    return run_command([*lammps_command("in.test", n_ranks), *lammps], folder, **options)
+
+
+def error_line(done: Finished) -> str:
+    """Return the one error line of a run that LAMMPS or the pair style stopped."""
+    errors = [line for line in done.output.splitlines() if line.startswith("ERROR")]
+    assert len(errors) == 1, done.output
+    assert "Traceback" not in done.output
+    return errors[0]
 
 
 def run_driver(script: str, n_ranks: int, folder: Path, *words: object, **options: object) -> Finished:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from mlip_lammps.testing.structures import rattled_triclinic
 ELEMENTS = ("H", "O")
 N_STEPS = 200
 KILLED_AFTER = 100
+SECONDS_TO_END = 10.0
+"""From the death of one rank to the end of all."""
 RELATIVE = 1e-8
 RATIOS = (3.6, 4.4)
 """Of energy fluctuations at one and at half the time step: 4 for a second-order integrator and exact forces."""
@@ -82,10 +85,13 @@ def test_a_run_continues_after_a_killed_rank(model, tmp_path):
         if reached >= KILLED_AFTER:
             kill_one_rank(tmp_path)
             break
-    done = finish(process, tmp_path, time_limit=60)
+    done = finish(process, tmp_path, time_limit=SECONDS_TO_END)
+    left = contents(tmp_path)
     assert done.code != 0
     assert f"{N_STEPS} steps" not in done.output, "the run was over before it was killed"
     assert not ranks_in(tmp_path)
+    time.sleep(1)
+    assert contents(tmp_path) == left, "something was written after the end"
 
     plant_a_torn_file(newest_complete(restarts), tmp_path / "c.restart")
     last = newest_complete([*restarts, tmp_path / "c.restart"])
@@ -96,6 +102,10 @@ def test_a_run_continues_after_a_killed_rank(model, tmp_path):
     assert continued[-1]["Step"] == N_STEPS
     for name, value in uninterrupted.items():
         assert continued[-1][name] == pytest.approx(value, rel=RELATIVE), name
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def plant_a_torn_file(whole, torn) -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
 from lammps_files import build_for_another_lammps, fake_torch, truncated, with_metadata
-from lammps_run import lammps_options, run_command, run_lammps
+from lammps_run import error_line, lammps_options, run_command, run_lammps
 from lammps_structures import expected_results, write_data
 
 from mlip_lammps.engines.lammps_process import find_program
@@ -52,13 +52,6 @@ def refusal(folder, text: str, **options) -> str:
     """Return the one error line of a run on two ranks that must fail."""
     done = run_lammps(text, 2, folder, is_refused=True, time_limit=TIME_LIMIT, **options)
     return error_line(done)
-
-
-def error_line(done) -> str:
-    errors = [line for line in done.output.splitlines() if line.startswith("ERROR")]
-    assert len(errors) == 1, done.output
-    assert "Traceback" not in done.output
-    return errors[0]
 
 
 FILES = {
@@ -112,7 +105,10 @@ INPUTS = {
         dict(first="atom_modify first some", last="group some id 1:5\nneigh_modify include some"),
         "neigh_modify include leaves atoms without neighbours",
     ),
-    "an unknown keyword": (dict(style="mlip/torch thread 2"), "keyword is thread, and the style knows: threads"),
+    "an unknown keyword": (
+        dict(style="mlip/torch thread 2"),
+        "keyword is thread, and the style knows: threads, deviation",
+    ),
     "no threads": (dict(style="mlip/torch threads 0"), "threads is 0, and must be 1 or more"),
     "pairs given to another style": (
         dict(**HYBRID, coeff="mlip/torch good.pt2 H O\npair_coeff 1 1 lj/cut 0.002 2.0"),

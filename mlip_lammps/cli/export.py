@@ -26,6 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="radial functions: tables with a stated error, or the network on every edge, many times slower "
         "(default: table)",
     )
+    parser.add_argument(
+        "--min-distance",
+        metavar="ANGSTROM",
+        help="LAMMPS tells of atoms that are closer: for all pairs (0.8) or by pair (H-H=0.6,H-O=0.7; default: 0.6 of "
+        "the sum of the covalent radii)",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
 
 
@@ -34,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
     from mlip_lammps.export import export_model
+    from mlip_lammps.export.min_distances import read_min_distances
     from mlip_lammps.models import resolve_model
 
     elements = arguments.elements.replace(",", " ").split() if arguments.elements is not None else None
@@ -51,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             device=arguments.device,
             radial=arguments.radial,
             elements=elements,
+            smallest=read_min_distances(arguments.min_distance) if arguments.min_distance is not None else None,
             progress=progress,
         )
     table = Table(show_header=False, box=None)

@@ -4,7 +4,7 @@ import importlib.metadata
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from mlip_lammps.export.check import Differences, check_compiled
 from mlip_lammps.export.compilation import compile_programs, compiler_version, machine_record
 from mlip_lammps.export.contract import DTYPES, FORMAT_VERSION, RADIAL_FORMS
 from mlip_lammps.export.lowering import lower
+from mlip_lammps.export.min_distances import min_distances
 from mlip_lammps.export.runtime import CompiledModel
 
 
@@ -51,6 +52,7 @@ def export_model(
     device: str = "cpu",
     radial: str = "table",
     elements: Sequence[str] | None = None,
+    smallest: Mapping[str, float] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Compile a trained MACE model for this machine.
@@ -70,6 +72,8 @@ def export_model(
         ``exact``: the network on every edge, in plain torch, many times slower. A file for a GPU is always exact.
     elements
         Symbols to keep, in the order of species rows; all if None.
+    smallest
+        Distances (angstrom) below which LAMMPS tells of two atoms, as ``min_distances`` takes them.
     progress
         Is called with a line at each step.
 
@@ -86,12 +90,13 @@ def export_model(
     tell(f"reading {source}")
     trained = read_model(source)
     chosen = _chosen_elements(trained, elements)
+    watched = {"min_distances": min_distances([chemical_symbols[z] for z in chosen], smallest)}
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as folder:
         programs, draft = Path(folder, "programs.pt2"), Path(folder, "model.pt2")
         started = time.monotonic()
         compiled_record = compile_programs(trained, chosen, dtype, device, radial, programs, tell)
         compile_seconds = time.monotonic() - started
-        metadata = _metadata(trained, chosen, dtype, device) | compiled_record
+        metadata = _metadata(trained, chosen, dtype, device) | watched | compiled_record
         metadata["compile_seconds"] = round(compile_seconds, 1)
         shutil.copy(programs, draft)
         add_metadata(draft, metadata)

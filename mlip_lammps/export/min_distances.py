@@ -1,0 +1,77 @@
+"""The smallest distances between atoms that a model file states, for LAMMPS to watch."""
+
+from collections.abc import Mapping, Sequence
+
+from ase.data import atomic_numbers, covalent_radii
+
+from mlip_lammps.core.errors import UserInputError
+
+SHARE_OF_RADII = 0.6
+"""Of the sum of two covalent radii (Cordero et al., Dalton Trans. 2008, 2832), where no distance is given."""
+
+EVERYWHERE = "*"
+
+
+def read_min_distances(text: str) -> dict[str, float]:
+    """Read ``0.8`` or ``H-H=0.6,H-O=0.7`` (angstrom) into what ``min_distances`` takes.
+
+    Raises
+    ------
+    UserInputError
+        If the text is neither.
+    """
+    given = {}
+    for part in text.replace(" ", "").split(","):
+        pair, _, number = part.rpartition("=")
+        try:
+            given[pair or EVERYWHERE] = float(number)
+        except ValueError:
+            raise UserInputError(
+                f"--min-distance {text} has {part!r}; give angstrom, for all pairs (0.8) or by pair (H-H=0.6,H-O=0.7)"
+            ) from None
+    return given
+
+
+def min_distances(elements: Sequence[str], given: Mapping[str, float] | None = None) -> list[list[float]]:
+    """Return the smallest distance of every pair of elements.
+
+    Parameters
+    ----------
+    elements
+        Symbols, in the order of species rows.
+    given
+        Angstrom, by pair (``H-O``) or for all others (``*``).
+
+    Returns
+    -------
+    list
+        Angstrom, shape (n_elements, n_elements), symmetric; 0.6 of the sum of the covalent radii where none is given.
+
+    Raises
+    ------
+    UserInputError
+        If a pair is not one of the model's or a distance is negative.
+    """
+    left = dict(given or {})
+    everywhere = left.pop(EVERYWHERE, None)
+    table = [
+        [
+            SHARE_OF_RADII * float(covalent_radii[atomic_numbers[a]] + covalent_radii[atomic_numbers[b]])
+            for b in elements
+        ]
+        for a in elements
+    ]
+    if everywhere is not None:
+        table = [[everywhere] * len(elements) for _ in elements]
+    for pair, distance in left.items():
+        a, _, b = pair.partition("-")
+        if a not in elements or b not in elements:
+            raise UserInputError(
+                f"a smallest distance is given for {pair}, and the model knows {', '.join(elements)}; name two of them"
+            )
+        i, j = elements.index(a), elements.index(b)
+        table[i][j] = table[j][i] = distance
+    for distance in [*left.values(), *([everywhere] if everywhere is not None else [])]:
+        if not 0.0 <= distance < float("inf"):
+            raise UserInputError(f"a smallest distance is {distance:g} angstrom; give 0 or more")
+    return [[round(distance, 4) for distance in row] for row in table]

@@ -1,0 +1,142 @@
+/* ----------------------------------------------------------------------
+   The models that pair_coeff names.
+   GNU General Public License, version 2 (pair_style/LICENSE).
+------------------------------------------------------------------------- */
+
+#include "loaded_models.h"
+
+#include "agreement.h"
+#include "pair_arguments.h"
+
+#include "error.h"
+#include "utils.h"
+
+#include <algorithm>
+#include <new>
+
+using namespace LAMMPS_NS;
+
+/* ---------------------------------------------------------------------- */
+
+static std::string describe(const mlip::Metadata &metadata)
+{
+  std::string text = "sha256 " + metadata.source_sha256 + ", head " + metadata.head + ", " + metadata.dtype +
+      ", cutoff " + std::to_string(metadata.cutoff) + ", " + join(metadata.elements);
+  for (int64_t width : metadata.feature_widths) text += " " + std::to_string(width);
+  return text;
+}
+
+/* ---------------------------------------------------------------------- */
+
+void LoadedModels::open(const std::vector<std::string> &paths, int n_threads)
+{
+  committee = mlip::Committee();
+  stamps.clear();
+  std::string fault;
+  for (const auto &path : paths) {
+    try {
+      stamps.emplace_back(path);
+      committee.open(path, mlip::find_torch_dir(), n_threads);
+    } catch (std::bad_alloc &) {
+      fault = path + ": no memory to open the model; use fewer ranks on a node, or one with more memory";
+    } catch (std::exception &e) {
+      fault = e.what();
+    } catch (...) {
+      fault = path + ": unknown exception while the model was opened";
+    }
+    if (!fault.empty()) break;
+  }
+  agreement.settle(fault);
+  // nodes may see different files under one name
+  for (int k = 0; k < committee.size(); k++)
+    agreement.require_same_on_ranks(committee.path(k), describe(committee.metadata(k)));
+}
+
+/* ---------------------------------------------------------------------- */
+
+void LoadedModels::map_types(const std::vector<std::string> &given, bool is_null_allowed)
+{
+  const int n_types = static_cast<int>(given.size());
+  std::vector<int> kinds(n_types + 1, -1);
+  std::vector<std::string> distinct;
+  for (int type = 1; type <= n_types; type++) {
+    const std::string &symbol = given[type - 1];
+    if (symbol == "NULL") {
+      if (!is_null_allowed)
+        error->all(FLERR, MLIP_STYLE + ("atom type " + std::to_string(type)) +
+                       " is NULL, which is for types of another style; use: pair_style hybrid/overlay");
+      continue;
+    }
+    for (int k = 0; k < committee.size(); k++)
+      if (!committee.knows(k, symbol))
+        error->all(FLERR, MLIP_STYLE + ("atom type " + std::to_string(type)) + " is " + symbol + ", and " +
+                       committee.path(k) + " knows " + join(committee.metadata(k).elements) +
+                       "; name its elements in pair_coeff");
+    kinds[type] = static_cast<int>(std::find(distinct.begin(), distinct.end(), symbol) - distinct.begin());
+    if (kinds[type] == static_cast<int>(distinct.size())) distinct.push_back(symbol);
+  }
+  if (distinct.empty())
+    error->all(FLERR, MLIP_STYLE + ("every atom type is NULL; " + committee.path(0)) + " knows " +
+                   join(committee.metadata(0).elements));
+  kind_of_type = kinds;
+  symbols = given;
+  committee.name_kinds(distinct);
+}
+
+/* ---------------------------------------------------------------------- */
+
+RestartRecord LoadedModels::record() const
+{
+  RestartRecord record;
+  record.symbols = symbols;
+  for (int k = 0; k < committee.size(); k++) {
+    const mlip::Metadata &metadata = committee.metadata(k);
+    record.models.push_back({committee.path(k), metadata.source_name, metadata.source_sha256, metadata.head});
+  }
+  return record;
+}
+
+/* ---------------------------------------------------------------------- */
+
+std::string LoadedModels::digest() const
+{
+  std::vector<std::string> texts;
+  for (int k = 0; k < committee.size(); k++) texts.push_back(describe(committee.metadata(k)));
+  return join(texts, "; ") + "; types " + join(symbols, " ");
+}
+
+/* ---------------------------------------------------------------------- */
+
+void LoadedModels::log(int n_threads) const
+{
+  for (int k = 0; k < committee.size(); k++) {
+    const mlip::Metadata &metadata = committee.metadata(k);
+    utils::logmesg(lmp, "mlip/torch: {}, types: {}, cutoff {} A, {} layer(s), {} on {}, torch {}, {} thread(s) per rank\n",
+                   committee.path(k), join(symbols, " "), metadata.cutoff, metadata.n_layers, metadata.dtype,
+                   metadata.device, metadata.torch_version, n_threads);
+  }
+}
+
+/* ----------------------------------------------------------------------
+   the model stays the one that pair_coeff read, and says so
+------------------------------------------------------------------------- */
+
+void LoadedModels::warn_of_replaced_files()
+{
+  for (int k = 0; k < committee.size(); k++) {
+    if (!stamps[k].is_replaced()) continue;
+    const std::string &path = committee.path(k);
+    stamps[k] = mlip::FileStamp(path);
+    std::string found = "cannot be read";
+    try {
+      const mlip::Metadata metadata = mlip::read_metadata(path);
+      const mlip::Metadata &own = committee.metadata(k);
+      if (metadata.build_id == own.build_id && describe(metadata) == describe(own)) continue;
+      found = "holds " + metadata.source_name + ", sha256 " + metadata.source_sha256.substr(0, 12) + ", head " +
+          metadata.head;
+    } catch (std::exception &) {
+    }
+    error->warning(FLERR, MLIP_STYLE + path + " was replaced after pair_coeff read it and now " + found +
+                       "; the run goes on with the model that was read. Give pair_coeff again to use the new file");
+  }
+}

@@ -1,0 +1,51 @@
+/* -*- c++ -*- ----------------------------------------------------------
+   The models that pair_coeff names: the same on every rank, elements for
+   the atom types, and what is said of them.
+   GNU General Public License, version 2 (pair_style/LICENSE).
+------------------------------------------------------------------------- */
+
+#ifndef LMP_LOADED_MODELS_H
+#define LMP_LOADED_MODELS_H
+
+#include "committee.h"
+#include "file_stamp.h"
+#include "restart_record.h"
+
+#include "pointers.h"
+
+#include <string>
+#include <vector>
+
+namespace LAMMPS_NS {
+
+class Agreement;
+
+class LoadedModels : protected Pointers {
+ public:
+  LoadedModels(LAMMPS *lmp, Agreement &agreement) : Pointers(lmp), agreement(agreement) {}
+
+  mlip::Committee committee;
+  std::vector<int> kind_of_type;    // by atom type, from 1; -1: not one of the models'
+
+  /* Both are collective and stop every rank where files or elements do not fit. */
+  void open(const std::vector<std::string> &paths, int n_threads);
+  void map_types(const std::vector<std::string> &symbols, bool is_null_allowed);
+
+  RestartRecord record() const;
+
+  /* What every rank read, and as which elements. */
+  std::string digest() const;
+
+  /* On one rank. */
+  void log(int n_threads) const;
+  void warn_of_replaced_files();
+
+ private:
+  Agreement &agreement;
+  std::vector<mlip::FileStamp> stamps;
+  std::vector<std::string> symbols;    // by atom type, from type 1
+};
+
+}    // namespace LAMMPS_NS
+
+#endif

@@ -1,0 +1,86 @@
+/* ----------------------------------------------------------------------
+   What a rank sees wrong with its atoms in a step.
+   GNU General Public License, version 2 (pair_style/LICENSE).
+------------------------------------------------------------------------- */
+
+#include "step_faults.h"
+
+#include "atom.h"
+#include "force.h"
+#include "neighbor.h"
+
+#include "fmt/format.h"
+
+#include <cmath>
+
+using namespace LAMMPS_NS;
+
+/* ---------------------------------------------------------------------- */
+
+std::string StepFaults::name_of_atom(int i) const
+{
+  if (atom->tag_enable) return "atom " + std::to_string(atom->tag[i]);
+  return "an atom of type " + std::to_string(atom->type[i]);
+}
+
+/* ----------------------------------------------------------------------
+   special bonds: weight zero takes pairs out of the neighbour list, other
+   weights than 1 ask for a scaling that a many-body model cannot give
+------------------------------------------------------------------------- */
+
+std::string StepFaults::find_lost_neighbours(const mlip::Edges &edges)
+{
+  bool is_whole[4];
+  for (int k = 1; k <= 3; k++) is_whole[k] = neighbor->special_flag[k] != 0 && force->special_lj[k] == 1.0;
+  if (atom->molecular == Atom::ATOMIC || (is_whole[1] && is_whole[2] && is_whole[3])) return "";
+
+  for (int i = 0; i < atom->nlocal; i++) {
+    if (edges.row_of_atom(i) < 0) continue;
+    bool is_lost = false;
+    if (atom->molecular == Atom::TEMPLATE) {
+      is_lost = atom->molindex[i] >= 0;
+    } else {
+      const int *n = atom->nspecial[i];
+      is_lost = (!is_whole[1] && n[0] > 0) || (!is_whole[2] && n[1] > n[0]) || (!is_whole[3] && n[2] > n[1]);
+    }
+    if (is_lost)
+      return "special_bonds takes bonded neighbours of " + name_of_atom(i) +
+          " out of the neighbour list or scales them, and the model needs all of them whole; "
+          "use: special_bonds lj/coul 1 1 1";
+  }
+  return "";
+}
+
+/* ---------------------------------------------------------------------- */
+
+std::string StepFaults::find_not_finite(const mlip::Edges &edges, const mlip::Results &results)
+{
+  const mlip::Graph graph = edges.graph();
+  int64_t row = -1;
+  const char *what = "energy";
+  for (int64_t k = 0; k < graph.n_local && row < 0; k++)
+    if (!std::isfinite(results.node_energies[k])) row = k;
+  for (int64_t edge = 0; edge < graph.n_edges && row < 0; edge++) {
+    const double *g = results.edge_gradients + 3 * edge;
+    if (std::isfinite(g[0] + g[1] + g[2])) continue;
+    row = graph.edge_centre[edge];
+    what = "force";
+  }
+  if (row < 0) return "";
+
+  const int i = edges.atom_of_row(row);
+  const double *x = atom->x[i];
+  return fmt::format("the {} of {} at {:.4f} {:.4f} {:.4f} is not finite; look for overlapping atoms or too large a "
+                     "timestep", what, name_of_atom(i), x[0], x[1], x[2]);
+}
+
+/* ---------------------------------------------------------------------- */
+
+std::string StepFaults::find_close_atoms(const mlip::Edges &edges)
+{
+  const mlip::ClosePair &pair = edges.closest();
+  if (pair.i < 0) return "";
+  return fmt::format("{} and {} are {:.4g} A apart, and the model's smallest distance for their elements is {:.4g} A; "
+                     "look at the start, the timestep and the temperature", name_of_atom(pair.i),
+                     name_of_atom(pair.j), pair.distance, pair.smallest);
+}

@@ -1,0 +1,33 @@
+/* -*- c++ -*- ----------------------------------------------------------
+   What a rank sees wrong with its atoms in a step.
+   GNU General Public License, version 2 (pair_style/LICENSE).
+------------------------------------------------------------------------- */
+
+#ifndef LMP_STEP_FAULTS_H
+#define LMP_STEP_FAULTS_H
+
+#include "contract.h"
+#include "edges.h"
+
+#include "pointers.h"
+
+#include <string>
+
+namespace LAMMPS_NS {
+
+/* Each returns a text that names the atoms, or an empty one. */
+class StepFaults : protected Pointers {
+ public:
+  StepFaults(LAMMPS *lmp) : Pointers(lmp) {}
+
+  std::string find_lost_neighbours(const mlip::Edges &);
+  std::string find_close_atoms(const mlip::Edges &);
+  std::string find_not_finite(const mlip::Edges &, const mlip::Results &);
+
+ private:
+  std::string name_of_atom(int i) const;
+};
+
+}    // namespace LAMMPS_NS
+
+#endif

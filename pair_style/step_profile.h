@@ -1,0 +1,52 @@
+/* -*- c++ -*- ----------------------------------------------------------
+   Where the time of a step goes in pair_style mlip/torch.
+   GNU General Public License, version 2 (pair_style/LICENSE).
+------------------------------------------------------------------------- */
+
+#ifndef LMP_STEP_PROFILE_H
+#define LMP_STEP_PROFILE_H
+
+#include "pointers.h"
+
+#include <chrono>
+
+namespace mlip {
+class Committee;
+}
+
+namespace LAMMPS_NS {
+
+/* Adds the time from its start to its end to a sum of seconds. */
+class Stopwatch {
+ public:
+  explicit Stopwatch(double &sum) : sum(sum), start(std::chrono::steady_clock::now()) {}
+  ~Stopwatch() { sum += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
+
+ private:
+  double &sum;
+  std::chrono::steady_clock::time_point start;
+};
+
+class StepProfile : protected Pointers {
+ public:
+  StepProfile(LAMMPS *lmp) : Pointers(lmp) {}
+
+  // seconds of this rank since the last reset
+  double total = 0.0, edges = 0.0, communication = 0.0;
+  bigint n_evaluations = 0;
+
+  void reset(mlip::Committee &);
+
+  /* One more evaluation. That of the set-up, slow as a first one is, counts only where no step follows. */
+  void begin(mlip::Committee &);
+
+  /* A table of all ranks, on screen and in the log. Collective. */
+  void print(mlip::Committee &);
+
+ private:
+  bool is_of_setup = false;
+};
+
+}    // namespace LAMMPS_NS
+
+#endif

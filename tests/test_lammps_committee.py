@@ -1,0 +1,172 @@
+"""Committees: their mean drives, and their spread reaches LAMMPS, on several ranks as on one."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
+from lammps_run import Finished, error_line, run_lammps
+from lammps_structures import Expected, expected_results, write_data
+from numpy.typing import NDArray
+
+from mlip_lammps.testing import tolerances
+from mlip_lammps.testing.compare import assert_forces_agree
+from mlip_lammps.testing.structures import rattled_triclinic
+
+ELEMENTS = ("H", "O")
+DEVIATIONS = """compute dev all pair mlip/torch
+fix dev all pair 1 mlip/torch force_deviation 1
+compute largest all reduce max f_dev"""
+COLUMNS = "c_dev[1] c_dev[2] c_dev[3] c_largest"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A committee's mean, and its deviations in eV and eV/angstrom."""
+
+    mean: Expected
+    energy: float
+    of_atoms: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, models, atoms) -> "Spread":
+        """Work it out from what the ASE calculator says about each model."""
+        each = [expected_results(model, atoms) for model in models]
+        forces = np.array([one.forces for one in each])
+        mean = Expected(
+            energy=np.mean([one.energy for one in each]),
+            forces=forces.mean(axis=0),
+            node_energies=np.mean([one.node_energies for one in each], axis=0),
+            virial=np.mean([one.virial for one in each], axis=0),
+        )
+        squares = ((forces - mean.forces) ** 2).sum(axis=2)
+        return cls(mean, float(np.std([one.energy for one in each])), np.sqrt(squares.mean(axis=0)))
+
+
+@pytest.fixture(scope="module")
+def atoms():
+    return rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
+
+
+@pytest.fixture(scope="module")
+def members(compile_once):
+    """Models that differ in layers, cutoff and order of elements."""
+    return [compile_once("two_layers"), compile_once("one_layer_of_two")]
+
+
+@pytest.fixture
+def folder(tmp_path, atoms):
+    write_data(tmp_path / "box.data", atoms, ELEMENTS)
+    return tmp_path
+
+
+def committee(models, symbols: str = "H O") -> str:
+    return pair_coeff(f"{' '.join(map(str, models))} : {symbols}")
+
+
+def assert_spread_agrees(done: Finished, expected: Spread, tolerance: float) -> None:
+    """Raise unless compute pair, fix pair and compute reduce say what is expected, within eV/angstrom."""
+    row, of_atoms = done.thermo[-1], done.dump("dump.out")[:, 6]
+    np.testing.assert_allclose(of_atoms, expected.of_atoms, rtol=0, atol=tolerance)
+    assert abs(row["c_dev[1]"] - expected.energy) < len(of_atoms) * tolerance
+    assert abs(row["c_dev[2]"] - expected.of_atoms.max()) < tolerance
+    assert abs(row["c_dev[3]"] - expected.of_atoms.mean()) < tolerance
+    assert row["c_largest"] == pytest.approx(row["c_dev[2]"], rel=1e-12)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 4])
+def test_the_mean_drives_and_the_spread_is_told(n_ranks, members, atoms, folder):
+    options = dict(style="mlip/torch deviation spread.txt 1", columns=COLUMNS, atom_columns="f_dev")
+    done = run_lammps(deck(coeff=committee(members), last=DEVIATIONS, **options), n_ranks, folder)
+    expected = Spread.of(members, atoms)
+    assert expected.of_atoms.max() > 2 * expected.of_atoms.min() > 5e-3, "deviations that say nothing"
+    assert_results_agree(read_results(done), expected.mean)
+    assert_spread_agrees(done, expected, tolerances.LAMMPS_FORCE)
+
+    step, energy, largest, mean, atom = np.loadtxt(folder / "spread.txt")
+    row = done.thermo[-1]
+    np.testing.assert_allclose([energy, largest, mean], [row[f"c_dev[{k}]"] for k in (1, 2, 3)], rtol=1e-9)
+    assert (step, atom) == (0, 1 + np.argmax(expected.of_atoms))
+
+
+def test_members_may_differ_in_precision_and_stand_in_a_hybrid(compile_once, members, atoms, folder):
+    models = [members[1], compile_once("two_layers", "mixed"), members[0]]
+    coeff = pair_coeff(f"mlip/torch {' '.join(map(str, models))} : H O", "zero")
+    options = dict(style="hybrid/overlay mlip/torch zero 5.0", columns=COLUMNS, atom_columns="f_dev")
+    done = run_lammps(deck(coeff=coeff, last=DEVIATIONS, **options), 2, folder)
+    expected = Spread.of(models, atoms)
+    tolerance = tolerances.SINGLE_PRECISION_FORCE * np.abs(expected.mean.forces).max()
+    assert_forces_agree(read_results(done).forces, expected.mean.forces, tolerance)
+    assert_spread_agrees(done, expected, tolerance)
+
+
+def test_a_model_beside_itself_is_that_model(members, atoms, folder):
+    options = dict(columns=COLUMNS, atom_columns="f_dev")
+    done = run_lammps(deck(coeff=committee([members[0]] * 2), last=DEVIATIONS, **options), 2, folder)
+    assert_results_agree(read_results(done), expected_results(members[0], atoms))
+    assert_spread_agrees(done, Spread.of([members[0]] * 2, atoms), tolerances.LAMMPS_FORCE)
+
+
+RUN = """velocity all create 300 7 loop geom
+fix motion all nve
+thermo 2
+run 4
+unfix dev
+fix dev all pair 2 mlip/torch force_deviation 1
+compute again all reduce max f_dev
+variable largest equal c_dev[2]
+fix stop all halt 1 v_largest > {limit} error soft
+run 8
+run 0"""
+
+
+def test_deviations_of_a_run_come_when_asked_for_and_stop_it(members, folder):
+    (folder / "spread.txt").write_text("a line of an earlier run\n")
+    # The atoms that are further apart than the models' cutoffs say nothing: the limit is a first value of the run.
+    options = dict(style="mlip/torch deviation spread.txt 2", columns=COLUMNS)
+    text = deck(coeff=committee(members), last=DEVIATIONS, runs=RUN.format(limit=1e9), **options)
+    done = run_lammps(text, 2, folder)
+    lines = (folder / "spread.txt").read_text().splitlines()
+    assert lines[0] == "a line of an earlier run"
+    steps, _, largest, _, _ = np.array([line.split() for line in lines[1:]], dtype=float).T
+    assert steps.tolist() == [0, 2, 4, 4, 6, 8, 10, 12, 12]
+    told = {row["Step"]: row["c_dev[2]"] for row in done.thermo}
+    np.testing.assert_allclose(largest, [told[step] for step in steps], rtol=1e-9)
+    assert len(set(largest)) > 3
+
+    text = deck(coeff=committee(members), last=DEVIATIONS, runs=RUN.format(limit=0.999 * told[6]), **options)
+    halted = run_lammps(text, 2, folder)
+    assert "Fix halt condition for fix-id stop met" in halted.output
+    assert max(row["Step"] for row in halted.thermo) < 12
+
+
+REFUSALS = {
+    "a file without a colon": (dict(coeff="{0} {1} H O"), "several files need a colon"),
+    "no file": (dict(coeff=": H O"), "names no file before the colon"),
+    "deviations of one model": (
+        dict(style="mlip/torch deviation spread.txt 5", coeff="{0} H O"),
+        "deviation is of two or more models, and pair_coeff names one",
+    ),
+    "a file that cannot be written": (
+        dict(style="mlip/torch deviation nowhere/spread.txt 5", coeff="{0} {1} : H O"),
+        "cannot open nowhere/spread.txt for deviations: No such file or directory",
+    ),
+    "an element that one member lacks": (
+        dict(coeff="{0} {2} : H O"),
+        "atom type 1 is H, and .*three_layers.* knows C, O, Ni",
+    ),
+    "no trigger": (
+        dict(coeff="{0} {1} : H O", last="fix dev all pair 1 mlip/torch force_deviation 0"),
+        "Fix pair cannot extract property force_deviation",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_committee_that_does_not_fit_is_refused(name, members, compile_once, folder):
+    options, message = REFUSALS[name]
+    names = [*members, compile_once("three_layers")]
+    text = deck(**{**options, "coeff": pair_coeff(options["coeff"].format(*names))})
+    line = error_line(run_lammps(text, 2, folder, is_refused=True))
+    assert re.search(message, line), line

@@ -1,0 +1,136 @@
+"""Faults of one rank in a running simulation: all ranks stop with one message that says where and what."""
+
+import re
+
+import pytest
+from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
+from lammps_faults import build_fault_library, run_with_fault
+from lammps_files import with_metadata
+from lammps_run import Finished, error_line, run_lammps
+from lammps_structures import expected_results, write_data
+
+from mlip_lammps.testing.structures import rattled_triclinic
+
+ELEMENTS = ("H", "O")
+TIME_LIMIT = 60.0
+STEP = 2
+RUN = "velocity all create 300 7 loop geom\nfix motion all nve\nthermo 1\nrun 5"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return build_fault_library(tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture(scope="module")
+def model(compile_once):
+    return compile_once("two_layers")
+
+
+@pytest.fixture(scope="module")
+def atoms():
+    return rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
+
+
+@pytest.fixture
+def folder(tmp_path, atoms):
+    write_data(tmp_path / "box.data", atoms, ELEMENTS)
+    return tmp_path
+
+
+FAULTS = {
+    "nan_energy": (STEP, r"the energy of atom \d+ at \S+ \S+ \S+ is not finite; look for overlapping atoms"),
+    "infinite_force": (STEP, r"the force of atom \d+ at \S+ \S+ \S+ is not finite; look for overlapping atoms"),
+    "exception": (STEP, r"a planted exception"),
+    "no_memory_to_open": (None, r"\S+: no memory to open the model; use fewer ranks"),
+    "no_memory_in_model": (0, r"no memory for the model; use more ranks"),
+    "no_memory_for_edges": (0, r"no memory for the edges of \d+ atoms .*; use more ranks"),
+}
+
+
+@pytest.mark.parametrize(("n_ranks", "rank"), [(2, 1), (4, 2)])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_one_rank_names_step_and_rank_and_stops_all(fault, n_ranks, rank, model, library, folder):
+    step, message = FAULTS[fault]
+    text = deck(coeff=pair_coeff(f"{model} H O"), runs=RUN)
+    done = run_with_fault(
+        text, folder, library, fault, n_ranks=n_ranks, rank=rank, call=step or 0, is_refused=True, time_limit=TIME_LIMIT
+    )
+    line = error_line(done)
+    place = "" if step is None else f"step {step}, rank {rank}: "
+    assert re.search(f"pair_style mlip/torch: {place}{message}", line), line
+    assert [row["Step"] for row in done.thermo] == list(range(step or 0))
+    assert not (folder / "dump.out").exists(), "went on after the fault"
+
+
+def test_a_fault_of_one_member_on_one_rank_stops_a_committee(model, compile_once, library, folder):
+    members = f"{model} {compile_once('one_layer_of_two')} {model}"
+    text = deck(coeff=pair_coeff(f"{members} : H O"), runs=RUN)
+    done = run_with_fault(
+        text, folder, library, "exception", n_ranks=4, rank=3, call=3 * STEP, is_refused=True, time_limit=TIME_LIMIT
+    )
+    assert re.search(f"step {STEP}, rank 3: {model}: a planted exception", error_line(done))
+
+
+def test_the_library_of_faults_changes_nothing_by_itself(model, library, atoms, folder):
+    text = deck(coeff=pair_coeff(f"{model} H O"))
+    done = run_with_fault(text, folder, library, "none", n_ranks=2, rank=1, call=0)
+    assert_results_agree(read_results(done), expected_results(model, atoms))
+
+
+def test_partitions_that_run_one_calculation_need_one_model(model, compile_once, folder):
+    other = compile_once("one_layer_of_two")
+    text = """units metal
+    atom_modify map yes
+    variable model world {} {}
+    read_data box.data
+    pair_style mlip/torch
+    pair_coeff * * ${{model}} H O
+    fix band all neb 1.0
+    {}
+    """
+    final = "1\n1 3.0 3.0 3.0\n"
+    (folder / "final.txt").write_text(final)
+    band = "min_style fire\nneb 0.0 0.1 1 1 1 final final.txt"
+    partitions = ["-partition", "2x2"]
+    message = "partition 2 has another model .*one_layer.* than partition 1 .*; give all the same model"
+    done = run_lammps(
+        text.format(model, other, band), 4, folder, lammps=partitions, is_refused=True, time_limit=TIME_LIMIT
+    )
+    assert re.search(message, done.output), done.output
+    run_lammps(text.format(model, model, band), 4, folder, lammps=partitions, time_limit=TIME_LIMIT)
+    # partitions that have nothing to do with each other may have models of their own
+    run_lammps(text.format(model, other, "unfix band\nrun 0"), 4, folder, lammps=partitions, time_limit=TIME_LIMIT)
+
+
+# Atoms 1 and 2 are 0.5 angstrom apart, over a boundary of the cell and of ranks.
+MEET = "set atom 1 x 0.1 y 0.1 z 0.1\nset atom 2 x 0.1 y 0.1 z -0.4"
+APART = "atom [12] and atom [12] are 0.5 A apart, and the model's smallest distance for their elements is {} A; look at"
+
+
+def close_run(folder, style: str, n_ranks: int, **options: object) -> Finished:
+    runs = f"run 0\n{MEET}\nrun 1\nrun 1"
+    return run_lammps(deck(style, pair_coeff("watched.pt2 H O"), runs=runs), n_ranks, folder, **options)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 4])
+def test_atoms_closer_than_the_model_allows_are_told_once_or_refused(n_ranks, model, atoms, folder):
+    symbols = [atoms.get_chemical_symbols()[k] for k in (0, 1)]
+    limits = {("H", "H"): 0.61, ("H", "O"): 0.62, ("O", "O"): 0.63}
+    of_pair = limits[tuple(sorted(symbols))]
+    others = {pair: 0.4 for pair in limits if limits[pair] != of_pair}
+    table = limits | others
+
+    def watch(metadata):
+        pairs = [[table[tuple(sorted((a, b)))] for b in metadata["elements"]] for a in metadata["elements"]]
+        metadata["min_distances"] = pairs
+
+    with_metadata(model, folder / "watched.pt2", watch)
+    told = [line for line in close_run(folder, "mlip/torch", n_ranks).output.splitlines() if "smallest" in line]
+    assert len(told) == 1, told
+    apart = APART.format(of_pair)
+    assert re.match(f"WARNING: pair_style mlip/torch: step 0: {apart}", told[0])
+
+    line = error_line(close_run(folder, "mlip/torch close error", n_ranks, is_refused=True))
+    assert re.search(rf"step 0, rank \d: {apart}", line), line
+    assert "smallest" not in close_run(folder, "mlip/torch close ignore", n_ranks).output
