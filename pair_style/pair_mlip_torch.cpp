@@ -482,6 +482,23 @@ void PairMlipTorch::unpack_reverse_comm(int n, int *list, double *buf)
   parts->exchange.add(n, list, buf);
 }
 
+/* ----------------------------------------------------------------------
+   edges of the last evaluation, for checks: n_edges is an int64_t, the
+   arrays hold rows of atoms of the model's types, owned atoms first
+------------------------------------------------------------------------- */
+
+void *PairMlipTorch::extract(const char *name, int &dim)
+{
+  mlip::Graph &graph = parts->graph;
+  dim = 0;
+  if (strcmp(name, "n_edges") == 0) return &graph.n_edges;
+  dim = 1;
+  if (strcmp(name, "edge_centre") == 0) return const_cast<int64_t *>(graph.edge_centre);
+  if (strcmp(name, "edge_neighbour") == 0) return const_cast<int64_t *>(graph.edge_neighbour);
+  if (strcmp(name, "edge_vectors") == 0) return const_cast<double *>(graph.edge_vectors);
+  return nullptr;
+}
+
 /* ---------------------------------------------------------------------- */
 
 double PairMlipTorch::memory_usage()

@@ -30,6 +30,7 @@ class PairMlipTorch : public Pair {
   void unpack_forward_comm(int, int, double *) override;
   int pack_reverse_comm(int, int, double *) override;
   void unpack_reverse_comm(int, int *, double *) override;
+  void *extract(const char *, int &) override;
   double memory_usage() override;
 
  protected:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import mlip_lammps
 from mlip_lammps.engines.lammps_process import ThermoReader, find_program
 
 TIME_LIMIT = 120.0
@@ -55,9 +56,10 @@ class Finished:
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return this process's environment with one thread per rank and ``changes``."""
+    """Return this process's environment with one thread per rank, the package of this checkout and ``changes``."""
     kept = {name: value for name, value in os.environ.items() if name not in SET_BY_THE_PACKAGE}
-    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent), **(changes or {})}
+    paths = f"{Path(__file__).parent}{os.pathsep}{Path(mlip_lammps.__file__).parents[1]}"
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **(changes or {})}
 
 
 def start(command: Sequence[object], folder: Path, changes: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
