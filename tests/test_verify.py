@@ -204,7 +204,7 @@ def test_a_refused_case_is_kept_and_a_crash_takes_the_rest_along(compile_once, s
         Case("first", atoms),
         Case("refused", atoms, options="thread 2"),
         Case("second", atoms),
-        Case("crash", atoms, before_run="shell kill -9 $PPID"),
+        Case("crash", atoms, before_run='shell "kill -9 $PPID"'),
         Case("third", atoms),
     ]
     found = run_cases(cases, compile_once("two_layers"), 1, silence_seconds=60.0)
