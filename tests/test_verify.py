@@ -1,0 +1,312 @@
+"""``mlip-lammps verify``: its comparisons, its verdicts, its exit codes; planted faults are in ``test_teeth.py``."""
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+
+from mlip_lammps.cli.main import main
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.engines.lammps_cases import Case, CaseResult, run_cases
+from mlip_lammps.engines.mpi_process import MpiProcess, MpiRunError
+from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.workflows.verify import find_subject, read_structure
+from mlip_lammps.workflows.verify_checks import Comparison, Results, Worst, differences
+from mlip_lammps.workflows.verify_lammps import count_wrong_edges
+from mlip_lammps.workflows.verify_limits import BETWEEN_ENGINES, DYNAMICS
+from mlip_lammps.workflows.verify_physics import choose_time_step
+from mlip_lammps.workflows.verify_structures import BASE, MOLECULE, SHEARED, SMALL, make_structures, make_twins
+
+LIMITS = BETWEEN_ENGINES["float64"]
+CUTOFF = 4.0
+TIME_LIMIT = 300
+
+
+@pytest.fixture(scope="module")
+def structures() -> dict[str, Atoms]:
+    return make_structures(("H", "O"), CUTOFF)
+
+
+def made_up_results(n_atoms: int = 4) -> Results:
+    rng = np.random.default_rng(0)
+    node_energies = rng.normal(size=n_atoms)
+    return Results(float(node_energies.sum()), node_energies, rng.normal(size=(n_atoms, 3)), rng.normal(size=6))
+
+
+def failed(found: Results, expected: Results) -> set[str]:
+    compared = differences(found, expected, LIMITS)
+    return {quantity for quantity, (number, limit) in compared.items() if not number <= limit}
+
+
+def test_equal_results_pass_and_planted_differences_are_named():
+    results = made_up_results()
+    assert failed(results, results) == set()
+    assert failed(replace(results, energy=results.energy + 1e-6), results) == {"energy"}
+    assert failed(replace(results, node_energies=results.node_energies[::-1]), results) == {"atomic energies"}
+    assert failed(replace(results, forces=1.0001 * results.forces), results) == {"forces"}
+    assert failed(replace(results, virial=results.virial[[0, 1, 2, 3, 5, 4]]), results) == {"virial"}
+    assert failed(replace(results, forces=results.forces * math.nan), results) == {"forces"}
+    assert "virial" not in differences(replace(results, virial=None), results, LIMITS)
+
+
+def test_limits_of_forces_grow_with_the_forces():
+    results = made_up_results()
+    large = replace(results, forces=1e3 * results.forces)
+    assert differences(large, large, LIMITS)["forces"][1] > 1e2 * LIMITS.force
+    assert differences(results, results, LIMITS)["energy"][1] == LIMITS.energy
+
+
+def test_a_line_shows_the_worst_of_its_numbers_and_fails_without_any():
+    line = Worst()
+    assert line.check("g", "n").verdict == "fail"
+    line.add(1e-3, 1e-2, "near its limit")
+    line.add(2e-3, 1.0, "larger and far from it")
+    check = line.check("g", "n")
+    assert (check.verdict, check.where, check.number) == ("pass", "near its limit", 1e-3)
+    line.add(1.0, 0.0, "where none is allowed")
+    assert line.check("g", "n").verdict == "fail"
+    broken = Worst()
+    broken.add(0.0, 0.0, "fine")
+    broken.fail("elsewhere", "LAMMPS stopped")
+    check = broken.check("g", "n")
+    assert (check.verdict, check.note) == ("fail", "elsewhere: LAMMPS stopped")
+
+
+def test_a_comparison_has_a_line_for_each_quantity_of_the_worst_structure():
+    results, comparison = made_up_results(), Comparison("a = b", LIMITS)
+    comparison.add("good", results, results)
+    comparison.add("bad", replace(results, forces=results.forces + 1e-3), results)
+    checks = {check.name: check for check in comparison.checks()}
+    assert list(checks) == ["energy", "atomic energies", "forces", "virial"]
+    assert (checks["forces"].verdict, checks["forces"].where) == ("fail", "bad")
+    assert checks["virial"].verdict == "pass"
+
+
+def case_with(edge_atoms: np.ndarray, edge_vectors: np.ndarray) -> CaseResult:
+    nothing = np.zeros(0)
+    return CaseResult(
+        energy=0.0,
+        forces=nothing,
+        stress=None,
+        node_energies=nothing,
+        positions=nothing,
+        node_energy_sum=0.0,
+        virial=nothing,
+        atom_virial_sum=nothing,
+        edge_atoms=edge_atoms,
+        edge_vectors=edge_vectors,
+        n_owned=(),
+    )
+
+
+def test_wrong_edges_are_counted(structures):
+    atoms = structures[SMALL]
+    graph = build_graph(atoms, CUTOFF)
+    pairs = np.stack([graph.edge_centre, graph.edge_neighbour], axis=1)
+
+    def count(pairs: np.ndarray, vectors: np.ndarray) -> float:
+        return count_wrong_edges(case_with(pairs, vectors), atoms, CUTOFF)
+
+    vectors = graph.edge_vectors
+    assert count(pairs[::-1], vectors[::-1]) == 0
+    assert count(pairs[:-1], vectors[:-1]) == 1
+    doubled = np.append(np.arange(len(pairs)), 0)
+    assert count(pairs[doubled], vectors[doubled]) == 1
+    assert count(np.append(pairs[:-1], pairs[:1], axis=0), np.append(vectors[:-1], vectors[:1], axis=0)) == 2
+    assert count(pairs[:, ::-1], vectors) > 0
+    assert count(pairs, vectors * (1 + 1e-8)) > 0
+    assert count(pairs[:0], vectors[:0]) == len(pairs)
+    of_smaller_cutoff = np.linalg.norm(vectors, axis=1) < 0.99 * CUTOFF
+    assert count(pairs[of_smaller_cutoff], vectors[of_smaller_cutoff]) == (~of_smaller_cutoff).sum() > 0
+
+
+def test_an_edge_of_just_the_cutoffs_length_may_be_missing():
+    atoms = Atoms("H2", positions=[[0, 0, 0], [0, 0, CUTOFF * (1 - 1e-12)]])
+    nothing = case_with(np.zeros((0, 2), dtype=np.int64), np.zeros((0, 3)))
+    assert build_graph(atoms, CUTOFF).n_edges == 2
+    assert count_wrong_edges(nothing, atoms, CUTOFF) == 0
+
+
+@pytest.mark.parametrize("elements", [("Si",), ("H", "O"), ("H", "C", "N", "O", "Ni")])
+def test_structures_hold_every_element_and_cannot_hide_a_mistake(elements):
+    made = make_structures(elements, CUTOFF)
+    assert set(made[BASE].get_chemical_symbols()) == set(elements)
+    assert {f"isolated {symbol}" for symbol in elements} <= set(made)
+    graph = build_graph(made[BASE], CUTOFF)
+    assert 20 < graph.n_edges / graph.n_atoms < 100
+    assert made[SMALL].cell.lengths().min() < CUTOFF
+    assert np.abs(made[SHEARED].cell.angles() - 90.0).max() > 30.0
+
+
+def test_twins_undo_what_they_do(structures):
+    """An energy that depends on distances alone, with its forces and virial, agrees between twins."""
+
+    def evaluate(atoms: Atoms) -> Results:
+        graph = build_graph(atoms, CUTOFF)
+        lengths = np.linalg.norm(graph.edge_vectors, axis=1)
+        weights = graph.atomic_numbers[graph.edge_centre] * np.sqrt(graph.atomic_numbers[graph.edge_neighbour])
+        energies = np.bincount(graph.edge_centre, weights * (CUTOFF - lengths) ** 3, minlength=len(atoms))
+        slopes = (-3.0 * weights * (CUTOFF - lengths) ** 2 / lengths)[:, None] * graph.edge_vectors
+        forces = np.zeros((len(atoms), 3))
+        np.add.at(forces, graph.edge_centre, slopes)
+        np.add.at(forces, graph.edge_neighbour, -slopes)
+        tensor = graph.edge_vectors.T @ slopes
+        return Results(energies.sum(), energies, forces, tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]])
+
+    twins = make_twins(structures)
+    assert set(twins) == {"translation", "unwrapped coordinates", "permutation", "rotation", "supercell"}
+    for name, twin in twins.items():
+        original, found = evaluate(structures[twin.of]), evaluate(twin.atoms)
+        assert failed(twin.undo(found), original) == set(), name
+        if name in ("permutation", "rotation"):
+            assert failed(found, original), name
+    assert np.abs(twins["unwrapped coordinates"].atoms.get_scaled_positions(wrap=False)).max() > 2.0
+    assert np.linalg.norm(evaluate(structures[MOLECULE]).forces) > 1.0
+
+
+def test_the_time_step_follows_stiffness_and_forces():
+    """One atom on a spring: the run lasts as long as 10 radians of the vibration, or till 0.3 angstrom are gone."""
+    atoms = Atoms("H", positions=[[0, 0, 0]], cell=10 * np.eye(3), pbc=True)
+
+    def spring(stiffness: float, force: float):
+        def evaluate(atoms: Atoms) -> Results:
+            pull = np.array([[force, 0.0, 0.0]])
+            return Results(0.0, np.zeros(1), pull - stiffness * atoms.positions, None)
+
+        return evaluate
+
+    n_steps = DYNAMICS["float64"].n_steps
+    period = 2 * math.pi / math.sqrt(50.0 * 9648.533 / 20.0)
+    assert choose_time_step(atoms, spring(50.0, 0.0), n_steps) * n_steps == pytest.approx(10 / (2 * math.pi) * period)
+    pulled = choose_time_step(atoms, spring(50.0, 500.0), n_steps) * n_steps
+    assert 0.5 * 500.0 * 9648.533 / 20.0 * pulled**2 == pytest.approx(0.3)
+
+
+def test_a_rank_that_is_silent_is_ended():
+    program = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+    with (
+        pytest.raises(MpiRunError, match=r"(?s)wrote nothing for 2 s and was ended.*up"),
+        MpiProcess(program, 2, name="Sleeper", silence_seconds=2.0) as process,
+    ):
+        list(process.lines())
+
+
+def test_a_refused_case_is_kept_and_a_crash_takes_the_rest_along(compile_once, structures):
+    atoms = structures[SMALL]
+    cases = [
+        Case("first", atoms),
+        Case("refused", atoms, options="thread 2"),
+        Case("second", atoms),
+        Case("crash", atoms, before_run='shell "kill -9 $PPID"'),
+        Case("third", atoms),
+    ]
+    found = run_cases(cases, compile_once("two_layers"), 1, silence_seconds=60.0)
+    assert set(found.results) == {"first", "second"}
+    np.testing.assert_array_equal(found.results["first"].forces, found.results["second"].forces)
+    assert "keyword is thread" in found.faults["refused"]
+    assert "ended with exit code" in found.faults["crash"]
+    assert found.faults["third"] == "not reached: LAMMPS ended in crash"
+
+
+def run_verify(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mlip_lammps.cli.main", "verify", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, check=False)
+
+
+@pytest.fixture(scope="module")
+def alone(compile_once, tmp_path_factory) -> Path:
+    """A compiled model far from its source."""
+    path = tmp_path_factory.mktemp("alone") / "alone.pt2"
+    path.write_bytes(compile_once("two_layers").read_bytes())
+    return path
+
+
+def test_a_good_model_passes_with_the_users_structure(alone, portable_models, tmp_path):
+    slab = make_structures(("H", "O"), 3.5)[BASE]
+    ase.io.write(tmp_path / "mine.cif", slab)
+    words = ["--source", portable_models["two_layers"], "--structure", tmp_path / "mine.cif", "--ranks", "1,2"]
+    done = run_verify(alone, *words, "--json", tmp_path / "table.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert table["verdict"] == "pass"
+    assert table["n_skipped"] == 0
+    assert table["n_atoms"]["your structure"] == len(slab)
+    assert {check["verdict"] for check in table["checks"]} == {"pass"}
+    groups = list(dict.fromkeys(check["group"] for check in table["checks"]))
+    assert groups == [
+        "ASE = reference",
+        "LAMMPS on 1 rank = ASE",
+        "LAMMPS on 2 ranks = ASE",
+        "settings of LAMMPS = ASE",
+        "symmetries, in LAMMPS",
+        "derivatives, in LAMMPS",
+        "lmp -in INPUT = ASE",
+    ]
+    names = [check["name"] for check in table["checks"] if check["group"] == "LAMMPS on 2 ranks = ASE"]
+    assert names.index("edges that differ") < names.index("forces")
+    for group in groups:
+        assert group in done.stdout
+    assert f"{len(table['checks'])} checks passed, 0 failed" in done.stdout
+
+
+def test_without_its_source_a_compiled_model_does_not_pass_in_silence(alone, tmp_path):
+    done = run_verify(alone, "--ranks", "1", "--json", tmp_path / "table.json")
+    assert done.returncode == 2
+    assert "was not compared with the reference, and that is no pass" in done.stderr
+    table = json.loads((tmp_path / "table.json").read_text())
+    skipped = [check for check in table["checks"] if check["verdict"] == "skipped"]
+    assert {check["name"] for check in skipped} == {"energy", "atomic energies", "forces", "virial"}
+    assert all("give it with --source" in check["note"] for check in skipped)
+    assert "4 skipped" in done.stdout
+    waived = run_verify(alone, "--ranks", "1", "--no-reference")
+    assert waived.returncode == 0
+    assert "4 skipped" in waived.stdout
+
+
+def test_the_source_is_found_beside_the_compiled_file_and_by_nothing_but_its_digest(
+    alone, portable_models, trained_models, tmp_path
+):
+    assert find_subject(alone).trained is None
+    (tmp_path / "model.pt2").write_bytes(alone.read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(portable_models["one_layer"].read_bytes())
+    assert find_subject(tmp_path / "model.pt2").trained is None
+    (tmp_path / "model.safetensors").write_bytes(portable_models["two_layers"].read_bytes())
+    subject = find_subject(tmp_path / "model.pt2")
+    assert subject.source == tmp_path / "model.safetensors"
+    assert subject.trained.source_sha256 == trained_models["two_layers"].source_sha256
+    with pytest.raises(UserInputError, match="was made from random-1 with"):
+        find_subject(alone, portable_models["one_layer"])
+    with pytest.raises(UserInputError, match="is its own source; leave --source out"):
+        find_subject(portable_models["two_layers"], portable_models["two_layers"])
+
+
+def test_a_structure_that_does_not_fit_is_refused(tmp_path):
+    ase.io.write(tmp_path / "salt.xyz", Atoms("NaCl", positions=[[0, 0, 0], [2, 0, 0]]))
+    (tmp_path / "text.xyz").write_text("no structure\n")
+    with pytest.raises(UserInputError, match="holds Cl, Na, and the model knows H, O"):
+        read_structure(tmp_path / "salt.xyz", ("H", "O"))
+    for name in ("text.xyz", "none.xyz"):
+        with pytest.raises(UserInputError, match="ASE cannot read"):
+            read_structure(tmp_path / name, ("H", "O"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--ranks", "one"], "is no list of numbers"),
+        (["--ranks", "0"], "give numbers from 1 up"),
+        (["--time-limit", "0"], "must be larger than 0"),
+        (["--json", "no/such/folder/t.json"], "there is no folder"),
+        (["--structure", "missing.cif"], "ASE cannot read missing.cif"),
+    ],
+)
+def test_mistakes_in_the_input_have_exit_code_2(words, message, alone, capsys):
+    assert main(["verify", str(alone), *words]) == 2
+    assert message in capsys.readouterr().err
