@@ -11,7 +11,6 @@ import pytest
 import torch
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
-from lammps_edges import build_edge_library
 from lammps_run import run_driver
 from lammps_structures import parity_structures
 
@@ -152,7 +151,7 @@ def test_the_repulsion_is_worked_out_in_float64_in_every_precision(dtype, traine
 
 
 def test_lammps_on_two_ranks_equals_ase(compiled_file, tmp_path):
-    run_driver("lammps_driver.py", 2, tmp_path, compiled_file, build_edge_library(tmp_path), tmp_path / "out.npz")
+    run_driver("lammps_driver.py", 2, tmp_path, compiled_file, tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz") as results:
         for name, atoms in parity_structures(ELEMENTS).items():
             atoms.calc = MlipCalculator(compiled_file, n_threads=1)
