@@ -30,8 +30,10 @@ venv: $(INSTALLED) ## make the virtual environment with the package and everythi
 
 peer: $(PEER_INSTALLED) ## make the second environment, with mace-torch to compare with
 
-bench: $(INSTALLED) $(PEER_INSTALLED) ## measure the speed beside mace-torch
+bench: $(INSTALLED) $(PEER_INSTALLED) ## measure the speed beside mace-torch, of each kernel, and against atoms and ranks
 	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/python -m benchmarks
+	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/python -m benchmarks.kernels
+	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/python -m benchmarks.scaling
 
 lint: $(INSTALLED) ## check the style of the Python code
 	$(VENV)/bin/ruff check .
