@@ -71,7 +71,7 @@ def recompile_nothing(compile_once, monkeypatch) -> None:
     """Let exports take the programs of ``one_layer`` instead of compiling them again."""
     compiled = compile_once("one_layer")  # before exports are changed: this may be the first to ask for it
 
-    def copy_programs(trained, chosen, dtype, device, output, tell) -> dict[str, object]:
+    def copy_programs(trained, chosen, dtype, device, radial, output, tell) -> dict[str, object]:
         with zipfile.ZipFile(compiled) as source, zipfile.ZipFile(output, "w") as target:
             for name in source.namelist():
                 if not name.endswith(METADATA_PATH):
@@ -294,3 +294,28 @@ def test_exact_radial_functions_equal_the_network(portable_models, trained_model
 def test_an_unknown_radial_form_is_refused(portable_models, tmp_path):
     with pytest.raises(UserInputError, match="radial 'spline' is not one of table, exact"):
         export_model(portable_models["one_layer"], tmp_path / "model.pt2", radial="spline")
+
+
+def with_chunks_of(n_atoms: int, model: Path, copy: Path) -> Path:
+    """Write ``model`` again with another number of centres for a call of its programs."""
+    with zipfile.ZipFile(model) as source, zipfile.ZipFile(copy, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith(METADATA_PATH):
+                content = json.dumps(json.loads(content) | {"chunk_atoms": n_atoms}).encode()
+            target.writestr(name, content)
+    return copy
+
+
+@pytest.mark.parametrize("name", ["one_layer", "two_layers", "three_layers"])
+def test_chunks_do_not_change_the_result(name, compile_once, tmp_path):
+    whole, chunked = compile_once(name), with_chunks_of(5, compile_once(name), tmp_path / "chunked.pt2")
+    model = CompiledModel(whole)
+    atoms = rattled_triclinic(model.elements, repeat=(3, 3, 4), seed=6)
+    atoms.positions[:7] += 50.0 * np.arange(1, 8)[:, None]  # some centres with few edges or none
+    atoms.pbc = False
+    graph = build_graph(atoms, model.cutoff)
+    assert np.bincount(graph.edge_centre, minlength=len(atoms))[:7].max() == 0
+    one, many = model.evaluate(graph), CompiledModel(chunked).evaluate(graph)
+    np.testing.assert_allclose(many.node_energies, one.node_energies, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(many.edge_gradients, one.edge_gradients, rtol=0, atol=1e-11)
