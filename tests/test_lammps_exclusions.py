@@ -79,7 +79,7 @@ def test_a_trial_deletion_has_the_energy_of_the_atoms_that_remain(n_ranks, model
 @pytest.mark.parametrize("n_ranks", [1, 2])
 def test_after_many_insertions_deletions_and_moves_the_forces_are_the_models(n_ranks, model, atoms, folder):
     gas = atoms.get_chemical_symbols()[GAS - 1]
-    fix = f"fix mc gas gcmc 1 8 4 3 7 20000 -24.0 0.5 overlap_cutoff 0.8\nfix motion all nve"
+    fix = "fix mc gas gcmc 1 8 4 3 7 20000 -24.0 0.5 overlap_cutoff 0.8\nfix motion all nve"
     done = run_lammps(grand_canonical(model, f"H O {gas}", fix, 6), n_ranks, folder)
     counts = done.thermo[-1]
     assert counts["f_mc[4]"] > 2, "no insertions"
@@ -87,6 +87,17 @@ def test_after_many_insertions_deletions_and_moves_the_forces_are_the_models(n_r
     frame = read_frames(folder / "dump.end", (*ELEMENTS, gas))[-1]
     assert_frame_is_the_models(frame, MlipCalculator(model, n_threads=1))
     assert abs(frame.node_energies.sum() - counts["PotEng"]) < 1e-8
+
+
+def test_trial_insertions_of_fix_widom_leave_no_trace(model, atoms, folder):
+    gas = atoms.get_chemical_symbols()[GAS - 1]
+    fix = "fix mc gas widom 1 10 3 7 300\nfix motion all nve\nvelocity all create 300 7 loop geom"
+    text = grand_canonical(model, f"H O {gas}", fix, 3).replace("f_mc[3] f_mc[4] f_mc[5] f_mc[6]", "f_mc[2]")
+    row = run_lammps(text, 2, folder).thermo[-1]
+    assert row["Atoms"] == 36
+    assert row["f_mc[2]"] > 0, "no insertion had a weight"
+    [frame] = read_frames(folder / "dump.end", (*ELEMENTS, gas))
+    assert_frame_is_the_models(frame, MlipCalculator(model, n_threads=1))
 
 
 @pytest.mark.parametrize(
