@@ -11,6 +11,8 @@
 #include "error.h"
 #include "universe.h"
 
+#include <cstdio>
+
 using namespace LAMMPS_NS;
 
 /* ---------------------------------------------------------------------- */
@@ -21,8 +23,23 @@ std::string Agreement::settle(const std::string &fault, const std::string &notic
   const int mine[2] = {fault.empty() ? nobody : comm->me, notice.empty() ? nobody : comm->me};
   int first[2] = {nobody, nobody};
   MPI_Allreduce(mine, first, 2, MPI_INT, MPI_MIN, world);
-  if (first[0] != nobody) error->all(FLERR, MLIP_STYLE + text_of_rank(fault, first[0], world));
+  if (first[0] != nobody) stop(text_of_rank(fault, first[0], world));
   return first[1] == nobody ? "" : text_of_rank(notice, first[1], world);
+}
+
+/* ----------------------------------------------------------------------
+   a partition has a screen file and a log of its own, and takes the others
+   down with it: say why where the run was started from, too
+------------------------------------------------------------------------- */
+
+void Agreement::stop(const std::string &fault)
+{
+  std::string text = MLIP_STYLE + fault;
+  if (universe->nworlds > 1) {
+    text += " (in partition " + std::to_string(universe->iworld + 1) + ")";
+    if (comm->me == 0) fprintf(stderr, "ERROR: %s\n", text.c_str());
+  }
+  error->all(FLERR, text);
 }
 
 /* ---------------------------------------------------------------------- */

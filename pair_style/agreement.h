@@ -27,6 +27,7 @@ class Agreement : protected Pointers {
   void require_same_on_partitions(const std::string &name, const std::string &text);
 
  private:
+  [[noreturn]] void stop(const std::string &fault);
   std::string text_of_rank(const std::string &mine, int rank, MPI_Comm);
 };
 

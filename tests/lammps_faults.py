@@ -1,6 +1,7 @@
 """Faults planted into a run: a library, loaded before all others, that stands between the pair style and the model."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from lammps_run import Finished, lammps_options, run_command
@@ -78,11 +79,20 @@ def build_fault_library(folder: Path) -> Path:
 
 
 def run_with_fault(
-    text: str, folder: Path, library: Path, fault: str, *, n_ranks: int, rank: int, call: int, **options: object
+    text: str,
+    folder: Path,
+    library: Path,
+    fault: str,
+    *,
+    n_ranks: int,
+    rank: int,
+    call: int,
+    lammps: Sequence[object] = (),
+    **options: object,
 ) -> Finished:
-    """Run LAMMPS commands with a fault on one rank; other options are those of ``run_command``."""
+    """Run LAMMPS commands with a fault on one rank; other options are those of ``run_lammps``."""
     (folder / "in.fault").write_text(text)
-    lmp = [find_program("lmp"), *lammps_options("in.fault")]
+    lmp = [find_program("lmp"), *lammps_options("in.fault"), *lammps]
     planted = ["-env", "MLIP_FAULT", fault, "-env", "MLIP_FAULT_CALL", call]
     parts = [(rank, []), (1, planted), (n_ranks - rank - 1, [])]
     command: list[object] = [find_program("mpiexec")]

@@ -6,9 +6,11 @@ import pytest
 from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
 from lammps_faults import build_fault_library, run_with_fault
 from lammps_files import with_metadata
+from lammps_frames import assert_frame_is_the_models, read_frames, write_frame
 from lammps_run import Finished, error_line, run_lammps
 from lammps_structures import expected_results, write_data
 
+from mlip_lammps.engines.ase_calculator import MlipCalculator
 from mlip_lammps.testing.structures import rattled_triclinic
 
 ELEMENTS = ("H", "O")
@@ -78,29 +80,56 @@ def test_the_library_of_faults_changes_nothing_by_itself(model, library, atoms, 
     assert_results_agree(read_results(done), expected_results(model, atoms))
 
 
-def test_partitions_that_run_one_calculation_need_one_model(model, compile_once, folder):
+BAND = """units metal
+atom_modify map yes
+variable model world {} {}
+variable partition uloop 2
+read_data box.data
+pair_style mlip/torch
+pair_coeff * * ${{model}} H O
+compute e all pe/atom
+fix band all neb 1.0
+{}
+"""
+RUN_BAND = "min_style fire\nneb 0.0 0.0 3 3 1 final final.txt"
+PARTITIONS = ("-partition", "2x2")
+
+
+@pytest.fixture
+def band_folder(folder):
+    (folder / "final.txt").write_text("1\n1 3.0 3.0 3.0\n")
+    return folder
+
+
+def test_partitions_that_run_one_calculation_need_one_model(model, compile_once, band_folder):
     other = compile_once("one_layer_of_two")
-    text = """units metal
-    atom_modify map yes
-    variable model world {} {}
-    read_data box.data
-    pair_style mlip/torch
-    pair_coeff * * ${{model}} H O
-    fix band all neb 1.0
-    {}
-    """
-    final = "1\n1 3.0 3.0 3.0\n"
-    (folder / "final.txt").write_text(final)
-    band = "min_style fire\nneb 0.0 0.1 1 1 1 final final.txt"
-    partitions = ["-partition", "2x2"]
+    options = dict(lammps=PARTITIONS, time_limit=TIME_LIMIT)
+    done = run_lammps(BAND.format(model, other, RUN_BAND), 4, band_folder, is_refused=True, **options)
     message = "partition 2 has another model .*one_layer.* than partition 1 .*; give all the same model"
-    done = run_lammps(
-        text.format(model, other, band), 4, folder, lammps=partitions, is_refused=True, time_limit=TIME_LIMIT
-    )
     assert re.search(message, done.output), done.output
-    run_lammps(text.format(model, model, band), 4, folder, lammps=partitions, time_limit=TIME_LIMIT)
+    run_lammps(BAND.format(model, model, RUN_BAND), 4, band_folder, **options)
     # partitions that have nothing to do with each other may have models of their own
-    run_lammps(text.format(model, other, "unfix band\nrun 0"), 4, folder, lammps=partitions, time_limit=TIME_LIMIT)
+    alone = f"unfix band\nrun 0\n{write_frame('dump.${partition}')}"
+    run_lammps(BAND.format(model, other, alone), 4, band_folder, **options)
+    for number, own in ((1, model), (2, other)):
+        [frame] = read_frames(band_folder / f"dump.{number}", ELEMENTS)
+        assert_frame_is_the_models(frame, MlipCalculator(own, n_threads=1))
+
+
+def test_a_fault_in_one_partition_stops_all(model, library, band_folder):
+    done = run_with_fault(
+        BAND.format(model, model, RUN_BAND),
+        band_folder,
+        library,
+        "nan_energy",
+        n_ranks=4,
+        rank=3,
+        call=STEP,
+        lammps=PARTITIONS,
+        is_refused=True,
+        time_limit=TIME_LIMIT,
+    )
+    assert re.search(r"step \d, rank 1: the energy of atom \d+ .* \(in partition 2\)", error_line(done))
 
 
 # Atoms 1 and 2 are 0.5 angstrom apart, over a boundary of the cell and of ranks.

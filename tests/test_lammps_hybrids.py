@@ -1,0 +1,61 @@
+"""The pair style beside others: dispersion, repulsion at short range, another model, scaled sums."""
+
+import pytest
+from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
+from lammps_run import run_lammps
+from lammps_structures import Expected, expected_results, write_data
+
+from mlip_lammps.testing.structures import rattled_triclinic
+
+ELEMENTS = ("H", "O")
+ZBL = "zbl 2.0 3.0"
+D3 = "dispersion/d3 original pbe 20.0 15.0"
+ZBL_COEFF = "pair_coeff 1 1 zbl 1 1\npair_coeff 1 2 zbl 1 8\npair_coeff 2 2 zbl 8 8"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hybrids")
+    write_data(folder / "box.data", ATOMS, ELEMENTS)
+    return folder
+
+
+ATOMS = rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
+
+
+@pytest.fixture(scope="module")
+def models(compile_once):
+    return [compile_once("two_layers"), compile_once("one_layer_of_two")]
+
+
+@pytest.fixture(scope="module")
+def zbl_alone(folder) -> Expected:
+    text = deck(f"hybrid/overlay {ZBL}", ZBL_COEFF)
+    return read_results(run_lammps(text, 2, folder))
+
+
+def weighted(*parts: tuple[float, Expected]) -> Expected:
+    return Expected(
+        sum(weight * part.energy for weight, part in parts),
+        sum(weight * part.forces for weight, part in parts),
+        sum(weight * part.node_energies for weight, part in parts),
+        sum(weight * part.virial for weight, part in parts),
+    )
+
+
+@pytest.mark.parametrize("n_ranks", [2, 4])
+def test_two_models_dispersion_and_repulsion_add_up(n_ranks, models, zbl_alone, folder):
+    d3 = deck(f"hybrid/overlay {D3}", pair_coeff("dispersion/d3 H O"))
+    d3_alone = read_results(run_lammps(d3, 2, folder))
+    coeff = pair_coeff(f"mlip/torch 1 {models[0]} H O", f"mlip/torch 2 {models[1]} H O", "dispersion/d3 H O")
+    text = deck(f"hybrid/overlay mlip/torch mlip/torch {ZBL} {D3}", f"{coeff}\n{ZBL_COEFF}")
+    parts = [expected_results(model, ATOMS) for model in models] + [zbl_alone, d3_alone]
+    assert min(abs(part.forces).max() for part in parts) > 1e-3, "a part that adds nothing"
+    assert_results_agree(read_results(run_lammps(text, n_ranks, folder)), weighted(*((1.0, part) for part in parts)))
+
+
+def test_a_scaled_hybrid_weighs_the_model(models, zbl_alone, folder):
+    coeff = f"{pair_coeff(f'mlip/torch {models[0]} H O')}\n{ZBL_COEFF}"
+    text = deck(f"hybrid/scaled 0.7 mlip/torch 0.3 {ZBL}", coeff)
+    expected = weighted((0.7, expected_results(models[0], ATOMS)), (0.3, zbl_alone))
+    assert_results_agree(read_results(run_lammps(text, 2, folder)), expected)
