@@ -16,8 +16,8 @@ from ase import Atoms
 from mlip_lammps.checkpoint import TrainedModel, read_model
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.export import CompiledModel, compiled_model
-from mlip_lammps.export.archive import is_archive
+from mlip_lammps.export import compiled_model
+from mlip_lammps.export.archive import is_archive, read_metadata
 from mlip_lammps.model import ReferenceModel
 from mlip_lammps.models import shipped_models
 from mlip_lammps.structure.graph import build_graph
@@ -84,7 +84,7 @@ def find_subject(
             raise UserInputError(f"{model} is no compiled model: it is its own source; leave --source out")
         compiled = compiled_model(model, dtype=dtype, progress=lambda line: progress("compiling", line))
         return Subject(compiled, read_model(model), model)
-    recorded = CompiledModel(model).metadata["source"]
+    recorded = read_metadata(model)["source"]
     if source is not None:
         trained = read_model(source)
         if trained.source_sha256 != recorded["sha256"]:
@@ -183,7 +183,8 @@ def verify_model(
     metadata = engine.calculator.model.metadata
     elements, cutoff, dtype = tuple(metadata["elements"]), metadata["cutoff"], metadata["dtype"]
     structures = make_structures(elements, cutoff)
-    twins = make_twins(structures)
+    # every rank works through several chunks of the supercell
+    twins = make_twins(structures, int(1.5 * max(n_ranks) * metadata["chunk_atoms"]))
     if structure is not None:
         structures[USER] = read_structure(structure, elements)
     plan = LammpsPlan(subject.compiled, elements, cutoff, structures, twins, silence_seconds)

@@ -205,9 +205,9 @@ def twin_checks(
                 line.fail(where, faults[0])
                 continue
             original = results_of(outcome.results[twin.of], plan.structures[twin.of])
-            undone = twin.undo(results_of(outcome.results[name], twin.atoms))
+            twins = results_of(outcome.results[name], twin.atoms)
             allowed = limits.widened_to(rotation) if name == ROTATION else limits
-            for quantity, (number, limit) in differences(undone, original, allowed).items():
+            for quantity, (number, limit) in differences(twins, twin.expect(original), allowed).items():
                 line.add(number, limit, f"{quantity}, {where}", QUANTITIES[quantity])
         yield line.check(group, name)
 

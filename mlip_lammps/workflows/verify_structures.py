@@ -91,17 +91,23 @@ class Twin:
     ----------
     of
         Name of the other.
-    undo
-        Takes results of this structure to those of the other.
+    expect
+        Takes results of the other to those of this one.
     """
 
     of: str
     atoms: Atoms
-    undo: Callable[[Results], Results]
+    expect: Callable[[Results], Results]
 
 
-def make_twins(structures: dict[str, Atoms]) -> dict[str, Twin]:
-    """Return structures that differ from one of ``structures`` by a symmetry, named after it."""
+def make_twins(structures: dict[str, Atoms], n_atoms: int) -> dict[str, Twin]:
+    """Return structures that differ from one of ``structures`` by a symmetry, named after it.
+
+    Parameters
+    ----------
+    n_atoms
+        The supercell has more.
+    """
     rng = np.random.default_rng(5)
     base, n = structures[BASE], len(structures[BASE])
     shifted = base.copy()
@@ -110,13 +116,12 @@ def make_twins(structures: dict[str, Atoms]) -> dict[str, Twin]:
     unwrapped = base.copy()
     unwrapped.positions += rng.integers(-3, 4, size=(n, 3)) @ base.cell[:]
     order = rng.permutation(n)
-    small = structures[SMALL]
     return {
         "translation": Twin(BASE, shifted, lambda results: results),
         "unwrapped coordinates": Twin(BASE, unwrapped, lambda results: results),
-        "permutation": Twin(BASE, base[order], lambda results: _reordered(results, np.argsort(order))),
+        "permutation": Twin(BASE, base[order], lambda results: _reordered(results, order)),
         ROTATION: _rotated(structures[MOLECULE], rng),
-        "supercell": Twin(SMALL, small.repeat((2, 2, 2)), lambda results: _one_cell(results, len(small))),
+        "supercell": _supercell(base, n_atoms),
     }
 
 
@@ -128,25 +133,32 @@ def _rotated(molecule: Atoms, rng: np.random.Generator) -> Twin:
     centre = molecule.positions.mean(axis=0)
     turned.positions = (molecule.positions - centre) @ turn + centre
 
-    def undo(results: Results) -> Results:
+    def expect(results: Results) -> Results:
         xx, yy, zz, yz, xz, xy = results.virial
-        tensor = turn @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ turn.T
+        tensor = turn.T @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ turn
         virial = tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-        return Results(results.energy, results.node_energies, results.forces @ turn.T, virial)
+        return Results(results.energy, results.node_energies, results.forces @ turn, virial)
 
-    return Twin(MOLECULE, turned, undo)
+    return Twin(MOLECULE, turned, expect)
 
 
 def _reordered(results: Results, order: np.ndarray) -> Results:
     return Results(results.energy, results.node_energies[order], results.forces[order], results.virial)
 
 
-def _one_cell(results: Results, n_atoms: int) -> Results:
-    """Return the results of the cell whose copies a supercell is; its copies agree, or the last one shows it."""
-    n_cells = len(results.forces) // n_atoms
-    return Results(
-        results.energy / n_cells,
-        results.node_energies[-n_atoms:],
-        results.forces[-n_atoms:],
-        results.virial / n_cells,
-    )
+def _supercell(cell: Atoms, n_atoms: int) -> Twin:
+    """Return copies of a cell side by side, more than ``n_atoms`` atoms."""
+    repeat = [2, 2, 2]
+    while np.prod(repeat) * len(cell) <= n_atoms:
+        repeat[int(np.argmin(repeat * cell.cell.lengths()))] += 1
+    n_cells = int(np.prod(repeat))
+
+    def expect(results: Results) -> Results:
+        return Results(
+            n_cells * results.energy,
+            np.tile(results.node_energies, n_cells),
+            np.tile(results.forces, (n_cells, 1)),
+            n_cells * results.virial,
+        )
+
+    return Twin(BASE, cell.repeat(repeat), expect)

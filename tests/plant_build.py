@@ -1,0 +1,146 @@
+"""Copies of the package with a planted fault, and ``mlip-lammps verify`` run from them."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from plants import Plant
+
+import mlip_lammps
+from mlip_lammps.core.native import MODEL_LIBRARY, PLUGIN_LIBRARY, native_folder
+from mlip_lammps.engines.lammps_cases import SET_BY_THE_PACKAGE
+from mlip_lammps.engines.plugin import source_folder
+
+PACKAGE = Path(mlip_lammps.__file__).parent
+TIME_LIMIT = 1800
+"""Seconds: a plant in the lowering compiles a model and takes a minute or two; the rest is for a busy machine."""
+
+SILENCE = 60
+"""Seconds after which a rank counts as hanging; the slowest case takes a few."""
+
+# An export compares the file with the reference and would refuse it; verify must see what that check does not.
+WITHOUT_CHECK = Plant(
+    "the check of an export left out",
+    "mlip_lammps/export/check.py",
+    "        if energy > tolerance.energy or relative > tolerance.gradient:\n",
+    "        if False:\n",
+    ("", ""),
+)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A run of ``mlip-lammps verify``: exit code, output, and the table it wrote (None if it did not come to that)."""
+
+    code: int
+    output: str
+    table: dict[str, Any] | None
+
+    def failed(self) -> list[tuple[str, str]]:
+        checks = self.table["checks"] if self.table else []
+        return [(check["group"], check["name"]) for check in checks if check["verdict"] == "fail"]
+
+
+class PlantedPackages:
+    """Makes copies of the package below a folder and builds their plugins; what is unchanged is compiled once."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.objects = folder / "objects"
+        self.objects.mkdir(parents=True)
+
+    def make(self, name: str, plants: list[Plant]) -> Path:
+        """Return the root of a copy with ``plants`` in it, its plugin built.
+
+        Raises
+        ------
+        AssertionError
+            If the text of a plant does not stand in its file exactly once.
+        """
+        root = self.folder / name
+        ignored = shutil.ignore_patterns("__pycache__", "pair_style", "*.so")
+        shutil.copytree(PACKAGE, root / "mlip_lammps", ignore=ignored)
+        shutil.copytree(
+            source_folder(), root / "mlip_lammps" / "pair_style", ignore=shutil.ignore_patterns("__pycache__", "*.so")
+        )
+        for plant in plants:
+            path = root / _place(plant.file)
+            path.write_text(replaced(path.read_text(), plant))
+        native = root / "mlip_lammps" / "pair_style"
+        if any(plant.file.startswith("pair_style/") for plant in plants):
+            self._build(native)
+        else:
+            for library in (MODEL_LIBRARY, PLUGIN_LIBRARY):
+                shutil.copy(native_folder() / library, native / library)
+        return root
+
+    def _build(self, native: Path) -> None:
+        build = _load(native / "build.py")
+        run = build._run
+        headers = b"".join(path.read_bytes() for path in sorted(native.glob("*.h")))
+
+        def run_once(command: list[str]) -> str:
+            """Compile what was compiled before from the same text by copying the object."""
+            if "-c" not in command:
+                return run(command)
+            source, target = command[command.index("-c") + 1], command[command.index("-o") + 1]
+            parts = [" ".join(command[:-1]).encode().replace(str(native).encode(), b""), headers]
+            digest = hashlib.sha256(b"\0".join([*parts, (native / source).read_bytes()])).hexdigest()
+            kept = self.objects / f"{digest}.o"
+            if not kept.is_file():
+                run(command)
+                shutil.copy(target, kept)
+            else:
+                shutil.copy(kept, target)
+            return ""
+
+        build._run = run_once
+        build.build(native)
+
+
+def replaced(text: str, plant: Plant) -> str:
+    """Return the text of a file with the fault in it."""
+    count = text.count(plant.old)
+    if count != 1:
+        raise AssertionError(f"plant {plant.name!r}: its text stands {count} times in {plant.file}, expected once")
+    return text.replace(plant.old, plant.new)
+
+
+def _place(file: str) -> Path:
+    path = Path(file)
+    return Path("mlip_lammps") / path if path.parts[0] == "pair_style" else path
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"planted_{path.parent.parent.parent.name}_build", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def verify_from(root: Path, model: Path, *words: object) -> Verified:
+    """Run ``mlip-lammps verify`` of a copy of the package on two ranks."""
+    kept = {name: value for name, value in os.environ.items() if name not in SET_BY_THE_PACKAGE}
+    environment = {**kept, "PYTHONPATH": str(root), "MLIP_LAMMPS_CACHE": str(root / "cache"), "OMP_NUM_THREADS": "1"}
+    table = root / "table.json"
+    command = [sys.executable, "-m", "mlip_lammps.cli.main", "verify", model, "--ranks", 2, "--json", table]
+    done = subprocess.run(
+        [*map(str, command), "--time-limit", str(SILENCE), *map(str, words)],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT,
+        check=False,
+    )
+    written = json.loads(table.read_text()) if table.exists() else None
+    return Verified(done.returncode, done.stdout + done.stderr, written)

@@ -1,0 +1,309 @@
+"""Faults to plant in a copy of the package: text of the source, what takes its place, and the check that must fail.
+
+The text stands in its file exactly once; a test says where it no longer does.
+"""
+
+from dataclasses import dataclass
+
+TWO_RANKS = "LAMMPS on 2 ranks = ASE"
+REFERENCE = "ASE = reference"
+SETTINGS = "settings of LAMMPS = ASE"
+SYMMETRIES = "symmetries, in LAMMPS"
+DERIVATIVES = "derivatives, in LAMMPS"
+
+SMALL_MODEL = "one_layer_of_two"
+LAYERED_MODEL = "two_layers"
+
+
+@dataclass(frozen=True)
+class Plant:
+    """One fault.
+
+    Attributes
+    ----------
+    name
+        What is wrong.
+    file
+        Below the root of the repository.
+    old, new
+        Text and what takes its place.
+    caught_by
+        Group and name of a check that must fail; others may.
+    model
+        Random model of the tests that shows it.
+    is_fast
+        Whether it is planted in every run of the tests.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    caught_by: tuple[str, str]
+    model: str = LAYERED_MODEL
+    is_fast: bool = False
+
+    @property
+    def is_compiled_into_models(self) -> bool:
+        """Whether the fault is in what makes a model file, not in what runs it."""
+        return self.file.startswith(("mlip_lammps/export/", "mlip_lammps/kernels/"))
+
+    @property
+    def is_cpp(self) -> bool:
+        return self.file.endswith((".cpp", ".h"))
+
+
+IN_THE_PAIR_STYLE = [
+    Plant(
+        "the sign of one component of the virial",
+        "pair_style/pair_mlip_torch.cpp",
+        "                         -r[1] * g[1],\n",
+        "                         r[1] * g[1],\n",
+        (TWO_RANKS, "virial"),
+        is_fast=True,
+    ),
+    Plant(
+        "xz and yz of the virial swapped",
+        "pair_style/pair_mlip_torch.cpp",
+        "-0.5 * (r[0] * g[2] + r[2] * g[0]),\n                         -0.5 * (r[1] * g[2] + r[2] * g[1])}",
+        "-0.5 * (r[1] * g[2] + r[2] * g[1]),\n                         -0.5 * (r[0] * g[2] + r[2] * g[0])}",
+        (TWO_RANKS, "virial"),
+    ),
+    Plant(
+        "the force of an edge on its centre alone",
+        "pair_style/pair_mlip_torch.cpp",
+        "      f[j][k] -= g[k];\n",
+        "",
+        (TWO_RANKS, "forces"),
+    ),
+    Plant(
+        "half the force where both atoms of an edge are owned",
+        "pair_style/pair_mlip_torch.cpp",
+        "      f[j][k] -= g[k];\n",
+        "      f[j][k] -= (j < atom->nlocal ? 0.5 : 1.0) * g[k];\n",
+        (TWO_RANKS, "forces"),
+    ),
+    Plant(
+        "energies of atoms not accumulated",
+        "pair_style/pair_mlip_torch.cpp",
+        "    if (eflag_atom) eatom[edges.atom_of_row(row)] += energy;\n",
+        "",
+        (TWO_RANKS, "atomic energies"),
+    ),
+    Plant(
+        "the first owned atom left out of the energy",
+        "pair_style/pair_mlip_torch.cpp",
+        "    if (eflag_global) eng_vdwl += energy;\n",
+        "    if (eflag_global && row > 0) eng_vdwl += energy;\n",
+        (TWO_RANKS, "sum of atomic energies"),
+    ),
+    Plant(
+        "the whole virial of an edge given to either atom",
+        "pair_style/pair_mlip_torch.cpp",
+        "        vatom[j][k] += 0.5 * v[k];\n",
+        "        vatom[j][k] += v[k];\n",
+        (TWO_RANKS, "sum of atomic virials"),
+    ),
+    Plant(
+        "bits of special bonds left in the indices of neighbours",
+        "pair_style/pair_mlip_torch.cpp",
+        "    rows.mask = NEIGHMASK;\n",
+        "    rows.mask = ~0;\n",
+        (SETTINGS, "bits of special bonds"),
+    ),
+    Plant(
+        "features of the step in which the neighbour list was built",
+        "pair_style/pair_mlip_torch.cpp",
+        "  parts->exchange.is_mute = !fault.empty();\n",
+        "  parts->exchange.is_mute = !fault.empty() || neighbor->ago > 0;\n",
+        (SETTINGS, "moved since the list was built"),
+        is_fast=True,
+    ),
+    Plant(
+        "the number of a type's element taken for its row in the model",
+        "pair_style/edges.cpp",
+        "rows[row] = species_of_kind[all.species[row]];\n",
+        "rows[row] = all.species[row];\n",
+        (SETTINGS, "types in another order"),
+    ),
+    Plant(
+        "a cutoff 1 % too short",
+        "pair_style/edges.cpp",
+        "  const double cutoff_sq = cutoff * cutoff;\n",
+        "  const double cutoff_sq = 0.99 * cutoff * 0.99 * cutoff;\n",
+        (TWO_RANKS, "edges that differ"),
+    ),
+    Plant(
+        "the last edge dropped",
+        "pair_style/edges.cpp",
+        "  n_edges = edge;\n",
+        "  n_edges = edge > 0 ? edge - 1 : 0;\n",
+        (TWO_RANKS, "edges that differ"),
+    ),
+    Plant(
+        "the last edge doubled",
+        "pair_style/edges.cpp",
+        "  n_edges = edge;\n",
+        """  if (edge > 0) {
+    edge_centre[edge] = edge_centre[edge - 1];
+    edge_neighbour[edge] = edge_neighbour[edge - 1];
+    for (int k = 0; k < 3; k++) edge_vectors[3 * edge + k] = edge_vectors[3 * edge - 3 + k];
+    edge++;
+  }
+  n_edges = edge;
+""",
+        (TWO_RANKS, "edges that differ"),
+    ),
+    Plant(
+        "a coordinate of the edges in float32",
+        "pair_style/edges.cpp",
+        "      edge_vectors[3 * edge + 2] = dz;\n",
+        "      edge_vectors[3 * edge + 2] = static_cast<float>(dz);\n",
+        (TWO_RANKS, "edges that differ"),
+    ),
+    Plant(
+        "the image of ghosts wrong: z mirrored",
+        "pair_style/edges.cpp",
+        "      edge_vectors[3 * edge + 2] = dz;\n",
+        "      edge_vectors[3 * edge + 2] = j < atoms.n_local ? dz : -dz;\n",
+        (TWO_RANKS, "edges that differ"),
+    ),
+    Plant(
+        "the features of one ghost of each message not received",
+        "pair_style/comm_exchange.h",
+        "      if (char *row = row_of(first + k)) memcpy(row, buf, bytes);\n",
+        "      if (char *row = k + 1 < n ? row_of(first + k) : nullptr) memcpy(row, buf, bytes);\n",
+        (TWO_RANKS, "forces"),
+    ),
+    Plant(
+        "gradients of features not returned to their owners",
+        "pair_style/comm_exchange.h",
+        "      sum[k] += value;\n",
+        "      sum[k] += T(0) * value;\n",
+        (TWO_RANKS, "forces"),
+    ),
+    Plant(
+        "features sent in float32 where float64 is stated",
+        "pair_style/comm_exchange.h",
+        "        memcpy(buf, row, bytes);\n",
+        "        for (int64_t m = 0; m < features->width; m++)\n"
+        "          buf[m] = static_cast<float>(reinterpret_cast<const double *>(row)[m]);\n",
+        (TWO_RANKS, "forces"),
+    ),
+    Plant(
+        "a rank without atoms takes no part in the exchange",
+        "pair_style/model.cpp",
+        "  guarded([&] { s.pad(graph); });\n",
+        "  if (graph.n_local == 0) return {};\n  guarded([&] { s.pad(graph); });\n",
+        (TWO_RANKS, "ranks without atoms"),
+    ),
+    Plant(
+        "phantom edges inside the cutoff",
+        "pair_style/model.cpp",
+        "    chunk.vectors.assign(3 * MIN_SIZE, 2.0 * metadata.cutoff);\n",
+        "    chunk.vectors.assign(3 * MIN_SIZE, 0.2 * metadata.cutoff);\n",
+        (REFERENCE, "atomic energies"),
+    ),
+    Plant(
+        "the energies of the last layer alone",
+        "pair_style/model.cpp",
+        "node_energies[chunk.begin + k] += scratch[k];\n",
+        "node_energies[chunk.begin + k] = scratch[k];\n",
+        (REFERENCE, "atomic energies"),
+    ),
+    Plant(
+        "gradients of chunks that overwrite each other",
+        "pair_style/model.cpp",
+        "target[chunk.rows[k] * width + m] += source[k * width + m];\n",
+        "target[chunk.rows[k] * width + m] = source[k * width + m];\n",
+        (SYMMETRIES, "supercell"),
+    ),
+]
+
+IN_THE_KERNELS = [
+    Plant(
+        "the radial table read one interval off",
+        "mlip_lammps/kernels/cpu/geometry.h",
+        "      interval[e] = static_cast<int32_t>(k);\n",
+        "      interval[e] = static_cast<int32_t>(k > 0 ? k - 1 : 0);\n",
+        (REFERENCE, "forces"),
+        model=SMALL_MODEL,
+    ),
+    Plant(
+        "a direction in float32 where float64 is stated",
+        "mlip_lammps/kernels/cpu/geometry.h",
+        "      u[0][e] = x * inverse;\n",
+        "      u[0][e] = static_cast<float>(x * inverse);\n",
+        (REFERENCE, "forces"),
+        model=SMALL_MODEL,
+    ),
+    Plant(
+        "the part of the gradient along the edge left in that of the direction",
+        "mlip_lammps/kernels/cpu/geometry.h",
+        "(gu[k][e] - along * u[k][e]) / r[e]",
+        "gu[k][e] / r[e]",
+        (DERIVATIVES, "forces, by differences of energies"),
+        model=SMALL_MODEL,
+    ),
+    Plant(
+        "a term of the adjoint of the harmonics missing",
+        "mlip_lammps/kernels/cpu_harmonics.py",
+        '                lines.append(f"      gy[{order**2 + b}][e] += {c!r} * {upper} * y[{1 + a}][e];")\n',
+        "",
+        (DERIVATIVES, "forces, by differences of energies"),
+    ),
+]
+
+IN_THE_LOWERING = [
+    Plant(
+        "the sign of harmonics of odd order",
+        "mlip_lammps/export/lowering.py",
+        "                coupling=coupling * (-1.0) ** l_edge,\n",
+        "                coupling=coupling,\n",
+        (REFERENCE, "forces"),
+    ),
+    Plant(
+        "energies of two elements swapped",
+        "mlip_lammps/export/lowering.py",
+        "        node_constants=energies[rows] + ",
+        "        node_constants=energies[rows[::-1]] + ",
+        (REFERENCE, "energy"),
+        model=SMALL_MODEL,
+    ),
+    Plant(
+        "weights of the contraction of another element",
+        "mlip_lammps/export/lowering.py",
+        'table[f"{contraction}.{name}"][table.rows]',
+        'table[f"{contraction}.{name}"][table.rows[::-1]]',
+        (REFERENCE, "atomic energies"),
+        model=SMALL_MODEL,
+    ),
+    Plant(
+        "no skip connection for one element",
+        "mlip_lammps/export/lowering.py",
+        "        for (i, k), matrix in _element_matrices(table, name, irreps_in, irreps_out).items()\n",
+        "        for (i, k), matrices in _element_matrices(table, name, irreps_in, irreps_out).items()\n"
+        "        for matrix in [torch.cat([0.0 * matrices[:1], matrices[1:]])]\n",
+        (REFERENCE, "atomic energies"),
+    ),
+]
+
+IN_THE_GRAPH = [
+    Plant(
+        "images of neighbours folded into one",
+        "mlip_lammps/structure/graph.py",
+        "    return i.astype(np.int64), j.astype(np.int64), vectors\n",
+        "    vectors = np.where(i[:, None] != j[:, None], atoms.positions[j] - atoms.positions[i], vectors)\n"
+        "    return i.astype(np.int64), j.astype(np.int64), vectors\n",
+        (TWO_RANKS, "edges that differ"),
+    ),
+    Plant(
+        "yz and xy of the stress swapped in ASE",
+        "mlip_lammps/structure/graph.py",
+        "    return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]\n",
+        "    return tensor[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]\n",
+        (TWO_RANKS, "virial"),
+    ),
+]
+
+PLANTS = (*IN_THE_PAIR_STYLE, *IN_THE_KERNELS, *IN_THE_LOWERING, *IN_THE_GRAPH)
