@@ -18,7 +18,16 @@ from setuptools.command.build_ext import build_ext
 SOURCES = Path(__file__).resolve().parent
 MODEL_LIBRARY = "libmlip_model.so"
 PLUGIN_LIBRARY = "mliptorchplugin.so"
-MODEL_SOURCES = ("model.cpp", "document.cpp", "torch_shim.cpp", "archive.cpp", "machine.cpp", "model_c_api.cpp")
+MODEL_SOURCES = (
+    "model.cpp",
+    "evaluation.cpp",
+    "chunk.cpp",
+    "document.cpp",
+    "torch_shim.cpp",
+    "archive.cpp",
+    "machine.cpp",
+    "model_c_api.cpp",
+)
 PLUGIN_SOURCES = (
     "plugin.cpp",
     "pair_mlip_torch.cpp",
@@ -32,6 +41,7 @@ PLUGIN_SOURCES = (
     "loaded_models.cpp",
     "committee.cpp",
     "edges.cpp",
+    "atom_sums.cpp",
 )
 COMPILER = "g++"
 # Never -ffast-math: it removes the checks for numbers that are not finite.

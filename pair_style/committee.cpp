@@ -67,7 +67,7 @@ std::vector<double> Committee::min_distances() const
 
 /* ---------------------------------------------------------------------- */
 
-Results Committee::evaluate(const Edges &edges, Exchange &exchange)
+Results Committee::evaluate(const Edges &edges, Exchange &exchange, bool has_moments)
 {
   std::string fault;
   const auto keep = [&](const Member &member, std::string text) {
@@ -82,23 +82,35 @@ Results Committee::evaluate(const Edges &edges, Exchange &exchange)
       keep(member, "no memory for its edges; use more ranks");
     }
     try {
-      member.results = member.model->evaluate(member.edges.graph(), exchange);
+      member.results = member.model->evaluate(member.edges.graph(), exchange, has_moments);
     } catch (const std::runtime_error &e) {
       keep(member, e.what());
     }
   }
   if (!fault.empty()) throw std::runtime_error(fault);
   if (members.size() == 1) return members[0].results;
-
-  const Graph all = edges.graph();
   try {
-    std::fill_n(mean_energies.resize(all.n_local + 1), all.n_local, 0.0);
-    std::fill_n(mean_gradients.resize(3 * all.n_edges + 1), 3 * all.n_edges, 0.0);
+    return mean(edges.graph(), has_moments);
   } catch (const std::bad_alloc &) {
     throw std::runtime_error("no memory for the mean of the models; use more ranks");
   }
+}
+
+/* ---------------------------------------------------------------------- */
+
+Results Committee::mean(const Graph &all, bool has_moments)
+{
+  const auto cleared = [](Buffer<double> &buffer, int64_t n) {
+    double *const values = buffer.resize(n + 1);
+    std::fill_n(values, n, 0.0);
+    return values;
+  };
+  Results result;
+  result.node_energies = cleared(mean_energies, all.n_local);
+  result.edge_gradients = cleared(mean_gradients, 3 * all.n_edges);
+  if (has_moments) result.edge_moments = cleared(mean_moments, 9 * all.n_edges);
   for (const Member &member : members) add_to_mean(member);
-  return {mean_energies.data(), mean_gradients.data()};
+  return result;
 }
 
 /* ---------------------------------------------------------------------- */
@@ -110,8 +122,10 @@ void Committee::add_to_mean(const Member &member)
   double *energy = mean_energies.data(), *gradient = mean_gradients.data();
   for (int64_t row = 0; row < graph.n_local; row++) energy[row] += share * member.results.node_energies[row];
   for (int64_t k = 0; k < graph.n_edges; k++) {
-    double *sum = gradient + 3 * member.edges.edge(k);
-    for (int axis = 0; axis < 3; axis++) sum[axis] += share * member.results.edge_gradients[3 * k + axis];
+    const int64_t edge = member.edges.edge(k);
+    for (int c = 0; c < 3; c++) gradient[3 * edge + c] += share * member.results.edge_gradients[3 * k + c];
+    if (!member.results.edge_moments) continue;
+    for (int c = 0; c < 9; c++) mean_moments.data()[9 * edge + c] += share * member.results.edge_moments[9 * k + c];
   }
 }
 

@@ -37,8 +37,8 @@ class Committee {
 
   /* Mean energies of owned atoms and mean gradients of every edge. Collective through the exchange, like
      Model::evaluate: a fault of this rank is thrown as std::runtime_error after the last exchange. Memory belongs to
-     the committee and lasts until the next evaluation. */
-  Results evaluate(const Edges &, Exchange &);
+     the committee and lasts until the next evaluation. With has_moments also mean moments of edges. */
+  Results evaluate(const Edges &, Exchange &, bool has_moments = false);
 
   /* Room for force_deviations, which cannot fail then. Throws std::bad_alloc. */
   void prepare_deviations(const Edges &);
@@ -57,10 +57,11 @@ class Committee {
     ModelEdges edges;
     Results results;
   };
+  Results mean(const Graph &, bool has_moments);
   void add_to_mean(const Member &);
 
   std::vector<Member> members;
-  Buffer<double> mean_energies, mean_gradients, forces, deviations;
+  Buffer<double> mean_energies, mean_gradients, mean_moments, forces, deviations;
 };
 
 }    // namespace mlip

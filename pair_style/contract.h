@@ -19,6 +19,7 @@ struct Graph {
   const double *edge_vectors = nullptr;    // (n_edges, 3)         r_ij = x_j - x_i, angstrom
   const int64_t *edge_centre = nullptr;    // (n_edges)            i < n_local, does not decrease
   const int64_t *edge_neighbour = nullptr; // (n_edges)            j < n_local + n_ghost
+  const double *positions = nullptr;       // (n_local + n_ghost, 3)  angstrom, ghosts where they are seen; for moments
 };
 
 /* Node features, or their gradients, row-major. */
@@ -42,6 +43,7 @@ class Exchange {
 struct Results {
   const double *node_energies = nullptr;     // (n_local)     eV
   const double *edge_gradients = nullptr;    // (n_edges, 3)  dE_total / d r_ij, eV/angstrom
+  const double *edge_moments = nullptr;      // (n_edges, 3, 3)  sum_k (x_k - x_i)_a dU_k / d r_ij,b, eV; null if not asked for
 };
 
 /* What the metadata block of a model file says, as far as this side needs it. */

@@ -13,7 +13,7 @@ using json = nlohmann_lmp::json;
 
 namespace {
 
-constexpr int FORMAT_VERSION = 3;
+constexpr int FORMAT_VERSION = 4;
 
 std::string release(const std::string &version)
 {

@@ -92,6 +92,16 @@ void Edges::number_atoms(const AtomArrays &atoms)
 
 /* ---------------------------------------------------------------------- */
 
+void Edges::gather_positions(const AtomArrays &atoms)
+{
+  const int64_t n_rows = n_local + n_ghost;
+  double *x = positions.resize(3 * n_rows + 1);
+  for (int64_t row = 0; row < n_rows; row++) std::copy_n(atoms.positions + 3 * atom_of_row(row), 3, x + 3 * row);
+  has_positions = true;
+}
+
+/* ---------------------------------------------------------------------- */
+
 void Edges::note_close_pair(int i, int j, double distance_sq)
 {
   const int64_t *kind = kinds.data();
@@ -107,6 +117,7 @@ void Edges::clear()
 {
   n_local = n_ghost = n_edges = 0;
   close_pair = ClosePair();
+  has_positions = false;
 }
 
 /* ---------------------------------------------------------------------- */
@@ -121,6 +132,7 @@ Graph Edges::graph() const
   result.edge_vectors = vectors.data();
   result.edge_centre = centre.data();
   result.edge_neighbour = neighbour.data();
+  result.positions = has_positions ? positions.data() : nullptr;
   return result;
 }
 
@@ -129,7 +141,7 @@ Graph Edges::graph() const
 double Edges::bytes() const
 {
   return row_of.bytes() + atom_of.bytes() + row_has_list.bytes() + kinds.bytes() + centre.bytes() +
-      neighbour.bytes() + vectors.bytes();
+      neighbour.bytes() + vectors.bytes() + positions.bytes();
 }
 
 /* ---------------------------------------------------------------------- */

@@ -71,6 +71,9 @@ class Edges {
 
   void build(const AtomArrays &, const NeighbourRows &, double cutoff);
 
+  /* Positions of the rows of the last build, for moments. */
+  void gather_positions(const AtomArrays &);
+
   /* No atoms: what a rank hands to the model after a fault of its own. */
   void clear();
 
@@ -90,7 +93,8 @@ class Edges {
   double built_cutoff = 0.0;
   Buffer<int> row_of, atom_of, row_has_list;
   Buffer<int64_t> kinds, centre, neighbour;
-  Buffer<double> vectors;
+  Buffer<double> vectors, positions;
+  bool has_positions = false;
 
   std::vector<double> smallest_sq;    // (n_watched, n_watched)
   int n_watched = 0;

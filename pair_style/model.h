@@ -26,8 +26,9 @@ class Model {
   const Metadata &metadata() const;
 
   /* Energies of owned atoms and gradients of every edge. Collective through the exchange: a fault of this rank
-     is kept until the last exchange is done, then thrown as std::runtime_error, so no other rank waits. */
-  Results evaluate(const Graph &, Exchange &);
+     is kept until the last exchange is done, then thrown as std::runtime_error, so no other rank waits.
+     With has_moments, the same on every rank, also the moments of edges; the graph needs positions then. */
+  Results evaluate(const Graph &, Exchange &, bool has_moments = false);
 
   /* Seconds that this rank spent in each program (forward_1, ..., last, ..., backward_1) since the last reset. */
   std::vector<std::pair<std::string, double>> timings() const;

@@ -43,14 +43,16 @@ void mlip_model_close(mlip_model *model)
 
 int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, const int64_t *species,
                         const double *edge_vectors, const int64_t *edge_centre, const int64_t *edge_neighbour,
-                        double *node_energies, double *edge_gradients, char *error, int64_t n_error)
+                        const double *positions, double *node_energies, double *edge_gradients,
+                        double *edge_moments, char *error, int64_t n_error)
 {
   try {
-    const mlip::Graph graph{n_atoms, 0, n_edges, species, edge_vectors, edge_centre, edge_neighbour};
+    const mlip::Graph graph{n_atoms, 0, n_edges, species, edge_vectors, edge_centre, edge_neighbour, positions};
     NoExchange exchange;
-    const mlip::Results results = model->model->evaluate(graph, exchange);
+    const mlip::Results results = model->model->evaluate(graph, exchange, positions != nullptr);
     std::copy_n(results.node_energies, n_atoms, node_energies);
     std::copy_n(results.edge_gradients, 3 * n_edges, edge_gradients);
+    if (positions) std::copy_n(results.edge_moments, 9 * n_edges, edge_moments);
     return 0;
   } catch (const std::exception &fault) {
     report(fault, error, n_error);

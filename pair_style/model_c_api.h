@@ -13,10 +13,12 @@ typedef struct mlip_model mlip_model;
 mlip_model *mlip_model_open(const char *path, const char *torch_dir, int n_threads, char *error, int64_t n_error);
 void mlip_model_close(mlip_model *model);
 
-/* Energies (n_atoms) and edge gradients (n_edges, 3) of a graph without ghosts; 0, or 1 and a message in error. */
+/* Energies (n_atoms) and edge gradients (n_edges, 3) of a graph without ghosts; 0, or 1 and a message in error. With
+   positions (n_atoms, 3) also edge moments (n_edges, 3, 3), of atoms that see no periodic images; otherwise both null. */
 int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, const int64_t *species,
                         const double *edge_vectors, const int64_t *edge_centre, const int64_t *edge_neighbour,
-                        double *node_energies, double *edge_gradients, char *error, int64_t n_error);
+                        const double *positions, double *node_energies, double *edge_gradients,
+                        double *edge_moments, char *error, int64_t n_error);
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include "pair_mlip_torch.h"
 
 #include "agreement.h"
+#include "atom_sums.h"
 #include "comm_exchange.h"
 #include "deviations.h"
 #include "edges.h"
@@ -73,7 +74,7 @@ PairMlipTorch::PairMlipTorch(LAMMPS *lmp) : Pair(lmp), parts(nullptr)
   one_coeff = 1;
   manybody_flag = 1;
   no_virial_fdotr_compute = 1;
-  centroidstressflag = CENTROID_NOTAVAIL;
+  centroidstressflag = CENTROID_AVAIL;
 
   // compute pair asks for the number once, and models may come later
   nextra = N_EXTRA;
@@ -160,6 +161,7 @@ std::string PairMlipTorch::build_edges()
     rows.mask = NEIGHMASK;
 
     parts->edges.build(atoms, rows, parts->models.cutoff());
+    if (cvflag_atom) parts->edges.gather_positions(atoms);
     return neighbor->ago == 0 ? parts->faults.find_lost_neighbours(parts->edges) : "";
   } catch (std::exception &e) {
     return std::string("no memory for the edges of ") + std::to_string(atom->nlocal) + " atoms (" + e.what() +
@@ -181,7 +183,7 @@ std::string PairMlipTorch::find_close_atoms()
 std::string PairMlipTorch::evaluate_models(bool has_deviations)
 {
   try {
-    parts->results = parts->models.evaluate(parts->edges, parts->exchange);
+    parts->results = parts->models.evaluate(parts->edges, parts->exchange, cvflag_atom);
     if (has_deviations) parts->deviations.prepare(parts->models, parts->edges);
     return "";
   } catch (LAMMPSException &) {
@@ -193,50 +195,18 @@ std::string PairMlipTorch::evaluate_models(bool has_deviations)
   }
 }
 
-/* ----------------------------------------------------------------------
-   r_ij = x_j - x_i and g = dE/dr_ij: F_i += g, F_j -= g, virial -= r_ij (x) g
-------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------- */
 
 void PairMlipTorch::add_results()
 {
-  const mlip::Graph &graph = parts->graph;
-  const mlip::Edges &edges = parts->edges;
-  double **f = atom->f;
-
-  for (int64_t row = 0; row < graph.n_local; row++) {
-    const double energy = parts->results.node_energies[row];
-    if (eflag_global) eng_vdwl += energy;
-    if (eflag_atom) eatom[edges.atom_of_row(row)] += energy;
-  }
-
-  double sum[6] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
-  for (int64_t edge = 0; edge < graph.n_edges; edge++) {
-    const int i = edges.atom_of_row(graph.edge_centre[edge]);
-    const int j = edges.atom_of_row(graph.edge_neighbour[edge]);
-    const double *r = graph.edge_vectors + 3 * edge;
-    const double *g = parts->results.edge_gradients + 3 * edge;
-    for (int k = 0; k < 3; k++) {
-      f[i][k] += g[k];
-      f[j][k] -= g[k];
-    }
-    if (!vflag_either) continue;
-
-    const double v[6] = {-r[0] * g[0],
-                         -r[1] * g[1],
-                         -r[2] * g[2],
-                         -0.5 * (r[0] * g[1] + r[1] * g[0]),
-                         -0.5 * (r[0] * g[2] + r[2] * g[0]),
-                         -0.5 * (r[1] * g[2] + r[2] * g[1])};
-    for (int k = 0; k < 6; k++) sum[k] += v[k];
-    if (vflag_atom) {
-      for (int k = 0; k < 6; k++) {
-        vatom[i][k] += 0.5 * v[k];
-        vatom[j][k] += 0.5 * v[k];
-      }
-    }
-  }
-  if (vflag_global)
-    for (int k = 0; k < 6; k++) virial[k] += sum[k];
+  mlip::AtomSums sums;
+  sums.forces = atom->f;
+  if (eflag_global) sums.energy = &eng_vdwl;
+  if (eflag_atom) sums.energies = eatom;
+  if (vflag_global) sums.virial = virial;
+  if (vflag_atom) sums.virials = vatom;
+  if (cvflag_atom) sums.centroid_virials = cvatom;
+  mlip::add_results(parts->edges, parts->results, sums);
 }
 
 /* ---------------------------------------------------------------------- */

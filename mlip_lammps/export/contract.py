@@ -8,7 +8,7 @@ all atoms and ghosts of a rank, or a chunk of centres with the atoms around it. 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 METADATA_PATH = "extra/mlip_lammps.json"
 """Where the metadata block lies in the archive, below its root folder."""
@@ -42,6 +42,8 @@ class ProgramSpec:
         (n_local, width).
         ``skips_T`` and ``skip_gradients_T`` (n_local, width): what layer T adds to the result of layer T + 1 directly.
         ``messages_T`` (n_local, width): what the backward program would otherwise work out again, where it is small.
+        ``energy_weights`` (n_local,) float64: gradients are those of the sum of weighted node energies. Weights of one
+        give forces; positions as weights give the moments that per-atom virials and the heat flux need.
         ``node_energies`` (n_local,) float64; ``edge_gradients`` (n_edges, 3) float64.
     """
 
@@ -85,12 +87,14 @@ def program_specs(skip_widths: Sequence[int], message_widths: Sequence[int]) -> 
         for t in range(1, n_layers)
     ]
     last = ProgramSpec(
-        "last", GRAPH_TENSORS + incoming(n_layers), ("node_energies", "edge_gradients", *gradients_of(n_layers))
+        "last",
+        (*GRAPH_TENSORS, *incoming(n_layers), "energy_weights"),
+        ("node_energies", "edge_gradients", *gradients_of(n_layers)),
     )
     backwards = [
         ProgramSpec(
             f"backward_{t}",
-            GRAPH_TENSORS + incoming(t) + kept(t) + gradients_of(t + 1),
+            (*GRAPH_TENSORS, *incoming(t), *kept(t), *gradients_of(t + 1), "energy_weights"),
             ("edge_gradients", *gradients_of(t)),
         )
         for t in range(n_layers - 1, 0, -1)

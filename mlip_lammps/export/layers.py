@@ -202,7 +202,8 @@ class Program(torch.nn.Module):
         t, chain = self.t, self.chain
         messages = chain.messages(t, graph, variables.get(f"feature_gradients_{t - 1}"))
         _, node_energies = chain.update(t, graph, variables.get(f"skip_gradients_{t - 1}"), messages)
-        gradients = torch.autograd.grad(node_energies.sum(), list(variables.values()))
+        weighted = node_energies * named["energy_weights"]
+        gradients = torch.autograd.grad(weighted.sum(), list(variables.values()))
         return dict(zip(variables, gradients, strict=True)) | {"node_energies": node_energies.detach()}
 
     def _backward(self, graph: EdgeGraph, named: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -217,7 +218,7 @@ class Program(torch.nn.Module):
         skips = variables.pop(f"skip_gradients_{t - 1}", None)
         result, node_energies = chain.update(t, graph, skips, messages)
         handed = chain.hand_on(t, graph, result)
-        total = node_energies.sum()
+        total = (node_energies * named["energy_weights"]).sum()
         upstream = [named[_GRADIENT_OF[name.rpartition("_")[0]] + f"_{t}"] for name in handed]
         into = {"messages": messages} | ({} if skips is None else {f"skip_gradients_{t - 1}": skips})
         if t == 1 and chain.repulsion is not None:

@@ -15,14 +15,27 @@ from mlip_lammps.export.archive import read_metadata
 from mlip_lammps.structure.graph import Graph
 
 _ERROR_BYTES = 4096
+_SAME_PLACE = 1e-6
 
 
 @dataclass(frozen=True)
 class GraphResults:
-    """Energies of atoms in eV, shape (n_atoms,), and dE/dr_ij of edges in eV/angstrom, shape (n_edges, 3)."""
+    """What a compiled model says of a graph.
+
+    Attributes
+    ----------
+    node_energies
+        Of atoms, eV, shape (n_atoms,).
+    edge_gradients
+        dE/dr_ij of edges, eV/angstrom, shape (n_edges, 3).
+    edge_moments
+        sum_k (x_k - x_i) (x) dU_k/dr_ij of edges, eV, shape (n_edges, 3, 3), where U_k is the energy of atom k; None
+        if not asked for.
+    """
 
     node_energies: NDArray[np.float64]
     edge_gradients: NDArray[np.float64]
+    edge_moments: NDArray[np.float64] | None = None
 
 
 class CompiledModel:
@@ -80,38 +93,55 @@ class CompiledModel:
                 f"the model does not know atomic number {error.args[0]}; it knows {', '.join(self.elements)}"
             ) from None
 
-    def evaluate(self, graph: Graph) -> GraphResults:
+    def evaluate(self, graph: Graph, positions: NDArray[np.float64] | None = None) -> GraphResults:
         """Return energies and gradients of a graph whose neighbours are all atoms of its own.
+
+        Parameters
+        ----------
+        positions
+            Angstrom, shape (n_atoms, 3): also return moments of edges, for atoms that see no periodic image.
 
         Raises
         ------
         UserInputError
-            If the model does not know an element.
+            If the model does not know an element, or an edge does not go from one of the positions to another.
         MlipError
             If a compiled program fails.
         """
         species = self.species(graph.atomic_numbers)
         node_energies = np.empty(graph.n_atoms)
         edge_gradients = np.empty((graph.n_edges, 3))
+        edge_moments = None
+        if positions is not None:
+            edge_moments = np.empty((graph.n_edges, 3, 3))
+            positions = np.ascontiguousarray(positions, dtype=np.float64)
+            across = positions[graph.edge_neighbour] - positions[graph.edge_centre] - graph.edge_vectors
+            if np.abs(across).max(initial=0.0) > _SAME_PLACE:
+                raise UserInputError(
+                    "moments of edges need atoms that see no periodic image; take an isolated cluster, or LAMMPS, "
+                    "where images are atoms of their own"
+                )
         arrays = [
             np.ascontiguousarray(species),
             np.ascontiguousarray(graph.edge_vectors, dtype=np.float64),
             np.ascontiguousarray(graph.edge_centre, dtype=np.int64),
             np.ascontiguousarray(graph.edge_neighbour, dtype=np.int64),
+            positions,
             node_energies,
             edge_gradients,
+            edge_moments,
         ]
         status = self._library.mlip_model_evaluate(
             self._handle,
             graph.n_atoms,
             graph.n_edges,
-            *(array.ctypes.data for array in arrays),
+            *(None if array is None else array.ctypes.data for array in arrays),
             self._error,
             _ERROR_BYTES,
         )
         if status != 0:
             raise MlipError(self._error.value.decode())
-        return GraphResults(node_energies, edge_gradients)
+        return GraphResults(node_energies, edge_gradients, edge_moments)
 
 
 @cache
@@ -128,6 +158,6 @@ def _library() -> ctypes.CDLL:
     library.mlip_model_close.argtypes = [ctypes.c_void_p]
     library.mlip_model_evaluate.restype = ctypes.c_int
     library.mlip_model_evaluate.argtypes = (
-        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 6 + [ctypes.c_char_p, ctypes.c_int64]
+        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 8 + [ctypes.c_char_p, ctypes.c_int64]
     )
     return library

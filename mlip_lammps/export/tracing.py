@@ -45,6 +45,7 @@ def example_inputs(
         "edge_vectors": torch.nn.functional.normalize(vectors, dim=1) * lengths,
         "edge_centre": torch.randint(0, n_local, (n_edges,), generator=generator).sort().values,
         "edge_neighbour": torch.randint(0, n_nodes, (n_edges,), generator=generator),
+        "energy_weights": torch.ones(n_local, dtype=torch.float64),
     }
     widths = _widths(chain)
     for name in spec.inputs:

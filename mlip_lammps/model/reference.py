@@ -150,6 +150,31 @@ class ReferenceModel(nn.Module):
             graph=graph,
         )
 
+    def centroid_virials(self, atoms: Atoms) -> NDArray[np.float64]:
+        """Return sum_i (x_i - x_n) (x) dU_i/dx_n of every atom n of an isolated cluster, eV, shape (n_atoms, 3, 3).
+
+        U_i is the energy of atom i. Times the velocity of n and summed over atoms this is what the potential adds to
+        the heat flux: d/dt sum_i x_i e_i = sum_i e_i v_i + sum_n W_n v_n (Fan et al., Phys. Rev. B 92, 094301 (2015)).
+
+        Raises
+        ------
+        UserInputError
+            If ``atoms`` is periodic, or holds an element that the model does not know.
+        """
+        if atoms.pbc.any():
+            raise UserInputError("centroid virials are of isolated clusters, and the structure is periodic; set pbc=False")
+        graph = build_graph(atoms, self.spec.cutoff)
+        species = torch.from_numpy(self.species_of(graph.atomic_numbers))
+        centre, neighbour = torch.from_numpy(graph.edge_centre), torch.from_numpy(graph.edge_neighbour)
+        positions = torch.tensor(atoms.positions, dtype=self.dtype, requires_grad=True)
+        node_energies = self.node_energies(species, positions[neighbour] - positions[centre], centre, neighbour)
+        virials = np.zeros((len(atoms), 3, 3))
+        for i, energy in enumerate(node_energies):
+            (gradient,) = torch.autograd.grad(energy, positions, retain_graph=True, materialize_grads=True)
+            apart = atoms.positions[i] - atoms.positions
+            virials += apart[:, :, None] * gradient.numpy()[:, None, :]
+        return virials
+
     def species_of(self, atomic_numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows of the element table for ``atomic_numbers``, shape (n_atoms,)."""
         rows = {number: row for row, number in enumerate(self.spec.atomic_numbers)}

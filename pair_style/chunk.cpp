@@ -1,0 +1,92 @@
+#include "chunk.h"
+
+namespace mlip {
+
+/* ---------------------------------------------------------------------- */
+
+void PaddedGraph::set(const Graph &graph)
+{
+  n_phantoms = std::max<int64_t>(MIN_SIZE - graph.n_local, 0);
+  n_local = graph.n_local + n_phantoms;
+  n_nodes = n_local + graph.n_ghost;
+  n_edges = graph.n_edges;
+  species = graph.species;
+  edge_vectors = graph.edge_vectors;
+  edge_centre = graph.edge_centre;
+  edge_neighbour = graph.edge_neighbour;
+  positions = graph.positions;
+  if (n_phantoms == 0) return;
+
+  padded_species.assign(n_nodes, 0);
+  std::copy_n(graph.species, graph.n_local + graph.n_ghost, padded_species.begin() + n_phantoms);
+  padded_centre.resize(n_edges);
+  padded_neighbour.resize(n_edges);
+  for (int64_t edge = 0; edge < n_edges; edge++) {
+    padded_centre[edge] = graph.edge_centre[edge] + n_phantoms;
+    padded_neighbour[edge] = graph.edge_neighbour[edge] + n_phantoms;
+  }
+  species = padded_species.data();
+  edge_centre = padded_centre.data();
+  edge_neighbour = padded_neighbour.data();
+  padded_positions.assign(3 * n_nodes, 0.0);
+  if (graph.positions)
+    std::copy_n(graph.positions, 3 * (graph.n_local + graph.n_ghost), padded_positions.begin() + 3 * n_phantoms);
+  positions = padded_positions.data();
+}
+
+/* ---------------------------------------------------------------------- */
+
+void Chunk::restart()
+{
+  end = edge = n_edges = 0;
+}
+
+/* ---------------------------------------------------------------------- */
+
+void Chunk::advance(const PaddedGraph &graph, int64_t new_end, double cutoff, bool has_compact_rows)
+{
+  begin = end;
+  end = new_end;
+  is_compact = has_compact_rows;
+  edge += n_edges;
+  int64_t last = edge;
+  while (last < graph.n_edges && graph.edge_centre[last] < end) last++;
+  n_edges = last - edge;
+  centre.resize(n_padded());
+  neighbour.resize(n_padded());
+  for (int64_t e = 0; e < n_edges; e++) {
+    centre[e] = graph.edge_centre[edge + e] - begin;
+    neighbour[e] = graph.edge_neighbour[edge + e];
+  }
+  for (int64_t e = n_edges; e < n_padded(); e++) {
+    centre[e] = end - begin - 1;
+    neighbour[e] = 0;
+  }
+  vectors = graph.edge_vectors + 3 * edge;
+  if (n_edges < MIN_SIZE) {
+    padded_vectors.assign(3 * MIN_SIZE, 2.0 * cutoff);
+    std::copy_n(vectors, 3 * n_edges, padded_vectors.begin());
+    vectors = padded_vectors.data();
+  }
+  if (is_compact) compact(graph.n_nodes);
+}
+
+/* Number the sources of the chunk's edges from 0. */
+
+void Chunk::compact(int64_t n_nodes)
+{
+  place.resize(n_nodes, -1);
+  rows.clear();
+  for (int64_t &node : neighbour) {
+    int64_t &row = place[node];
+    if (row < 0) {
+      row = static_cast<int64_t>(rows.size());
+      rows.push_back(node);
+    }
+    node = row;
+  }
+  for (const int64_t node : rows) place[node] = -1;
+  while (static_cast<int64_t>(rows.size()) < MIN_SIZE) rows.push_back(0);
+}
+
+}    // namespace mlip

@@ -1,0 +1,61 @@
+/* Which atoms and edges one call of a program sees. Knows neither LAMMPS nor torch. */
+
+#ifndef MLIP_CHUNK_H
+#define MLIP_CHUNK_H
+
+#include "contract.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+namespace mlip {
+
+constexpr int64_t MIN_SIZE = 2;    // torch.export takes sizes 0 and 1 for constants
+
+/* The graph of one evaluation with at least MIN_SIZE owned atoms. Phantom atoms stand before the owned ones, so that no
+   ghost is taken for an owned atom; they have no edge, and the exchange does not see them. */
+class PaddedGraph {
+ public:
+  /* Refers to the arrays of graph where it needs no phantoms. */
+  void set(const Graph &graph);
+
+  int64_t n_phantoms = 0, n_local = 0, n_nodes = 0, n_edges = 0;
+  const int64_t *species = nullptr, *edge_centre = nullptr, *edge_neighbour = nullptr;
+  const double *edge_vectors = nullptr, *positions = nullptr;
+
+ private:
+  std::vector<int64_t> padded_species, padded_centre, padded_neighbour;
+  std::vector<double> padded_positions;
+};
+
+/* Some centres with their edges, numbered from 0. Sources of features are all nodes, or (compact) the rows that the
+   edges name. At least MIN_SIZE edges: further ones lie beyond the cutoff, where all weights are zero. */
+class Chunk {
+ public:
+  /* Before the first centre of the graph. */
+  void restart();
+
+  /* The centres that follow, up to end. */
+  void advance(const PaddedGraph &, int64_t end, double cutoff, bool is_compact);
+
+  int64_t begin = 0, end = 0;              // centres
+  int64_t edge = 0, n_edges = 0;           // first edge, and how many without padding
+  bool is_compact = false;
+  std::vector<int64_t> centre, neighbour;  // of edges
+  std::vector<int64_t> rows;               // nodes of a compact chunk
+  const double *vectors = nullptr;
+
+  int64_t n_centres() const { return end - begin; }
+  int64_t n_padded() const { return std::max(n_edges, MIN_SIZE); }
+
+ private:
+  void compact(int64_t n_nodes);
+
+  std::vector<double> padded_vectors;
+  std::vector<int64_t> place;    // of a node in a compact chunk, -1 outside it
+};
+
+}    // namespace mlip
+
+#endif

@@ -1,0 +1,276 @@
+#include "evaluation.h"
+
+#include <chrono>
+#include <cstring>
+
+using namespace mlip;
+
+namespace {
+
+bool begins_with(const std::string &text, const char *start)
+{
+  return text.rfind(start, 0) == 0;
+}
+
+bool has_node_rows(const std::string &tensor)
+{
+  return begins_with(tensor, "features_") || begins_with(tensor, "feature_gradients_");
+}
+
+bool has(const std::vector<std::string> &names, const char *start)
+{
+  return std::any_of(names.begin(), names.end(), [start](const auto &name) { return begins_with(name, start); });
+}
+
+char *row_of(const Features &f, int64_t row)
+{
+  return static_cast<char *>(f.data) + row * f.width * f.value_bytes;
+}
+
+}    // namespace
+
+/* Widths are right from the start: a rank whose first evaluation fails takes part in the exchange all the same. */
+
+void Evaluation::open(const Metadata &of_model, const Torch &library, int gpu_index)
+{
+  metadata = &of_model;
+  torch = &library;
+  gpu = gpu_index;
+  feature_dtype = metadata->feature_bytes == 4 ? DType::FLOAT32 : DType::FLOAT64;
+  for (size_t t = 0; t < metadata->feature_widths.size(); t++) {
+    const std::string layer = std::to_string(t + 1);
+    const auto add_tensor = [&](const std::string &name, int64_t width) {
+      shape(tensors[name + layer], width, 0);
+      if (name.find("gradients") == std::string::npos) return;
+      for (Rows &rows : moments[name + layer]) shape(rows, width, 0);
+    };
+    add_tensor("features_", metadata->feature_widths[t]);
+    add_tensor("feature_gradients_", metadata->feature_widths[t]);
+    add_tensor("skips_", metadata->skip_widths[t]);
+    add_tensor("skip_gradients_", metadata->skip_widths[t]);
+    add_tensor("messages_", metadata->message_widths[t]);
+  }
+}
+
+void Evaluation::start(const Graph &given, bool needs_moments)
+{
+  has_moments = needs_moments;
+  graph.set(given);
+  node_energies.assign(graph.n_local, 0.0);
+  edge_gradients.assign(3 * graph.n_edges, 0.0);
+  const auto n_rows = [&](const std::string &name) { return has_node_rows(name) ? graph.n_nodes : graph.n_local; };
+  for (auto &[name, rows] : tensors) shape(rows, rows.features.width, n_rows(name));
+  if (!has_moments) return;
+  edge_moments.assign(9 * graph.n_edges, 0.0);
+  for (auto &[name, axes] : moments)
+    for (Rows &rows : axes) {
+      shape(rows, rows.features.width, n_rows(name));
+      clear(rows);
+    }
+}
+
+void Evaluation::shape(Rows &rows, int64_t width, int64_t n_rows) const
+{
+  rows.features = Features{nullptr, n_rows, width, metadata->feature_bytes};
+  const size_t n_doubles = (static_cast<size_t>(n_rows * width) * metadata->feature_bytes + 7) / 8;
+  if (rows.memory.size() < n_doubles) rows.memory.resize(n_doubles + n_doubles / 8);
+  rows.features.data = rows.memory.data();
+}
+
+void Evaluation::clear(Rows &rows) const
+{
+  const Features &f = rows.features;
+  std::memset(f.data, 0, static_cast<size_t>(f.n_rows * f.width) * f.value_bytes);
+}
+
+Features Evaluation::without_phantoms(const Features &all) const
+{
+  Features result = all;
+  result.data = row_of(all, graph.n_phantoms);
+  result.n_rows -= graph.n_phantoms;
+  return result;
+}
+
+Features Evaluation::moment_rows(const std::string &tensor, int axis) const
+{
+  return without_phantoms(moments.at(tensor)[axis].features);
+}
+
+Results Evaluation::results() const
+{
+  return {node_energies.data() + graph.n_phantoms, edge_gradients.data(), has_moments ? edge_moments.data() : nullptr};
+}
+
+/* Run a program on all owned atoms, a chunk after the other. */
+
+void Evaluation::run(NamedProgram &entry)
+{
+  const auto start = std::chrono::steady_clock::now();
+  const int64_t n_chunks = gpu >= 0 ? 1 : graph.n_local / std::max(metadata->chunk_atoms, 2 * MIN_SIZE) + 1;
+  const bool is_compact = has(entry.outputs, "feature_gradients_") && (n_chunks > 1 || has_moments);
+  if (is_compact)
+    for (const auto &tensor : entry.outputs)
+      if (has_node_rows(tensor)) clear(tensors.at(tensor));
+  const int n_calls = has_moments && has(entry.inputs, "energy_weights") ? 4 : 1;
+  chunk.restart();
+  for (int64_t k = 1; k <= n_chunks; k++) {
+    chunk.advance(graph, k * graph.n_local / n_chunks, metadata->cutoff, is_compact);
+    for (int n = 0; n < n_calls; n++) call(entry, PLAIN + n);
+  }
+  entry.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void Evaluation::call(const NamedProgram &entry, int axis)
+{
+  weights.assign(chunk.n_centres(), 1.0);
+  if (axis != PLAIN)
+    for (int64_t k = 0; k < chunk.n_centres(); k++) weights[k] = offset(chunk.begin + k, axis);
+  std::vector<Tensor> inputs;
+  for (const auto &tensor : entry.inputs) inputs.push_back(input(tensor, axis));
+  const auto outputs = entry.program->run(std::move(inputs), entry.outputs.size());
+  for (size_t k = 0; k < outputs.size(); k++) take(outputs[k], entry.outputs[k], axis);
+}
+
+/* x_n - x_o, the origin in the middle of the chunk; never a phantom, unless there is no atom. */
+
+double Evaluation::offset(int64_t node, int axis) const
+{
+  return graph.positions[3 * node + axis] - graph.positions[3 * ((chunk.begin + chunk.end) / 2) + axis];
+}
+
+/* ---------------------------------------------------------------------- */
+
+Tensor Evaluation::view(const void *data, const std::vector<int64_t> &shape, DType dtype) const
+{
+  Tensor host = Tensor::view(*torch, data, shape, dtype);
+  return gpu >= 0 ? host.to_cuda(shape, dtype, gpu) : std::move(host);
+}
+
+Tensor Evaluation::input(const std::string &tensor, int axis)
+{
+  const int64_t n_centres = chunk.n_centres(), n_edges = chunk.n_padded();
+  if (tensor == "centre_species") return view(graph.species + chunk.begin, {n_centres}, DType::INT64);
+  if (tensor == "species") return view(graph.species, {graph.n_nodes}, DType::INT64);
+  if (tensor == "edge_centre") return view(chunk.centre.data(), {n_edges}, DType::INT64);
+  if (tensor == "edge_neighbour") return view(chunk.neighbour.data(), {n_edges}, DType::INT64);
+  if (tensor == "edge_vectors") return view(chunk.vectors, {n_edges, 3}, DType::FLOAT64);
+  if (tensor == "energy_weights") return view(weights.data(), {n_centres}, DType::FLOAT64);
+
+  const Features &all = tensors.at(tensor).features;
+  if (begins_with(tensor, "features_")) {
+    if (!chunk.is_compact) return view(all.data, {graph.n_nodes, all.width}, feature_dtype);
+    return view(gather(all), {static_cast<int64_t>(chunk.rows.size()), all.width}, feature_dtype);
+  }
+  const bool is_weighted = axis != PLAIN && moments.count(tensor);
+  const void *rows = is_weighted ? weigh(tensor, all, axis) : row_of(all, chunk.begin);
+  return view(rows, {n_centres, all.width}, feature_dtype);
+}
+
+/* The rows of a compact chunk, one after the other. */
+
+const void *Evaluation::gather(const Features &all)
+{
+  shape(gathered, all.width, static_cast<int64_t>(chunk.rows.size()));
+  const int64_t row_bytes = all.width * all.value_bytes;
+  for (size_t k = 0; k < chunk.rows.size(); k++)
+    std::memcpy(row_of(gathered.features, static_cast<int64_t>(k)), row_of(all, chunk.rows[k]), row_bytes);
+  return gathered.features.data;
+}
+
+/* Gradients of energies weighted by x_i - x_o: moments relative to the node, and the way from the origin to the node. */
+
+const void *Evaluation::weigh(const std::string &tensor, const Features &all, int axis)
+{
+  Rows &result = weighted[tensor];
+  shape(result, all.width, chunk.n_centres());
+  std::memcpy(result.features.data, row_of(moments.at(tensor)[axis].features, chunk.begin),
+              static_cast<size_t>(chunk.n_centres() * all.width) * all.value_bytes);
+  const auto add_gradients = [&](auto *sum, const auto *gradient) {
+    for (int64_t k = 0; k < chunk.n_centres(); k++) {
+      const auto weight = static_cast<std::remove_reference_t<decltype(*sum)>>(weights[k]);
+      for (int64_t m = 0; m < all.width; m++) sum[k * all.width + m] += weight * gradient[k * all.width + m];
+    }
+  };
+  if (feature_dtype == DType::FLOAT64)
+    add_gradients(reinterpret_cast<double *>(result.features.data), reinterpret_cast<double *>(row_of(all, chunk.begin)));
+  else
+    add_gradients(reinterpret_cast<float *>(result.features.data), reinterpret_cast<float *>(row_of(all, chunk.begin)));
+  return result.features.data;
+}
+
+/* ---------------------------------------------------------------------- */
+
+void Evaluation::take(const Tensor &tensor, const std::string &name, int axis)
+{
+  const bool is_on_host = gpu < 0;
+  if (name == "node_energies") {
+    if (axis != PLAIN) return;
+    scratch.resize(chunk.n_centres());
+    tensor.copy_to(scratch.data(), {chunk.n_centres()}, DType::FLOAT64, is_on_host);
+    for (int64_t k = 0; k < chunk.n_centres(); k++) node_energies[chunk.begin + k] += scratch[k];
+  } else if (name == "edge_gradients") {
+    take_edge_gradients(tensor, axis);
+  } else if (chunk.is_compact && (has_node_rows(name) || (has_moments && moments.count(name)))) {
+    take_gradients(tensor, name, axis);
+  } else {
+    const Features &all = tensors.at(name).features;
+    if (begins_with(name, "feature_gradients_"))
+      tensor.copy_to(all.data, {graph.n_nodes, all.width}, feature_dtype, is_on_host);
+    else
+      tensor.copy_to(row_of(all, chunk.begin), {chunk.n_centres(), all.width}, feature_dtype, is_on_host);
+  }
+}
+
+void Evaluation::take_edge_gradients(const Tensor &tensor, int axis)
+{
+  scratch.resize(3 * chunk.n_padded());
+  tensor.copy_to(scratch.data(), {chunk.n_padded(), 3}, DType::FLOAT64, gpu < 0);
+  if (axis == PLAIN)
+    for (int64_t k = 0; k < 3 * chunk.n_edges; k++) edge_gradients[3 * chunk.edge + k] += scratch[k];
+  if (!has_moments) return;
+  for (int64_t e = 0; e < chunk.n_edges; e++)
+    for (int a = 0; a < 3; a++) {
+      if (axis != PLAIN && axis != a) continue;
+      const double factor = axis == PLAIN ? -offset(chunk.begin + chunk.centre[e], a) : 1.0;
+      double *const moment = &edge_moments[9 * (chunk.edge + e) + 3 * a];
+      for (int b = 0; b < 3; b++) moment[b] += factor * scratch[3 * e + b];
+    }
+}
+
+/* Gradients of features (rows of the compact chunk) or of skips (its centres). */
+
+void Evaluation::take_gradients(const Tensor &tensor, const std::string &name, int axis)
+{
+  Rows &all = tensors.at(name);
+  const bool has_nodes = has_node_rows(name);
+  const int64_t width = all.features.width;
+  const int64_t n_rows = has_nodes ? static_cast<int64_t>(chunk.rows.size()) : chunk.n_centres();
+  shape(received, width, n_rows);
+  tensor.copy_to(received.features.data, {n_rows, width}, feature_dtype, gpu < 0);
+  if (axis != PLAIN) return add(received.features, moments.at(name)[axis], has_nodes, PLAIN);
+  if (has_nodes)
+    add(received.features, all, has_nodes, PLAIN);
+  else
+    std::memcpy(row_of(all.features, chunk.begin), received.features.data, n_rows * width * all.features.value_bytes);
+  if (has_moments)
+    for (int a = 0; a < 3; a++) add(received.features, moments.at(name)[a], has_nodes, a);
+}
+
+/* Add the chunk's rows to those of all nodes; with an axis, less them times x_n - x_o. */
+
+void Evaluation::add(const Features &from, Rows &to, bool has_nodes, int less_axis) const
+{
+  const auto add_rows = [&](auto *target, const auto *source) {
+    for (int64_t k = 0; k < from.n_rows; k++) {
+      const int64_t row = has_nodes ? chunk.rows[k] : chunk.begin + k;
+      const double factor = less_axis == PLAIN ? 1.0 : -offset(row, less_axis);
+      for (int64_t m = 0; m < from.width; m++)
+        target[row * from.width + m] += static_cast<std::remove_reference_t<decltype(*target)>>(factor) *
+            source[k * from.width + m];
+    }
+  };
+  if (feature_dtype == DType::FLOAT64)
+    add_rows(static_cast<double *>(to.features.data), static_cast<const double *>(from.data));
+  else
+    add_rows(static_cast<float *>(to.features.data), static_cast<const float *>(from.data));
+}

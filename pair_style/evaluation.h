@@ -1,0 +1,84 @@
+/* Runs compiled programs on a graph, a chunk of centres after the other, and keeps what passes between them. */
+
+#ifndef MLIP_EVALUATION_H
+#define MLIP_EVALUATION_H
+
+#include "chunk.h"
+#include "contract.h"
+#include "torch_shim.h"
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace mlip {
+
+struct NamedProgram {
+  std::vector<std::string> inputs, outputs;
+  std::unique_ptr<Program> program;
+  double seconds = 0.0;
+};
+
+/* Beside gradients it can carry moments of them, which per-atom virials and the heat flux need: for a node n with
+   features h, sum_i (x_i - x_n) dU_i/dh, where U_i is the energy of atom i. They cost three more runs of each gradient
+   program, one for each axis, with energies weighted by positions in place of 1: gradients of sum_i (x_i - x_o) U_i,
+   with an origin x_o in each chunk, less (x_n - x_o) times the gradient itself. */
+class Evaluation {
+ public:
+  /* gpu -1: on the CPU. */
+  void open(const Metadata &, const Torch &, int gpu);
+
+  void start(const Graph &, bool has_moments);
+  void run(NamedProgram &);
+
+  /* Rows of the graph's atoms: features_T and feature_gradients_T, and of their moments. */
+  Features rows(const std::string &tensor) const { return without_phantoms(tensors.at(tensor).features); }
+  Features moment_rows(const std::string &tensor, int axis) const;
+
+  Results results() const;
+
+ private:
+  struct Rows {
+    std::vector<double> memory;    // of doubles for the alignment; holds floats too
+    Features features;
+  };
+  using ThreeRows = std::array<Rows, 3>;
+
+  static constexpr int PLAIN = -1;    // no axis: weights of 1
+
+  void shape(Rows &, int64_t width, int64_t n_rows) const;
+  void clear(Rows &) const;
+  Features without_phantoms(const Features &) const;
+
+  void call(const NamedProgram &, int axis);
+  Tensor input(const std::string &tensor, int axis);
+  Tensor view(const void *data, const std::vector<int64_t> &shape, DType) const;
+  const void *gather(const Features &all);
+  const void *weigh(const std::string &tensor, const Features &all, int axis);
+  void take(const Tensor &, const std::string &name, int axis);
+  void take_edge_gradients(const Tensor &, int axis);
+  void take_gradients(const Tensor &, const std::string &name, int axis);
+  void add(const Features &from, Rows &to, bool has_nodes, int less_axis) const;
+  double offset(int64_t node, int axis) const;
+
+  const Metadata *metadata = nullptr;
+  const Torch *torch = nullptr;
+  DType feature_dtype = DType::FLOAT64;
+  int gpu = -1;
+  bool has_moments = false;
+
+  PaddedGraph graph;
+  Chunk chunk;
+  std::map<std::string, Rows> tensors;         // features_T, feature_gradients_T (nodes), skips_T, messages_T, ... (owned)
+  std::map<std::string, ThreeRows> moments;    // of feature_gradients_T and skip_gradients_T
+  std::map<std::string, Rows> weighted;        // gradients of weighted energies, rows of one chunk
+  Rows gathered, received;                     // rows of one chunk
+  std::vector<double> weights, scratch;        // of one chunk
+  std::vector<double> node_energies, edge_gradients, edge_moments;
+};
+
+}    // namespace mlip
+
+#endif
