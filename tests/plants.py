@@ -10,6 +10,7 @@ REFERENCE = "ASE = reference"
 SETTINGS = "settings of LAMMPS = ASE"
 SYMMETRIES = "symmetries, in LAMMPS"
 DERIVATIVES = "derivatives, in LAMMPS"
+NINE = "nine components of atoms' virials"
 
 SMALL_MODEL = "one_layer_of_two"
 LAYERED_MODEL = "two_layers"
@@ -56,52 +57,52 @@ class Plant:
 IN_THE_PAIR_STYLE = [
     Plant(
         "the sign of one component of the virial",
-        "pair_style/pair_mlip_torch.cpp",
-        "                         -r[1] * g[1],\n",
-        "                         r[1] * g[1],\n",
+        "pair_style/atom_sums.cpp",
+        "                       -r[1] * g[1],\n",
+        "                       r[1] * g[1],\n",
         (TWO_RANKS, "virial"),
         is_fast=True,
     ),
     Plant(
         "xz and yz of the virial swapped",
-        "pair_style/pair_mlip_torch.cpp",
-        "-0.5 * (r[0] * g[2] + r[2] * g[0]),\n                         -0.5 * (r[1] * g[2] + r[2] * g[1])}",
-        "-0.5 * (r[1] * g[2] + r[2] * g[1]),\n                         -0.5 * (r[0] * g[2] + r[2] * g[0])}",
+        "pair_style/atom_sums.cpp",
+        "-0.5 * (r[0] * g[2] + r[2] * g[0]),\n                       -0.5 * (r[1] * g[2] + r[2] * g[1])}",
+        "-0.5 * (r[1] * g[2] + r[2] * g[1]),\n                       -0.5 * (r[0] * g[2] + r[2] * g[0])}",
         (TWO_RANKS, "virial"),
     ),
     Plant(
         "the force of an edge on its centre alone",
-        "pair_style/pair_mlip_torch.cpp",
-        "      f[j][k] -= g[k];\n",
+        "pair_style/atom_sums.cpp",
+        "      sums.forces[j][k] -= g[k];\n",
         "",
         (TWO_RANKS, "forces"),
     ),
     Plant(
         "half the force where both atoms of an edge are owned",
-        "pair_style/pair_mlip_torch.cpp",
-        "      f[j][k] -= g[k];\n",
-        "      f[j][k] -= (j < atom->nlocal ? 0.5 : 1.0) * g[k];\n",
+        "pair_style/atom_sums.cpp",
+        "      sums.forces[j][k] -= g[k];\n",
+        "      sums.forces[j][k] -= (graph.edge_neighbour[edge] < graph.n_local ? 0.5 : 1.0) * g[k];\n",
         (TWO_RANKS, "forces"),
     ),
     Plant(
         "energies of atoms not accumulated",
-        "pair_style/pair_mlip_torch.cpp",
-        "    if (eflag_atom) eatom[edges.atom_of_row(row)] += energy;\n",
+        "pair_style/atom_sums.cpp",
+        "    if (sums.energies) sums.energies[edges.atom_of_row(row)] += energy;\n",
         "",
         (TWO_RANKS, "atomic energies"),
     ),
     Plant(
         "the first owned atom left out of the energy",
-        "pair_style/pair_mlip_torch.cpp",
-        "    if (eflag_global) eng_vdwl += energy;\n",
-        "    if (eflag_global && row > 0) eng_vdwl += energy;\n",
+        "pair_style/atom_sums.cpp",
+        "    if (sums.energy) *sums.energy += energy;\n",
+        "    if (sums.energy && row > 0) *sums.energy += energy;\n",
         (TWO_RANKS, "sum of atomic energies"),
     ),
     Plant(
         "the whole virial of an edge given to either atom",
-        "pair_style/pair_mlip_torch.cpp",
-        "        vatom[j][k] += 0.5 * v[k];\n",
-        "        vatom[j][k] += v[k];\n",
+        "pair_style/atom_sums.cpp",
+        "    sums.virials[j][k] += 0.5 * v[k];\n",
+        "    sums.virials[j][k] += v[k];\n",
         (TWO_RANKS, "sum of atomic virials"),
     ),
     Plant(
@@ -193,30 +194,51 @@ IN_THE_PAIR_STYLE = [
     Plant(
         "a rank without atoms takes no part in the exchange",
         "pair_style/model.cpp",
-        "  guarded([&] { s.pad(graph); });\n",
-        "  if (graph.n_local == 0) return {};\n  guarded([&] { s.pad(graph); });\n",
+        "  guarded([&] { s.evaluation.start(graph, has_moments); });\n",
+        "  if (graph.n_local == 0) return {};\n  guarded([&] { s.evaluation.start(graph, has_moments); });\n",
         (TWO_RANKS, "ranks without atoms"),
     ),
     Plant(
         "phantom edges inside the cutoff",
-        "pair_style/model.cpp",
-        "    chunk.vectors.assign(3 * MIN_SIZE, 2.0 * metadata.cutoff);\n",
-        "    chunk.vectors.assign(3 * MIN_SIZE, 0.2 * metadata.cutoff);\n",
+        "pair_style/chunk.cpp",
+        "    padded_vectors.assign(3 * MIN_SIZE, 2.0 * cutoff);\n",
+        "    padded_vectors.assign(3 * MIN_SIZE, 0.2 * cutoff);\n",
         (REFERENCE, "atomic energies"),
     ),
     Plant(
         "the energies of the last layer alone",
-        "pair_style/model.cpp",
+        "pair_style/evaluation.cpp",
         "node_energies[chunk.begin + k] += scratch[k];\n",
         "node_energies[chunk.begin + k] = scratch[k];\n",
         (REFERENCE, "atomic energies"),
     ),
     Plant(
         "gradients of chunks that overwrite each other",
-        "pair_style/model.cpp",
-        "target[chunk.rows[k] * width + m] += source[k * width + m];\n",
-        "target[chunk.rows[k] * width + m] = source[k * width + m];\n",
+        "pair_style/evaluation.cpp",
+        "target[row * from.width + m] += static_cast",
+        "target[row * from.width + m] = static_cast",
         (SYMMETRIES, "supercell"),
+    ),
+    Plant(
+        "moments of features that stay with ghosts",
+        "pair_style/model.cpp",
+        "      rows = s.evaluation.moment_rows(gradients, axis);\n      exchange.reverse(rows);\n",
+        "      rows = s.evaluation.moment_rows(gradients, axis);\n",
+        (TWO_RANKS, NINE),
+    ),
+    Plant(
+        "moments about the origin of a chunk",
+        "pair_style/evaluation.cpp",
+        "less_axis == PLAIN ? 1.0 : -offset(row, less_axis)",
+        "less_axis == PLAIN ? 1.0 : 0.0",
+        (REFERENCE, NINE),
+    ),
+    Plant(
+        "rows and columns of the virials of atoms swapped",
+        "pair_style/atom_sums.cpp",
+        "const int a = ROW[k], b = COLUMN[k];",
+        "const int a = COLUMN[k], b = ROW[k];",
+        (TWO_RANKS, NINE),
     ),
 ]
 

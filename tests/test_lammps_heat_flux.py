@@ -78,7 +78,10 @@ def test_virials_of_a_cluster_equal_derivatives_of_all_energies(n_ranks, compile
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerances.LAMMPS_VIRIAL_PER_ATOM)
 
 
-@pytest.mark.parametrize(("name", "n_ranks"), [("one_layer", 2), ("two_layers", 1), ("two_layers", 4), ("three_layers", 2)])
+RUNS = [("one_layer", 2), ("two_layers", 1), ("two_layers", 4), ("three_layers", 2)]
+
+
+@pytest.mark.parametrize(("name", "n_ranks"), RUNS)
 def test_the_heat_flux_is_the_time_derivative_of_the_moment_of_energy(name, n_ranks, compile_once, tmp_path):
     atoms = rattled_triclinic(ELEMENTS[name], repeat=(3, 3, 3), seed=4)
     atoms.pbc = False
@@ -104,11 +107,15 @@ def test_a_committee_and_a_hybrid_give_the_mean_and_the_sum(compile_once, tmp_pa
     atoms = rattled_triclinic(("H", "O"), repeat=(3, 3, 4), seed=2)
     write_data(tmp_path / "box.data", atoms, ("H", "O"))
     two, one = compile_once("two_layers"), compile_once("one_layer_of_two")
-    single = [with_virials(run_lammps(stress_deck(pair_coeff(f"{m} H O")), 2, tmp_path), len(atoms)) for m in (two, one)]
-    mean = with_virials(run_lammps(stress_deck(pair_coeff(f"{two} {one} : H O")), 2, tmp_path), len(atoms))
+
+    def found(text: str) -> np.ndarray:
+        return with_virials(run_lammps(text, 2, tmp_path), len(atoms))
+
+    single = [found(stress_deck(pair_coeff(f"{model} H O"))) for model in (two, one)]
+    mean = found(stress_deck(pair_coeff(f"{two} {one} : H O")))
     overlay = stress_deck(
         pair_coeff(f"mlip/torch 1 {two} H O", f"mlip/torch 2 {one} H O"), style="hybrid/overlay mlip/torch mlip/torch"
     )
-    total = with_virials(run_lammps(overlay, 2, tmp_path), len(atoms))
+    total = found(overlay)
     np.testing.assert_allclose(mean, 0.5 * (single[0] + single[1]), rtol=0, atol=tolerances.LAMMPS_VIRIAL_PER_ATOM)
     np.testing.assert_allclose(total, single[0] + single[1], rtol=0, atol=tolerances.LAMMPS_VIRIAL_PER_ATOM)

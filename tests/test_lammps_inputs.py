@@ -19,6 +19,12 @@ CASES = {
     "minimise": (2, "two_layers", dict(steps=5, relax_box="yes"), ["minimised.data"]),
     "water_nve": (2, "two_layers", dict(steps=4), []),
     "water_nvt": (2, "two_layers", dict(steps=100), ["rdf_oo.txt", "water.lammpstrj"]),
+    "water_heat_flux": (
+        2,
+        "two_layers",
+        dict(steps=40, every=2, points=5),
+        ["heat_flux.txt", "heat_flux_correlation.txt"],
+    ),
     "silicon_npt": (2, "one_layer", dict(steps=40, cells=2), ["lattice_constant.txt"]),
     "silicon_amorphous": (
         2,

@@ -1,16 +1,16 @@
-"""Moments of edges, from which per-atom virials and the heat flux follow, against derivatives of every atom's energy."""
+"""Moments of edges, from which the heat flux follows, against derivatives of every atom's energy."""
 
 import numpy as np
 import pytest
 from ase import Atoms
+from test_export import with_chunks_of
 
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.export.runtime import CompiledModel
 from mlip_lammps.model import ReferenceModel
-from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.structure.graph import build_graph, centroid_virials_from_moments
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.structures import rattled_triclinic
-from test_export import with_chunks_of
 
 MODELS = ["one_layer", "two_layers", "three_layers"]
 
@@ -23,14 +23,9 @@ def cluster(elements: tuple[str, ...], seed: int) -> Atoms:
 
 
 def centroid_virials(model: CompiledModel, atoms: Atoms) -> np.ndarray:
-    """Return what the pair style gives to atoms, shape (n_atoms, 3, 3)."""
     graph = build_graph(atoms, model.cutoff)
     results = model.evaluate(graph, atoms.positions)
-    virials = np.zeros((len(atoms), 3, 3))
-    np.subtract.at(virials, graph.edge_centre, results.edge_moments)
-    of_edges = graph.edge_vectors[:, :, None] * results.edge_gradients[:, None, :]
-    np.add.at(virials, graph.edge_neighbour, results.edge_moments - of_edges)
-    return virials
+    return centroid_virials_from_moments(graph, results.edge_gradients, results.edge_moments)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mlip_lammps.analysis.green_kubo import GreenKubo
 from mlip_lammps.analysis.rdf import RadialDistribution
 
 INK = "#22272e"
@@ -89,6 +90,32 @@ def plot_dynamics(
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
     length = thermo["Time"][-1] - thermo["Time"][0]
     figure.text(0.99, 0.975, f"{n_atoms} atoms, {length:.3g} ps", ha="right", va="top", fontsize=10, color=GREY)
+    figure.savefig(path, dpi=200)
+
+
+def plot_green_kubo(path: Path, result: GreenKubo, *, title: str) -> None:
+    """Write a picture of a heat flux's autocorrelation and of the conductivity up to each time.
+
+    Parameters
+    ----------
+    path
+        Picture to write; the ending says the format.
+    """
+    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    correlation, conductivity = figure.subplots(1, 2)
+    correlation.plot(result.time, result.correlation, color=DEEP, lw=1.2)
+    correlation.axhline(0.0, color=GREY, lw=0.7, ls=(0, (2, 3)), zorder=0)
+    correlation.set_ylabel("autocorrelation of the heat flux")
+    low, high = result.conductivity - result.error, result.conductivity + result.error
+    conductivity.fill_between(result.time, low, high, color=WARM, alpha=0.2, lw=0)
+    conductivity.plot(result.time, result.conductivity, color=WARM, lw=1.5)
+    conductivity.set_ylabel("conductivity up to that time (W/mK)")
+    for axes in (correlation, conductivity):
+        axes.set_xlabel("time (ps)")
+        axes.set_xlim(0.0, result.time[-1])
+        _strip(axes)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
     figure.savefig(path, dpi=200)
 
 

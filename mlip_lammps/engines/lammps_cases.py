@@ -42,6 +42,8 @@ class Case:
         Commands before the run, after the model is in place.
     n_steps
         Time steps before the evaluation.
+    has_centroid_virials
+        Whether nine components of the virials of atoms are asked for too.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Case:
     options: str = ""
     before_run: str = ""
     n_steps: int = 0
+    has_centroid_virials: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class CaseResult:
         Edges of all ranks: atoms from 0, shape (n_edges, 2), and vectors in angstrom, shape (n_edges, 3).
     n_owned
         Atoms of each rank.
+    centroid_virials
+        See ``LammpsSession.centroid_virials``; None if not asked for.
     """
 
     energy: float
@@ -87,6 +92,7 @@ class CaseResult:
     edge_atoms: NDArray[np.int64]
     edge_vectors: NDArray[np.float64]
     n_owned: tuple[int, ...]
+    centroid_virials: NDArray[np.float64] | None = None
 
 
 @dataclass

@@ -23,6 +23,7 @@ QUIET = ("-log", "none", "-screen", "none", "-nocite")
 PRESSURE = "mlip_pressure"
 NODE_ENERGIES = "mlip_node_energies"
 NODE_ENERGY_SUM = "mlip_node_energy_sum"
+_THERMO = f"thermo_style custom step pe c_{PRESSURE}[1] c_{NODE_ENERGY_SUM}"
 BAR_PER_EV_PER_CUBIC_ANGSTROM = 1.6021765e6  # as LAMMPS has it in metal units: what it multiplied is divided again
 MARGIN = 1.0  # angstrom between the atoms and a boundary that is not periodic
 
@@ -190,7 +191,7 @@ class LammpsSession:
             compute {PRESSURE} all pressure NULL virial
             compute {NODE_ENERGIES} all pe/atom
             compute {NODE_ENERGY_SUM} all reduce sum c_{NODE_ENERGIES}
-            thermo_style custom step pe c_{PRESSURE}[1] c_{NODE_ENERGY_SUM}
+            {_THERMO}
             """
         )
 
@@ -236,6 +237,28 @@ class LammpsSession:
             stress=self._stress() if all(self._pbc) else None,
             node_energies=self._gather(f"c_{NODE_ENERGIES}", 1)[:, 0],
         )
+
+    def centroid_virials(self) -> NDArray[np.float64]:
+        """Evaluate again and return sum_i (x_i - x_n) (x) dU_i/dx_n of every atom n, eV, shape (n_atoms, 3, 3).
+
+        Times the velocity of n and summed over atoms it is what the potential adds to the heat flux.
+
+        Raises
+        ------
+        LammpsError
+            If LAMMPS stops.
+        """
+        name = "mlip_centroid"
+        self.run_commands(
+            f"""compute {name} all centroid/stress/atom NULL pair
+            compute {name}_sum all reduce sum c_{name}[1]
+            thermo_style custom step c_{name}_sum
+            run 0"""
+        )
+        xx, yy, zz, xy, xz, yz, yx, zx, zy = self._gather(f"c_{name}", 9).T / -BAR_PER_EV_PER_CUBIC_ANGSTROM
+        self.run_commands(f"{_THERMO}\nuncompute {name}_sum\nuncompute {name}")
+        tensors = np.array([[xx, xy, xz], [yx, yy, yz], [zx, zy, zz]])
+        return self._prism.tensor2_to_ase(np.moveaxis(tensors, 2, 0))
 
     def positions(self) -> NDArray[np.float64]:
         """Return where the atoms are, in the frame of ``set_structure`` up to a shift of all, shape (n_atoms, 3)."""

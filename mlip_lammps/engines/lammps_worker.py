@@ -58,6 +58,7 @@ def _evaluate(session: LammpsSession, model: str, case: Case) -> CaseResult | No
     positions, edges = session.positions(), session.edges()
     n_owned = session.communicator.gather(session.lammps.extract_setting("nlocal"))
     thermo = session.lammps.last_thermo()
+    centroid_virials = session.centroid_virials() if case.has_centroid_virials else None
     if edges is None:
         return None
     in_ev = 1.0 / BAR_PER_EV_PER_CUBIC_ANGSTROM
@@ -73,6 +74,7 @@ def _evaluate(session: LammpsSession, model: str, case: Case) -> CaseResult | No
         edge_atoms=edges[0],
         edge_vectors=edges[1],
         n_owned=tuple(n_owned),
+        centroid_virials=centroid_virials,
     )
 
 

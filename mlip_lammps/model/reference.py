@@ -162,7 +162,7 @@ class ReferenceModel(nn.Module):
             If ``atoms`` is periodic, or holds an element that the model does not know.
         """
         if atoms.pbc.any():
-            raise UserInputError("centroid virials are of isolated clusters, and the structure is periodic; set pbc=False")
+            raise UserInputError("centroid virials are of clusters, and the structure is periodic; set pbc=False")
         graph = build_graph(atoms, self.spec.cutoff)
         species = torch.from_numpy(self.species_of(graph.atomic_numbers))
         centre, neighbour = torch.from_numpy(graph.edge_centre), torch.from_numpy(graph.edge_neighbour)

@@ -105,6 +105,24 @@ def forces_from_gradients(graph: Graph, edge_gradients: NDArray[np.float64]) -> 
     return forces
 
 
+def centroid_virials_from_moments(
+    graph: Graph, edge_gradients: NDArray[np.float64], edge_moments: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return sum_i (x_i - x_n) (x) dU_i/dx_n of every atom n, eV, shape (n_atoms, 3, 3).
+
+    Parameters
+    ----------
+    edge_gradients
+        g = dE/dr_ij, shape (n_edges, 3).
+    edge_moments
+        M = sum_k (x_k - x_i) (x) dU_k/dr_ij, shape (n_edges, 3, 3): W_j gains M - r_ij (x) g, W_i loses M.
+    """
+    virials = np.zeros((graph.n_atoms, 3, 3))
+    np.subtract.at(virials, graph.edge_centre, edge_moments)
+    np.add.at(virials, graph.edge_neighbour, edge_moments - graph.edge_vectors[:, :, None] * edge_gradients[:, None, :])
+    return virials
+
+
 def stress_from_gradients(
     graph: Graph, edge_gradients: NDArray[np.float64], volume: float
 ) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import ase.io
 import numpy as np
 import torch
 from ase import Atoms
+from numpy.typing import NDArray
 
 from mlip_lammps.checkpoint import TrainedModel, read_model
 from mlip_lammps.core.errors import UserInputError
@@ -20,12 +21,19 @@ from mlip_lammps.export import compiled_model
 from mlip_lammps.export.archive import is_archive, read_metadata
 from mlip_lammps.model import ReferenceModel
 from mlip_lammps.models import shipped_models
-from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.structure.graph import build_graph, centroid_virials_from_moments
 from mlip_lammps.workflows.verify_checks import QUANTITIES, Check, Comparison, Results, Verification
 from mlip_lammps.workflows.verify_lammps import LammpsPlan, parity_checks, rank_text, setting_checks, twin_checks
 from mlip_lammps.workflows.verify_limits import BETWEEN_ENGINES, DERIVATIVES, DYNAMICS, ROTATION, TO_REFERENCE
 from mlip_lammps.workflows.verify_physics import MOST_ATOMS, Derivatives, LmpRun, derivative_checks, dynamics_checks
-from mlip_lammps.workflows.verify_structures import SHEARED, USER, isolated_atoms, make_structures, make_twins
+from mlip_lammps.workflows.verify_structures import (
+    CLUSTER,
+    SHEARED,
+    USER,
+    isolated_atoms,
+    make_structures,
+    make_twins,
+)
 
 REFERENCE_GROUP = "ASE = reference"
 MOST_REFERENCE_EDGES = 100_000
@@ -132,7 +140,7 @@ class AseEngine:
         self._known: dict[bytes, Results] = {}
 
     def evaluate(self, atoms: Atoms) -> Results:
-        """Return energy, forces and virial; no virial without a cell."""
+        """Return energy, forces and virial; no virial without a cell, nine components of atoms' without images."""
         arrays = (atoms.numbers, atoms.positions, atoms.cell[:], atoms.pbc)
         key = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
         if key not in self._known:
@@ -144,8 +152,15 @@ class AseEngine:
                 node_energies=copy.get_potential_energies(),
                 forces=copy.get_forces(),
                 virial=copy.get_volume() * copy.get_stress() if has_volume else None,
+                centroid_virials=None if atoms.pbc.any() else self._centroid_virials(atoms),
             )
         return self._known[key]
+
+    def _centroid_virials(self, atoms: Atoms) -> NDArray[np.float64]:
+        model = self.calculator.model
+        graph = build_graph(atoms, model.cutoff)
+        results = model.evaluate(graph, atoms.positions)
+        return centroid_virials_from_moments(graph, results.edge_gradients, results.edge_moments)
 
 
 def verify_model(
@@ -232,7 +247,8 @@ def _reference_checks(
             continue
         found = reference.evaluate(atoms)
         virial = None if found.stress is None else found.stress * atoms.get_volume()
-        expected = Results(found.energy, found.node_energies, found.forces, virial)
+        atom_virials = reference.centroid_virials(atoms) if name == CLUSTER else None
+        expected = Results(found.energy, found.node_energies, found.forces, virial, atom_virials)
         comparison.add(name, engine.evaluate(atoms), expected)
     yield from comparison.checks()
 

@@ -103,12 +103,15 @@ class Results:
         eV/angstrom, shape (n_atoms, 3).
     virial
         Volume times stress, eV, shape (6,), in ASE's Voigt order; None where the engine gives none.
+    centroid_virials
+        What atoms add to the heat flux by their velocities, eV, shape (n_atoms, 3, 3); None where it is not known.
     """
 
     energy: float
     node_energies: NDArray[np.float64]
     forces: NDArray[np.float64]
     virial: NDArray[np.float64] | None
+    centroid_virials: NDArray[np.float64] | None = None
 
 
 QUANTITIES = {
@@ -116,6 +119,7 @@ QUANTITIES = {
     "atomic energies": "eV",
     "forces": "eV/angstrom",
     "virial": "eV per atom",
+    "nine components of atoms' virials": "eV",
 }
 """What is compared, with units."""
 
@@ -134,6 +138,9 @@ def differences(found: Results, expected: Results, limits: Limits) -> dict[str, 
     }
     if found.virial is not None and expected.virial is not None:
         pairs["virial"] = (_largest(found.virial - expected.virial) / n_atoms, limits.virial * scale)
+    if found.centroid_virials is not None and expected.centroid_virials is not None:
+        difference = _largest(found.centroid_virials - expected.centroid_virials)
+        pairs["nine components of atoms' virials"] = (difference, limits.virial * scale)
     return pairs
 
 

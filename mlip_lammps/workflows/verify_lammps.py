@@ -13,7 +13,7 @@ from mlip_lammps.engines.lammps_cases import Case, CaseResult, CaseResults, run_
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.workflows.verify_checks import QUANTITIES, Check, Comparison, Results, Worst, differences
 from mlip_lammps.workflows.verify_limits import EDGE_VECTOR, SUM, Limits
-from mlip_lammps.workflows.verify_structures import BASE, MOLECULE, ROTATION, USER, Twin
+from mlip_lammps.workflows.verify_structures import BASE, CLUSTER, MOLECULE, ROTATION, USER, Twin
 
 MOVED, MIGRATED = "moved since the list was built", "moved between ranks"
 
@@ -101,7 +101,9 @@ class LammpsPlan:
 
     def cases(self) -> list[Case]:
         """Return every case, plain ones first."""
-        plain = [Case(name, atoms) for name, atoms in self.structures.items()]
+        plain = [
+            Case(name, atoms, has_centroid_virials=name == CLUSTER) for name, atoms in self.structures.items()
+        ]
         twins = [Case(name, twin.atoms) for name, twin in self.twins.items()]
         return [*plain, *twins, *self.settings().values()]
 
@@ -123,7 +125,7 @@ def rank_text(n_ranks: int) -> str:
 def results_of(case: CaseResult, atoms: Atoms) -> Results:
     """Return the results of a case in the form that all engines share."""
     virial = None if case.stress is None else case.stress * atoms.get_volume()
-    return Results(case.energy, case.node_energies, case.forces, virial)
+    return Results(case.energy, case.node_energies, case.forces, virial, case.centroid_virials)
 
 
 def parity_checks(

@@ -26,6 +26,8 @@ SMALL = "smaller than the cutoff"
 SHEARED = "sheared"
 MOLECULE = "molecule in a corner"
 """It leaves ranks without atoms."""
+CLUSTER = "isolated cluster"
+"""Spread over all ranks, without images: its moments are known to every engine."""
 USER = "your structure"
 ROTATION = "rotation"
 
@@ -50,6 +52,9 @@ def make_structures(elements: Sequence[str], cutoff: float) -> dict[str, Atoms]:
         MOLECULE: _molecule(known, cutoff),
         "slab, open along z": slab,
     }
+    cluster = _grid(known, (3, 3, 3), _CELL, cutoff, seed=6)
+    cluster.pbc = False
+    structures[CLUSTER] = cluster
     cell = 4.0 * cutoff * np.eye(3)
     for symbol in known[:MOST_ISOLATED]:
         structures[f"isolated {symbol}"] = Atoms([symbol], cell=cell, pbc=True)
