@@ -21,7 +21,7 @@ sys.path.insert(0, str(TRAINING))
 
 import evaluate as evaluation  # noqa: E402
 from kinds import co2_on_slab  # noqa: E402
-from split import DataError, read_frames, split_frames  # noqa: E402
+from split import DataError, read_frames, split_by_kind, split_frames  # noqa: E402
 
 
 def write_data(folder: Path, name: str, n_frames: int, with_stress: bool) -> Path:
@@ -59,6 +59,16 @@ def test_no_frame_is_in_two_parts_of_a_split():
     assert {name: len(frames) for name, frames in parts.items()} == {"train": 72, "valid": 8, "test": 16}
     assert sorted(frame for frames in parts.values() for frame in frames) == list(range(96))
     assert parts == split_frames(96, n_valid=8, n_test=16, seed=2026)
+
+
+def test_a_split_by_kind_has_the_same_shares_of_every_kind():
+    kinds = ["a"] * 40 + ["b"] * 10 + ["a"] * 10 + ["c"]
+    parts = split_by_kind(kinds, valid=0.1, test=0.2, seed=2026)
+    assert sorted(number for part in parts.values() for number in part) == list(range(61))
+    counts = {part: [sum(kinds[k] == kind for k in numbers) for kind in "abc"] for part, numbers in parts.items()}
+    assert counts == {"train": [35, 7, 1], "valid": [5, 1, 0], "test": [10, 2, 0]}
+    assert parts == split_by_kind(kinds, valid=0.1, test=0.2, seed=2026)
+    assert parts["test"] != split_by_kind(kinds, valid=0.1, test=0.2, seed=7)["test"]
 
 
 def test_frames_know_their_part_their_kind_and_the_labels_that_count(data, tmp_path):

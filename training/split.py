@@ -51,14 +51,36 @@ def split_frames(n_frames: int, n_valid: int, n_test: int, seed: int) -> dict[st
     return {name: sorted(int(i) for i in frames) for name, frames in parts.items()}
 
 
+def split_by_kind(kinds: list[str], valid: float, test: float, seed: int) -> dict[str, list[int]]:
+    """Return sorted frame numbers of a random split with the same shares of every kind, keyed train, valid and test.
+
+    Parameters
+    ----------
+    kinds
+        Of every frame.
+    valid, test
+        Shares of the frames, 0 to 1.
+    """
+    rng = np.random.default_rng(seed)
+    parts: dict[str, list[int]] = {"train": [], "valid": [], "test": []}
+    for kind in dict.fromkeys(kinds):
+        order = rng.permutation([number for number, of in enumerate(kinds) if of == kind])
+        n_test, n_valid = round(test * len(order)), round(valid * len(order))
+        parts["test"] += order[:n_test].tolist()
+        parts["valid"] += order[n_test : n_test + n_valid].tolist()
+        parts["train"] += order[n_test + n_valid :].tolist()
+    return {name: sorted(frames) for name, frames in parts.items()}
+
+
 def read_frames(data: list[dict[str, Any]], data_dir: Path) -> list[Frame]:
     """Return the frames of every data set of a configuration, train, valid and test of each in this order.
 
     Parameters
     ----------
     data
-        ``data`` of the configuration: for each set ``file`` (below ``data_dir``) and ``split``; ``kinds``, either
-        names with first and last frame or the name of a function in ``kinds.py``; ``without``, labels not to use.
+        ``data`` of the configuration: for each set ``file`` (below ``data_dir``) and ``split``, the arguments of
+        ``split_frames`` or, with shares, of ``split_by_kind``; ``kinds``, either names with first and last frame or
+        the name of a function in ``kinds.py``; ``without``, labels not to use.
 
     Raises
     ------
@@ -81,9 +103,12 @@ def _read_source(source: dict[str, Any], data_dir: Path) -> Iterator[Frame]:
             raise DataError(f"frame {number} of {path} lacks REF_energy or REF_forces; copy the data again")
         for label in source.get("without", []):
             (atoms.arrays if label == "forces" else atoms.info).pop(f"REF_{label}", None)
-    for part, numbers in split_frames(len(frames), **source["split"]).items():
+    kinds = [_kind(source, number, atoms) for number, atoms in enumerate(frames)]
+    split = source["split"]
+    parts = split_by_kind(kinds, **split) if "test" in split else split_frames(len(frames), **split)
+    for part, numbers in parts.items():
         for number in numbers:
-            yield Frame(frames[number], part, path.stem, _kind(source, number, frames[number]))
+            yield Frame(frames[number], part, path.stem, kinds[number])
 
 
 def _kind(source: dict[str, Any], number: int, atoms: Atoms) -> str:
