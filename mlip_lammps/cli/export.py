@@ -70,6 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
         f"{report.differences.energy_per_atom_ev:.1e} eV per atom, "
         f"{report.differences.gradient_ev_per_angstrom:.1e} eV/angstrom",
     )
+    by_tables = report.differences.table_force_ev_per_angstrom
+    table.add_row(
+        "radial functions",
+        "the trained network" if by_tables is None else f"tables, which change forces by {by_tables:.1e} eV/angstrom",
+    )
     console.print(table)
     console.print(
         f"In LAMMPS:  pair_style mlip/torch\n            pair_coeff * * {report.path} "

@@ -94,14 +94,14 @@ def export_model(
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as folder:
         programs, draft = Path(folder, "programs.pt2"), Path(folder, "model.pt2")
         started = time.monotonic()
-        compiled_record = compile_programs(trained, chosen, dtype, device, radial, programs, tell)
+        compiled = compile_programs(trained, chosen, dtype, device, radial, programs, tell)
         compile_seconds = time.monotonic() - started
-        metadata = _metadata(trained, chosen, dtype, device) | watched | compiled_record
+        metadata = _metadata(trained, chosen, dtype, device) | watched | compiled.record
         metadata["compile_seconds"] = round(compile_seconds, 1)
         shutil.copy(programs, draft)
         add_metadata(draft, metadata)
         tell("comparing with the reference")
-        differences = check_compiled(CompiledModel(draft), trained)
+        differences = check_compiled(CompiledModel(draft), trained, compiled.radial_functions)
         metadata = metadata | {"differences": differences.as_dict()}
         add_metadata(programs, metadata)
         programs.replace(output)
