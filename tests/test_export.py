@@ -64,6 +64,7 @@ def mace_file(tmp_path_factory) -> Path:
 def exported(mace_file):
     """The file of mace-torch, compiled by the command line for two of its elements in another order."""
     command = [find_program("mlip-lammps"), "export", mace_file, "-o", "two.pt2", "--elements", ",".join(CHOSEN)]
+    command += ["--dtype", "float64"]
     return run_command(command, mace_file.parent, time_limit=TIME_LIMIT)
 
 
@@ -169,10 +170,10 @@ def test_an_output_is_replaced_only_by_a_file_that_passed_the_check(portable_mod
         impossible = replace(check.TOLERANCES["float64"], energy=-1.0, gradient=-1.0)
         patched.setitem(check.TOLERANCES, "float64", impossible)
         with pytest.raises(MlipError, match=r"differs from the reference .*; the file was not written"):
-            export_model(portable_models["one_layer"], output)
+            export_model(portable_models["one_layer"], output, dtype="float64")
     assert output.read_text() == "the older one"
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
-    report = export_model(portable_models["one_layer"], output)
+    report = export_model(portable_models["one_layer"], output, dtype="float64")
     assert read_metadata(output)["differences"] == report.differences.as_dict()
     assert report.differences.energy_per_atom_ev < check.TOLERANCES["float64"].energy
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
@@ -185,7 +186,7 @@ def test_programs_of_other_weights_do_not_pass_the_check(trained_models, tmp_pat
     changed = trained.weights | {name: 1.001 * trained.weights[name]}
     write_portable(replace(trained, weights=changed), tmp_path / "changed.safetensors")
     with pytest.raises(MlipError, match="differs from the reference"):
-        export_model(tmp_path / "changed.safetensors", tmp_path / "model.pt2")
+        export_model(tmp_path / "changed.safetensors", tmp_path / "model.pt2", dtype="float64")
 
 
 SIZES = {
@@ -307,7 +308,7 @@ def test_tables_that_change_a_force_too_much_are_refused(compile_once, trained_m
 
 
 def test_exact_radial_functions_equal_the_network(portable_models, trained_models, tmp_path):
-    report = export_model(portable_models["one_layer"], tmp_path / "exact.pt2", radial="exact")
+    report = export_model(portable_models["one_layer"], tmp_path / "exact.pt2", dtype="float64", radial="exact")
     assert report.metadata["radial"] == "exact"
     assert report.metadata["differences"]["table_force_ev_per_angstrom"] is None
     assert report.differences.gradient_ev_per_angstrom < tolerances.EXACT_RADIAL

@@ -16,6 +16,7 @@ from ase.data import chemical_symbols
 
 from mlip_lammps.checkpoint import TrainedModel, read_model
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.export.archive import add_metadata
 from mlip_lammps.export.check import Differences, check_compiled
 from mlip_lammps.export.compilation import compile_programs, compiler_version, machine_record
@@ -48,7 +49,7 @@ def export_model(
     source: Path | str,
     output: Path | str,
     *,
-    dtype: str = "float64",
+    dtype: str = DEFAULT_DTYPE,
     device: str = "cpu",
     radial: str = "table",
     elements: Sequence[str] | None = None,
