@@ -14,7 +14,7 @@ PLUGIN_SOURCES := $(wildcard pair_style/*.cpp pair_style/*.h pair_style/*.py)
 pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRAINT=$(1) $(2)/bin/python -m pip install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test teeth venv peer bench lint clean distclean check-system
+.PHONY: help demo test teeth venv peer bench precision lint clean distclean check-system
 .DELETE_ON_ERROR:
 
 help: ## say what there is to make
@@ -33,10 +33,11 @@ venv: $(INSTALLED) ## make the virtual environment with the package and everythi
 
 peer: $(PEER_INSTALLED) ## make the second environment, with mace-torch to compare with
 
-bench: $(INSTALLED) $(PEER_INSTALLED) ## measure the speed beside mace-torch, of each kernel, and against atoms and ranks
+bench: $(INSTALLED) $(PEER_INSTALLED) ## measure speed beside mace-torch, kernels, sizes, ranks and memory: 25 minutes
 	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/python -m benchmarks
-	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/python -m benchmarks.kernels
-	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/python -m benchmarks.scaling
+
+precision: $(INSTALLED) ## measure what mixed and float32 cost in accuracy and drift: tens of minutes
+	$(VENV)/bin/python -m benchmarks.precision
 
 lint: $(INSTALLED) ## check the style of the Python code
 	$(VENV)/bin/ruff check .

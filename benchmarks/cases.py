@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mlip_lammps.models import shipped_models
+
 
 @dataclass(frozen=True)
 class Case:
@@ -12,9 +14,10 @@ class Case:
     model
         Name of a shipped model, or options of mace-torch for one with random weights.
     structure
-        ``silicon`` (rattled diamond, 8 n^3 atoms) or ``water`` (the shipped box, repeated).
+        ``silicon`` (rattled diamond, 8 n^3 atoms) or ``water`` (the shipped box, repeated); empty for what is typical
+        of the model's elements.
     repeats
-        n of the structure.
+        n of the structure; about the number of atoms where the structure is the typical one.
     """
 
     name: str
@@ -42,5 +45,5 @@ CASES = (
         "water",
         2,
     ),
-    Case("shipped", "shipped water model, 1,536 atoms", "water-revpbe0d3", "water", 2),
+    *(Case(name, f"shipped {name}", name, "", 1536) for name in shipped_models()),
 )

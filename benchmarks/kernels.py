@@ -1,9 +1,9 @@
 """Micro-benchmark of the C++ kernels: time of each and its share of the arithmetic limit of one core.
 
-    python -m benchmarks.kernels [--case small|medium|water|shipped] [--dtype float64|float32]
+    python -m benchmarks.kernels [--case small] [--dtype float64|float32]
 
-The limit is what a large product of matrices reaches on this core in the same run. Multiply-adds are counted from the
-shapes: those of the sums over edges include the radial polynomials.
+The limit is what a large product of matrices reaches on this core in the same run; both are the best of nine times.
+Multiply-adds are counted from the shapes: those of the sums over edges include the radial polynomials.
 """
 
 import argparse
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from ase.data import chemical_symbols
 
 from benchmarks.cases import CASES, Case
-from benchmarks.structures import structure
+from benchmarks.common import markdown_table, model_file
+from benchmarks.structures import structure, typical
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.export.fast_layers import CpuKernels
 from mlip_lammps.export.lowering import LoweredModel, lower
@@ -41,9 +41,11 @@ class Measurement:
 def measure_kernels(case: Case, source: Path, dtype: str, folder: Path) -> tuple[list[Measurement], float]:
     """Return the measurements, and the multiply-adds a microsecond of a product of matrices."""
     features = getattr(torch, dtype)
-    atoms = structure(case.structure, case.repeats)
-    trained = read_model(source)
-    model = lower(trained)
+    model = lower(read_model(source))
+    if case.structure:
+        atoms = structure(case.structure, case.repeats)
+    else:
+        atoms = typical([chemical_symbols[z] for z in model.atomic_numbers], case.repeats)
     kernels = CpuKernels(model, features, folder)
     graph = build_graph(atoms, model.spec.cutoff)
     n_edges = int(np.searchsorted(graph.edge_centre, _CENTRES))
@@ -119,7 +121,7 @@ def _microseconds(call: Callable[[], object]) -> float:
         before = time.perf_counter()
         call()
         times.append(time.perf_counter() - before)
-    return 1e6 * float(np.median(times)) / _CENTRES
+    return 1e6 * min(times) / _CENTRES
 
 
 def _limit(dtype: torch.dtype) -> float:
@@ -128,21 +130,34 @@ def _limit(dtype: torch.dtype) -> float:
     return size**3 / (_CENTRES * _microseconds(lambda: one @ two))
 
 
-def show(found: list[Measurement], limit: float, title: str, console: Console) -> None:
-    """Print the table."""
-    table = Table(title=title)
-    for heading in ("kernel", "us/atom", "multiply-adds", "of the limit"):
-        table.add_column(heading, justify="left" if heading == "kernel" else "right")
-    for row in found:
-        share = row.multiply_adds / row.microseconds / limit
-        table.add_row(row.kernel, f"{row.microseconds:.2f}", f"{row.multiply_adds:,.0f}", f"{100 * share:.0f} %")
-    console.print(table)
-    console.print(f"limit: {2e-3 * limit:.0f} GFLOP/s in a product of matrices")
+def kernel_table(found: list[Measurement], limit: float) -> str:
+    """Return the table in markdown."""
+    total = sum(row.microseconds for row in found)
+    body = [
+        (
+            row.kernel,
+            f"{row.microseconds:.2f}",
+            f"{100 * row.microseconds / total:.0f} %",
+            f"{row.multiply_adds:,.0f}",
+            f"{100 * row.multiply_adds / row.microseconds / limit:.0f} %",
+        )
+        for row in found
+    ]
+    counted = sum(row.multiply_adds for row in found)
+    body.append(("all", f"{total:.1f}", "", f"{counted:,.0f}", f"{100 * counted / total / limit:.0f} %"))
+    table = markdown_table(("kernel", "us an atom", "share", "multiply-adds", "of the limit"), body)
+    return f"{table}\n\nThe limit: {2e-3 * limit:.0f} GFLOP/s in a product of matrices."
+
+
+def draw_kernels(axes, found: list[Measurement], title: str) -> None:
+    """Draw the share of each kernel."""
+    axes.barh([row.kernel for row in found], [row.microseconds for row in found], color="C0")
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", labelsize=6)
+    axes.set(xlabel="microseconds an atom", title=title)
 
 
 def main() -> None:
-    from benchmarks.__main__ import model_file
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=[case.name for case in CASES], default="small")
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
@@ -152,7 +167,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     (case,) = [case for case in CASES if case.name == arguments.case]
     found, limit = measure_kernels(case, model_file(case, arguments.out), arguments.dtype, arguments.out)
-    show(found, limit, f"{case.title}, {arguments.dtype}", Console(highlight=False))
+    print(f"{case.title}, {arguments.dtype}\n\n{kernel_table(found, limit)}")
 
 
 if __name__ == "__main__":

@@ -34,18 +34,18 @@ def make(options_file: str, model_file: str) -> None:
         max_ell=options["max_ell"],
         interaction_cls=modules.interaction_classes["RealAgnosticResidualInteractionBlock"],
         interaction_cls_first=modules.interaction_classes["RealAgnosticInteractionBlock"],
-        num_interactions=2,
+        num_interactions=options.get("num_interactions", 2),
         num_elements=len(numbers),
         hidden_irreps=o3.Irreps(options["hidden_irreps"]),
         MLP_irreps=o3.Irreps("16x0e"),
         gate=torch.nn.functional.silu,
         atomic_energies=np.zeros(len(numbers)),
-        avg_num_neighbors=40.0,
+        avg_num_neighbors=options.get("avg_num_neighbors", 40.0),
         atomic_numbers=numbers,
         correlation=options["correlation"],
         atomic_inter_scale=1.0,
         atomic_inter_shift=0.0,
-        radial_MLP=[64, 64, 64],
+        radial_MLP=options.get("radial_MLP", [64, 64, 64]),
     )
     torch.save(model, model_file)
 

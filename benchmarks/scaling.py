@@ -1,29 +1,19 @@
-"""Time of a step of LAMMPS against atoms and ranks, and the memory of a rank: random-weight models on diamond silicon.
+"""Time of a step of LAMMPS against atoms and ranks, memory of a rank, and time to the first step.
 
-    python -m benchmarks.scaling [--case small|medium] [--dtype float64 mixed] [--repeats 4 6 12] [--ranks 1 2]
-
-Each run starts LAMMPS anew: NVE from a rattled lattice, one thread a rank. Prints microseconds per atom, core and step,
-the parallel efficiency against one rank on the same atoms, and the largest memory of a process; writes scaling.json and
-scaling.png.
+Each run starts LAMMPS anew: the small architecture on diamond silicon, NVE from a rattled lattice, one thread a rank.
 """
 
-import argparse
 import json
-import os
 import re
-import resource
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.__main__ import machine, model_file
-from benchmarks.cases import CASES
+from benchmarks.common import markdown_table, run
 from mlip_lammps.engines.lammps_process import find_program
-from mlip_lammps.export import compiled_model
 
 DECK = """units metal
 atom_modify map array
@@ -40,108 +30,120 @@ neigh_modify every 1 delay 0 check yes
 fix nve all nve
 timestep 0.001
 run 2
-run {steps}
+run {steps} pre no
+info memory
 """
 _LOOP_TIME = re.compile(r"Loop time of (\S+) on (\d+) procs for (\d+) steps with (\d+) atoms")
+_PEAK = re.compile(r"Maximum resident set size: (\S+) Mbyte")
+_GHOSTS = re.compile(r"Nghost:\s+(\S+) ave")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of LAMMPS."""
+    """One run of LAMMPS.
+
+    Attributes
+    ----------
+    microseconds
+        Of one core for an atom and step.
+    n_ghost
+        Of a rank.
+    peak_mb
+        Of the first rank.
+    start_seconds
+        From ``mpiexec`` to the first forces.
+    """
 
     dtype: str
     n_atoms: int
     n_ranks: int
     microseconds: float
-    """Of one core for an atom and step."""
+    n_ghost: float
     peak_mb: float
+    start_seconds: float
 
 
 def measure(model: Path, dtype: str, repeats: int, n_ranks: int, seconds: float, folder: Path) -> Run:
-    """Run LAMMPS once for about ``seconds``."""
+    """Run LAMMPS once for about ``seconds``, in processes of which the largest memory is known."""
     n_atoms = 8 * repeats**3
-    steps = max(3, int(seconds * n_ranks / (n_atoms * 2e-4)))
+    steps = max(2, int(seconds * n_ranks / (n_atoms * 2e-4)))
     deck = folder / "in.scaling"
     deck.write_text(DECK.format(n=repeats, model=model, steps=steps))
-    command = [find_program("mpiexec"), "-n", str(n_ranks), find_program("lmp"), "-in", str(deck), "-log", "none"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    probe = [sys.executable, "-m", "benchmarks.scaling", "--probe", *map(str, command)]
-    done = subprocess.run(probe, capture_output=True, text=True, env=environment, check=False)
-    loops = _LOOP_TIME.findall(done.stdout)
-    if done.returncode != 0 or len(loops) != 2:
-        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    loop, ranks, n_steps, atoms = loops[-1]
-    peak = float(done.stdout.rsplit("PEAK_KB ", 1)[1].split()[0]) / 1024
-    per_atom = 1e6 * float(loop) * int(ranks) / (int(n_steps) * int(atoms))
-    return Run(dtype, int(atoms), int(ranks), per_atom, peak)
+    command = [find_program("mpiexec"), "-n", str(n_ranks), find_program("lmp"), "-nonbuf", "-in", deck, "-log", "none"]
+    probe = [sys.executable, "-m", "benchmarks.scaling", *map(str, command)]
+    found = run(probe, {"OMP_NUM_THREADS": "1"})
+    return Run(dtype, n_ranks=n_ranks, **found)
 
 
-def probe(command: list[str]) -> int:
-    """Run a command and say the largest memory of a process below it."""
-    done = subprocess.run(command, check=False)
-    print("PEAK_KB", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, flush=True)
-    return done.returncode
+def probe(command: Sequence[str]) -> None:
+    """Run LAMMPS, follow its lines, and print what ``Run`` holds."""
+    started, first = time.monotonic(), None
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout:
+            lines.append(line)
+            # the row of step 0 follows the first forces
+            if first is None and line.split()[:1] == ["0"]:
+                first = time.monotonic() - started
+    text = "".join(lines)
+    loops, ghosts = _LOOP_TIME.findall(text), _GHOSTS.findall(text)
+    if process.returncode != 0 or len(loops) != 2 or first is None:
+        raise SystemExit(f"{' '.join(command)} failed:\n{text[-2000:]}")
+    loop, n_ranks, n_steps, n_atoms = loops[-1]
+    result = {
+        "n_atoms": int(n_atoms),
+        "microseconds": 1e6 * float(loop) * int(n_ranks) / (int(n_steps) * int(n_atoms)),
+        "n_ghost": float(ghosts[-1]),
+        "peak_mb": float(_PEAK.findall(text)[-1]),
+        "start_seconds": first,
+    }
+    print("RESULT " + json.dumps(result))
 
 
-def show(runs: list[Run], console: Console) -> None:
-    """Print the table."""
-    table = Table(title="LAMMPS, microseconds of a core per atom and step")
-    for heading in ("dtype", "atoms", "ranks", "us", "efficiency", "memory of a process"):
-        table.add_column(heading, justify="left" if heading == "dtype" else "right")
-    alone = {(run.dtype, run.n_atoms): run.microseconds for run in runs if run.n_ranks == 1}
-    for run in runs:
-        base = alone.get((run.dtype, run.n_atoms))
-        efficiency = f"{100 * base / run.microseconds:.0f} %" if base and run.n_ranks > 1 else ""
-        sizes = [f"{run.n_atoms:,}", str(run.n_ranks)]
-        table.add_row(run.dtype, *sizes, f"{run.microseconds:.0f}", efficiency, f"{run.peak_mb:.0f} MB")
-    console.print(table)
+def bytes_of_an_atom(runs: list[Run], run_: Run) -> float | None:
+    """Return the memory for an owned or ghost atom beyond that of the smallest run in this precision, kB."""
+    alike = [other for other in runs if (other.dtype, other.n_ranks) == (run_.dtype, run_.n_ranks)]
+    least = min(alike, key=lambda other: other.n_atoms)
+    atoms = [other.n_atoms / other.n_ranks + other.n_ghost for other in (least, run_)]
+    return 1024 * (run_.peak_mb - least.peak_mb) / (atoms[1] - atoms[0]) if atoms[1] > atoms[0] else None
 
 
-def draw(runs: list[Run], path: Path) -> None:
+def scaling_table(runs: list[Run]) -> str:
+    """Return the table in markdown."""
+    alone = {(one.dtype, one.n_atoms): one.microseconds for one in runs if one.n_ranks == 1}
+    body = []
+    for one in runs:
+        base, kilobytes = alone.get((one.dtype, one.n_atoms)), bytes_of_an_atom(runs, one)
+        body.append(
+            (
+                one.dtype,
+                f"{one.n_atoms:,}",
+                one.n_ranks,
+                f"{one.microseconds:.0f}",
+                f"{100 * base / one.microseconds:.0f} %" if base and one.n_ranks > 1 else "",
+                f"{one.n_ghost:,.0f}",
+                f"{one.peak_mb:.0f}",
+                f"{kilobytes:.1f}" if kilobytes is not None else "",
+                f"{one.start_seconds:.1f}",
+            )
+        )
+    headings = (
+        "precision", "atoms", "ranks", "core us per atom and step", "efficiency", "ghosts of a rank",
+        "memory of a process, MB", "kB for an atom or ghost more", "seconds to the first forces",
+    )  # fmt: skip
+    return markdown_table(headings, body)
+
+
+def draw_scaling(axes, runs: list[Run]) -> None:
     """Draw time per atom against atoms."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
-    for dtype, n_ranks in dict.fromkeys((run.dtype, run.n_ranks) for run in runs):
-        chosen = [run for run in runs if (run.dtype, run.n_ranks) == (dtype, n_ranks)]
+    for dtype, n_ranks in dict.fromkeys((one.dtype, one.n_ranks) for one in runs):
+        chosen = [one for one in runs if (one.dtype, one.n_ranks) == (dtype, n_ranks)]
         label = f"{dtype}, {n_ranks} rank{'s' if n_ranks > 1 else ''}"
-        axes.plot([run.n_atoms for run in chosen], [run.microseconds for run in chosen], "o-", label=label)
+        axes.plot([one.n_atoms for one in chosen], [one.microseconds for one in chosen], "o-", label=label)
     axes.set(xscale="log", xlabel="atoms", ylabel="core microseconds per atom and step", ylim=(0, None))
-    axes.legend()
-    figure.savefig(path, dpi=150)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", choices=("small", "medium"), default="small")
-    parser.add_argument("--dtype", nargs="+", choices=("float64", "mixed"), default=["float64", "mixed"])
-    parser.add_argument("--repeats", nargs="+", type=int, default=[4, 6, 12], help="cells along an edge")
-    parser.add_argument("--ranks", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each run, about (default: 6)")
-    parser.add_argument("--out", type=Path, default=Path("out/bench"))
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    console = Console(highlight=False)
-    (case,) = [case for case in CASES if case.name == arguments.case]
-    source = model_file(case, arguments.out)
-    runs = []
-    for dtype in arguments.dtype:
-        model = compiled_model(source, dtype=dtype, progress=console.print)
-        for repeats in arguments.repeats:
-            for n_ranks in arguments.ranks:
-                runs.append(measure(model, dtype, repeats, n_ranks, arguments.seconds, arguments.out))
-                console.print(runs[-1])
-    record = {"machine": machine(), "case": case.title, "runs": [asdict(run) for run in runs]}
-    (arguments.out / "scaling.json").write_text(json.dumps(record, indent=1))
-    show(runs, console)
-    draw(runs, arguments.out / "scaling.png")
-    console.print(f"written: {arguments.out / 'scaling.json'}, {arguments.out / 'scaling.png'}")
+    axes.set_title("LAMMPS, against atoms and ranks")
+    axes.legend(frameon=False, fontsize=7)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--probe"]:
-        sys.exit(probe(sys.argv[2:]))
-    main()
+    probe(sys.argv[1:])

@@ -5,8 +5,9 @@ from ase import Atoms
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.export import CompiledModel
 from mlip_lammps.testing.structures import rattled_triclinic
-from mlip_lammps.workflows.estimate import close_packing, estimate_run
+from mlip_lammps.workflows.estimate import close_packing, estimate_run, lammps_peak_bytes
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +20,15 @@ def test_memory_beyond_the_fixed_part_grows_with_the_atoms(model):
     growth = (large.rank_bytes - large.fixed_bytes) / (small.rank_bytes - small.fixed_bytes)
     assert 5.0 < growth < 8.0, growth  # ghosts grow with the surface
     assert large.n_ghost < 8 * small.n_ghost
+
+
+def test_memory_is_what_lammps_takes_within_a_quarter(model):
+    atoms = close_packing(("H", "O")).repeat(8)  # 16,384 atoms
+    measured = lammps_peak_bytes(model, atoms, CompiledModel(model, n_threads=1).elements)
+    estimate = estimate_run(model, len(atoms))
+    assert 0.8 < estimate.rank_bytes / measured < 1.25, (estimate, measured)
+    of_atoms = (estimate.rank_bytes - estimate.fixed_bytes) / (measured - estimate.fixed_bytes)
+    assert 0.5 < of_atoms < 2.0, (estimate, measured)
 
 
 def test_ranks_share_time_and_atoms(model):

@@ -22,8 +22,9 @@ from mlip_lammps.engines.ase_calculator import MlipCalculator
 from mlip_lammps.engines.lammps_process import find_program
 from mlip_lammps.export import CompiledModel, check, export_model, model_export
 from mlip_lammps.export.archive import read_metadata
+from mlip_lammps.export.compilation import CompiledPrograms
 from mlip_lammps.export.contract import METADATA_PATH
-from mlip_lammps.export.fast_layers import CpuKernels
+from mlip_lammps.export.fast_layers import CpuKernels, interpolated
 from mlip_lammps.export.lowering import lower
 from mlip_lammps.model import ReferenceModel
 from mlip_lammps.structure.graph import Graph, build_graph
@@ -63,6 +64,7 @@ def mace_file(tmp_path_factory) -> Path:
 def exported(mace_file):
     """The file of mace-torch, compiled by the command line for two of its elements in another order."""
     command = [find_program("mlip-lammps"), "export", mace_file, "-o", "two.pt2", "--elements", ",".join(CHOSEN)]
+    command += ["--dtype", "float64"]
     return run_command(command, mace_file.parent, time_limit=TIME_LIMIT)
 
 
@@ -71,12 +73,12 @@ def recompile_nothing(compile_once, monkeypatch) -> None:
     """Let exports take the programs of ``one_layer`` instead of compiling them again."""
     compiled = compile_once("one_layer")  # before exports are changed: this may be the first to ask for it
 
-    def copy_programs(trained, chosen, dtype, device, radial, output, tell) -> dict[str, object]:
+    def copy_programs(trained, chosen, dtype, device, radial, output, tell) -> CompiledPrograms:
         with zipfile.ZipFile(compiled) as source, zipfile.ZipFile(output, "w") as target:
             for name in source.namelist():
                 if not name.endswith(METADATA_PATH):
                     target.writestr(name, source.read(name))
-        return {}
+        return CompiledPrograms({})
 
     monkeypatch.setattr(model_export, "compile_programs", copy_programs)
 
@@ -89,7 +91,7 @@ def test_the_command_line_exports_a_file_of_mace_torch_and_says_how_to_use_it(ex
     model = exported.folder / "two.pt2"
     assert [path.name for path in exported.folder.glob("*.pt2")] == [model.name]
     assert not [path for path in exported.folder.iterdir() if path.name.startswith(".")]
-    for words in ("MB", "compiled in", "from the reference", "pair_coeff * * two.pt2 O H"):
+    for words in ("MB", "compiled in", "from the reference", "tables, which change", "pair_coeff * * two.pt2 O H"):
         assert words in exported.output
 
 
@@ -165,12 +167,13 @@ def test_an_output_is_replaced_only_by_a_file_that_passed_the_check(portable_mod
     output = tmp_path / "model.pt2"
     output.write_text("the older one")
     with monkeypatch.context() as patched:
-        patched.setitem(check.TOLERANCES, "float64", check.Tolerance(energy=-1.0, gradient=-1.0))
+        impossible = replace(check.TOLERANCES["float64"], energy=-1.0, gradient=-1.0)
+        patched.setitem(check.TOLERANCES, "float64", impossible)
         with pytest.raises(MlipError, match=r"differs from the reference .*; the file was not written"):
-            export_model(portable_models["one_layer"], output)
+            export_model(portable_models["one_layer"], output, dtype="float64")
     assert output.read_text() == "the older one"
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
-    report = export_model(portable_models["one_layer"], output)
+    report = export_model(portable_models["one_layer"], output, dtype="float64")
     assert read_metadata(output)["differences"] == report.differences.as_dict()
     assert report.differences.energy_per_atom_ev < check.TOLERANCES["float64"].energy
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
@@ -183,7 +186,7 @@ def test_programs_of_other_weights_do_not_pass_the_check(trained_models, tmp_pat
     changed = trained.weights | {name: 1.001 * trained.weights[name]}
     write_portable(replace(trained, weights=changed), tmp_path / "changed.safetensors")
     with pytest.raises(MlipError, match="differs from the reference"):
-        export_model(tmp_path / "changed.safetensors", tmp_path / "model.pt2")
+        export_model(tmp_path / "changed.safetensors", tmp_path / "model.pt2", dtype="float64")
 
 
 SIZES = {
@@ -285,9 +288,29 @@ def test_the_reference_on_the_same_tables_equals_the_compiled_model(compile_once
     assert differences["same tables"] < 0.1 * differences["network"], differences
 
 
+def test_the_file_states_what_its_tables_do_to_forces(compile_once, trained_models, tmp_path):
+    for dtype, limit in (("float64", 1e-7), ("mixed", 1e-6)):
+        assert check.TOLERANCES[dtype].table_force == limit
+        metadata = read_metadata(compile_once("two_layers", dtype))
+        assert 0.0 < metadata["differences"]["table_force_ev_per_angstrom"] < limit
+    flags = set(metadata["machine"]["cpu_flags"])
+    assert (metadata["instruction_set"] == "avx512") == ("avx512f" in flags), metadata["instruction_set"]
+
+
+def test_tables_that_change_a_force_too_much_are_refused(compile_once, trained_models, tmp_path):
+    trained, compiled = trained_models["one_layer"], CompiledModel(compile_once("one_layer"), n_threads=1)
+    kernels = CpuKernels(lower(trained), torch.float64, tmp_path)
+    right = interpolated(kernels.table_contents())
+    check.check_compiled(compiled, trained, right)
+    wrong = [lambda distances: right[0](distances) * (1.0 + 1e-6)]
+    with pytest.raises(MlipError, match=r"radial tables change a force .* \(limit 1e-07\).* --radial exact"):
+        check.check_compiled(compiled, trained, wrong)
+
+
 def test_exact_radial_functions_equal_the_network(portable_models, trained_models, tmp_path):
-    report = export_model(portable_models["one_layer"], tmp_path / "exact.pt2", radial="exact")
+    report = export_model(portable_models["one_layer"], tmp_path / "exact.pt2", dtype="float64", radial="exact")
     assert report.metadata["radial"] == "exact"
+    assert report.metadata["differences"]["table_force_ev_per_angstrom"] is None
     assert report.differences.gradient_ev_per_angstrom < tolerances.EXACT_RADIAL
 
 

@@ -58,7 +58,7 @@ def silent(silent_model) -> ReferenceModel:
 def compiled_file(trained, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("repulsion") / "repulsion.safetensors"
     write_portable(trained, path)
-    return compiled_model(path)
+    return compiled_model(path, dtype="float64")
 
 
 def structures() -> dict[str, Atoms]:

@@ -13,6 +13,7 @@ from mlip_lammps import models
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.engines.ase_calculator import MlipCalculator
 from mlip_lammps.engines.lammps_process import find_program
 from mlip_lammps.export import cache, compiled_model, runnable_model
@@ -23,6 +24,7 @@ import sys
 import numpy as np
 from ase import Atoms
 from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.engines.lammps_session import LammpsSession
 with LammpsSession() as session:
     session.set_structure(Atoms("Si2", positions=[[0, 0, 0], [1.1, 1.2, 1.3]], cell=[9, 9, 9], pbc=True))
@@ -80,7 +82,7 @@ def test_a_calculator_takes_a_name_and_compiles_it_once(shipped, compilations, m
     assert len(compilations) == 1
     assert energies[0] == energies[1]
     (file,) = (tmp_path / "cache").iterdir()
-    assert file.name.startswith("tiny-float64-")
+    assert file.name.startswith(f"tiny-{DEFAULT_DTYPE}-")
 
 
 def test_a_compiled_file_is_taken_as_it_is(shipped, compilations, compile_once):
@@ -115,11 +117,11 @@ def test_info_takes_a_name(shipped, capsys):
 
 
 def test_a_session_of_two_ranks_takes_what_is_not_compiled_and_refuses_on_all(portable_models, compile_once, tmp_path):
-    compile_once("one_layer")  # in the cache, so that the session need not compile
+    compile_once("one_layer", DEFAULT_DTYPE)  # in the cache, so that the session need not compile
     command = [find_program("mpiexec"), "-n", 2, find_program("python"), "-c", SESSION, portable_models["one_layer"]]
     done = run_command(command, tmp_path, changes={"PYTHONPATH": str(REPOSITORY)})
     n_ranks, n_answers, energy = json.loads(done.output.splitlines()[-1])
     atoms = dimer()
-    atoms.calc = MlipCalculator(compile_once("one_layer"))
+    atoms.calc = MlipCalculator(compile_once("one_layer", DEFAULT_DTYPE))
     assert (n_ranks, n_answers) == (2, 1)
     np.testing.assert_allclose(energy, atoms.get_potential_energy(), atol=1e-8)

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     table.add_row("neighbours of an atom", f"{found.neighbours:.0f}")
     table.add_row(
         "memory of a rank",
-        f"{found.rank_bytes / 1e9:.2f} GB, of which {found.fixed_bytes / 1e9:.2f} GB before the first atom",
+        f"{found.rank_bytes / 1e9:.2f} GB, of which {found.fixed_bytes / 1e9:.2f} GB whatever the atoms",
     )
     table.add_row("time of a step", f"{found.seconds_per_step:.3g} s")
     table.add_row("", f"{found.microseconds_per_atom:.0f} microseconds an atom, measured now on one core")

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from mlip_lammps.core.precision import DEFAULT_DTYPE
+
 NAME = "export"
 HELP = "compile a trained MACE model into the file that LAMMPS and ASE run"
 
@@ -16,8 +18,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype",
         choices=("float64", "float32", "mixed"),
-        default="float64",
-        help="mixed: geometry and energies in float64, features in float32 (default: float64)",
+        default=DEFAULT_DTYPE,
+        help=f"mixed: geometry and energies in float64, features in float32 (default: {DEFAULT_DTYPE})",
     )
     parser.add_argument(
         "--radial",
@@ -69,6 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
         "from the reference",
         f"{report.differences.energy_per_atom_ev:.1e} eV per atom, "
         f"{report.differences.gradient_ev_per_angstrom:.1e} eV/angstrom",
+    )
+    by_tables = report.differences.table_force_ev_per_angstrom
+    table.add_row(
+        "radial functions",
+        "the trained network" if by_tables is None else f"tables, which change forces by {by_tables:.1e} eV/angstrom",
     )
     console.print(table)
     console.print(

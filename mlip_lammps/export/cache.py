@@ -12,6 +12,7 @@ import torch
 
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.export import compilation, contract
 from mlip_lammps.export.archive import is_archive, read_metadata
 from mlip_lammps.export.model_export import export_model
@@ -28,7 +29,7 @@ def cache_folder() -> Path:
 def compiled_model(
     source: Path | str,
     *,
-    dtype: str = "float64",
+    dtype: str = DEFAULT_DTYPE,
     device: str = "cpu",
     radial: str = "table",
     elements: Sequence[str] | None = None,
@@ -63,7 +64,7 @@ def compiled_model(
 def runnable_model(model: Path | str) -> Path:
     """Return a file that ASE and LAMMPS run here: ``model`` itself where it is compiled, else its compiled form.
 
-    What is not in the cache is compiled in float64, which a line on stderr says: it takes a minute.
+    What is not in the cache is compiled in the default precision, which a line on stderr says: it takes a minute.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Compiles the programs of a model with AOTInductor, each in a process of its own, and packs them."""
+"""Has the programs of a model compiled with AOTInductor in processes of their own, and packs them."""
 
 import json
 import os
@@ -6,22 +6,39 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mlip_lammps.checkpoint import TrainedModel, write_portable
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.export.archive import add_member
 from mlip_lammps.export.contract import KERNELS_PATH
-from mlip_lammps.export.fast_layers import CpuKernels
-from mlip_lammps.export.layers import PRECISIONS
+from mlip_lammps.export.fast_layers import interpolated
 from mlip_lammps.export.lowering import lower
+from mlip_lammps.kernels.cpu_library import instruction_set
 
 _INSTRUCTION_PREFIXES = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "asimd", "sve")
+
+
+@dataclass(frozen=True)
+class CompiledPrograms:
+    """What a compilation leaves besides the archive.
+
+    Attributes
+    ----------
+    record
+        What the metadata says of the compiled code besides its shapes.
+    radial_functions
+        For each layer, the weights of its convolution as the kernels interpolate them; None where the network runs.
+    """
+
+    record: dict[str, Any]
+    radial_functions: list[Callable[[Tensor], Tensor]] | None = None
 
 
 def compile_programs(
@@ -32,13 +49,8 @@ def compile_programs(
     radial: str,
     output: Path,
     progress: Callable[[str], None],
-) -> dict[str, Any]:
+) -> CompiledPrograms:
     """Write an archive with every program of the model to ``output``; no metadata yet.
-
-    Returns
-    -------
-    dict
-        What the metadata says of the compiled code besides its shapes: the radial tables.
 
     Raises
     ------
@@ -50,61 +62,46 @@ def compile_programs(
     _require_tools(device)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as scratch:
         folder = Path(scratch)
-        lowered = lower(trained, atomic_numbers)
-        kernels = None
-        if device == "cpu" and radial == "table":
-            kernels = CpuKernels(lowered, PRECISIONS[dtype].features, folder)
-            progress(f"compiled the kernels ({len(kernels.library.operators)} operators)")
         write_portable(trained, folder / "model.safetensors")
-        jobs = [
-            {
-                "model": str(folder / "model.safetensors"),
-                "program": number,
-                "atomic_numbers": list(atomic_numbers),
-                "dtype": dtype,
-                "device": device,
-                "kernels": scratch if kernels else None,
-                "result": str(folder / f"{spec.name}.files.json"),
-            }
-            for number, spec in enumerate(lowered.programs)
-        ]
-        files = _run_jobs(jobs, [spec.name for spec in lowered.programs], folder, progress)
+        job = {
+            "folder": scratch,
+            "atomic_numbers": list(atomic_numbers),
+            "dtype": dtype,
+            "device": device,
+            "has_kernels": device == "cpu" and radial == "table",
+            # one more than cores: not all programs take the same time
+            "n_workers": 1 if device == "cuda" else 1 + len(os.sched_getaffinity(0)),
+        }
+        _run_worker(job, folder, progress)
+        names = [spec.name for spec in lower(trained, atomic_numbers).programs]
+        files = {name: json.loads((folder / f"{name}.files.json").read_text()) for name in names}
         from torch._inductor.package import package_aoti
 
         package_aoti(str(output), files)
-        if kernels is None:
-            return {"radial": "exact"}
-        add_member(output, KERNELS_PATH, kernels.library.path.read_bytes())
-        return {"radial": "table", "radial_tables": kernels.table_record()}
+        if not job["has_kernels"]:
+            return CompiledPrograms({"radial": "exact"})
+        library, tables = json.loads((folder / "kernels.json").read_text())
+        add_member(output, KERNELS_PATH, Path(library).read_bytes())
+        record = {"radial": "table", "radial_tables": tables, "instruction_set": instruction_set()}
+        return CompiledPrograms(record, interpolated(torch.load(folder / "tables.pt")))
 
 
-def _run_jobs(
-    jobs: list[dict], names: list[str], folder: Path, progress: Callable[[str], None]
-) -> dict[str, list[str]]:
-    """Run a worker for each job, as many at a time as there are cores; return the files of each program."""
-    n_workers = 1 if jobs[0]["device"] == "cuda" else min(len(jobs), len(os.sched_getaffinity(0)))
-    files: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(n_workers) as pool:
-        started = {pool.submit(_run_worker, job, folder): name for job, name in zip(jobs, names, strict=True)}
-        for done in as_completed(started):
-            name = started[done]
-            try:
-                files[name] = done.result()
-            except MlipError as error:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise MlipError(f"program {name} did not compile: {error}") from None
-            progress(f"compiled {name} ({len(files)} of {len(jobs)})")
-    return files
-
-
-def _run_worker(job: dict, folder: Path) -> list[str]:
-    description = folder / f"job-{job['program']}.json"
+def _run_worker(job: dict, folder: Path, progress: Callable[[str], None]) -> None:
+    """Run the compiling process; pass its lines on."""
+    description = folder / "job.json"
     description.write_text(json.dumps(job))
     command = [sys.executable, "-m", "mlip_lammps.export.worker", str(description)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise MlipError(done.stderr[-2000:] or f"the compiling process ended with {done.returncode}")
-    return json.loads(Path(job["result"]).read_text())
+    environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    with (
+        open(folder / "errors", "w+") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as worker,
+    ):
+        for line in worker.stdout:
+            if line.startswith("compiled "):
+                progress(line.strip())
+        if worker.wait() != 0:
+            errors.seek(0)
+            raise MlipError(errors.read()[-2000:] or f"the compiling process ended with {worker.returncode}")
 
 
 def machine_record() -> dict[str, object]:

@@ -1,7 +1,7 @@
 """The C++ kernels of a lowered model: shapes, tables and weights of every layer, behind a few calls."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -35,8 +35,7 @@ class NeighbourSum:
     expansion: Tensor | None = None  # of the layer's radial functions in those of the table
 
     def radial_functions(self, distances: Tensor) -> Tensor:
-        values = self.table.evaluate(distances)
-        return values if self.expansion is None else values @ self.expansion.t()
+        return _expanded(self.table.evaluate(distances), self.expansion)
 
     @property
     def table_arguments(self) -> tuple[Tensor, float, int]:
@@ -89,6 +88,13 @@ class CpuKernels:
     def radial_functions(self) -> list[Callable[[Tensor], Tensor]]:
         """Return, for each layer, the weights of its convolution as the tables give them."""
         return [step.radial_functions for step in self.sums]
+
+    def table_contents(self) -> list[tuple[float, Tensor, Tensor | None]]:
+        """Return, for each layer, what ``interpolated`` takes: coefficients as the kernels have them."""
+        return [
+            (step.table.cutoff, step.table.coefficients.to(self._dtype).to(torch.float64), step.expansion)
+            for step in self.sums
+        ]
 
     def table_record(self) -> list[dict[str, float]]:
         """Return, for each layer, what the metadata says of its radial table."""
@@ -143,7 +149,8 @@ class CpuKernels:
 
     def _plan_messages(self, t: int, layer: LoweredLayer, model: LoweredModel) -> None:
         tolerance = SLOPE_TOLERANCES[self._dtype]
-        table = tabulate(radial_functions(model, layer), model.spec.cutoff, tolerance)
+        hidden, matrix = _hidden_functions(model, layer)
+        table = tabulate(hidden, matrix, model.spec.cutoff, tolerance)
         n_components_in = layer.n_components_mid
         blocks = layer.message
         if layer.embedding is not None:
@@ -180,6 +187,20 @@ class CpuKernels:
             self.maps[kind, t] = LinearMap(shape, shape.matrices(blocks))
 
 
+def interpolated(tables: list[tuple[float, Tensor, Tensor | None]]) -> list[Callable[[Tensor], Tensor]]:
+    """Return, for each layer, the weights of its convolution from the cutoff, coefficients and expansion of a table."""
+
+    def of_layer(cutoff: float, coefficients: Tensor, expansion: Tensor | None) -> Callable[[Tensor], Tensor]:
+        table = RadialTable(coefficients, cutoff, 0.0, 0.0)
+        return lambda distances: _expanded(table.evaluate(distances), expansion)
+
+    return [of_layer(*entry) for entry in tables]
+
+
+def _expanded(values: Tensor, expansion: Tensor | None) -> Tensor:
+    return values if expansion is None else values @ expansion.t()
+
+
 def radial_functions(model: LoweredModel, layer: LoweredLayer):
     """Return the radial weights of a layer as a function of distances (n,), shape (n, n_paths * n_channels)."""
     radial = model.spec.radial
@@ -197,6 +218,13 @@ def radial_functions(model: LoweredModel, layer: LoweredLayer):
         )
 
     return functions
+
+
+def _hidden_functions(model: LoweredModel, layer: LoweredLayer) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """Return the last hidden layer as a function of distances, and the matrix that turns it into the weights."""
+    *before, last = layer.radial_matrices
+    unit = torch.eye(last.shape[0], dtype=last.dtype)
+    return radial_functions(model, replace(layer, radial_matrices=(*before, unit))), last
 
 
 def _moments_are_cheaper(

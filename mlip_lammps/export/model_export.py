@@ -16,6 +16,7 @@ from ase.data import chemical_symbols
 
 from mlip_lammps.checkpoint import TrainedModel, read_model
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.export.archive import add_metadata
 from mlip_lammps.export.check import Differences, check_compiled
 from mlip_lammps.export.compilation import compile_programs, compiler_version, machine_record
@@ -48,7 +49,7 @@ def export_model(
     source: Path | str,
     output: Path | str,
     *,
-    dtype: str = "float64",
+    dtype: str = DEFAULT_DTYPE,
     device: str = "cpu",
     radial: str = "table",
     elements: Sequence[str] | None = None,
@@ -94,14 +95,14 @@ def export_model(
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as folder:
         programs, draft = Path(folder, "programs.pt2"), Path(folder, "model.pt2")
         started = time.monotonic()
-        compiled_record = compile_programs(trained, chosen, dtype, device, radial, programs, tell)
+        compiled = compile_programs(trained, chosen, dtype, device, radial, programs, tell)
         compile_seconds = time.monotonic() - started
-        metadata = _metadata(trained, chosen, dtype, device) | watched | compiled_record
+        metadata = _metadata(trained, chosen, dtype, device) | watched | compiled.record
         metadata["compile_seconds"] = round(compile_seconds, 1)
         shutil.copy(programs, draft)
         add_metadata(draft, metadata)
         tell("comparing with the reference")
-        differences = check_compiled(CompiledModel(draft), trained)
+        differences = check_compiled(CompiledModel(draft), trained, compiled.radial_functions)
         metadata = metadata | {"differences": differences.as_dict()}
         add_metadata(programs, metadata)
         programs.replace(output)

@@ -1,43 +1,98 @@
-"""Compiles one program in a process of its own: ``python -m mlip_lammps.export.worker JOB.json``.
+"""Compiles the programs of a model apart from the caller: ``python -m mlip_lammps.export.worker JOB.json``.
 
 A process of its own rather than one of ``multiprocessing``, which would run the user's script again, under MPI on every
-rank. Writes the names of the compiled files to the job's ``result``.
+rank. It imports torch's compiler once, beside the compilation of the kernels, and forks a process for each program.
+Prints a line at each step; leaves the names of the compiled files in ``PROGRAM.files.json`` and the radial tables in
+``tables.pt`` in the folder of the job.
 """
 
+import importlib
 import json
+import multiprocessing
 import os
+import platform
 import sys
 import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import torch
 
 from mlip_lammps.checkpoint import read_model
+from mlip_lammps.core.errors import MlipError
 from mlip_lammps.export.elf import drop_needed
 from mlip_lammps.export.fast_layers import CpuKernels
 from mlip_lammps.export.layers import PRECISIONS, LayerChain
-from mlip_lammps.export.lowering import lower
+from mlip_lammps.export.lowering import LoweredModel, lower
 from mlip_lammps.export.tracing import trace
 
+_fork = multiprocessing.get_context("fork")
 
-def compile_program(job: dict) -> list[str]:
-    """Trace and compile one program; return the files that belong into the archive."""
+
+def compile_model(job: dict) -> None:
+    """Compile the kernels and every program of the job, as many at a time as the job says."""
+    folder = Path(job["folder"])
     torch.set_num_threads(1)
-    trained = read_model(Path(job["model"]))
-    lowered = lower(trained, tuple(job["atomic_numbers"]))
-    spec = lowered.programs[job["program"]]
+    lowered = lower(read_model(folder / "model.safetensors"), tuple(job["atomic_numbers"]))
+    make_kernels = partial(CpuKernels, lowered, PRECISIONS[job["dtype"]].features, folder)
+    kernels = None
+    if job["has_kernels"]:
+        compiling = _fork.Process(target=make_kernels)
+        compiling.start()
+    importlib.import_module("torch._inductor.compile_fx")  # takes seconds; the forked processes have it from here
+    if job["has_kernels"]:
+        compiling.join()
+        kernels = make_kernels()  # finds the library
+        torch.save(kernels.table_contents(), folder / "tables.pt")
+        (folder / "kernels.json").write_text(json.dumps([str(kernels.library.path), kernels.table_record()]))
+        print(f"compiled the kernels ({len(kernels.library.operators)} operators)", flush=True)
+    names = [spec.name for spec in lowered.programs]
+    calls = [partial(_compile_program, lowered, number, job, kernels) for number in range(len(names))]
+    _run_forked(names, calls, job["n_workers"])
+
+
+def _run_forked(names: Sequence[str], calls: Sequence[Callable[[], None]], n_workers: int) -> None:
+    """Run each call in a process of its own; stop all at the first that fails."""
+    waiting = list(zip(names, calls, strict=True))
+    running: dict[int, tuple[str, multiprocessing.Process]] = {}
+    n_done = 0
+    while waiting or running:
+        while waiting and len(running) < n_workers:
+            name, call = waiting.pop(0)
+            process = _fork.Process(target=call)
+            process.start()
+            running[process.sentinel] = name, process
+        for sentinel in wait(list(running)):
+            name, process = running.pop(sentinel)
+            process.join()
+            if process.exitcode != 0:
+                for _, other in running.values():
+                    other.terminate()
+                raise MlipError(f"program {name} did not compile")
+            n_done += 1
+            print(f"compiled {name} ({n_done} of {len(names)})", flush=True)
+
+
+def _compile_program(lowered: LoweredModel, number: int, job: dict, kernels: CpuKernels | None) -> None:
+    """Trace and compile one program; write down the files that belong into the archive."""
+    spec = lowered.programs[number]
     options = {
         "aot_inductor.package": True,
+        # What calls the kernels, once for some hundred atoms: its own speed is not seen.
+        "aot_inductor.compile_wrapper_opt_level": "O0",
         # One build for any number of threads: the loops ask at run time.
         "cpp.dynamic_threads": True,
         "cpp.threads": max(2, len(os.sched_getaffinity(0))),
         "compile_threads": 1,
     }
-    kernels = None
+    if platform.machine() == "x86_64":
+        # Every g++ that is new enough knows what the processor has: no trial compilation of each instruction set.
+        options["cpp.vec_isa_ok"] = True
     if job["device"] == "cuda":
         options["aot_inductor.embed_kernel_binary"] = True
-    elif job["kernels"]:
-        kernels = CpuKernels(lowered, PRECISIONS[job["dtype"]].features, Path(job["kernels"]))
+    elif kernels is not None:
         options["aot_inductor.custom_ops_to_c_shims"] = kernels.library.shims()
     chain = LayerChain(lowered, job["dtype"], job["device"], kernels)
     exported, example = trace(chain, spec, job["device"])
@@ -47,10 +102,13 @@ def compile_program(job: dict) -> list[str]:
         for file in files:
             if str(file).endswith(".so"):
                 drop_needed(Path(file), "libtorch.so")
-    return [str(file) for file in files if not str(file).endswith(".cpp")]
+    kept = [str(file) for file in files if not str(file).endswith(".cpp")]
+    Path(job["folder"], f"{spec.name}.files.json").write_text(json.dumps(kept))
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # torch's own; what matters fails
-    description = json.loads(Path(sys.argv[1]).read_text())
-    Path(description["result"]).write_text(json.dumps(compile_program(description)))
+    try:
+        compile_model(json.loads(Path(sys.argv[1]).read_text()))
+    except MlipError as error:
+        sys.exit(f"{error}")

@@ -94,6 +94,24 @@ def _function_sources(shape: Shape, digest: str) -> str:
     return "".join(function.source() for function in _OPERATORS[type(shape)](shape, digest).functions)
 
 
+# What the compiler says it may use, the widest first.
+_INSTRUCTION_SETS = {
+    "__AVX512F__": "avx512",
+    "__AVX2__": "avx2",
+    "__AVX__": "avx",
+    "__SSE4_2__": "sse4.2",
+    "__ARM_FEATURE_SVE": "sve",
+    "__ARM_NEON": "neon",
+}
+
+
+def instruction_set() -> str:
+    """Return the widest vectors that kernels compiled here use."""
+    command = [*_COMPILE, "-E", "-dM", "-x", "c++", "/dev/null"]
+    defined = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return next((name for macro, name in _INSTRUCTION_SETS.items() if macro in defined), "scalar")
+
+
 class KernelLibrary:
     """Operators of a model, compiled into one shared object.
 

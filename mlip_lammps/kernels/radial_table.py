@@ -61,15 +61,24 @@ class RadialTable:
         return value, slope * (2.0 * self.n_intervals / self.cutoff)
 
 
-def tabulate(functions: Callable[[Tensor], Tensor], cutoff: float, slope_tolerance: float) -> RadialTable:
-    """Interpolate at Chebyshev nodes, with the degree and the intervals that the tolerance asks for.
+def tabulate(
+    functions: Callable[[Tensor], Tensor], matrix: Tensor, cutoff: float, slope_tolerance: float
+) -> RadialTable:
+    """Interpolate ``functions(r) @ matrix`` at Chebyshev nodes, as finely as the tolerance asks for.
 
     Parameters
     ----------
     functions
-        Takes distances (n,) and returns (n, n_functions), float64.
+        Takes distances (n,) and returns (n, n_hidden), float64: few functions, which are cheap to try tables of.
+    matrix
+        Shape (n_hidden, n_functions), float64.
     slope_tolerance
         Bound on the error of the derivatives, relative to their largest magnitude.
+
+    Raises
+    ------
+    MlipError
+        If the finest table is too coarse.
 
     Notes
     -----
@@ -81,7 +90,7 @@ def tabulate(functions: Callable[[Tensor], Tensor], cutoff: float, slope_toleran
     exact = torch.func.jvp(functions, (distances,), (torch.ones_like(distances),))
     tables = []
     for degree in _DEGREES:
-        table = _coarsest_table(functions, cutoff, degree, slope_tolerance, distances, exact)
+        table = _coarsest_table(functions, matrix, cutoff, degree, slope_tolerance, distances, exact)
         if table is not None:
             tables.append(table)
             if table.coefficients.numel() <= _CACHED_NUMBERS:
@@ -93,6 +102,7 @@ def tabulate(functions: Callable[[Tensor], Tensor], cutoff: float, slope_toleran
 
 def _coarsest_table(
     functions: Callable[[Tensor], Tensor],
+    matrix: Tensor,
     cutoff: float,
     degree: int,
     slope_tolerance: float,
@@ -102,10 +112,10 @@ def _coarsest_table(
     def attempt(n_intervals: int) -> RadialTable:
         table = RadialTable(_interpolate(functions, cutoff, degree, n_intervals), cutoff, 0.0, 0.0)
         found = table._value_and_slope(distances)
-        errors = [float((one - two).abs().max()) for one, two in zip(found, exact, strict=True)]
+        errors = [_largest((one - two) @ matrix) for one, two in zip(found, exact, strict=True)]
         return replace(table, value_error=errors[0], slope_error=errors[1])
 
-    limit = slope_tolerance * float(exact[1].abs().max())
+    limit = slope_tolerance * _largest(exact[1] @ matrix)
     best, low, high = None, 0, len(_INTERVALS)
     while low < high:
         middle = (low + high) // 2
@@ -114,7 +124,13 @@ def _coarsest_table(
             best, high = table, middle
         else:
             low = middle + 1
-    return best
+    if best is None:
+        return None
+    return replace(best, coefficients=torch.einsum("ifk,fg->igk", best.coefficients, matrix).contiguous())
+
+
+def _largest(tensor: Tensor) -> float:
+    return float(tensor.abs().max())
 
 
 def reduce_table(table: RadialTable, slope_tolerance: float, multiple: int) -> tuple[RadialTable, Tensor]:
@@ -141,14 +157,12 @@ def reduce_table(table: RadialTable, slope_tolerance: float, multiple: int) -> t
     distances = torch.linspace(0.1 * table.cutoff, table.cutoff * (1.0 - 1e-9), 2003, dtype=torch.float64)
     values, slopes = table._value_and_slope(distances)
     samples = torch.cat([values / values.abs().max(), slopes / slopes.abs().max()])
-    _, _, rows = torch.linalg.svd(samples, full_matrices=False)
+    _, _, rows = torch.linalg.svd(torch.linalg.qr(samples, mode="r").R, full_matrices=False)
     for count in range(multiple, rows.shape[0] + multiple, multiple):
         expansion = torch.zeros(values.shape[1], count, dtype=torch.float64)
         expansion[:, : rows[:count].shape[0]] = rows[:count].t()
-        project = expansion @ expansion.t()
-        value_error = float((values @ project - values).abs().max())
-        slope_error = float((slopes @ project - slopes).abs().max())
-        if slope_error <= slope_tolerance * slopes.abs().max():
+        value_error, slope_error = (_largest((f @ expansion) @ expansion.t() - f) for f in (values, slopes))
+        if slope_error <= slope_tolerance * _largest(slopes):
             break
     coefficients = torch.einsum("ifk,fb->ibk", table.coefficients, expansion).contiguous()
     reduced = RadialTable(

@@ -1,0 +1,65 @@
+"""What every benchmark needs: models, measuring processes, the record of the machine, tables."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from benchmarks.cases import Case
+from benchmarks.structures import ROOT
+from mlip_lammps.checkpoint import read_model
+from mlip_lammps.models import resolve_model
+
+PEER_PYTHON = Path(os.environ.get("MLIP_LAMMPS_MACE_PYTHON", ROOT / ".venv-mace/bin/python"))
+
+
+def model_file(case: Case, folder: Path) -> Path:
+    """Return the shipped model, or one that mace-torch has made with random weights."""
+    if isinstance(case.model, str):
+        return resolve_model(case.model)
+    options, path = folder / f"{case.name}.json", folder / f"{case.name}.model"
+    if not path.is_file() or json.loads(options.read_text()) != case.model:
+        options.write_text(json.dumps(case.model))
+        command = [str(PEER_PYTHON), str(ROOT / "benchmarks/peer.py"), "make", str(options), str(path)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    read_model(path)
+    return path
+
+
+def run(command: Sequence[str], environment: dict[str, str]) -> dict:
+    """Run a measuring process and return what it reports."""
+    done = subprocess.run(command, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    for line in done.stdout.splitlines():
+        if line.startswith("RESULT "):
+            return json.loads(line.removeprefix("RESULT "))
+    raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+
+
+def machine() -> dict[str, object]:
+    """Return what the numbers depend on."""
+    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")), "unknown")
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "lammps": version("lammps"),
+        "mlip-lammps": version("mlip-lammps"),
+        "python": platform.python_version(),
+    }
+
+
+def load_average() -> str:
+    """Return the load of the last minute, as text."""
+    return f"{os.getloadavg()[0]:.2f}"
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table in markdown, the first column to the left."""
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
