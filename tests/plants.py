@@ -256,7 +256,7 @@ IN_THE_KERNELS = [
         "mlip_lammps/kernels/cpu/geometry.h",
         "      u[0][e] = x * inverse;\n",
         "      u[0][e] = static_cast<float>(x * inverse);\n",
-        (REFERENCE, "forces"),
+        (DERIVATIVES, "forces, by differences of energies"),
         model=SMALL_MODEL,
     ),
     Plant(
@@ -278,10 +278,10 @@ IN_THE_KERNELS = [
 
 IN_THE_LOWERING = [
     Plant(
-        "the sign of harmonics of odd order",
+        "the sign of harmonics of order two",
         "mlip_lammps/export/lowering.py",
         "                coupling=coupling * (-1.0) ** l_edge,\n",
-        "                coupling=coupling,\n",
+        "                coupling=coupling * (-1.0) ** min(l_edge, 1),\n",
         (REFERENCE, "forces"),
     ),
     Plant(
