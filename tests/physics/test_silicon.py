@@ -1,0 +1,139 @@
+"""The observables in the card of silicon-pbe, on structures that are built here.
+
+Reference numbers: lattice constant, bulk modulus and phonons are PBE with VASP, from the examples of phonopy
+(github.com/phonopy/phonopy, commit 3a3e0f0, BSD-3-Clause: Si-QHA and Si-gruneisen); elastic constants are PW91 with
+CASTEP (github.com/libAtoms/silicon-testing-framework).
+"""
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.units import GPa
+
+from mlip_lammps.analysis.thermo import read_thermo
+from mlip_lammps.models import shipped_models
+from mlip_lammps.workflows.elastic import elastic_tensor
+from mlip_lammps.workflows.equation_of_state import EquationOfState, equation_of_state
+from mlip_lammps.workflows.phonons import phonon_frequencies
+from mlip_lammps.workflows.relaxation import relax
+from mlip_lammps.workflows.timed_run import LammpsInput
+
+MODEL = "silicon-pbe"
+pytestmark = pytest.mark.skipif(MODEL not in shipped_models(), reason="its training is not good enough to ship")
+A0 = 5.470
+BULK_MODULUS_GPA = 88.7
+C11_C12_C44_GPA = (153.3, 56.3, 72.2)
+
+PHONON_A = 5.4662
+# Of the primitive cell: X at (1/2, 0, 1/2), L at (1/2, 1/2, 1/2).
+GAMMA, X, L = (0, 0, 0), (0.5, 0, 0.5), (0.5, 0.5, 0.5)
+FREQ_THZ = {
+    GAMMA: (0, 0, 0, 15.10, 15.10, 15.10),
+    X: (4.40, 4.40, 12.05, 12.05, 13.43, 13.43),
+    L: (3.31, 3.31, 11.07, 12.08, 14.34, 14.34),
+}
+EXPANSION = (5.4479, 5.4662, 5.4843)
+
+CLOSEST = 1.8
+"""Angstrom: bonds are 2.35 long, and liquid silicon at 3000 K comes to 1.9."""
+
+
+def crystal(a: float) -> Atoms:
+    return bulk("Si", a=a, cubic=True)
+
+
+@pytest.fixture(scope="module")
+def equation(calculator) -> EquationOfState:
+    return equation_of_state(bulk("Si", a=A0), calculator)
+
+
+def test_lattice_constant(equation):
+    assert A0 * equation.length_factor == pytest.approx(A0, rel=2e-3)
+
+
+def test_bulk_modulus(equation):
+    assert equation.bulk_modulus_gpa == pytest.approx(BULK_MODULUS_GPA, rel=0.05)
+
+
+def test_elastic_constants(calculator):
+    at_rest = relax(crystal(A0), calculator, cell="isotropic", force_tolerance=1e-4).atoms
+    tensor = elastic_tensor(at_rest, calculator)
+    assert tensor.cubic() == pytest.approx(C11_C12_C44_GPA, rel=0.12)
+    assert tensor.is_stable
+
+
+def test_phonons_at_gamma_x_and_l(calculator):
+    found = phonon_frequencies(crystal(PHONON_A), calculator, (2, 2, 2), list(FREQ_THZ))
+    np.testing.assert_allclose(found.freq_thz, list(FREQ_THZ.values()), atol=0.5)
+
+
+def test_transverse_acoustic_modes_rise_on_expansion(calculator):
+    """Silicon's negative Grueneisen parameters."""
+    lowest = [phonon_frequencies(crystal(a), calculator, (2, 2, 2), [X, L]).freq_thz[:, 0] for a in EXPANSION]
+    assert (np.diff(lowest, axis=0) > 0).all()
+
+
+def test_compressed_far_beyond_20_gpa_energy_and_pressure_only_rise(calculator):
+    energies, pressures = [], []
+    for a in np.linspace(A0, 0.7 * A0, 31):
+        atoms = bulk("Si", a=a)
+        atoms.calc = calculator
+        energies.append(atoms.get_potential_energy())
+        pressures.append(-atoms.get_stress()[:3].mean() / GPa)
+    assert np.isfinite(energies + pressures).all()
+    assert (np.diff(energies[1:]) > 0).all()
+    assert (np.diff(pressures) > 0).all()
+    assert pressures[-1] > 100
+
+
+def test_two_atoms_repel_below_a_bond_length(calculator):
+    energies = []
+    for distance in np.linspace(0.3, 2.0, 35):
+        pair = Atoms("Si2", positions=[[0, 0, 0], [distance, 0, 0]], calculator=calculator)
+        energies.append(pair.get_potential_energy())
+        assert pair.get_forces()[1, 0] > 0
+    assert (np.diff(energies) < 0).all()
+
+
+def test_an_atom_at_1_angstrom_from_its_neighbour_in_the_crystal_is_pushed_back(calculator):
+    atoms = crystal(A0)
+    bond = atoms.get_distance(0, 1, mic=True, vector=True)
+    unit = bond / np.linalg.norm(bond)
+    before = Atoms(atoms, calculator=calculator).get_potential_energy()
+    atoms.positions[0] += bond - unit
+    atoms.calc = calculator
+    assert atoms.get_distance(0, 1, mic=True) == pytest.approx(1.0)
+    assert atoms.get_potential_energy() - before > 10
+    assert atoms.get_forces()[0] @ unit < -10
+    assert atoms.get_forces()[1] @ unit > 10
+
+
+@pytest.mark.physics
+def test_it_melts_and_quenches(compiled_file, inputs, tmp_path):
+    run = LammpsInput(inputs / "in.silicon_quench", {"model": compiled_file}, n_ranks=2)
+    assert run.run(1500, tmp_path).n_atoms == 64
+    melting, _, holding = thermo = read_thermo(tmp_path / "log.lammps")
+    for stage in thermo:
+        assert all(np.isfinite(column).all() for column in stage.values())
+        assert stage["Density"].min() > 1.8
+        assert stage["Density"].max() < 3.2
+    assert melting["c_moved[4]"][-1] > 10
+    assert holding["Temp"][-20:].mean() == pytest.approx(300, abs=60)
+    assert holding["PotEng"][-20:].mean() < melting["PotEng"][-20:].mean() - 64 * 0.3
+    for atoms in ase.io.read(tmp_path / "silicon.lammpstrj", ":", format="lammps-dump-text"):
+        distances = atoms.get_all_distances(mic=True)
+        assert distances[distances > 0].min() > CLOSEST
+
+
+@pytest.mark.physics
+def test_dynamics_under_rising_pressure_stays_finite(compiled_file, inputs, tmp_path):
+    """From 0 to 60 GPa at 300 K, in 4 ps: the diamond structure gives way on the way."""
+    run = LammpsInput(inputs / "in.silicon_compress", {"model": compiled_file, "pressure": 600_000}, n_ranks=2)
+    assert run.run(2000, tmp_path).n_atoms == 64
+    (thermo,) = read_thermo(tmp_path / "log.lammps")
+    assert all(np.isfinite(column).all() for column in thermo.values())
+    assert thermo["Press"].max() > 400_000
+    assert thermo["Density"][-1] > 1.15 * thermo["Density"][0]
+    assert thermo["Density"].max() < 5
