@@ -83,6 +83,18 @@ def test_frames_know_their_part_their_kind_and_the_labels_that_count(data, tmp_p
     assert all("REF_energy" not in frame.atoms.info and "REF_stress" in frame.atoms.info for frame in second)
 
 
+def test_shear_labels_that_stand_in_each_others_place_are_exchanged(data, tmp_path):
+    plain = read_frames([data[1]], tmp_path)
+    mended = read_frames([{**data[1], "swapped": ["yz", "xz"], "weight": 4}], tmp_path)
+    for before, after in zip(plain, mended, strict=True):
+        stress = np.reshape(before.atoms.info["REF_stress"], (3, 3))
+        (xx, xy, xz), (_, yy, yz), (_, _, zz) = stress
+        np.testing.assert_array_equal(after.atoms.info["REF_stress"], [[xx, xy, yz], [xy, yy, xz], [yz, xz, zz]])
+        assert xz != yz
+        assert after.atoms.info["config_weight"] == 4.0
+        assert "config_weight" not in before.atoms.info
+
+
 def test_errors_are_root_mean_squares_in_the_units_of_the_table(data, tmp_path):
     """A prediction that is wrong by 1 eV, 0.1 eV/angstrom and 0.01 eV/angstrom^3 everywhere."""
 
@@ -143,7 +155,7 @@ def test_a_model_file_that_does_not_fit_is_a_line_and_not_a_traceback(monkeypatc
 def test_settings_name_data_that_the_scripts_can_split(name):
     settings = yaml.safe_load((TRAINING / f"{name}.yaml").read_text())
     for source in settings["data"]:
-        assert set(source) <= {"file", "split", "kinds", "without"}
+        assert set(source) <= {"file", "split", "kinds", "without", "swapped", "weight"}
         assert set(source["split"]) == {"n_valid", "n_test", "seed"}
 
 
