@@ -114,7 +114,7 @@ def test_an_atom_at_1_angstrom_from_its_neighbour_in_the_crystal_is_pushed_back(
 
 @pytest.mark.physics
 def test_it_melts_and_quenches_and_the_glass_is_compressed_to_40_gpa(compiled_file, inputs, tmp_path):
-    """2,500 K to 500 K in 10 ps, then 4 ps under a pressure that rises; LAMMPS ends the run where atoms come too close."""
+    """2,500 K to 500 K in 10 ps, then 4 ps under rising pressure; LAMMPS ends a run where atoms come too close."""
     variables = dict(model=compiled_file, cells=2, melt_steps=1500, quench_steps=5000, relax_steps=1500)
     variables |= dict(press_steps=2000, pressure_bar=400_000)
     run = LammpsInput(inputs / "in.silicon_amorphous", variables, n_ranks=2)

@@ -1,7 +1,7 @@
 """The observables in the card of water-revpbe0d3.
 
-g_OO of the reference: first maximum of 111 frames of CP2K, revPBE0-D3, at about 300 K (C. Schran, K. Brezina, O. Marsalek,
-J. Chem. Phys. 153, 104105 (2020); github.com/MarsalekGroup/paper-c-nnp, commit 35eca4a, CC-BY-SA-4.0).
+g_OO of the reference: first maximum of 111 frames of CP2K, revPBE0-D3, at about 300 K (C. Schran, K. Brezina,
+O. Marsalek, J. Chem. Phys. 153, 104105 (2020); github.com/MarsalekGroup/paper-c-nnp, commit 35eca4a, CC-BY-SA-4.0).
 """
 
 import ase.io
