@@ -102,6 +102,7 @@ def test_carbon_dioxide_leaves_the_slab_whole(kinds, slab):
 
 
 @pytest.mark.physics
+@pytest.mark.parametrize("calculator", ["compiled"], indirect=True)
 def test_lammps_relaxes_it_to_the_same_energy_and_keeps_it_adsorbed(nickel, kinds, compiled_file, inputs, tmp_path):
     """The input builds the same slab and molecule; 2 ps at 300 K follow."""
     variables = {"model": compiled_file, "a": nickel.cell.lengths()[0]}
