@@ -83,7 +83,7 @@ def compile_shape(options: dict[str, Any], flags: list[str], elements: list[str]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "shape.safetensors"
         write_portable(trained, file)
-        return compiled_model(file)
+        return compiled_model(file, dtype="float64")
 
 
 def microseconds_per_atom(files: list[Path], atoms: Atoms, seconds: float) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ Tests with the mark ``physics`` take minutes and run the compiled model: ``make 
 the reference, and are a part of ``make test``.
 """
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from mlip_lammps.engines.ase_calculator import MlipCalculator
 from mlip_lammps.export import compiled_model
 from mlip_lammps.testing.reference_calculator import ReferenceCalculator
 
-compile_once = cache(compiled_model)
+compile_once = cache(partial(compiled_model, dtype="float64"))
 
 
 @pytest.fixture(scope="module")
