@@ -14,7 +14,7 @@ PLUGIN_SOURCES := $(wildcard pair_style/*.cpp pair_style/*.h pair_style/*.py)
 pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRAINT=$(1) $(2)/bin/python -m pip install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test teeth venv peer bench precision lint clean distclean check-system
+.PHONY: help demo test physics teeth venv peer bench precision lint clean distclean check-system
 .DELETE_ON_ERROR:
 
 help: ## say what there is to make
@@ -25,6 +25,9 @@ demo: $(INSTALLED) ## compile the shipped water model, run it on two ranks for t
 
 test: $(INSTALLED) $(PEER_INSTALLED) ## run the tests
 	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/pytest $(PYTEST_OPTIONS)
+
+physics: $(INSTALLED) ## hold the shipped models to physics: dynamics, phonons, elastic constants, adsorption; minutes
+	$(VENV)/bin/pytest -m "physics or not physics" tests/physics $(PYTEST_OPTIONS)
 
 teeth: $(INSTALLED) ## plant every fault of tests/plants.py and show that mlip-lammps verify catches it: tens of minutes
 	$(VENV)/bin/pytest -m "teeth or not teeth" tests/test_teeth.py $(PYTEST_OPTIONS)

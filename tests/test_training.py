@@ -7,6 +7,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+import torch
 import yaml
 from ase import Atoms
 from ase.build import add_adsorbate, fcc100, molecule
@@ -83,6 +84,41 @@ def test_frames_know_their_part_their_kind_and_the_labels_that_count(data, tmp_p
     assert all("REF_energy" not in frame.atoms.info and "REF_stress" in frame.atoms.info for frame in second)
 
 
+def test_shear_labels_that_stand_in_each_others_place_are_exchanged(data, tmp_path):
+    plain = read_frames([data[1]], tmp_path)
+    mended = read_frames([{**data[1], "swapped": ["yz", "xz"], "weight": 4}], tmp_path)
+    for before, after in zip(plain, mended, strict=True):
+        stress = np.reshape(before.atoms.info["REF_stress"], (3, 3))
+        (xx, xy, xz), (_, yy, yz), (_, _, zz) = stress
+        np.testing.assert_array_equal(after.atoms.info["REF_stress"], [[xx, xy, yz], [xy, yy, xz], [yz, xz, zz]])
+        assert xz != yz
+        assert after.atoms.info["config_weight"] == 4.0
+        assert "config_weight" not in before.atoms.info
+
+
+def test_a_stage_gives_the_best_checkpoint_its_learning_rate_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # as the script does, and undone after the test
+    from train import begin_stage
+
+    file = tmp_path / "checkpoints" / "best.pt"
+    file.parent.mkdir()
+    scheduler = {"gamma": 0.9, "base_lrs": [0.01, 0.01], "_last_lr": [0.004, 0.004], "last_epoch": 9}
+    state = {"optimizer": {"param_groups": [{"lr": 0.004}, {"lr": 0.004}]}, "lr_scheduler": scheduler}
+
+    def after(stage: int) -> tuple[list[float], list[float], float, int]:
+        begin_stage(stage, {"lr": 0.002, "lr_scheduler_gamma": 0.5}, tmp_path)
+        found = torch.load(file, weights_only=False)
+        rates = [group["lr"] for group in found["optimizer"]["param_groups"]]
+        scheduler = found["lr_scheduler"]
+        return rates, scheduler["_last_lr"], scheduler["gamma"], scheduler["last_epoch"]
+
+    torch.save(state, file)
+    assert after(stage=1) == ([0.004, 0.004], [0.004, 0.004], 0.9, 9)
+    assert after(stage=2) == ([0.002, 0.002], [0.002, 0.002], 0.5, 9)
+    torch.save(state, file)  # as a training leaves it that is resumed within its stage
+    assert after(stage=2) == ([0.004, 0.004], [0.004, 0.004], 0.9, 9)
+
+
 def test_errors_are_root_mean_squares_in_the_units_of_the_table(data, tmp_path):
     """A prediction that is wrong by 1 eV, 0.1 eV/angstrom and 0.01 eV/angstrom^3 everywhere."""
 
@@ -143,8 +179,8 @@ def test_a_model_file_that_does_not_fit_is_a_line_and_not_a_traceback(monkeypatc
 def test_settings_name_data_that_the_scripts_can_split(name):
     settings = yaml.safe_load((TRAINING / f"{name}.yaml").read_text())
     for source in settings["data"]:
-        assert set(source) <= {"file", "split", "kinds", "without"}
-        assert set(source["split"]) == {"n_valid", "n_test", "seed"}
+        assert set(source) <= {"file", "split", "kinds", "without", "swapped", "weight"}
+        assert set(source["split"]) in ({"n_valid", "n_test", "seed"}, {"valid", "test", "seed"})
 
 
 @pytest.mark.parametrize(

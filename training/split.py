@@ -9,6 +9,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from kinds import CLASSIFIERS
+from numpy.typing import ArrayLike, NDArray
 
 LABELS = ("energy", "forces", "stress")
 
@@ -72,6 +73,15 @@ def split_by_kind(kinds: list[str], valid: float, test: float, seed: int) -> dic
     return {name: sorted(frames) for name, frames in parts.items()}
 
 
+def swap_shears(stress: ArrayLike, first: str, second: str) -> NDArray[np.float64]:
+    """Return a stress, shape (3, 3), with two shear components (of yz, xz, xy) exchanged."""
+    swapped = np.array(stress, dtype=np.float64).reshape(3, 3)
+    (i, j), (k, m) = (("xyz".index(axis) for axis in name) for name in (first, second))
+    swapped[i, j], swapped[k, m] = swapped[k, m], swapped[i, j]
+    swapped[j, i], swapped[m, k] = swapped[i, j], swapped[k, m]
+    return swapped
+
+
 def read_frames(data: list[dict[str, Any]], data_dir: Path) -> list[Frame]:
     """Return the frames of every data set of a configuration, train, valid and test of each in this order.
 
@@ -80,7 +90,8 @@ def read_frames(data: list[dict[str, Any]], data_dir: Path) -> list[Frame]:
     data
         ``data`` of the configuration: for each set ``file`` (below ``data_dir``) and ``split``, the arguments of
         ``split_frames`` or, with shares, of ``split_by_kind``; ``kinds``, either names with first and last frame or
-        the name of a function in ``kinds.py``; ``without``, labels not to use.
+        the name of a function in ``kinds.py``; ``without``, labels not to use; ``swapped``, two shear components whose
+        stress labels stand in each other's place; ``weight`` of a frame's errors in training.
 
     Raises
     ------
@@ -103,6 +114,10 @@ def _read_source(source: dict[str, Any], data_dir: Path) -> Iterator[Frame]:
             raise DataError(f"frame {number} of {path} lacks REF_energy or REF_forces; copy the data again")
         for label in source.get("without", []):
             (atoms.arrays if label == "forces" else atoms.info).pop(f"REF_{label}", None)
+        if "swapped" in source:
+            atoms.info["REF_stress"] = swap_shears(atoms.info["REF_stress"], *source["swapped"])
+        if "weight" in source:
+            atoms.info["config_weight"] = float(source["weight"])
     kinds = [_kind(source, number, atoms) for number, atoms in enumerate(frames)]
     split = source["split"]
     parts = split_by_kind(kinds, **split) if "test" in split else split_frames(len(frames), **split)

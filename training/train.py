@@ -1,10 +1,11 @@
 """Train a shipped model with mace-torch, in stages that resume.
 
-    python training/train.py CONFIG.yaml DATA_DIR WORK_DIR
+    python training/train.py CONFIG.yaml DATA_DIR WORK_DIR [--stage N]
 
 Needs an environment with ``mace-torch`` (``make peer`` makes one). The split is that of ``split.py`` with the seed in
 the configuration; its frames are written beside the checkpoints. Running it again with the same WORK_DIR resumes from
-the checkpoint there, the last one whose validation loss was the lowest until then.
+the checkpoint there, the last one whose validation loss was the lowest until then. ``--stage`` goes on from there with
+the options of that stage; the same number resumes it.
 """
 
 import argparse
@@ -29,11 +30,32 @@ def write_split(data: list[dict], data_dir: Path, work_dir: Path) -> None:
         ase.io.write(work_dir / f"{part}.xyz", atoms, format="extxyz")
 
 
+def begin_stage(number: int, options: dict, work_dir: Path) -> None:
+    """Give the latest checkpoint the learning rate and its decay of a stage, once, before mace-torch resumes from it.
+
+    mace-torch takes both from the checkpoint and not from its options.
+    """
+    marker = work_dir / "stage"
+    checkpoints = sorted((work_dir / "checkpoints").glob("*.pt"), key=lambda file: file.stat().st_mtime)
+    if number == 1 or not checkpoints or (marker.exists() and int(marker.read_text()) == number):
+        return
+    state = torch.load(checkpoints[-1], map_location="cpu", weights_only=False)
+    for group in state["optimizer"]["param_groups"]:
+        group["lr"] = group["initial_lr"] = options["lr"]
+    scheduler = state["lr_scheduler"]
+    scheduler["gamma"] = options["lr_scheduler_gamma"]
+    for key in ("base_lrs", "_last_lr"):
+        scheduler[key] = [options["lr"]] * len(scheduler[key])
+    torch.save(state, checkpoints[-1])
+    marker.write_text(str(number))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, help="settings: 'data', 'flags' and 'mace' (both for mace_run_train)")
+    parser.add_argument("config", type=Path, help="settings: 'data', 'flags', 'mace', 'stages'")
     parser.add_argument("data_dir", type=Path, help="folder of the data sets (REF_energy, REF_forces, REF_stress)")
     parser.add_argument("work_dir", type=Path, help="folder for checkpoints and the trained model")
+    parser.add_argument("--stage", type=int, default=1, help="stage of the configuration, from 1 on")
     arguments = parser.parse_args()
 
     settings = yaml.safe_load(arguments.config.read_text())
@@ -45,6 +67,11 @@ def main() -> None:
         sys.exit(f"train.py: {error}")
 
     torch.set_num_threads(1)
+    stages = settings.get("stages", [{}])
+    if not 1 <= arguments.stage <= len(stages):
+        sys.exit(f"train.py: stage {arguments.stage} of {arguments.config}, which has {len(stages)}; give one of these")
+    training_options = settings["mace"] | stages[arguments.stage - 1]
+    begin_stage(arguments.stage, training_options, work_dir)
     options = {
         "name": arguments.config.stem,
         "work_dir": work_dir,
@@ -55,7 +82,7 @@ def main() -> None:
         "forces_key": "REF_forces",
         "stress_key": "REF_stress",
         "device": "cpu",
-    } | settings["mace"]
+    } | training_options
     sys.argv = ["mace_run_train", "--restart_latest", *settings.get("flags", [])]
     sys.argv += [f"--{key}={value}" for key, value in options.items()]
 

@@ -1,0 +1,35 @@
+"""What the physics tests share: the calculators of the shipped model that a file is about, its ``MODEL``.
+
+Tests with the mark ``physics`` take minutes and run the compiled model: ``make physics``. The others take seconds, run
+the reference, and are a part of ``make test``.
+"""
+
+from functools import cache, partial
+from pathlib import Path
+
+import pytest
+from ase.calculators.calculator import Calculator
+
+from mlip_lammps.engines.ase_calculator import MlipCalculator
+from mlip_lammps.export import compiled_model
+from mlip_lammps.testing.reference_calculator import ReferenceCalculator
+
+compile_once = cache(partial(compiled_model, dtype="float64"))
+
+
+@pytest.fixture(scope="module")
+def compiled_file(request) -> Path:
+    return compile_once(request.module.MODEL)
+
+
+@pytest.fixture(scope="module", params=["reference", pytest.param("compiled", marks=pytest.mark.physics)])
+def calculator(request) -> Calculator:
+    """The reference, and in the tier of minutes the compiled model too."""
+    if request.param == "compiled":
+        return MlipCalculator(request.getfixturevalue("compiled_file"))
+    return ReferenceCalculator(request.module.MODEL)
+
+
+@pytest.fixture
+def inputs() -> Path:
+    return Path(__file__).parents[2] / "inputs"

@@ -1,0 +1,130 @@
+"""Measure what a model's shape costs: the shape of a configuration beside the others of its study, one core.
+
+    python training/cost.py NAME [--seconds S]
+
+NAME is that of a configuration beside this file. Its ``study`` lists other shapes, each by the options that differ.
+All are compiled with random weights, in float64, kept in the cache of compiled models, and run in turns on one
+structure that is built here, so that a machine that is busy with other work slows all alike. What is printed is
+processor time.
+"""
+
+import argparse
+import hashlib
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import yaml
+from ase import Atoms
+from ase.build import add_adsorbate, bulk, fcc100, molecule
+from numpy.typing import NDArray
+
+from mlip_lammps.checkpoint import write_portable
+from mlip_lammps.core.errors import MlipError
+from mlip_lammps.engines.ase_calculator import MlipCalculator
+from mlip_lammps.export import compiled_model
+from mlip_lammps.testing.random_models import random_model
+
+HERE = Path(__file__).parent
+RATTLE = 0.05
+"""Angstrom, of the structures at rest: a crystal without noise has neighbours at a few distances alone."""
+
+
+def water() -> Atoms:
+    """64 molecules of the liquid, which tests and inputs start from."""
+    file = HERE.parent / "inputs" / "water_64.data"
+    return ase.io.read(file, format="lammps-data", Z_of_type={1: 1, 2: 8}, atom_style="atomic")
+
+
+def silicon() -> Atoms:
+    """216 atoms of the crystal."""
+    return bulk("Si", a=5.47, cubic=True) * (3, 3, 3)
+
+
+def nickel_with_carbon_dioxide() -> Atoms:
+    """Four copies of a molecule on nine atoms of a layer: 156 atoms."""
+    slab = fcc100("Ni", (3, 3, 4), a=3.5, vacuum=8.0, periodic=True)
+    add_adsorbate(slab, molecule("CO2"), 1.6, "bridge")
+    return slab * (2, 2, 1)
+
+
+STRUCTURES = {
+    "water-revpbe0d3": water,
+    "silicon-pbe": silicon,
+    "nickel-co2-pbe": nickel_with_carbon_dioxide,
+}
+
+
+def compile_shape(options: dict[str, Any], flags: list[str], elements: list[str]) -> Path:
+    """Return a compiled model of random weights in the shape that options of ``mace_run_train`` name."""
+    trained = random_model(
+        elements=elements,
+        hidden_irreps=options["hidden_irreps"],
+        l_max=options["max_ell"],
+        correlation=options["correlation"],
+        n_layers=options["num_interactions"],
+        cutoff=options["r_max"],
+        n_basis=options["num_radial_basis"],
+        cutoff_power=options["num_cutoff_basis"],
+        radial_widths=tuple(yaml.safe_load(options["radial_MLP"])),
+        readout_irreps=options["MLP_irreps"],
+        pair_repulsion="--pair_repulsion" in flags,
+        dtype=options["default_dtype"],
+        avg_num_neighbors=30.0,
+    )
+    # the name under which it is kept: random weights come with none that tells shapes apart
+    trained = replace(trained, source_sha256=hashlib.sha256(repr(trained.spec).encode()).hexdigest())
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "shape.safetensors"
+        write_portable(trained, file)
+        return compiled_model(file, dtype="float64")
+
+
+def microseconds_per_atom(files: list[Path], atoms: Atoms, seconds: float) -> NDArray[np.float64]:
+    """Return processor time for energy, forces and stress, shape (n_rounds, n_files): the files in turns."""
+    calculators = [MlipCalculator(file, n_threads=1) for file in files]
+    rng, rounds, start = np.random.default_rng(0), [], time.perf_counter()
+    while len(rounds) < 4 or time.perf_counter() - start < seconds:
+        times = []
+        for calculator in calculators:
+            moved = atoms.copy()
+            moved.positions += rng.normal(scale=RATTLE, size=moved.positions.shape)
+            before = time.process_time()
+            calculator.get_stress(moved)
+            times.append(time.process_time() - before)
+        rounds.append(times)
+    # the first round opens the programs
+    return 1e6 * np.array(rounds[1:]) / len(atoms)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=STRUCTURES, help="name of a configuration")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
+    arguments = parser.parse_args()
+    settings = yaml.safe_load((HERE / f"{arguments.name}.yaml").read_text())
+    atoms = STRUCTURES[arguments.name]()
+    changes = [{}, *settings.get("study", [])]
+    elements = list(dict.fromkeys(atoms.get_chemical_symbols()))
+    try:
+        files = [compile_shape(settings["mace"] | change, settings.get("flags", []), elements) for change in changes]
+        times = microseconds_per_atom(files, atoms, arguments.seconds)
+    except MlipError as error:
+        print(f"cost.py: {error}", file=sys.stderr)
+        return 1
+    print(f"{len(atoms)} atoms, {len(times)} rounds, float64; microseconds of one core per atom, ratio to the first")
+    for change, column in zip(changes, times.T, strict=True):
+        label = ", ".join(f"{key} {value}" for key, value in change.items()) or "as configured"
+        ratio = statistics.median(column / times[:, 0])
+        print(f"{label:<60} {statistics.median(column):8.1f} {ratio:6.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
