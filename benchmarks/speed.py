@@ -32,6 +32,7 @@ class Row:
 
     case: str
     n_atoms: int
+    n_peer_atoms: int
     float64: float
     mixed: float
     mace_torch: float | None
@@ -42,8 +43,10 @@ def measure_case(case: Case, rounds: int, seconds: float, has_peer: bool, folder
     """Make the model and the structure of a case and time both programs in turn."""
     source = model_file(case, folder)
     atoms = structure(case.structure, case.repeats) if case.structure else _typical(source, case.repeats)
-    structure_file = folder / f"{case.name}.extxyz"
+    structure_file, peer_structure = folder / f"{case.name}.extxyz", folder / f"{case.name}-peer.extxyz"
     ase.io.write(structure_file, atoms)
+    peer_atoms = structure(case.structure, case.peer_repeats) if case.peer_repeats else atoms
+    ase.io.write(peer_structure, peer_atoms)
     compiled = {dtype: compiled_model(source, dtype=dtype, progress=tell) for dtype in DTYPES}
     peer_file = mace_torch_file(source, folder) if has_peer else None
     times: dict[str, list[float]] = {"float64": [], "mixed": [], "mace_torch": []}
@@ -55,12 +58,14 @@ def measure_case(case: Case, rounds: int, seconds: float, has_peer: bool, folder
             times[dtype] += result["seconds"]
             peak = max(peak, result["peak_mb"])
         if peer_file is not None:
-            command = [str(PEER_PYTHON), str(ROOT / "benchmarks/peer.py"), "time", str(peer_file), str(structure_file)]
+            command = [str(PEER_PYTHON), str(ROOT / "benchmarks/peer.py"), "time", str(peer_file), str(peer_structure)]
             times["mace_torch"] += run([*command, str(seconds)], KEEP_MEMORY)["seconds"]
+    n_atoms, n_peer_atoms = len(atoms), len(peer_atoms)
     per_atom = {
-        name: statistics.median(values) / len(atoms) * 1e6 if values else None for name, values in times.items()
+        name: statistics.median(values) * 1e6 / (n_peer_atoms if name == "mace_torch" else n_atoms) if values else None
+        for name, values in times.items()
     }
-    return Row(case=case.title, n_atoms=len(atoms), peak_mb=peak, **per_atom)
+    return Row(case=case.title, n_atoms=n_atoms, n_peer_atoms=n_peer_atoms, peak_mb=peak, **per_atom)
 
 
 def _typical(source: Path, n_atoms: int):
@@ -99,7 +104,8 @@ def speed_table(rows: list[Row]) -> str:
     for row in rows:
         peer, ratio = "-", "-"
         if row.mace_torch:
-            peer = f"{row.mace_torch:.0f}"
+            size = f" ({row.n_peer_atoms:,} atoms)" if row.n_peer_atoms != row.n_atoms else ""
+            peer = f"{row.mace_torch:.0f}{size}"
             ratio = f"{row.mace_torch / row.float64:.0f} and {row.mace_torch / row.mixed:.0f}"
         numbers = (f"{row.float64:.0f}", f"{row.mixed:.0f}", peer, ratio, f"{row.peak_mb:.0f}")
         body.append((row.case, f"{row.n_atoms:,}", *numbers))
