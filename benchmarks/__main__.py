@@ -19,7 +19,7 @@ from rich.console import Console
 from benchmarks.cases import CASES
 from benchmarks.common import load_average, machine, model_file
 from benchmarks.kernels import draw_kernels, kernel_table, measure_kernels
-from benchmarks.scaling import draw_scaling, measure, scaling_table
+from benchmarks.scaling import draw_scaling, measure_in_turn, scaling_table
 from benchmarks.speed import DTYPES, draw_speed, measure_case, speed_table
 from mlip_lammps.export import compiled_model
 
@@ -102,9 +102,9 @@ def add_scaling(report: Report, arguments: argparse.Namespace, console: Console)
     for dtype in DTYPES:
         model = compiled_model(source, dtype=dtype, progress=console.print)
         for repeats in arguments.repeats:
-            for n_ranks in arguments.ranks:
-                runs.append(measure(model, dtype, repeats, n_ranks, arguments.seconds, arguments.out))
-                console.print(runs[-1])
+            for run in measure_in_turn(model, dtype, repeats, arguments.ranks, arguments.seconds, arguments.out):
+                runs.append(run)
+                console.print(run)
     report.add(
         "LAMMPS, small architecture on diamond silicon",
         scaling_table(runs),

@@ -33,6 +33,9 @@ run 2
 run {steps} pre no
 info memory
 """
+TURNS = 3
+MOST_ATOMS_IN_TURN = 20_000
+"""Larger boxes take minutes and average by themselves."""
 _LOOP_TIME = re.compile(r"Loop time of (\S+) on (\d+) procs for (\d+) steps with (\d+) atoms")
 _PEAK = re.compile(r"Maximum resident set size: (\S+) Mbyte")
 _GHOSTS = re.compile(r"Nghost:\s+(\S+) ave")
@@ -61,6 +64,15 @@ class Run:
     n_ghost: float
     peak_mb: float
     start_seconds: float
+
+
+def measure_in_turn(
+    model: Path, dtype: str, repeats: int, ranks: Sequence[int], seconds: float, folder: Path
+) -> list[Run]:
+    """Return the median run on each number of ranks, of several in turn: the speed of a machine drifts."""
+    turns = TURNS if 8 * repeats**3 <= MOST_ATOMS_IN_TURN else 1
+    found = [[measure(model, dtype, repeats, n, seconds, folder) for n in ranks] for _ in range(turns)]
+    return [sorted(of_ranks, key=lambda run: run.microseconds)[turns // 2] for of_ranks in zip(*found, strict=True)]
 
 
 def measure(model: Path, dtype: str, repeats: int, n_ranks: int, seconds: float, folder: Path) -> Run:
