@@ -265,10 +265,10 @@ def test_without_its_source_a_compiled_model_does_not_pass_in_silence(alone, tmp
     skipped = [check for check in table["checks"] if check["verdict"] == "skipped"]
     assert {check["name"] for check in skipped} == set(QUANTITIES)
     assert all("give it with --source" in check["note"] for check in skipped)
-    assert "4 skipped" in done.stdout
+    assert f"{len(QUANTITIES)} skipped" in done.stdout
     waived = run_verify(alone, "--ranks", "1", "--no-reference")
     assert waived.returncode == 0
-    assert "4 skipped" in waived.stdout
+    assert f"{len(QUANTITIES)} skipped" in waived.stdout
 
 
 def test_the_source_is_found_beside_the_compiled_file_and_by_nothing_but_its_digest(
