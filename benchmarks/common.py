@@ -9,9 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from ase import Atoms
+from ase.data import chemical_symbols
 
 from benchmarks.cases import Case
-from benchmarks.structures import ROOT
+from benchmarks.structures import ROOT, structure, typical
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.models import resolve_model
 
@@ -29,6 +31,13 @@ def model_file(case: Case, folder: Path) -> Path:
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     read_model(path)
     return path
+
+
+def structure_of(case: Case, source: Path) -> Atoms:
+    """Return the structure of a case: the one it names, else what is typical of the elements of its model."""
+    if case.structure:
+        return structure(case.structure, case.repeats)
+    return typical([chemical_symbols[z] for z in read_model(source).spec.atomic_numbers], case.repeats)
 
 
 def run(command: Sequence[str], environment: dict[str, str]) -> dict:

@@ -14,11 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ase.data import chemical_symbols
 
 from benchmarks.cases import CASES, Case
-from benchmarks.common import markdown_table, model_file
-from benchmarks.structures import structure, typical
+from benchmarks.common import markdown_table, model_file, structure_of
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.export.fast_layers import CpuKernels
 from mlip_lammps.export.lowering import LoweredModel, lower
@@ -41,11 +39,7 @@ class Measurement:
 def measure_kernels(case: Case, source: Path, dtype: str, folder: Path) -> tuple[list[Measurement], float]:
     """Return the measurements, and the multiply-adds a microsecond of a product of matrices."""
     features = getattr(torch, dtype)
-    model = lower(read_model(source))
-    if case.structure:
-        atoms = structure(case.structure, case.repeats)
-    else:
-        atoms = typical([chemical_symbols[z] for z in model.atomic_numbers], case.repeats)
+    model, atoms = lower(read_model(source)), structure_of(case, source)
     kernels = CpuKernels(model, features, folder)
     graph = build_graph(atoms, model.spec.cutoff)
     n_edges = int(np.searchsorted(graph.edge_centre, _CENTRES))

@@ -113,8 +113,7 @@ def nve(model: Path, atoms: Atoms, elements: list[str], ps: float, n_ranks: int,
     # neighbouring rows are correlated: slope and error come from the means of pieces
     pieces = [[part.mean() for part in np.array_split(values, N_PIECES)] for values in (times, energies)]
     (drift, _), covariance = np.polyfit(*pieces, 1, cov=True)
-    microseconds = 1e6 * loop.seconds * loop.n_ranks / (loop.n_steps * loop.n_atoms)
-    return microseconds, float(drift), float(covariance[0, 0] ** 0.5)
+    return 1e6 * loop.n_ranks / loop.atom_steps_per_second, float(drift), float(covariance[0, 0] ** 0.5)
 
 
 def compare(compiled: Path, exact: list[Atoms]) -> tuple[float, float]:
@@ -163,8 +162,7 @@ def float64_frames(compiled: Path, dump: Path) -> list[Atoms]:
 
 def default_dtype(rows: list[Precision]) -> str:
     """Return the fastest precision whose drift is below the limit with every model."""
-    fit = {dtype for dtype in {row.dtype for row in rows}}
-    fit -= {row.dtype for row in rows if abs(row.drift) > DRIFT_LIMIT}
+    fit = {row.dtype for row in rows} - {row.dtype for row in rows if abs(row.drift) > DRIFT_LIMIT}
     if not fit:
         raise SystemExit(f"no precision drifts by less than {DRIFT_LIMIT} meV per atom and ps")
     return min(fit, key=lambda dtype: sum(row.microseconds for row in rows if row.dtype == dtype))

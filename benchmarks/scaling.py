@@ -3,17 +3,15 @@
 Each run starts LAMMPS anew: the small architecture on diamond silicon, NVE from a rattled lattice, one thread a rank.
 """
 
-import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common import markdown_table, run
-from mlip_lammps.engines.lammps_process import find_program
+from benchmarks.common import markdown_table
+from mlip_lammps.engines.lammps_cases import rank_environment
+from mlip_lammps.engines.lammps_process import LammpsProcess, read_peak_bytes
 
 DECK = """units metal
 atom_modify map array
@@ -36,8 +34,6 @@ info memory
 TURNS = 3
 MOST_ATOMS_IN_TURN = 20_000
 """Larger boxes take minutes and average by themselves."""
-_LOOP_TIME = re.compile(r"Loop time of (\S+) on (\d+) procs for (\d+) steps with (\d+) atoms")
-_PEAK = re.compile(r"Maximum resident set size: (\S+) Mbyte")
 _GHOSTS = re.compile(r"Nghost:\s+(\S+) ave")
 
 
@@ -76,43 +72,28 @@ def measure_in_turn(
 
 
 def measure(model: Path, dtype: str, repeats: int, n_ranks: int, seconds: float, folder: Path) -> Run:
-    """Run LAMMPS once for about ``seconds``, in processes of which the largest memory is known."""
+    """Run LAMMPS once for about ``seconds``."""
     n_atoms = 8 * repeats**3
     steps = max(2, int(seconds * n_ranks / (n_atoms * 2e-4)))
-    deck = folder / "in.scaling"
+    deck, log = folder / "in.scaling", folder / "log.scaling"
     deck.write_text(DECK.format(n=repeats, model=model, steps=steps))
-    command = [find_program("mpiexec"), "-n", str(n_ranks), find_program("lmp"), "-nonbuf", "-in", deck, "-log", "none"]
-    probe = [sys.executable, "-m", "benchmarks.scaling", *map(str, command)]
-    found = run(probe, {"OMP_NUM_THREADS": "1"})
-    return Run(dtype, n_ranks=n_ranks, **found)
+    started = time.monotonic()
+    with LammpsProcess(deck, n_ranks, {}, log, environment=rank_environment()) as process:
+        # the row of step 0 follows the first forces
+        first, *_ = [time.monotonic() for _ in process.rows()]
+    loop, text = process.loop_times[-1], log.read_text()
+    return Run(
+        dtype,
+        n_atoms=loop.n_atoms,
+        n_ranks=n_ranks,
+        microseconds=1e6 * n_ranks / loop.atom_steps_per_second,
+        n_ghost=float(_GHOSTS.findall(text)[-1]),
+        peak_mb=read_peak_bytes(text) / 2**20,
+        start_seconds=first - started,
+    )
 
 
-def probe(command: Sequence[str]) -> None:
-    """Run LAMMPS, follow its lines, and print what ``Run`` holds."""
-    started, first = time.monotonic(), None
-    lines = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        for line in process.stdout:
-            lines.append(line)
-            # the row of step 0 follows the first forces
-            if first is None and line.split()[:1] == ["0"]:
-                first = time.monotonic() - started
-    text = "".join(lines)
-    loops, ghosts = _LOOP_TIME.findall(text), _GHOSTS.findall(text)
-    if process.returncode != 0 or len(loops) != 2 or first is None:
-        raise SystemExit(f"{' '.join(command)} failed:\n{text[-2000:]}")
-    loop, n_ranks, n_steps, n_atoms = loops[-1]
-    result = {
-        "n_atoms": int(n_atoms),
-        "microseconds": 1e6 * float(loop) * int(n_ranks) / (int(n_steps) * int(n_atoms)),
-        "n_ghost": float(ghosts[-1]),
-        "peak_mb": float(_PEAK.findall(text)[-1]),
-        "start_seconds": first,
-    }
-    print("RESULT " + json.dumps(result))
-
-
-def bytes_of_an_atom(runs: list[Run], run_: Run) -> float | None:
+def kilobytes_of_an_atom(runs: list[Run], run_: Run) -> float | None:
     """Return the memory for an owned or ghost atom beyond that of the smallest run in this precision, kB."""
     alike = [other for other in runs if (other.dtype, other.n_ranks) == (run_.dtype, run_.n_ranks)]
     least = min(alike, key=lambda other: other.n_atoms)
@@ -125,7 +106,7 @@ def scaling_table(runs: list[Run]) -> str:
     alone = {(one.dtype, one.n_atoms): one.microseconds for one in runs if one.n_ranks == 1}
     body = []
     for one in runs:
-        base, kilobytes = alone.get((one.dtype, one.n_atoms)), bytes_of_an_atom(runs, one)
+        base, kilobytes = alone.get((one.dtype, one.n_atoms)), kilobytes_of_an_atom(runs, one)
         body.append(
             (
                 one.dtype,
@@ -155,7 +136,3 @@ def draw_scaling(axes, runs: list[Run]) -> None:
     axes.set(xscale="log", xlabel="atoms", ylabel="core microseconds per atom and step", ylim=(0, None))
     axes.set_title("LAMMPS, against atoms and ranks")
     axes.legend(frameon=False, fontsize=7)
-
-
-if __name__ == "__main__":
-    probe(sys.argv[1:])

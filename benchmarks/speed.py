@@ -11,8 +11,8 @@ from pathlib import Path
 import ase.io
 
 from benchmarks.cases import Case
-from benchmarks.common import PEER_PYTHON, markdown_table, model_file, run
-from benchmarks.structures import ROOT, structure, typical
+from benchmarks.common import PEER_PYTHON, markdown_table, model_file, run, structure_of
+from benchmarks.structures import ROOT, structure
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.export import compiled_model
 
@@ -42,7 +42,7 @@ class Row:
 def measure_case(case: Case, rounds: int, seconds: float, has_peer: bool, folder: Path, tell) -> Row:
     """Make the model and the structure of a case and time both programs in turn."""
     source = model_file(case, folder)
-    atoms = structure(case.structure, case.repeats) if case.structure else _typical(source, case.repeats)
+    atoms = structure_of(case, source)
     structure_file, peer_structure = folder / f"{case.name}.extxyz", folder / f"{case.name}-peer.extxyz"
     ase.io.write(structure_file, atoms)
     peer_atoms = structure(case.structure, case.peer_repeats) if case.peer_repeats else atoms
@@ -66,12 +66,6 @@ def measure_case(case: Case, rounds: int, seconds: float, has_peer: bool, folder
         for name, values in times.items()
     }
     return Row(case=case.title, n_atoms=n_atoms, n_peer_atoms=n_peer_atoms, peak_mb=peak, **per_atom)
-
-
-def _typical(source: Path, n_atoms: int):
-    from ase.data import chemical_symbols
-
-    return typical([chemical_symbols[z] for z in read_model(source).spec.atomic_numbers], n_atoms)
 
 
 def mace_torch_file(source: Path, folder: Path) -> Path | None:

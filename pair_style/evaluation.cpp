@@ -27,6 +27,32 @@ char *row_of(const Features &f, int64_t row)
   return static_cast<char *>(f.data) + row * f.width * f.value_bytes;
 }
 
+size_t byte_count(const Features &f)
+{
+  return static_cast<size_t>(f.n_rows * f.width) * f.value_bytes;
+}
+
+/* target row row_of_target(k) += factor(k) times row k of source. */
+template <class T, class Row, class Factor>
+void add_values(const Features &source, const Features &target, Row row_of_target, Factor factor)
+{
+  const T *from = static_cast<const T *>(source.data);
+  for (int64_t k = 0; k < source.n_rows; k++, from += source.width) {
+    T *const to = static_cast<T *>(target.data) + row_of_target(k) * target.width;
+    const T share = static_cast<T>(factor(k));
+    for (int64_t m = 0; m < source.width; m++) to[m] += share * from[m];
+  }
+}
+
+template <class Row, class Factor>
+void add_rows(const Features &source, const Features &target, Row row_of_target, Factor factor)
+{
+  if (source.value_bytes == 8)
+    add_values<double>(source, target, row_of_target, factor);
+  else
+    add_values<float>(source, target, row_of_target, factor);
+}
+
 }    // namespace
 
 /* Widths are right from the start: a rank whose first evaluation fails takes part in the exchange all the same. */
@@ -72,15 +98,14 @@ void Evaluation::start(const Graph &given, bool needs_moments)
 void Evaluation::shape(Rows &rows, int64_t width, int64_t n_rows) const
 {
   rows.features = Features{nullptr, n_rows, width, metadata->feature_bytes};
-  const size_t n_doubles = (static_cast<size_t>(n_rows * width) * metadata->feature_bytes + 7) / 8;
+  const size_t n_doubles = (byte_count(rows.features) + 7) / 8;
   if (rows.memory.size() < n_doubles) rows.memory.resize(n_doubles + n_doubles / 8);
   rows.features.data = rows.memory.data();
 }
 
 void Evaluation::clear(Rows &rows) const
 {
-  const Features &f = rows.features;
-  std::memset(f.data, 0, static_cast<size_t>(f.n_rows * f.width) * f.value_bytes);
+  std::memset(rows.features.data, 0, byte_count(rows.features));
 }
 
 Features Evaluation::without_phantoms(const Features &all) const
@@ -162,7 +187,7 @@ Tensor Evaluation::input(const std::string &tensor, int axis)
     return view(gather(all), {static_cast<int64_t>(chunk.rows.size()), all.width}, feature_dtype);
   }
   const bool is_weighted = axis != PLAIN && moments.count(tensor);
-  const void *rows = is_weighted ? weigh(tensor, all, axis) : row_of(all, chunk.begin);
+  const void *rows = is_weighted ? weigh(tensor, all, axis) : centre_rows(all).data;
   return view(rows, {n_centres, all.width}, feature_dtype);
 }
 
@@ -181,21 +206,22 @@ const void *Evaluation::gather(const Features &all)
 
 const void *Evaluation::weigh(const std::string &tensor, const Features &all, int axis)
 {
+  const Features gradients = centre_rows(all), relative = centre_rows(moments.at(tensor)[axis].features);
   Rows &result = weighted[tensor];
   shape(result, all.width, chunk.n_centres());
-  std::memcpy(result.features.data, row_of(moments.at(tensor)[axis].features, chunk.begin),
-              static_cast<size_t>(chunk.n_centres() * all.width) * all.value_bytes);
-  const auto add_gradients = [&](auto *sum, const auto *gradient) {
-    for (int64_t k = 0; k < chunk.n_centres(); k++) {
-      const auto weight = static_cast<std::remove_reference_t<decltype(*sum)>>(weights[k]);
-      for (int64_t m = 0; m < all.width; m++) sum[k * all.width + m] += weight * gradient[k * all.width + m];
-    }
-  };
-  if (feature_dtype == DType::FLOAT64)
-    add_gradients(reinterpret_cast<double *>(result.features.data), reinterpret_cast<double *>(row_of(all, chunk.begin)));
-  else
-    add_gradients(reinterpret_cast<float *>(result.features.data), reinterpret_cast<float *>(row_of(all, chunk.begin)));
+  std::memcpy(result.features.data, relative.data, byte_count(relative));
+  add_rows(gradients, result.features, [](int64_t k) { return k; }, [&](int64_t k) { return weights[k]; });
   return result.features.data;
+}
+
+/* Rows of the chunk's centres. */
+
+Features Evaluation::centre_rows(const Features &all) const
+{
+  Features result = all;
+  result.data = row_of(all, chunk.begin);
+  result.n_rows = chunk.n_centres();
+  return result;
 }
 
 /* ---------------------------------------------------------------------- */
@@ -251,26 +277,15 @@ void Evaluation::take_gradients(const Tensor &tensor, const std::string &name, i
   if (has_nodes)
     add(received.features, all, has_nodes, PLAIN);
   else
-    std::memcpy(row_of(all.features, chunk.begin), received.features.data, n_rows * width * all.features.value_bytes);
+    std::memcpy(row_of(all.features, chunk.begin), received.features.data, byte_count(received.features));
   if (has_moments)
     for (int a = 0; a < 3; a++) add(received.features, moments.at(name)[a], has_nodes, a);
 }
 
 /* Add the chunk's rows to those of all nodes; with an axis, less them times x_n - x_o. */
 
-void Evaluation::add(const Features &from, Rows &to, bool has_nodes, int less_axis) const
+void Evaluation::add(const Features &from, const Rows &to, bool has_nodes, int less_axis) const
 {
-  const auto add_rows = [&](auto *target, const auto *source) {
-    for (int64_t k = 0; k < from.n_rows; k++) {
-      const int64_t row = has_nodes ? chunk.rows[k] : chunk.begin + k;
-      const double factor = less_axis == PLAIN ? 1.0 : -offset(row, less_axis);
-      for (int64_t m = 0; m < from.width; m++)
-        target[row * from.width + m] += static_cast<std::remove_reference_t<decltype(*target)>>(factor) *
-            source[k * from.width + m];
-    }
-  };
-  if (feature_dtype == DType::FLOAT64)
-    add_rows(static_cast<double *>(to.features.data), static_cast<const double *>(from.data));
-  else
-    add_rows(static_cast<float *>(to.features.data), static_cast<const float *>(from.data));
+  const auto row = [&](int64_t k) { return has_nodes ? chunk.rows[k] : chunk.begin + k; };
+  add_rows(from, to.features, row, [&](int64_t k) { return less_axis == PLAIN ? 1.0 : -offset(row(k), less_axis); });
 }

@@ -60,7 +60,8 @@ class Evaluation {
   void take(const Tensor &, const std::string &name, int axis);
   void take_edge_gradients(const Tensor &, int axis);
   void take_gradients(const Tensor &, const std::string &name, int axis);
-  void add(const Features &from, Rows &to, bool has_nodes, int less_axis) const;
+  Features centre_rows(const Features &) const;
+  void add(const Features &from, const Rows &to, bool has_nodes, int less_axis) const;
   double offset(int64_t node, int axis) const;
 
   const Metadata *metadata = nullptr;

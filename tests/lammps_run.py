@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mlip_lammps
+from mlip_lammps.engines.lammps_cases import rank_environment
 from mlip_lammps.engines.lammps_process import ThermoReader, find_program
 
 TIME_LIMIT = 120.0
 """Seconds: a run takes a few; this one is for a busy machine. What reaches it hangs."""
-
-SET_BY_THE_PACKAGE = ("LAMMPS_PLUGIN_PATH", "MLIP_LAMMPS_TORCH")
-"""Where another test imported lammps they are set in this process; a fresh shell does not have them."""
 
 TERMINATE_SECONDS = 10.0
 N_LAST_CHARACTERS = 4000
@@ -58,9 +56,8 @@ class Finished:
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return this process's environment with one thread per rank, the package of this checkout and ``changes``."""
-    kept = {name: value for name, value in os.environ.items() if name not in SET_BY_THE_PACKAGE}
     paths = f"{Path(__file__).parent}{os.pathsep}{Path(mlip_lammps.__file__).parents[1]}"
-    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **(changes or {})}
+    return {**rank_environment(), "PYTHONPATH": paths, **(changes or {})}
 
 
 def start(command: Sequence[object], folder: Path, changes: Mapping[str, str] | None = None) -> subprocess.Popen[str]:

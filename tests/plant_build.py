@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from plants import Plant
 
 import mlip_lammps
 from mlip_lammps.core.native import MODEL_LIBRARY, PLUGIN_LIBRARY, native_folder
-from mlip_lammps.engines.lammps_cases import SET_BY_THE_PACKAGE
+from mlip_lammps.engines.lammps_cases import rank_environment
 from mlip_lammps.engines.plugin import source_folder
 
 PACKAGE = Path(mlip_lammps.__file__).parent
@@ -129,8 +128,7 @@ def _load(path: Path) -> ModuleType:
 
 def verify_from(root: Path, model: Path, *words: object) -> Verified:
     """Run ``mlip-lammps verify`` of a copy of the package on two ranks."""
-    kept = {name: value for name, value in os.environ.items() if name not in SET_BY_THE_PACKAGE}
-    environment = {**kept, "PYTHONPATH": str(root), "MLIP_LAMMPS_CACHE": str(root / "cache"), "OMP_NUM_THREADS": "1"}
+    environment = {**rank_environment(), "PYTHONPATH": str(root), "MLIP_LAMMPS_CACHE": str(root / "cache")}
     table = root / "table.json"
     command = [sys.executable, "-m", "mlip_lammps.cli.main", "verify", model, "--ranks", 2, "--json", table]
     done = subprocess.run(

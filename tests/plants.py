@@ -215,8 +215,8 @@ IN_THE_PAIR_STYLE = [
     Plant(
         "gradients of chunks that overwrite each other",
         "pair_style/evaluation.cpp",
-        "target[row * from.width + m] += static_cast",
-        "target[row * from.width + m] = static_cast",
+        "to[m] += share * from[m];",
+        "to[m] = share * from[m];",
         (SYMMETRIES, "supercell"),
     ),
     Plant(
@@ -229,7 +229,7 @@ IN_THE_PAIR_STYLE = [
     Plant(
         "moments about the origin of a chunk",
         "pair_style/evaluation.cpp",
-        "less_axis == PLAIN ? 1.0 : -offset(row, less_axis)",
+        "less_axis == PLAIN ? 1.0 : -offset(row(k), less_axis)",
         "less_axis == PLAIN ? 1.0 : 0.0",
         (REFERENCE, NINE),
     ),

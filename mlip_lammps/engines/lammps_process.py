@@ -11,6 +11,15 @@ from mlip_lammps.engines.mpi_process import MpiProcess, find_program
 _LOOP_TIME = re.compile(r"Loop time of (\S+) on (\d+) procs for (\d+) steps with (\d+) atoms")
 
 
+_PEAK = re.compile(r"Maximum resident set size: (\S+) Mbyte")
+
+
+def read_peak_bytes(output: str) -> int | None:
+    """Return the largest memory of the first rank as ``info memory`` wrote it last; None if it stands nowhere."""
+    found = _PEAK.findall(output)
+    return round(float(found[-1]) * 2**20) if found else None
+
+
 @dataclass(frozen=True)
 class LoopTime:
     """What LAMMPS says at the end of a run.

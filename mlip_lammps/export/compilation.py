@@ -19,8 +19,10 @@ from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.export.archive import add_member
 from mlip_lammps.export.contract import KERNELS_PATH
 from mlip_lammps.export.fast_layers import interpolated
-from mlip_lammps.export.lowering import lower
 from mlip_lammps.kernels.cpu_library import instruction_set
+
+FILES = ".files.json"
+"""How the names of the lists end that the compiling process leaves, one for each program."""
 
 _INSTRUCTION_PREFIXES = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "asimd", "sve")
 
@@ -73,8 +75,8 @@ def compile_programs(
             "n_workers": 1 if device == "cuda" else 1 + len(os.sched_getaffinity(0)),
         }
         _run_worker(job, folder, progress)
-        names = [spec.name for spec in lower(trained, atomic_numbers).programs]
-        files = {name: json.loads((folder / f"{name}.files.json").read_text()) for name in names}
+        left = {file.name.removesuffix(FILES): file for file in sorted(folder.glob(f"*{FILES}"))}
+        files = {name: json.loads(file.read_text()) for name, file in left.items()}
         from torch._inductor.package import package_aoti
 
         package_aoti(str(output), files)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -80,10 +81,15 @@ class CpuKernels:
             name = f"Contraction{t}"
             sizes = layer.n_components_message, layer.n_components_out
             self.contractions.append(contraction_terms(name, features, layer.polynomial, *sizes))
+        self._folder = folder
+        self.tables = tuple(s.table for s in self.sums)
+
+    @cached_property
+    def library(self) -> KernelLibrary:
+        """All operators, compiled when they are first asked for."""
         shapes = [s.shape for s in self.sums] + [m.shape for m in self.maps.values()]
         shapes += [shape for shape, _ in self.contractions]
-        self.library = KernelLibrary(shapes, folder)
-        self.tables = tuple(s.table for s in self.sums)
+        return KernelLibrary(shapes, self._folder)
 
     def radial_functions(self) -> list[Callable[[Tensor], Tensor]]:
         """Return, for each layer, the weights of its convolution as the tables give them."""

@@ -22,6 +22,7 @@ import torch
 
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.core.errors import MlipError
+from mlip_lammps.export.compilation import FILES
 from mlip_lammps.export.elf import drop_needed
 from mlip_lammps.export.fast_layers import CpuKernels
 from mlip_lammps.export.layers import PRECISIONS, LayerChain
@@ -36,15 +37,13 @@ def compile_model(job: dict) -> None:
     folder = Path(job["folder"])
     torch.set_num_threads(1)
     lowered = lower(read_model(folder / "model.safetensors"), tuple(job["atomic_numbers"]))
-    make_kernels = partial(CpuKernels, lowered, PRECISIONS[job["dtype"]].features, folder)
-    kernels = None
-    if job["has_kernels"]:
-        compiling = _fork.Process(target=make_kernels)
+    kernels = CpuKernels(lowered, PRECISIONS[job["dtype"]].features, folder) if job["has_kernels"] else None
+    if kernels is not None:
+        compiling = _fork.Process(target=lambda: kernels.library)
         compiling.start()
     importlib.import_module("torch._inductor.compile_fx")  # takes seconds; the forked processes have it from here
-    if job["has_kernels"]:
-        compiling.join()
-        kernels = make_kernels()  # finds the library
+    if kernels is not None:
+        compiling.join()  # the library is in the folder now
         torch.save(kernels.table_contents(), folder / "tables.pt")
         (folder / "kernels.json").write_text(json.dumps([str(kernels.library.path), kernels.table_record()]))
         print(f"compiled the kernels ({len(kernels.library.operators)} operators)", flush=True)
@@ -103,7 +102,7 @@ def _compile_program(lowered: LoweredModel, number: int, job: dict, kernels: Cpu
             if str(file).endswith(".so"):
                 drop_needed(Path(file), "libtorch.so")
     kept = [str(file) for file in files if not str(file).endswith(".cpp")]
-    Path(job["folder"], f"{spec.name}.files.json").write_text(json.dumps(kept))
+    Path(job["folder"], f"{spec.name}{FILES}").write_text(json.dumps(kept))
 
 
 if __name__ == "__main__":

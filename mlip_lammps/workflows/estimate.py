@@ -3,7 +3,6 @@
 What a process of LAMMPS takes whatever its atoms is measured: LAMMPS runs once on some hundred atoms.
 """
 
-import re
 import statistics
 import time
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from ase.build import bulk, make_supercell
 from ase.data import atomic_numbers, covalent_radii
 
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.engines.lammps_process import LammpsProcess
+from mlip_lammps.engines.lammps_process import LammpsProcess, read_peak_bytes
 from mlip_lammps.export.runtime import CompiledModel
 from mlip_lammps.structure.graph import build_graph
 
@@ -43,7 +42,6 @@ neighbor {skin} bin
 run 0
 info memory
 """
-_PEAK = re.compile(r"Maximum resident set size: (\S+) Mbyte")
 
 
 @dataclass(frozen=True)
@@ -156,10 +154,10 @@ def lammps_peak_bytes(model: Path, atoms: Atoms, elements: tuple[str, ...]) -> i
             _DECK.format(data=data, model=Path(model).resolve(), elements=" ".join(elements), skin=SKIN)
         )
         with LammpsProcess(deck, 1, {}, Path(scratch, "log.lammps")) as process:
-            found = [match for line in process.lines() if (match := _PEAK.search(line))]
-    if not found:
+            found = read_peak_bytes("".join(process.lines()))
+    if found is None:
         raise MlipError("LAMMPS does not say how much memory it takes (info memory); is it a build for Linux?")
-    return round(float(found[-1].group(1)) * 2**20)
+    return found
 
 
 def _seconds(compiled: CompiledModel, graph) -> float:

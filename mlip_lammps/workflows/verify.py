@@ -27,9 +27,9 @@ from mlip_lammps.workflows.verify_lammps import LammpsPlan, parity_checks, rank_
 from mlip_lammps.workflows.verify_limits import BETWEEN_ENGINES, DERIVATIVES, DYNAMICS, ROTATION, TO_REFERENCE
 from mlip_lammps.workflows.verify_physics import MOST_ATOMS, Derivatives, LmpRun, derivative_checks, dynamics_checks
 from mlip_lammps.workflows.verify_structures import (
-    CLUSTER,
     SHEARED,
     USER,
+    has_known_moments,
     isolated_atoms,
     make_structures,
     make_twins,
@@ -140,7 +140,7 @@ class AseEngine:
         self._known: dict[bytes, Results] = {}
 
     def evaluate(self, atoms: Atoms) -> Results:
-        """Return energy, forces and virial; no virial without a cell, nine components of atoms' without images."""
+        """Return energy, forces and virial; no virial without a cell, nine components of atoms' in small clusters."""
         arrays = (atoms.numbers, atoms.positions, atoms.cell[:], atoms.pbc)
         key = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
         if key not in self._known:
@@ -152,7 +152,7 @@ class AseEngine:
                 node_energies=copy.get_potential_energies(),
                 forces=copy.get_forces(),
                 virial=copy.get_volume() * copy.get_stress() if has_volume else None,
-                centroid_virials=None if atoms.pbc.any() else self._centroid_virials(atoms),
+                centroid_virials=self._centroid_virials(atoms) if has_known_moments(atoms) else None,
             )
         return self._known[key]
 
@@ -247,7 +247,7 @@ def _reference_checks(
             continue
         found = reference.evaluate(atoms)
         virial = None if found.stress is None else found.stress * atoms.get_volume()
-        atom_virials = reference.centroid_virials(atoms) if name == CLUSTER else None
+        atom_virials = reference.centroid_virials(atoms) if has_known_moments(atoms) else None
         expected = Results(found.energy, found.node_energies, found.forces, virial, atom_virials)
         comparison.add(name, engine.evaluate(atoms), expected)
     yield from comparison.checks()

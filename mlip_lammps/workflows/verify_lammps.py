@@ -13,7 +13,7 @@ from mlip_lammps.engines.lammps_cases import Case, CaseResult, CaseResults, run_
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.workflows.verify_checks import QUANTITIES, Check, Comparison, Results, Worst, differences
 from mlip_lammps.workflows.verify_limits import EDGE_VECTOR, SUM, Limits
-from mlip_lammps.workflows.verify_structures import BASE, CLUSTER, MOLECULE, ROTATION, USER, Twin
+from mlip_lammps.workflows.verify_structures import BASE, MOLECULE, ROTATION, USER, Twin, has_known_moments
 
 MOVED, MIGRATED = "moved since the list was built", "moved between ranks"
 
@@ -102,7 +102,7 @@ class LammpsPlan:
     def cases(self) -> list[Case]:
         """Return every case, plain ones first."""
         plain = [
-            Case(name, atoms, has_centroid_virials=name == CLUSTER) for name, atoms in self.structures.items()
+            Case(name, atoms, has_centroid_virials=has_known_moments(atoms)) for name, atoms in self.structures.items()
         ]
         twins = [Case(name, twin.atoms) for name, twin in self.twins.items()]
         return [*plain, *twins, *self.settings().values()]

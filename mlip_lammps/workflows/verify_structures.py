@@ -27,7 +27,8 @@ SHEARED = "sheared"
 MOLECULE = "molecule in a corner"
 """It leaves ranks without atoms."""
 CLUSTER = "isolated cluster"
-"""Spread over all ranks, without images: its moments are known to every engine."""
+"""Spread over all ranks, without images."""
+MOST_CLUSTER_ATOMS = 100
 USER = "your structure"
 ROTATION = "rotation"
 
@@ -59,6 +60,14 @@ def make_structures(elements: Sequence[str], cutoff: float) -> dict[str, Atoms]:
     for symbol in known[:MOST_ISOLATED]:
         structures[f"isolated {symbol}"] = Atoms([symbol], cell=cell, pbc=True)
     return structures
+
+
+def has_known_moments(atoms: Atoms) -> bool:
+    """Return whether every engine gives nine components of the virials of atoms: no images, and few atoms.
+
+    The reference takes a gradient for each atom.
+    """
+    return not atoms.pbc.any() and 1 < len(atoms) <= MOST_CLUSTER_ATOMS
 
 
 def isolated_atoms(elements: Sequence[str]) -> dict[str, Atoms]:
