@@ -10,8 +10,9 @@ import pytest
 import torch
 import yaml
 from ase import Atoms
-from ase.build import add_adsorbate, fcc100, molecule
+from ase.build import add_adsorbate, bulk, fcc100, molecule
 from ase.stress import voigt_6_to_full_3x3_stress
+from ase.units import GPa
 
 from mlip_lammps.models import shipped_models
 
@@ -21,8 +22,9 @@ TIME_LIMIT = 120
 sys.path.insert(0, str(TRAINING))
 
 import evaluate as evaluation  # noqa: E402
+from anchors import compressed_diamond, vinet_pressure  # noqa: E402
 from kinds import co2_on_slab  # noqa: E402
-from split import DataError, read_frames, split_by_kind, split_frames  # noqa: E402
+from split import DataError, read_frames, split_by_kind, split_frames, unit_cell  # noqa: E402
 
 
 def write_data(folder: Path, name: str, n_frames: int, with_stress: bool) -> Path:
@@ -94,6 +96,53 @@ def test_shear_labels_that_stand_in_each_others_place_are_exchanged(data, tmp_pa
         assert xz != yz
         assert after.atoms.info["config_weight"] == 4.0
         assert "config_weight" not in before.atoms.info
+
+
+def repeating_frame() -> Atoms:
+    """Return 2x2x2 of a sheared cell of eight atoms, wrapped and in no order, with its labels."""
+    rng = np.random.default_rng(3)
+    cell = bulk("Si", a=5.4, cubic=True)
+    cell.set_cell(cell.cell[:] @ (np.eye(3) + 0.05 * rng.normal(size=(3, 3))), scale_atoms=True)
+    cell.positions += rng.normal(size=(8, 3))
+    cell.arrays["REF_forces"] = rng.normal(size=(8, 3))
+    frame = cell.repeat(2)[rng.permutation(64)]
+    frame.info |= {"REF_energy": -320.0, "REF_stress": np.eye(3)}
+    frame.wrap()
+    return frame
+
+
+def test_a_frame_that_repeats_a_cell_is_trained_on_as_the_cell():
+    frame = repeating_frame()
+    cell = unit_cell(frame, 2)
+    assert len(cell) == 8
+    assert cell.get_volume() == pytest.approx(frame.get_volume() / 8)
+    assert (cell.info["REF_energy"], cell.info["REF_stress"].tolist()) == (-40.0, np.eye(3).tolist())
+    forces = {tuple(np.round(force, 9)) for force in cell.arrays["REF_forces"]}
+    assert forces == {tuple(np.round(force, 9)) for force in frame.arrays["REF_forces"]}
+    assert cell.get_all_distances(mic=True).max() < frame.get_all_distances(mic=True).max()
+
+
+@pytest.mark.parametrize("array", ["positions", "REF_forces"])
+def test_a_frame_that_repeats_no_cell_is_refused(array):
+    frame = repeating_frame()
+    frame.arrays[array][5, 1] += 0.05
+    with pytest.raises(DataError, match="a frame of 64 atoms does not repeat a cell 2 times"):
+        unit_cell(frame, 2)
+
+
+def test_anchors_follow_one_equation_of_state():
+    """Pressure against the slope of the energy, and both against the constants that went in."""
+    constants = dict(element="Si", lattice_constant=5.4, energy=-5.0, bulk_modulus=90.0, derivative=4.3)
+    step = 1e-4
+    low, middle, high = compressed_diamond(**constants, ratios=[0.9 - step, 0.9, 0.9 + step], half_weight_pressure=10)
+    slope = (high.info["REF_energy"] - low.info["REF_energy"]) / (high.get_volume() - low.get_volume())
+    assert -slope / GPa == pytest.approx(vinet_pressure(0.9, 90.0, 4.3), rel=1e-6)
+    np.testing.assert_allclose(middle.info["REF_stress"], slope * np.eye(3), rtol=1e-6)
+    assert middle.info["config_weight"] == pytest.approx((1 - slope / GPa / 10) ** -2, rel=1e-6)
+    (at_rest,) = compressed_diamond(**constants, ratios=[1.0], half_weight_pressure=10)
+    assert at_rest.info["REF_energy"] / len(at_rest) == pytest.approx(-5.0)
+    # B = -V dP/dV, a third of the slope against the lattice constant
+    assert -(vinet_pressure(1 + step, 90.0, 4.3) / step) / 3 == pytest.approx(90.0, rel=1e-3)
 
 
 def test_a_stage_gives_the_best_checkpoint_its_learning_rate_once(tmp_path, monkeypatch):
@@ -179,7 +228,7 @@ def test_a_model_file_that_does_not_fit_is_a_line_and_not_a_traceback(monkeypatc
 def test_settings_name_data_that_the_scripts_can_split(name):
     settings = yaml.safe_load((TRAINING / f"{name}.yaml").read_text())
     for source in settings["data"]:
-        assert set(source) <= {"file", "split", "kinds", "without", "swapped", "weight"}
+        assert set(source) <= {"file", "split", "kinds", "repeats", "without", "swapped", "weight"}
         assert set(source["split"]) in ({"n_valid", "n_test", "seed"}, {"valid", "test", "seed"})
 
 

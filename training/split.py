@@ -8,10 +8,14 @@ from typing import Any
 import ase.io
 import numpy as np
 from ase import Atoms
+from ase.geometry import get_distances
 from kinds import CLASSIFIERS
 from numpy.typing import ArrayLike, NDArray
 
-LABELS = ("energy", "forces", "stress")
+SAME_SITE = 1e-3
+"""Of a lattice vector, and angstrom."""
+SAME_FORCE = 1e-3
+"""eV/angstrom."""
 
 
 class DataError(Exception):
@@ -33,12 +37,15 @@ class Frame:
         Name of the data set.
     kind
         As the configuration or the frame says.
+    repeats
+        How often the frame repeats a smaller cell along each axis.
     """
 
     atoms: Atoms
     part: str
     data: str
     kind: str
+    repeats: int = 1
 
 
 def split_frames(n_frames: int, n_valid: int, n_test: int, seed: int) -> dict[str, list[int]]:
@@ -82,6 +89,31 @@ def swap_shears(stress: ArrayLike, first: str, second: str) -> NDArray[np.float6
     return swapped
 
 
+def unit_cell(atoms: Atoms, repeats: int) -> Atoms:
+    """Return the cell that a frame repeats ``repeats`` times along each axis, with its share of the labels.
+
+    Raises
+    ------
+    DataError
+        If the frame is no such repetition, in positions or in forces.
+    """
+    inside = ((repeats * atoms.get_scaled_positions() + SAME_SITE) % repeats < 1.0).all(axis=1)
+    cell = atoms[inside]
+    cell.set_cell(atoms.cell / repeats)
+    cell.info["REF_energy"] = atoms.info["REF_energy"] / repeats**3
+    copies = cell.repeat(repeats)
+    distances = get_distances(copies.positions, atoms.positions, cell=atoms.cell, pbc=True)[1]
+    nearest = distances.argmin(axis=1)
+    forces = atoms.arrays["REF_forces"][nearest]
+    if (
+        len(set(nearest)) != len(atoms)
+        or distances.min(axis=1).max() > SAME_SITE
+        or np.abs(copies.arrays["REF_forces"] - forces).max() > SAME_FORCE
+    ):
+        raise DataError(f"a frame of {len(atoms)} atoms does not repeat a cell {repeats} times; correct 'repeats'")
+    return cell
+
+
 def read_frames(data: list[dict[str, Any]], data_dir: Path) -> list[Frame]:
     """Return the frames of every data set of a configuration, train, valid and test of each in this order.
 
@@ -90,8 +122,9 @@ def read_frames(data: list[dict[str, Any]], data_dir: Path) -> list[Frame]:
     data
         ``data`` of the configuration: for each set ``file`` (below ``data_dir``) and ``split``, the arguments of
         ``split_frames`` or, with shares, of ``split_by_kind``; ``kinds``, either names with first and last frame or
-        the name of a function in ``kinds.py``; ``without``, labels not to use; ``swapped``, two shear components whose
-        stress labels stand in each other's place; ``weight`` of a frame's errors in training.
+        the name of a function in ``kinds.py``; ``repeats`` of a smaller cell in frames of a kind; ``without``, labels
+        not to use; ``swapped``, two shear components whose stress labels stand in each other's place; ``weight`` of a
+        frame's errors in training.
 
     Raises
     ------
@@ -123,7 +156,8 @@ def _read_source(source: dict[str, Any], data_dir: Path) -> Iterator[Frame]:
     parts = split_by_kind(kinds, **split) if "test" in split else split_frames(len(frames), **split)
     for part, numbers in parts.items():
         for number in numbers:
-            yield Frame(frames[number], part, path.stem, kinds[number])
+            repeats = source.get("repeats", {}).get(kinds[number], 1)
+            yield Frame(frames[number], part, path.stem, kinds[number], repeats)
 
 
 def _kind(source: dict[str, Any], number: int, atoms: Atoms) -> str:

@@ -11,6 +11,7 @@ the options of that stage; the same number resumes it.
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # mace-torch pins an e3nn that reads its constants with a pickle; its own wheel, not foreign data.
@@ -19,14 +20,21 @@ os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
 import ase.io
 import torch
 import yaml
-from split import DataError, read_frames
+from anchors import compressed_diamond
+from ase import Atoms
+from split import DataError, read_frames, unit_cell
+
+ANCHORS: dict[str, Callable[..., list[Atoms]]] = {"compressed_diamond": compressed_diamond}
 
 
-def write_split(data: list[dict], data_dir: Path, work_dir: Path) -> None:
-    """Write train.xyz, valid.xyz and test.xyz, each of all data sets, into ``work_dir``."""
-    frames = read_frames(data, data_dir)
-    for part in ("train", "valid", "test"):
-        atoms = [frame.atoms for frame in frames if frame.part == part]
+def write_split(settings: dict, data_dir: Path, work_dir: Path) -> None:
+    """Write train.xyz, valid.xyz and test.xyz, each of all data sets, into ``work_dir``; anchors go to train.xyz."""
+    parts: dict[str, list[Atoms]] = {"train": [], "valid": [], "test": []}
+    for name, arguments in settings.get("anchors", {}).items():
+        parts["train"] += ANCHORS[name](**arguments)
+    for frame in read_frames(settings["data"], data_dir):
+        parts[frame.part].append(unit_cell(frame.atoms, frame.repeats) if frame.part == "train" else frame.atoms)
+    for part, atoms in parts.items():
         ase.io.write(work_dir / f"{part}.xyz", atoms, format="extxyz")
 
 
@@ -62,7 +70,7 @@ def main() -> None:
     work_dir = arguments.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
     try:
-        write_split(settings["data"], arguments.data_dir, work_dir)
+        write_split(settings, arguments.data_dir, work_dir)
     except DataError as error:
         sys.exit(f"train.py: {error}")
 
