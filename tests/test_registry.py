@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from mlip_lammps.engines.lammps_process import find_program
 from mlip_lammps.export import cache, compiled_model, runnable_model
 
 REPOSITORY = Path(__file__).parents[1]
+TIME_LIMIT = 60
 SESSION = """
 import sys
 import numpy as np
@@ -81,8 +84,28 @@ def test_a_calculator_takes_a_name_and_compiles_it_once(shipped, compilations, m
     assert printed.out == ""
     assert len(compilations) == 1
     assert energies[0] == energies[1]
-    (file,) = (tmp_path / "cache").iterdir()
+    (file,) = (tmp_path / "cache").glob("*.pt2")
     assert file.name.startswith(f"tiny-{DEFAULT_DTYPE}-")
+
+
+def test_who_wants_what_another_is_compiling_waits_for_it(shipped, compilations, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path / "cache"))
+    export, has_begun, may_end = cache.export_model, threading.Event(), threading.Event()
+
+    def export_when_told(*arguments, **options):
+        has_begun.set()
+        assert may_end.wait(TIME_LIMIT)
+        export(*arguments, **options)
+
+    monkeypatch.setattr(cache, "export_model", export_when_told)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(compiled_model, shipped, progress=print)
+        assert has_begun.wait(TIME_LIMIT)
+        second = pool.submit(compiled_model, shipped, progress=print)
+        assert not wait([second], timeout=0.5).done
+        may_end.set()
+        assert first.result() == second.result()
+    assert len(compilations) == 1
 
 
 def test_a_compiled_file_is_taken_as_it_is(shipped, compilations, compile_once):

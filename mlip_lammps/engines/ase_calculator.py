@@ -18,7 +18,7 @@ class MlipCalculator(Calculator):
     ----------
     model
         A ``.pt2`` file of ``mlip-lammps export``, the name of a shipped model, a trained or portable file, or an open
-        ``CompiledModel``. What is not compiled is compiled in float64 the first time, and kept.
+        ``CompiledModel``. What is not compiled is compiled in the default precision the first time, and kept.
     n_threads
         Threads of one evaluation; as many as torch has if 0.
 

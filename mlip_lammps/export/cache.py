@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.core.errors import ModelFileError
@@ -53,11 +54,12 @@ def compiled_model(
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_folder() / f"{_label(source)}-{dtype}-{digest}.pt2"
-    try:
-        read_metadata(path)
-    except ModelFileError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        export_model(source, path, dtype=dtype, device=device, radial=radial, elements=elements, progress=progress)
+    if _is_complete(path):
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # a process that wants what another is compiling waits for it
+        if not _is_complete(path):
+            export_model(source, path, dtype=dtype, device=device, radial=radial, elements=elements, progress=progress)
     return path
 
 
@@ -90,6 +92,14 @@ def runnable_model(model: Path | str) -> Path:
         lines.append(line)
 
     return compiled_model(path, progress=tell)
+
+
+def _is_complete(path: Path) -> bool:
+    try:
+        read_metadata(path)
+    except ModelFileError:
+        return False
+    return True
 
 
 def _label(source: Path) -> str:

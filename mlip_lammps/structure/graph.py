@@ -51,13 +51,12 @@ def build_graph(atoms: Atoms, cutoff: float) -> Graph:
     Atoms may lie outside the cell. An atom is a neighbour of its own images, not of itself.
     """
     _check(atoms)
-    i, j, vectors = _pairs(atoms, cutoff)
-    distances = np.linalg.norm(vectors, axis=1)
+    i, j, vectors, distances = _pairs(atoms, cutoff)
     if len(distances) and distances.min() == 0.0:
         pair = int(np.argmin(distances))
         raise UserInputError(f"atoms {i[pair]} and {j[pair]} (from 0) lie at the same place; move or remove one")
     kept = np.flatnonzero(distances < cutoff)
-    order = kept[np.lexsort((j[kept], i[kept]))]
+    order = kept[np.argsort((i * len(atoms) + j)[kept])]  # several times as fast as lexsort
     return Graph(
         atomic_numbers=np.array(atoms.numbers, dtype=np.int64),
         edge_vectors=np.ascontiguousarray(vectors[order], dtype=np.float64),
@@ -66,14 +65,15 @@ def build_graph(atoms: Atoms, cutoff: float) -> Graph:
     )
 
 
-def _pairs(atoms: Atoms, cutoff: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+def _pairs(atoms: Atoms, cutoff: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Return i, j, x_j - x_i and its length of every pair, in no order."""
     if len(atoms) == 0:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3))
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3)), np.zeros(0)
     neighbours = NeighborList(cutoff=cutoff, full_list=True)
-    i, j, vectors = neighbours.compute(
-        points=atoms.positions, box=_box(atoms), periodic=np.asarray(atoms.pbc), quantities="ijD"
+    i, j, vectors, distances = neighbours.compute(
+        points=atoms.positions, box=_box(atoms), periodic=np.asarray(atoms.pbc), quantities="ijDd"
     )
-    return i.astype(np.int64), j.astype(np.int64), vectors
+    return i.astype(np.int64), j.astype(np.int64), vectors, distances
 
 
 def _check(atoms: Atoms) -> None:
@@ -127,6 +127,6 @@ def stress_from_gradients(
     graph: Graph, edge_gradients: NDArray[np.float64], volume: float
 ) -> NDArray[np.float64]:
     """Return the stress sum r_ij (x) g_ij / V: eV/angstrom^3, shape (6,), Voigt xx yy zz yz xz xy, tension positive."""
-    tensor = np.einsum("ea,eb->ab", graph.edge_vectors, edge_gradients) / abs(volume)
+    tensor = graph.edge_vectors.T @ edge_gradients / abs(volume)
     tensor = 0.5 * (tensor + tensor.T)
     return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
