@@ -98,18 +98,18 @@ def add_kernels(report: Report, arguments: argparse.Namespace, console: Console)
 
 
 def add_scaling(report: Report, arguments: argparse.Namespace, console: Console) -> None:
-    source, runs = model_file(SMALL, arguments.out), []
+    source, rows = model_file(SMALL, arguments.out), []
     for dtype in DTYPES:
         model = compiled_model(source, dtype=dtype, progress=console.print)
         for repeats in arguments.repeats:
-            for run in measure_in_turn(model, dtype, repeats, arguments.ranks, arguments.seconds, arguments.out):
-                runs.append(run)
-                console.print(run)
+            for row in measure_in_turn(model, dtype, repeats, arguments.ranks, arguments.seconds, arguments.out):
+                rows.append(row)
+                console.print(row)
     report.add(
         "LAMMPS, small architecture on diamond silicon",
-        scaling_table(runs),
-        [asdict(run) for run in runs],
-        lambda axes: draw_scaling(axes, runs),
+        scaling_table(rows),
+        [asdict(row) for row in rows],
+        lambda axes: draw_scaling(axes, rows),
     )
 
 

@@ -1,11 +1,15 @@
 """Time of a step of LAMMPS against atoms and ranks, memory of a rank, and time to the first step.
 
 Each run starts LAMMPS anew: the small architecture on diamond silicon, NVE from a rattled lattice, one thread a rank.
+Several ranks are held to one rank alone, and to as many single ranks at the same time, each with a box of its own:
+cores that share a cache, memory and clock are slower together, whatever runs on them.
 """
 
 import re
+import statistics
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +33,9 @@ fix nve all nve
 timestep 0.001
 run 2
 run {steps} pre no
-info memory
+info out log memory
 """
-TURNS = 3
+TURNS = 5
 MOST_ATOMS_IN_TURN = 20_000
 """Larger boxes take minutes and average by themselves."""
 _GHOSTS = re.compile(r"Nghost:\s+(\S+) ave")
@@ -53,29 +57,70 @@ class Run:
         From ``mpiexec`` to the first forces.
     """
 
-    dtype: str
     n_atoms: int
-    n_ranks: int
     microseconds: float
     n_ghost: float
     peak_mb: float
     start_seconds: float
 
 
+@dataclass(frozen=True)
+class Row:
+    """The median run on a number of ranks, of several in turn with others: the speed of a machine drifts.
+
+    Attributes
+    ----------
+    efficiency
+        Of one core, over that of one rank alone in the same turn, median; None for one rank.
+    efficiency_beside
+        The same over as many single ranks at the same time.
+    """
+
+    dtype: str
+    n_ranks: int
+    run: Run
+    efficiency: float | None = None
+    efficiency_beside: float | None = None
+
+
 def measure_in_turn(
     model: Path, dtype: str, repeats: int, ranks: Sequence[int], seconds: float, folder: Path
-) -> list[Run]:
-    """Return the median run on each number of ranks, of several in turn: the speed of a machine drifts."""
+) -> list[Row]:
+    """Return a row for one rank, and for each number of ``ranks`` beyond."""
     turns = TURNS if 8 * repeats**3 <= MOST_ATOMS_IN_TURN else 1
-    found = [[measure(model, dtype, repeats, n, seconds, folder) for n in ranks] for _ in range(turns)]
-    return [sorted(of_ranks, key=lambda run: run.microseconds)[turns // 2] for of_ranks in zip(*found, strict=True)]
+    several = [n for n in ranks if n > 1]
+    alone, beside, together = [], {n: [] for n in several}, {n: [] for n in several}
+    for _ in range(turns):
+        alone += measure(model, repeats, 1, 1, seconds, folder)
+        for n in several:
+            beside[n].append(_median(measure(model, repeats, 1, n, seconds, folder)))
+            together[n] += measure(model, repeats, n, 1, seconds, folder)
+    rows = [Row(dtype, 1, _median(alone))]
+    for n in several:
+        efficiencies = [_median_ratio(base, together[n]) for base in (alone, beside[n])]
+        rows.append(Row(dtype, n, _median(together[n]), *efficiencies))
+    return rows
 
 
-def measure(model: Path, dtype: str, repeats: int, n_ranks: int, seconds: float, folder: Path) -> Run:
-    """Run LAMMPS once for about ``seconds``."""
+def _median(runs: Sequence[Run]) -> Run:
+    return sorted(runs, key=lambda run: run.microseconds)[len(runs) // 2]
+
+
+def _median_ratio(runs: Sequence[Run], others: Sequence[Run]) -> float:
+    return statistics.median(run.microseconds / other.microseconds for run, other in zip(runs, others, strict=True))
+
+
+def measure(model: Path, repeats: int, n_ranks: int, n_runs: int, seconds: float, folder: Path) -> list[Run]:
+    """Run LAMMPS for about ``seconds``, ``n_runs`` times at once."""
+    with ThreadPoolExecutor() as pool:
+        names = [f"scaling-{number}" for number in range(n_runs)]
+        return list(pool.map(lambda name: _measure(model, repeats, n_ranks, seconds, folder, name), names))
+
+
+def _measure(model: Path, repeats: int, n_ranks: int, seconds: float, folder: Path, name: str) -> Run:
     n_atoms = 8 * repeats**3
     steps = max(2, int(seconds * n_ranks / (n_atoms * 2e-4)))
-    deck, log = folder / "in.scaling", folder / "log.scaling"
+    deck, log = folder / f"in.{name}", folder / f"log.{name}"
     deck.write_text(DECK.format(n=repeats, model=model, steps=steps))
     started = time.monotonic()
     with LammpsProcess(deck, n_ranks, {}, log, environment=rank_environment()) as process:
@@ -83,9 +128,7 @@ def measure(model: Path, dtype: str, repeats: int, n_ranks: int, seconds: float,
         first, *_ = [time.monotonic() for _ in process.rows()]
     loop, text = process.loop_times[-1], log.read_text()
     return Run(
-        dtype,
         n_atoms=loop.n_atoms,
-        n_ranks=n_ranks,
         microseconds=1e6 * n_ranks / loop.atom_steps_per_second,
         n_ghost=float(_GHOSTS.findall(text)[-1]),
         peak_mb=read_peak_bytes(text) / 2**20,
@@ -93,46 +136,46 @@ def measure(model: Path, dtype: str, repeats: int, n_ranks: int, seconds: float,
     )
 
 
-def kilobytes_of_an_atom(runs: list[Run], run_: Run) -> float | None:
+def kilobytes_of_an_atom(rows: Sequence[Row], row: Row) -> float | None:
     """Return the memory for an owned or ghost atom beyond that of the smallest run in this precision, kB."""
-    alike = [other for other in runs if (other.dtype, other.n_ranks) == (run_.dtype, run_.n_ranks)]
-    least = min(alike, key=lambda other: other.n_atoms)
-    atoms = [other.n_atoms / other.n_ranks + other.n_ghost for other in (least, run_)]
-    return 1024 * (run_.peak_mb - least.peak_mb) / (atoms[1] - atoms[0]) if atoms[1] > atoms[0] else None
+    runs = [other.run for other in rows if (other.dtype, other.n_ranks) == (row.dtype, row.n_ranks)]
+    least = min(runs, key=lambda run: run.n_atoms)
+    atoms = [run.n_atoms / row.n_ranks + run.n_ghost for run in (least, row.run)]
+    return 1024 * (row.run.peak_mb - least.peak_mb) / (atoms[1] - atoms[0]) if atoms[1] > atoms[0] else None
 
 
-def scaling_table(runs: list[Run]) -> str:
+def scaling_table(rows: Sequence[Row]) -> str:
     """Return the table in markdown."""
-    alone = {(one.dtype, one.n_atoms): one.microseconds for one in runs if one.n_ranks == 1}
     body = []
-    for one in runs:
-        base, kilobytes = alone.get((one.dtype, one.n_atoms)), kilobytes_of_an_atom(runs, one)
+    for row in rows:
+        kilobytes = kilobytes_of_an_atom(rows, row)
+        efficiencies = [f"{100 * one:.0f} %" if one else "" for one in (row.efficiency, row.efficiency_beside)]
         body.append(
             (
-                one.dtype,
-                f"{one.n_atoms:,}",
-                one.n_ranks,
-                f"{one.microseconds:.0f}",
-                f"{100 * base / one.microseconds:.0f} %" if base and one.n_ranks > 1 else "",
-                f"{one.n_ghost:,.0f}",
-                f"{one.peak_mb:.0f}",
+                row.dtype,
+                f"{row.run.n_atoms:,}",
+                row.n_ranks,
+                f"{row.run.microseconds:.0f}",
+                *efficiencies,
+                f"{row.run.n_ghost:,.0f}",
+                f"{row.run.peak_mb:.0f}",
                 f"{kilobytes:.1f}" if kilobytes is not None else "",
-                f"{one.start_seconds:.1f}",
+                f"{row.run.start_seconds:.1f}",
             )
         )
     headings = (
-        "precision", "atoms", "ranks", "core us per atom and step", "efficiency", "ghosts of a rank",
-        "memory of a process, MB", "kB for an atom or ghost more", "seconds to the first forces",
+        "precision", "atoms", "ranks", "core us per atom and step", "efficiency", "beside single ranks at once",
+        "ghosts of a rank", "memory of a process, MB", "kB for an atom or ghost more", "seconds to the first forces",
     )  # fmt: skip
     return markdown_table(headings, body)
 
 
-def draw_scaling(axes, runs: list[Run]) -> None:
+def draw_scaling(axes, rows: Sequence[Row]) -> None:
     """Draw time per atom against atoms."""
-    for dtype, n_ranks in dict.fromkeys((one.dtype, one.n_ranks) for one in runs):
-        chosen = [one for one in runs if (one.dtype, one.n_ranks) == (dtype, n_ranks)]
+    for dtype, n_ranks in dict.fromkeys((row.dtype, row.n_ranks) for row in rows):
+        chosen = [row.run for row in rows if (row.dtype, row.n_ranks) == (dtype, n_ranks)]
         label = f"{dtype}, {n_ranks} rank{'s' if n_ranks > 1 else ''}"
-        axes.plot([one.n_atoms for one in chosen], [one.microseconds for one in chosen], "o-", label=label)
+        axes.plot([run.n_atoms for run in chosen], [run.microseconds for run in chosen], "o-", label=label)
     axes.set(xscale="log", xlabel="atoms", ylabel="core microseconds per atom and step", ylim=(0, None))
     axes.set_title("LAMMPS, against atoms and ranks")
     axes.legend(frameon=False, fontsize=7)
