@@ -72,7 +72,7 @@ def compile_programs(
             "device": device,
             "has_kernels": device == "cpu" and radial == "table",
             # one more than cores: not all programs take the same time
-            "n_workers": 1 if device == "cuda" else 1 + len(os.sched_getaffinity(0)),
+            "n_workers": 1 + len(os.sched_getaffinity(0)),
         }
         _run_worker(job, folder, progress)
         left = {file.name.removesuffix(FILES): file for file in sorted(folder.glob(f"*{FILES}"))}
