@@ -19,7 +19,8 @@ from benchmarks.cases import CASES, Case
 from benchmarks.common import markdown_table, model_file, structure_of
 from mlip_lammps.checkpoint import read_model
 from mlip_lammps.export.fast_layers import CpuKernels
-from mlip_lammps.export.lowering import LoweredModel, lower
+from mlip_lammps.export.lowered import LoweredModel
+from mlip_lammps.export.lowering import lower
 from mlip_lammps.kernels.cpu_moments import MomentsShape
 from mlip_lammps.structure.graph import build_graph
 

@@ -10,7 +10,8 @@ from e3nn import o3
 from mlip_lammps.export import fast_layers
 from mlip_lammps.export.fast_layers import SLOPE_TOLERANCES, CpuKernels, radial_functions
 from mlip_lammps.export.layers import LayerChain
-from mlip_lammps.export.lowering import LoweredModel, lower
+from mlip_lammps.export.lowered import LoweredModel
+from mlip_lammps.export.lowering import lower
 from mlip_lammps.kernels.edge_convolution import edge_convolution
 from mlip_lammps.kernels.linear import irrep_linear
 from mlip_lammps.kernels.spherical_harmonics import spherical_harmonics

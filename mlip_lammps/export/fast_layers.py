@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mlip_lammps.export.lowering import LoweredLayer, LoweredModel
+from mlip_lammps.export.lowered import LoweredLayer, LoweredModel
 from mlip_lammps.kernels.cpu_contraction import ContractionShape, contraction_terms
 from mlip_lammps.kernels.cpu_convolution import ConvolutionShape
 from mlip_lammps.kernels.cpu_library import KernelLibrary

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mlip_lammps.export.contract import GRAPH_TENSORS, ProgramSpec
 from mlip_lammps.export.fast_layers import CpuKernels
-from mlip_lammps.export.lowering import LoweredLayer, LoweredModel
+from mlip_lammps.export.lowered import LoweredLayer, LoweredModel
 from mlip_lammps.kernels.edge_convolution import edge_convolution
 from mlip_lammps.kernels.linear import irrep_linear
 from mlip_lammps.kernels.pair_repulsion import pair_repulsion

@@ -26,7 +26,8 @@ from mlip_lammps.export.compilation import FILES
 from mlip_lammps.export.elf import drop_needed
 from mlip_lammps.export.fast_layers import CpuKernels
 from mlip_lammps.export.layers import PRECISIONS, LayerChain
-from mlip_lammps.export.lowering import LoweredModel, lower
+from mlip_lammps.export.lowered import LoweredModel
+from mlip_lammps.export.lowering import lower
 from mlip_lammps.export.tracing import trace
 
 _fork = multiprocessing.get_context("fork")
