@@ -314,9 +314,9 @@ IN_THE_GRAPH = [
     Plant(
         "images of neighbours folded into one",
         "mlip_lammps/structure/graph.py",
-        "    return i.astype(np.int64), j.astype(np.int64), vectors\n",
+        "    return i.astype(np.int64), j.astype(np.int64), vectors, distances\n",
         "    vectors = np.where(i[:, None] != j[:, None], atoms.positions[j] - atoms.positions[i], vectors)\n"
-        "    return i.astype(np.int64), j.astype(np.int64), vectors\n",
+        "    return i.astype(np.int64), j.astype(np.int64), vectors, distances\n",
         (TWO_RANKS, "edges that differ"),
     ),
     Plant(
