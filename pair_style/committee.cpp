@@ -19,6 +19,13 @@ void Committee::open(const std::string &path, const std::string &torch_dir, int 
 
 /* ---------------------------------------------------------------------- */
 
+void Committee::set_threads(int n_threads)
+{
+  for (Member &member : members) member.model->set_threads(n_threads);
+}
+
+/* ---------------------------------------------------------------------- */
+
 bool Committee::knows(int k, const std::string &symbol) const
 {
   const std::vector<std::string> &known = metadata(k).elements;
@@ -70,8 +77,7 @@ std::vector<double> Committee::min_distances() const
 Results Committee::evaluate(const Edges &edges, Exchange &exchange, bool has_moments)
 {
   std::string fault;
-  const auto keep = [&](const Member &member, std::string text) {
-    if (text == std::bad_alloc().what()) text = "no memory for the model; use more ranks";
+  const auto keep = [&](const Member &member, const std::string &text) {
     if (fault.empty()) fault = members.size() > 1 ? member.path + ": " + text : text;
   };
   for (Member &member : members) {

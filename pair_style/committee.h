@@ -19,6 +19,9 @@ class Committee {
   /* Opens one more model. Throws what Model::open throws. */
   void open(const std::string &path, const std::string &torch_dir, int n_threads);
 
+  /* Threads of an evaluation; 0: as many as torch has. */
+  void set_threads(int n_threads);
+
   int size() const { return static_cast<int>(members.size()); }
   const Metadata &metadata(int k) const { return members[k].model->metadata(); }
   const std::string &path(int k) const { return members[k].path; }

@@ -7,11 +7,9 @@
 
 #include "atom.h"
 #include "comm.h"
-#include "memory.h"
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 using namespace LAMMPS_NS;
 
@@ -73,13 +71,6 @@ void DeviationFile::close()
 
 /* ---------------------------------------------------------------------- */
 
-Deviations::~Deviations()
-{
-  memory->destroy(values);
-}
-
-/* ---------------------------------------------------------------------- */
-
 bool Deviations::begin(bool is_wanted, int n_models)
 {
   has_atoms = is_wanted_by_atom != 0;
@@ -91,9 +82,7 @@ bool Deviations::begin(bool is_wanted, int n_models)
 void Deviations::prepare(mlip::Committee &models, const mlip::Edges &edges)
 {
   models.prepare_deviations(edges);
-  if (n_values >= atom->nmax) return;
-  n_values = atom->nmax;
-  memory->grow(values, n_values, "pair:deviations");
+  if (values.size() < static_cast<std::size_t>(atom->nmax)) values.resize(atom->nmax);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -102,7 +91,7 @@ DeviationTotals Deviations::measure(mlip::Committee &models, const mlip::Edges &
 {
   const double *deviation = models.force_deviations(edges, exchange);
   const int64_t n_rows = edges.graph().n_local;
-  if (has_atoms) std::fill_n(values, atom->nlocal, 0.0);
+  if (has_atoms) std::fill_n(values.begin(), atom->nlocal, 0.0);
 
   struct {
     double value;

@@ -14,6 +14,7 @@
 
 #include <cstdio>
 #include <string>
+#include <vector>
 
 namespace LAMMPS_NS {
 
@@ -49,7 +50,6 @@ class DeviationFile {
 class Deviations : protected Pointers {
  public:
   Deviations(LAMMPS *lmp) : Pointers(lmp) {}
-  ~Deviations() override;
 
   int is_wanted_by_atom = 0;    // fix pair sets it for the steps on which it reads
   DeviationFile file;
@@ -64,12 +64,11 @@ class Deviations : protected Pointers {
   DeviationTotals measure(mlip::Committee &, const mlip::Edges &, mlip::Exchange &);
 
   /* Those of the forces on owned atoms, eV/angstrom, if they were wanted for the last evaluation; else null. */
-  double *by_atom() { return has_atoms ? values : nullptr; }
+  double *by_atom() { return has_atoms ? values.data() : nullptr; }
 
  private:
   bool has_atoms = false;
-  int n_values = 0;    // room
-  double *values = nullptr;
+  std::vector<double> values;    // at least as many as LAMMPS has room for atoms
 };
 
 }    // namespace LAMMPS_NS

@@ -97,9 +97,11 @@ void Evaluation::start(const Graph &given, bool needs_moments)
 
 void Evaluation::shape(Rows &rows, int64_t width, int64_t n_rows) const
 {
-  rows.features = Features{nullptr, n_rows, width, metadata->feature_bytes};
-  const size_t n_doubles = (byte_count(rows.features) + 7) / 8;
+  const Features wanted{nullptr, n_rows, width, metadata->feature_bytes};
+  rows.features = {nullptr, 0, width, metadata->feature_bytes};    // these stand if there is no memory
+  const size_t n_doubles = (byte_count(wanted) + 7) / 8;
   if (rows.memory.size() < n_doubles) rows.memory.resize(n_doubles + n_doubles / 8);
+  rows.features = wanted;
   rows.features.data = rows.memory.data();
 }
 

@@ -12,6 +12,7 @@
 #include <limits>
 #include <malloc.h>
 #include <map>
+#include <new>
 #include <stdexcept>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,9 +36,13 @@ void keep_freed_memory()
   mallopt(M_TOP_PAD, 64 << 20);
 }
 
-/* GPUs that the driver shows; several ranks of a node share them in turn. */
+/* GPUs that this process may use; several ranks of a node share them in turn. */
 int count_gpus()
 {
+  if (const char *visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
+    const std::string names = visible;
+    return 1 + static_cast<int>(std::count(names.begin(), names.end(), ','));
+  }
   int n = 0;
   while (n < 64 && access(("/dev/nvidia" + std::to_string(n)).c_str(), F_OK) == 0) n++;
   return std::max(n, 1);
@@ -66,6 +71,7 @@ std::string mlip::find_torch_dir()
 struct Model::State {
   Metadata metadata;
   const Torch *torch = nullptr;
+  int n_threads = 0;
   std::map<std::string, NamedProgram> programs;
   Evaluation evaluation;
 };
@@ -76,6 +82,12 @@ Model::~Model() = default;
 const Metadata &Model::metadata() const
 {
   return state->metadata;
+}
+
+void Model::set_threads(int n_threads)
+{
+  state->n_threads = n_threads;
+  if (n_threads > 0) state->torch->set_threads(n_threads);
 }
 
 std::vector<std::pair<std::string, double>> Model::timings() const
@@ -102,7 +114,7 @@ std::unique_ptr<Model> Model::open(const std::string &path, const std::string &t
     require_this_machine(document, path, torch_dir);
     keep_freed_memory();
     state.torch = &Torch::load(torch_dir, gpu >= 0);
-    if (n_threads > 0) state.torch->set_threads(n_threads);
+    model->set_threads(n_threads);
     const std::string device = gpu >= 0 ? "cuda:" + std::to_string(gpu) : "cpu";
     state.evaluation.open(state.metadata, *state.torch, gpu);
     const auto build = document.content.at("build_id").get<std::string>();
@@ -128,11 +140,14 @@ std::unique_ptr<Model> Model::open(const std::string &path, const std::string &t
 Results Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments)
 {
   State &s = *state;
+  set_threads(s.n_threads);    // torch has one number for the process, which another model may have changed
   std::string fault;
   const auto guarded = [&](const auto &step) {
     if (!fault.empty()) return;
     try {
       step();
+    } catch (const std::bad_alloc &) {
+      fault = "no memory for the model; use more ranks";
     } catch (const std::exception &e) {
       fault = e.what();
       if (fault.empty()) fault = "unknown fault in the model";

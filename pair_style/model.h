@@ -25,6 +25,9 @@ class Model {
 
   const Metadata &metadata() const;
 
+  /* Threads of an evaluation; 0: as many as torch has. Throws std::runtime_error if torch does not say how. */
+  void set_threads(int);
+
   /* Energies of owned atoms and gradients of every edge. Collective through the exchange: a fault of this rank
      is kept until the last exchange is done, then thrown as std::runtime_error, so no other rank waits.
      With has_moments, the same on every rank, also the moments of edges; the graph needs positions then. */

@@ -24,6 +24,9 @@ void NeighbourRules::check_list(const NeighList *list, const std::vector<int> &k
   if (neighbor->includegroup)
     error->all(FLERR, MLIP_STYLE + std::string("neigh_modify include leaves atoms without neighbours; "
                                                "use: neigh_modify include all"));
+  if (atom->firstgroup >= 0)
+    error->all(FLERR, MLIP_STYLE + std::string("atom_modify first serves comm_modify group alone, which leaves atoms "
+                                               "without neighbours; use: atom_modify first all"));
 
   if (!list->iskip) return;
   for (int i = 1; i <= atom->ntypes; i++)

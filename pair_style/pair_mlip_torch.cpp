@@ -33,7 +33,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 
 using namespace LAMMPS_NS;
@@ -63,6 +62,7 @@ struct PairMlipTorch::Parts {
   mlip::Results results;
   CommExchange exchange;
   bool has_warned_of_close_atoms = false;
+  bool is_ready = false;    // LAMMPS has set itself up for these models
 };
 
 /* ---------------------------------------------------------------------- */
@@ -104,6 +104,9 @@ PairMlipTorch::~PairMlipTorch()
 
 void PairMlipTorch::compute(int eflag, int vflag)
 {
+  if (!parts->is_ready)
+    error->all(FLERR, MLIP_STYLE + std::string("pair_coeff was given after the last set-up of a run, and neighbours "
+                                               "and buffers are those of another model; use: run without pre no"));
   parts->profile.begin(parts->models);
   const Stopwatch watch(parts->profile.total);
   ev_init(eflag, vflag);
@@ -244,6 +247,7 @@ void PairMlipTorch::allocate()
 void PairMlipTorch::settings(int narg, char **arg)
 {
   parts->settings = read_settings(lmp, narg, arg);
+  parts->models.set_threads(parts->settings.n_threads);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -256,15 +260,17 @@ void PairMlipTorch::coeff(int narg, char **arg)
   const PairCoefficients given = read_coefficients(lmp, narg, arg);
   if (!allocated) allocate();
 
+  // what is refused from here on leaves no pair of types set, so that no run starts
+  parts->is_ready = false;
+  for (int i = 1; i <= atom->ntypes; i++) std::fill_n(setflag[i] + 1, atom->ntypes, 0);
+  std::fill_n(pvector, N_EXTRA, 0.0);
+
   LoadedModels &loaded = parts->loaded;
   const PairSettings &settings = parts->settings;
   loaded.open(given.files, settings.n_threads);
   loaded.map_types(given.symbols, force->pair != this);
   const std::string fault = settings.takes_any_model ? "" : find_other_model(lmp, loaded.record());
   if (!fault.empty()) error->all(FLERR, MLIP_STYLE + fault);
-  if (settings.deviation_every > 0 && parts->models.size() == 1)
-    error->all(FLERR, MLIP_STYLE + std::string("deviation is of two or more models, and pair_coeff names one; "
-                                               "use: * * a.pt2 b.pt2 : and elements"));
 
   const std::vector<int> &kinds = loaded.kind_of_type;
   for (int i = 1; i <= atom->ntypes; i++)
@@ -295,6 +301,9 @@ void PairMlipTorch::init_style()
 {
   if (parts->models.size() == 0)
     error->all(FLERR, MLIP_STYLE + std::string("no model; use: pair_coeff * * file.pt2 and elements"));
+  if (parts->settings.deviation_every > 0 && parts->models.size() == 1)
+    error->all(FLERR, MLIP_STYLE + std::string("deviation is of two or more models, and pair_coeff names one; "
+                                               "use: * * a.pt2 b.pt2 : and elements"));
   if (!force->newton_pair)
     error->all(FLERR, MLIP_STYLE + std::string("newton is off for pairs, and forces on ghosts must be sent home; "
                                                "use: newton on"));
@@ -305,11 +314,10 @@ void PairMlipTorch::init_style()
     force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
   }
 
-  // only where partitions surely come here together: elsewhere they may run inputs of their own
+  // only where partitions surely come here together, to minimise a band: elsewhere they may run inputs of their own
   bool is_shared = false;
-  for (const auto &fix : modify->get_fix_list())
-    is_shared |= utils::strmatch(fix->style, "^neb") || utils::strmatch(fix->style, "^event/");
-  if (universe->nworlds > 1 && is_shared)
+  for (const auto &fix : modify->get_fix_list()) is_shared |= utils::strmatch(fix->style, "^neb");
+  if (universe->nworlds > 1 && is_shared && update->whichflag == 2)
     parts->agreement.require_same_on_partitions(parts->models.path(0), parts->loaded.digest());
 
   std::string fault;
@@ -321,6 +329,7 @@ void PairMlipTorch::init_style()
 
   parts->profile.reset(parts->models);
   neighbor->add_request(this, NeighConst::REQ_FULL);
+  parts->is_ready = true;
 }
 
 /* ---------------------------------------------------------------------- */

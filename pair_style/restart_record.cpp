@@ -7,6 +7,8 @@
 
 #include "pair_arguments.h"
 
+#include "lammps.h"
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -50,7 +52,8 @@ void RestartRecord::write(FILE *fp) const
   for (const auto &model : models)
     document["models"].push_back(
         {{"file", model.file}, {"name", model.name}, {"sha256", model.sha256}, {"head", model.head}});
-  const std::string text = document.dump();
+  // names of files may be in any encoding
+  const std::string text = document.dump(-1, ' ', false, json::error_handler_t::replace);
   const int length = static_cast<int>(text.size());
   fwrite(&length, sizeof(int), 1, fp);
   fwrite(text.data(), 1, length, fp);
@@ -110,6 +113,7 @@ void LAMMPS_NS::forget_records(const LAMMPS *lmp)
 
 std::string LAMMPS_NS::find_other_model(const LAMMPS *lmp, const RestartRecord &given)
 {
+  if (lmp->restart_ver < 0) forget_records(lmp);    // the box is of no restart file, or of none any more
   const auto found = kept_records().find(lmp);
   if (found == kept_records().end()) return "";
   std::vector<std::string> written;

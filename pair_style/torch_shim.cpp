@@ -134,13 +134,6 @@ void Torch::set_threads(int n) const
 
 /* ---------------------------------------------------------------------- */
 
-Tensor &Tensor::operator=(Tensor &&other) noexcept
-{
-  std::swap(torch, other.torch);
-  std::swap(handle, other.handle);
-  return *this;
-}
-
 Tensor::~Tensor()
 {
   if (handle) torch->delete_tensor_object(handle);
@@ -205,6 +198,13 @@ struct Program::Library {
   int32_t (*run)(void *, Torch::Handle *, size_t, Torch::Handle *, size_t, void *, void *);
   const char *(*last_error)();
 
+  /* What AOTInductor says of the last fault, behind a colon. */
+  std::string reason() const
+  {
+    const char *why = last_error ? last_error() : nullptr;
+    return why && *why ? std::string(": ") + why : "";
+  }
+
   static const Library &load(const std::string &key, const std::string &content)
   {
     static std::mutex mutex;
@@ -228,7 +228,8 @@ struct Program::Library {
 Program::Program(const Torch &torch, const std::string &key, const std::string &content, const std::string &device) :
     torch(torch), key(key), library(Library::load(key, content))
 {
-  check(library.create(&container, 1, device.c_str(), nullptr), ("opening " + key).c_str());
+  if (library.create(&container, 1, device.c_str(), nullptr) != 0)
+    throw std::runtime_error("program " + key + " does not open on " + device + library.reason());
 }
 
 Program::~Program()
@@ -249,9 +250,6 @@ std::vector<Tensor> Program::run(std::vector<Tensor> inputs, size_t n_outputs) c
 
   std::vector<Tensor> outputs;
   for (const auto handle : given) outputs.emplace_back(torch, handle);
-  if (status != 0) {
-    const char *why = library.last_error ? library.last_error() : nullptr;
-    throw std::runtime_error("program " + key + " failed" + (why && *why ? std::string(": ") + why : std::string()));
-  }
+  if (status != 0) throw std::runtime_error("program " + key + " failed" + library.reason());
   return outputs;
 }

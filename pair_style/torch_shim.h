@@ -46,10 +46,8 @@ class Torch {
 /* Owns one tensor handle. */
 class Tensor {
  public:
-  Tensor() = default;
   Tensor(const Torch &torch, Torch::Handle handle) : torch(&torch), handle(handle) {}
   Tensor(Tensor &&other) noexcept : torch(other.torch), handle(other.release()) {}
-  Tensor &operator=(Tensor &&other) noexcept;
   ~Tensor();
 
   /* A view of contiguous host memory, which must outlive it. */

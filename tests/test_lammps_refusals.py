@@ -105,6 +105,14 @@ INPUTS = {
         dict(first="atom_modify first some", last="group some id 1:5\nneigh_modify include some"),
         "neigh_modify include leaves atoms without neighbours",
     ),
+    "a group that communicates": (
+        dict(first="atom_modify first some", last="group some id 1:5\ncomm_modify group some"),
+        "atom_modify first serves comm_modify group alone, which leaves atoms without neighbours",
+    ),
+    "a model after the last set-up": (
+        dict(runs="run 0\npair_coeff * * good.pt2 H O\nrun 5 pre no"),
+        "pair_coeff was given after the last set-up of a run, .*; use: run without pre no",
+    ),
     "an unknown keyword": (
         dict(style="mlip/torch thread 2"),
         "keyword is thread, and the style knows: threads, deviation",

@@ -176,10 +176,19 @@ def test_the_same_model_continues_in_another_compilation_precision_or_order(writ
     pair_style mlip/torch
     pair_coeff * * source.pt2 H O
     run 0
+    clear
+    read_restart plain.restart
+    pair_style zero 5.0
+    clear
+    units metal
+    read_data box.data
+    pair_style mlip/torch
+    pair_coeff * * source.pt2 H O
+    run 0
     """
     output = run_lammps(text, 2, written).output
     told = re.findall(r"the restart file was written with own.pt2 of random-1, sha256 \w+, head Default.*", output)
-    assert len(told) == 5
+    assert len(told) == 6
     # the first and the committee continue without pair_style, and a profile was asked for before
     assert output.count("mlip/torch profile") == 2
     line = error_line(run_lammps(continued("pair_coeff * * own.pt2 H O", "any"), 2, written, is_refused=True))

@@ -183,6 +183,10 @@ def test_two_sessions_side_by_side_do_not_disturb_each_other(model, compile_once
     run_driver("lammps_two_sessions.py", 2, tmp_path, model, compile_once("three_layers"))
 
 
+def test_after_a_refused_model_nothing_runs_until_another_is_given(model, compile_once, tmp_path):
+    run_driver("lammps_refused_model.py", 2, tmp_path, model, compile_once("three_layers"))
+
+
 def test_fix_numdiff_finds_the_forces(model, tmp_path):
     atoms = rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=6)
     write_data(tmp_path / "box.data", atoms, ELEMENTS)

@@ -169,7 +169,7 @@ class LammpsSession:
         ----------
         model
             A ``.pt2`` file of ``mlip-lammps export``, the name of a shipped model, or a trained or portable file. What
-            is not compiled is compiled in float64 the first time, by one rank, and kept.
+            is not compiled is compiled in the default precision the first time, by one rank, and kept.
         options
             Keywords of ``pair_style mlip/torch``.
 
@@ -184,11 +184,15 @@ class LammpsSession:
         """
         if self._prism is None:
             raise UserInputError("the session holds no atoms; call set_structure before set_model")
-        # the sum in the thermo output makes LAMMPS keep the energies of atoms at each step that it prints
         self.run_commands(
             f"""pair_style mlip/torch {options}
-            pair_coeff * * "{self._runnable(model)}" {" ".join(self._elements)}
-            compute {PRESSURE} all pressure NULL virial
+            pair_coeff * * "{self._runnable(model)}" {" ".join(self._elements)}"""
+        )
+        if self.lammps.has_id("compute", PRESSURE):
+            return
+        # the sum in the thermo output makes LAMMPS keep the energies of atoms at each step that it prints
+        self.run_commands(
+            f"""compute {PRESSURE} all pressure NULL virial
             compute {NODE_ENERGIES} all pe/atom
             compute {NODE_ENERGY_SUM} all reduce sum c_{NODE_ENERGIES}
             {_THERMO}
@@ -197,7 +201,7 @@ class LammpsSession:
 
     def _runnable(self, model: Path | str) -> Path:
         """Return the compiled file; one rank makes it where it must be made, and all raise what that rank met."""
-        found: Path | MlipError | None = None
+        found: Path | MlipError | OSError | None = None
         if self.communicator.rank == 0:
             try:
                 found = resolve_model(model)
@@ -206,10 +210,10 @@ class LammpsSession:
                     from mlip_lammps.export import runnable_model
 
                     found = runnable_model(found)
-            except MlipError as error:
+            except (MlipError, OSError) as error:
                 found = error
         found = self.communicator.bcast(found)
-        if isinstance(found, MlipError):
+        if isinstance(found, Exception):
             raise found
         return found
 
