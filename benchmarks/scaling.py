@@ -27,7 +27,7 @@ mass 1 28.0855
 displace_atoms all random 0.05 0.05 0.05 7
 velocity all create 300 11
 pair_style mlip/torch
-pair_coeff * * {model} Si
+pair_coeff * * "{model}" Si
 neigh_modify every 1 delay 0 check yes
 fix nve all nve
 timestep 0.001

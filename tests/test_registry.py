@@ -12,7 +12,7 @@ from ase import Atoms
 from lammps_run import run_command
 
 from mlip_lammps import models
-from mlip_lammps.checkpoint import read_model
+from mlip_lammps.checkpoint import read_model, write_portable
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
@@ -106,6 +106,20 @@ def test_who_wants_what_another_is_compiling_waits_for_it(shipped, compilations,
         may_end.set()
         assert first.result() == second.result()
     assert len(compilations) == 1
+
+
+def test_other_weights_of_one_origin_are_compiled_again(shipped, compilations, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "mine.safetensors"
+    trained = read_model(shipped)
+    for _ in range(2):
+        write_portable(trained, file)
+        compiled_model(file, progress=print)
+    assert len(compilations) == 1
+    trained.weights["scale_shift.scale"] = 1.01 * trained.weights["scale_shift.scale"]
+    write_portable(trained, file)
+    compiled_model(file, progress=print)
+    assert len(compilations) == 2
 
 
 def test_a_compiled_file_is_taken_as_it_is(shipped, compilations, compile_once):

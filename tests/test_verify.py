@@ -16,8 +16,9 @@ from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.engines.lammps_cases import Case, CaseResult, run_cases
 from mlip_lammps.engines.mpi_process import MpiProcess, MpiRunError
+from mlip_lammps.structure.files import read_structure
 from mlip_lammps.structure.graph import build_graph
-from mlip_lammps.workflows.verify import find_subject, read_structure
+from mlip_lammps.workflows.verify import find_subject
 from mlip_lammps.workflows.verify_checks import QUANTITIES, Comparison, Results, Worst, differences
 from mlip_lammps.workflows.verify_lammps import count_wrong_edges
 from mlip_lammps.workflows.verify_limits import BETWEEN_ENGINES, DYNAMICS
@@ -262,12 +263,14 @@ def test_without_its_source_a_compiled_model_does_not_pass_in_silence(alone, tmp
     assert done.returncode == 2
     assert "was not compared with the reference, and that is no pass" in done.stderr
     table = json.loads((tmp_path / "table.json").read_text())
+    assert table["verdict"] == "incomplete"
     skipped = [check for check in table["checks"] if check["verdict"] == "skipped"]
     assert {check["name"] for check in skipped} == set(QUANTITIES)
     assert all("give it with --source" in check["note"] for check in skipped)
     assert f"{len(QUANTITIES)} skipped" in done.stdout
-    waived = run_verify(alone, "--ranks", "1", "--no-reference")
+    waived = run_verify(alone, "--ranks", "1", "--no-reference", "--json", tmp_path / "waived.json")
     assert waived.returncode == 0
+    assert json.loads((tmp_path / "waived.json").read_text())["verdict"] == "pass"
     assert f"{len(QUANTITIES)} skipped" in waived.stdout
 
 

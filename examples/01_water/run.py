@@ -4,7 +4,7 @@
     mpiexec -n 2 python examples/01_water/run.py water.pt2 --steps 2000
 
 The same run as ``inputs/in.water_nvt``: that file sets everything up with ``steps`` 0, then Python runs it in blocks
-and looks at the numbers in between.
+and looks at the numbers in between. The radial distribution is averaged over all steps, its first tenth too.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from mlip_lammps.engines.lammps_session import QUIET, LammpsSession
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS_IN_BLOCK = 10
+LEAST_STEPS = 100
 COLUMNS = {"Time": "time", "Temp": "temp", "PotEng": "pe", "Econserve": "econserve"}
 
 
@@ -26,6 +27,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--out", type=Path, default=Path("out/01_water"))
     arguments = parser.parse_args()
+    if arguments.steps < LEAST_STEPS:
+        parser.error(f"--steps {arguments.steps}: the radial distribution is averaged over {LEAST_STEPS} steps or more")
 
     is_root = MPI.COMM_WORLD.rank == 0
     arguments.out.mkdir(parents=True, exist_ok=True)

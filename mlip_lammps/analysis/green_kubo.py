@@ -95,8 +95,10 @@ def thermal_conductivity(heat_flux: HeatFlux, window: float, n_parts: int = 4) -
     Raises
     ------
     UserInputError
-        If a part is shorter than twice the window.
+        If a part is shorter than twice the window, or there is no part or window.
     """
+    if n_parts < 1 or not window > 0:
+        raise UserInputError(f"{n_parts} parts and a window of {window:g} ps: both must be larger than 0")
     step = heat_flux.time[1] - heat_flux.time[0]
     n_window, n_part = round(window / step) + 1, len(heat_flux.time) // n_parts
     if n_part < 2 * n_window:

@@ -73,8 +73,8 @@ def read_lammps_rdf(path: Path) -> RadialDistribution:
     block = rows[starts[-1] + 1 :] if starts else []
     if not block or len(block) != int(rows[starts[-1]][1]) or any(len(row) != 4 for row in block):
         raise UserInputError(
-            f"{path} does not end with a whole g(r) of one pair; expected rows of bin, r, g and "
-            "coordination number from compute rdf through fix ave/time mode vector"
+            f"{path} does not end with a whole g(r) of one pair: rows of bin, r, g and coordination number from "
+            "compute rdf through fix ave/time mode vector; a run shorter than the time of one average writes none"
         )
     values = np.array(block, dtype=np.float64)
     return RadialDistribution(r=values[:, 1], g=values[:, 2])

@@ -19,7 +19,6 @@ _VALUE_OPCODES = _INT_OPCODES | {
 _CONSTANT_OPCODES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 
 _FEATURES = {
-    "mace.modules.radial.ZBLBasis": "a ZBL pair repulsion (pair_repulsion)",
     "mace.modules.radial.AgnesiTransform": "the Agnesi distance transform",
     "mace.modules.radial.SoftTransform": "the Soft distance transform",
     "mace.modules.radial.GaussianBasis": "a Gaussian radial basis",

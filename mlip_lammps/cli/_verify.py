@@ -33,6 +33,8 @@ def run_verify(arguments: argparse.Namespace) -> int:
         raise UserInputError(f"--time-limit is {arguments.time_limit:g}, and must be larger than 0")
     if arguments.json is not None and not arguments.json.parent.is_dir():
         raise UserInputError(f"there is no folder {arguments.json.parent}; make it first")
+    if arguments.json is not None and arguments.json.is_dir():
+        raise UserInputError(f"--json {arguments.json} is a folder; name a file")
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PLAIN_WIDTH)
@@ -47,7 +49,8 @@ def run_verify(arguments: argparse.Namespace) -> int:
         )
     show(verification, console)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(verification.as_dict(), indent=1) + "\n")
+        table = verification.as_dict(needs_reference=not arguments.no_reference)
+        arguments.json.write_text(json.dumps(table, indent=1) + "\n")
     if not verification.has_passed:
         return 1
     if subject.trained is None and not arguments.no_reference:

@@ -1,6 +1,7 @@
 """``mlip-lammps estimate``: memory and time of a run before it starts."""
 
 import argparse
+from pathlib import Path
 
 NAME = "estimate"
 HELP = "say what memory and time a run will need on this machine"
@@ -11,26 +12,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--atoms", type=int, required=True, metavar="N", help="atoms of the run")
     parser.add_argument("--ranks", type=int, default=1, metavar="R", help="MPI ranks (default: 1)")
     parser.add_argument(
-        "--structure", metavar="FILE", help="what the run is like (any format of ASE); default: a dense packing"
+        "--structure",
+        type=Path,
+        metavar="FILE",
+        help="what the run is like (any format of ASE); default: a dense packing",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    import ase.io
     from rich.console import Console
     from rich.table import Table
 
-    from mlip_lammps.core.errors import UserInputError
     from mlip_lammps.export import runnable_model
+    from mlip_lammps.export.archive import read_metadata
+    from mlip_lammps.structure.files import read_structure
     from mlip_lammps.workflows.estimate import estimate_run
 
-    structure = None
+    model, structure = runnable_model(arguments.model), None
     if arguments.structure is not None:
-        try:
-            structure = ase.io.read(arguments.structure)
-        except (OSError, ValueError, ase.io.formats.UnknownFileTypeError) as error:
-            raise UserInputError(f"cannot read a structure from {arguments.structure}: {error}") from None
-    found = estimate_run(runnable_model(arguments.model), arguments.atoms, arguments.ranks, structure)
+        structure = read_structure(arguments.structure, read_metadata(model)["elements"])
+    found = estimate_run(model, arguments.atoms, arguments.ranks, structure)
     table = Table(show_header=False, box=None)
     table.add_row("atoms of a rank", f"{found.n_owned:,} owned, about {found.n_ghost:,} ghosts")
     table.add_row("neighbours of an atom", f"{found.neighbours:.0f}")

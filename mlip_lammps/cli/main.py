@@ -29,13 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, EXIT_USER_INPUT)
     except MlipError as error:
         return _complain(error, EXIT_FAILURE)
+    except OSError as error:
+        return _complain(f"{error.filename or 'a file'}: {error.strerror or error}", EXIT_USER_INPUT)
     except KeyboardInterrupt:
         return _complain("interrupted", EXIT_INTERRUPTED)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the program with every subcommand."""
-    parser = argparse.ArgumentParser(prog="mlip-lammps", description="Any trained MACE model in stock LAMMPS.")
+    parser = argparse.ArgumentParser(prog="mlip-lammps", description="Trained MACE models in stock LAMMPS.")
     parser.add_argument("--version", action="version", version=f"mlip-lammps {version('mlip-lammps')}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in find_subcommands():

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-from mlip_lammps.checkpoint import read_model
+from mlip_lammps.checkpoint import TrainedModel, read_model
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.export import compilation, contract
@@ -41,8 +41,10 @@ def compiled_model(
     Parameters and errors are those of ``export_model``.
     """
     source = resolve_model(source)
+    trained = read_model(source)
     key = {
-        "source": read_model(source).source_sha256,
+        "source": trained.source_sha256,
+        "content": _content_digest(trained),
         "elements": elements and list(elements),
         "dtype": dtype,
         "device": device,
@@ -107,8 +109,18 @@ def _label(source: Path) -> str:
     return source.parent.name if source in shipped_models().values() else source.stem
 
 
+def _content_digest(trained: TrainedModel) -> str:
+    """Return a digest of spec and weights: a portable file may hold others than the file it was made from."""
+    digest = hashlib.sha256(repr(trained.spec).encode())
+    for name, weights in sorted(trained.weights.items()):
+        digest.update(f"{name} {weights.dtype} {weights.shape}".encode())
+        digest.update(weights.tobytes())
+    return digest.hexdigest()
+
+
 def _code_digest() -> str:
     """Return a digest of the code that a compiled model is made from."""
     package = Path(contract.__file__).parent.parent
-    files = [*package.glob("export/*.py"), *package.glob("kernels/*.py"), *package.glob("kernels/cpu/*.h")]
+    patterns = ("checkpoint/*.py", "export/*.py", "kernels/*.py", "kernels/cpu/*.h")
+    files = [file for pattern in patterns for file in package.glob(pattern)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()

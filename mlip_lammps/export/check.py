@@ -40,7 +40,7 @@ class Tolerance:
 
 
 TOLERANCES = {
-    # Radial tables (slopes to 1e-10 of the steepest), and sums in another order.
+    # Radial tables (slopes to 1e-9 of the steepest), and sums in another order.
     "float64": Tolerance(energy=1e-9, gradient=1e-8, table_force=1e-7),
     # Features in float32: 6e-8 an operation, grown by products of the correlation order.
     "mixed": Tolerance(energy=2e-4, gradient=1e-4, table_force=1e-6),

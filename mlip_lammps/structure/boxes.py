@@ -44,13 +44,16 @@ def build_box(molecule: Atoms, n_molecules: int, density_g_cm3: float, seed: int
     Raises
     ------
     UserInputError
-        If a number is not positive, or two molecules come closer than ``MIN_DISTANCE``.
+        If a number is not positive, the seed is negative, or two molecules, or one and its own image, come closer than
+        ``MIN_DISTANCE``.
     """
     if len(molecule) == 0 or n_molecules < 1 or not density_g_cm3 > 0:
         raise UserInputError(
             f"a box needs a molecule, a count and a density above 0; found {len(molecule)} atoms, "
             f"{n_molecules} molecules and {density_g_cm3} g/cm3"
         )
+    if seed < 0:
+        raise UserInputError(f"the seed is {seed}, and must be 0 or more")
     rng = np.random.default_rng(seed)
     edge = box_edge(molecule, n_molecules, density_g_cm3)
     centred = molecule.positions - molecule.get_center_of_mass()
@@ -81,8 +84,13 @@ def _grid_points(n_points: int, edge: float, rng: np.random.Generator) -> NDArra
 def _closest(candidates: NDArray[np.float64], placed: NDArray[np.float64], edge: float) -> NDArray[np.float64]:
     """Return the smallest distance (angstrom) of each candidate, shape (n_candidates, n_atoms, 3), to placed atoms.
 
-    In a cube the nearest image is found by rounding. With nothing placed yet, the distance is the box's edge.
+    Images of its own atoms count. In a cube the nearest image is found by rounding.
     """
     vectors = candidates[:, :, None, :] - placed
     vectors -= edge * np.round(vectors / edge)
-    return np.linalg.norm(vectors, axis=-1).min(axis=(1, 2), initial=edge)
+    to_others = np.linalg.norm(vectors, axis=-1).min(axis=(1, 2), initial=edge)
+    vectors = candidates[:, :, None, :] - candidates[:, None, :, :]
+    images = np.indices((3, 3, 3)).reshape(3, -1).T - 1
+    images = edge * images[np.any(images != 0, axis=1)]
+    to_itself = [np.linalg.norm(vectors + image, axis=-1).min(axis=(1, 2)) for image in images]
+    return np.minimum(to_others, np.min(to_itself, axis=0))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import ase.io
 from ase import Atoms
+from ase.data import atomic_numbers
 
 from mlip_lammps.core.errors import UserInputError
 
@@ -26,8 +27,10 @@ def write_lammps_data(path: Path, atoms: Atoms, elements: Sequence[str]) -> None
     Raises
     ------
     UserInputError
-        If an atom's element is not in ``elements``.
+        If an atom's element is not in ``elements``, or one of these is no element.
     """
+    if unknown := [symbol for symbol in elements if symbol not in atomic_numbers]:
+        raise UserInputError(f"{' '.join(unknown)}: no chemical symbol; name an element for each atom type")
     missing = sorted(set(atoms.get_chemical_symbols()) - set(elements))
     if missing:
         raise UserInputError(

@@ -34,10 +34,10 @@ _ROOM = 1.15
 
 _DECK = """units metal
 atom_modify map array
-read_data {data}
+read_data "{data}"
 mass * 1.0
 pair_style mlip/torch
-pair_coeff * * {model} {elements}
+pair_coeff * * "{model}" {elements}
 neighbor {skin} bin
 run 0
 info memory

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 
-import ase.io
 import numpy as np
 import torch
 from ase import Atoms
@@ -21,6 +20,7 @@ from mlip_lammps.export import compiled_model
 from mlip_lammps.export.archive import is_archive, read_metadata
 from mlip_lammps.model import ReferenceModel
 from mlip_lammps.models import shipped_models
+from mlip_lammps.structure.files import read_structure
 from mlip_lammps.structure.graph import build_graph, centroid_virials_from_moments
 from mlip_lammps.workflows.verify_checks import QUANTITIES, Check, Comparison, Results, Verification
 from mlip_lammps.workflows.verify_lammps import LammpsPlan, parity_checks, rank_text, setting_checks, twin_checks
@@ -111,25 +111,6 @@ def find_subject(
             if trained.source_sha256 == recorded["sha256"]:
                 return Subject(model, trained, candidate)
     return Subject(model, None, None)
-
-
-def read_structure(path: Path, elements: Sequence[str]) -> Atoms:
-    """Return the first frame of a file that ASE reads.
-
-    Raises
-    ------
-    UserInputError
-        If it cannot be read, is empty, or holds an element that the model does not know.
-    """
-    try:
-        atoms = ase.io.read(path, index=0)
-    except Exception as error:  # each format raises its own
-        raise UserInputError(f"ASE cannot read {path}: {error}; give a structure in a format of ase.io") from error
-    unknown = sorted(set(atoms.get_chemical_symbols()) - set(elements))
-    if len(atoms) == 0 or unknown:
-        found = f"holds {', '.join(unknown)}" if unknown else "has no atoms"
-        raise UserInputError(f"{path} {found}, and the model knows {', '.join(elements)}; give another structure")
-    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
 
 
 class AseEngine:

@@ -72,11 +72,14 @@ class Verification:
         """Whether nothing failed; what was skipped is another matter."""
         return not self.with_verdict("fail")
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, *, needs_reference: bool = True) -> dict[str, Any]:
+        """Return what JSON holds; the verdict is "incomplete" where the reference is needed and was not there."""
+        lacks_reference = needs_reference and self.facts["source"] is None
+        verdict = "fail" if not self.has_passed else "incomplete" if lacks_reference else "pass"
         return {
             **self.facts,
             "seconds": round(self.seconds, 1),
-            "verdict": "pass" if self.has_passed else "fail",
+            "verdict": verdict,
             "n_skipped": len(self.with_verdict("skipped")),
             "checks": [_finite(asdict(check)) for check in self.checks],
         }

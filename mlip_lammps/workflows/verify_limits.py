@@ -67,7 +67,7 @@ class DynamicsLimits:
 
 
 TO_REFERENCE = {
-    # Radial tables (slopes to 1e-10 of the steepest) and sums in another order, over 100 to 200 edges an atom.
+    # Radial tables (slopes to 1e-9 of the steepest) and sums in another order, over 100 to 200 edges an atom.
     "float64": Limits(energy=1e-9, force=1e-8, virial=1e-8),
     # Features in float32: 6e-8 an operation, grown by the products of the correlation order and by sums over edges.
     "mixed": Limits(energy=2e-4, force=1e-4, virial=2e-4),
