@@ -22,7 +22,7 @@ TIME_LIMIT = 120
 sys.path.insert(0, str(TRAINING))
 
 import evaluate as evaluation  # noqa: E402
-from anchors import compressed_diamond, vinet_pressure  # noqa: E402
+from anchors import close_pairs, compressed_diamond, vinet_pressure  # noqa: E402
 from kinds import co2_on_slab  # noqa: E402
 from split import DataError, read_frames, split_by_kind, split_frames, unit_cell  # noqa: E402
 
@@ -86,6 +86,14 @@ def test_frames_know_their_part_their_kind_and_the_labels_that_count(data, tmp_p
     assert all("REF_energy" not in frame.atoms.info and "REF_stress" in frame.atoms.info for frame in second)
 
 
+def test_stresses_of_a_kind_count_more(data, tmp_path):
+    frames = read_frames([{**data[1], "stress_weights": {"even": 20}, "repeats": {"odd": 2}}], tmp_path)
+    assert {(frame.kind, frame.atoms.info.get("config_stress_weight"), frame.repeats) for frame in frames} == {
+        ("even", 20.0, 1),
+        ("odd", None, 2),
+    }
+
+
 def test_shear_labels_that_stand_in_each_others_place_are_exchanged(data, tmp_path):
     plain = read_frames([data[1]], tmp_path)
     mended = read_frames([{**data[1], "swapped": ["yz", "xz"], "weight": 4}], tmp_path)
@@ -143,6 +151,19 @@ def test_anchors_follow_one_equation_of_state():
     assert at_rest.info["REF_energy"] / len(at_rest) == pytest.approx(-5.0)
     # B = -V dP/dV, a third of the slope against the lattice constant
     assert -(vinet_pressure(1 + step, 90.0, 4.3) / step) / 3 == pytest.approx(90.0, rel=1e-3)
+
+
+def test_close_pairs_have_the_energies_and_forces_of_zbl():
+    """At one screening length, 0.12769 angstrom for silicon, the screening is 0.41644."""
+    length, step = 0.12769, 1e-6
+    distances = [length - step, length, length + step]
+    low, middle, high = close_pairs("Si", -5.0, distances, half_weight_energy=1.0, weight=0.5)
+    repulsion = middle.info["REF_energy"] + 10.0
+    assert repulsion == pytest.approx(14**2 * 14.39964 / length * 0.41644, rel=1e-4)
+    slope = (high.info["REF_energy"] - low.info["REF_energy"]) / (2 * step)
+    np.testing.assert_allclose(middle.arrays["REF_forces"], [[slope, 0, 0], [-slope, 0, 0]], rtol=1e-6)
+    assert slope < 0
+    assert middle.info["config_weight"] == pytest.approx(0.5 / (1 + repulsion) ** 2)
 
 
 def test_a_stage_gives_the_best_checkpoint_its_learning_rate_once(tmp_path, monkeypatch):
@@ -228,7 +249,7 @@ def test_a_model_file_that_does_not_fit_is_a_line_and_not_a_traceback(monkeypatc
 def test_settings_name_data_that_the_scripts_can_split(name):
     settings = yaml.safe_load((TRAINING / f"{name}.yaml").read_text())
     for source in settings["data"]:
-        assert set(source) <= {"file", "split", "kinds", "repeats", "without", "swapped", "weight"}
+        assert set(source) <= {"file", "split", "kinds", "repeats", "stress_weights", "without", "swapped", "weight"}
         assert set(source["split"]) in ({"n_valid", "n_test", "seed"}, {"valid", "test", "seed"})
 
 

@@ -1,14 +1,15 @@
-"""Frames that no calculation labelled: an equation of state says how a crystal holds against compression.
+"""Frames that no calculation labelled: an equation of state and the repulsion of nuclei say what they cost.
 
 A learned energy may have a hole where no data are, and atoms that are pressed hard enough fall into it. These frames
-close it along the way that pressure drives a crystal. They are for training alone; errors are of the data.
+close it along the way that pressure drives a crystal, and where two nuclei meet. They are for training alone; errors
+are of the data.
 """
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
 from ase.build import bulk
+from ase.data import atomic_numbers
 from ase.eos import vinet
-from ase.units import GPa
 
 
 def compressed_diamond(
@@ -45,8 +46,8 @@ def compressed_diamond(
         pressure = vinet_pressure(ratio, bulk_modulus, derivative)
         volume = lattice_constant**3 / 8
         atoms.info |= {
-            "REF_energy": len(atoms) * vinet(ratio**3 * volume, energy, bulk_modulus * GPa, derivative, volume),
-            "REF_stress": -pressure * GPa * np.eye(3),
+            "REF_energy": len(atoms) * vinet(ratio**3 * volume, energy, bulk_modulus * units.GPa, derivative, volume),
+            "REF_stress": -pressure * units.GPa * np.eye(3),
             "config_weight": (1 + pressure / half_weight_pressure) ** -2,
         }
         atoms.arrays["REF_forces"] = np.zeros((len(atoms), 3))
@@ -57,3 +58,42 @@ def compressed_diamond(
 def vinet_pressure(ratio: float, bulk_modulus: float, derivative: float) -> float:
     """Return the pressure, in the unit of the bulk modulus, at a ratio of lattice constants."""
     return 3 * bulk_modulus * (1 - ratio) / ratio**2 * float(np.exp(1.5 * (derivative - 1) * (1 - ratio)))
+
+
+def close_pairs(
+    element: str, energy: float, distances: list[float], half_weight_energy: float, weight: float
+) -> list[Atoms]:
+    """Return two atoms alone at distances where the repulsion of their nuclei is all that counts, labelled by ZBL.
+
+    Parameters
+    ----------
+    element
+        Chemical symbol.
+    energy
+        eV, of an atom alone.
+    distances
+        Angstrom.
+    half_weight_energy, weight
+        A frame of repulsion V (eV) has the weight ``weight`` / (1 + V / ``half_weight_energy``)^2.
+
+    Notes
+    -----
+    Ziegler, Biersack and Littmark, The Stopping and Range of Ions in Solids, 1985.
+    """
+    charge = atomic_numbers[element]
+    screening = 0.8854 * units.Bohr / (2 * charge**0.23)
+    shares, decays = np.array([0.18175, 0.50986, 0.28022, 0.02817]), np.array([3.1998, 0.94229, 0.4029, 0.20162])
+    frames = []
+    for distance in distances:
+        terms = shares * np.exp(-decays * distance / screening)
+        coulomb = charge**2 * units.Hartree * units.Bohr / distance
+        repulsion = coulomb * terms.sum()
+        force = repulsion / distance + coulomb * (decays * terms).sum() / screening
+        atoms = Atoms([element] * 2, positions=[[0, 0, 0], [distance, 0, 0]], cell=[30] * 3, pbc=True)
+        atoms.info |= {
+            "REF_energy": 2 * energy + repulsion,
+            "config_weight": weight * (1 + repulsion / half_weight_energy) ** -2,
+        }
+        atoms.arrays["REF_forces"] = np.array([[-force, 0, 0], [force, 0, 0]])
+        frames.append(atoms)
+    return frames

@@ -9,12 +9,10 @@ processor time.
 """
 
 import argparse
-import hashlib
 import statistics
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +76,6 @@ def compile_shape(options: dict[str, Any], flags: list[str], elements: list[str]
         dtype=options["default_dtype"],
         avg_num_neighbors=30.0,
     )
-    # the name under which it is kept: random weights come with none that tells shapes apart
-    trained = replace(trained, source_sha256=hashlib.sha256(repr(trained.spec).encode()).hexdigest())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "shape.safetensors"
         write_portable(trained, file)

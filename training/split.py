@@ -39,6 +39,8 @@ class Frame:
         As the configuration or the frame says.
     repeats
         How often the frame repeats a smaller cell along each axis.
+
+    ``config_weight`` and ``config_stress_weight`` in ``info``, where the configuration gives them, are mace-torch's.
     """
 
     atoms: Atoms
@@ -124,7 +126,7 @@ def read_frames(data: list[dict[str, Any]], data_dir: Path) -> list[Frame]:
         ``split_frames`` or, with shares, of ``split_by_kind``; ``kinds``, either names with first and last frame or
         the name of a function in ``kinds.py``; ``repeats`` of a smaller cell in frames of a kind; ``without``, labels
         not to use; ``swapped``, two shear components whose stress labels stand in each other's place; ``weight`` of a
-        frame's errors in training.
+        frame's errors in training, and ``stress_weights`` of errors of the stress by kind.
 
     Raises
     ------
@@ -157,6 +159,8 @@ def _read_source(source: dict[str, Any], data_dir: Path) -> Iterator[Frame]:
     for part, numbers in parts.items():
         for number in numbers:
             repeats = source.get("repeats", {}).get(kinds[number], 1)
+            if (weight := source.get("stress_weights", {}).get(kinds[number])) is not None:
+                frames[number].info["config_stress_weight"] = float(weight)
             yield Frame(frames[number], part, path.stem, kinds[number], repeats)
 
 

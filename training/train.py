@@ -20,11 +20,14 @@ os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
 import ase.io
 import torch
 import yaml
-from anchors import compressed_diamond
+from anchors import close_pairs, compressed_diamond
 from ase import Atoms
 from split import DataError, read_frames, unit_cell
 
-ANCHORS: dict[str, Callable[..., list[Atoms]]] = {"compressed_diamond": compressed_diamond}
+ANCHORS: dict[str, Callable[..., list[Atoms]]] = {
+    "compressed_diamond": compressed_diamond,
+    "close_pairs": close_pairs,
+}
 
 
 def write_split(settings: dict, data_dir: Path, work_dir: Path) -> None:
@@ -64,6 +67,7 @@ def main() -> None:
     parser.add_argument("data_dir", type=Path, help="folder of the data sets (REF_energy, REF_forces, REF_stress)")
     parser.add_argument("work_dir", type=Path, help="folder for checkpoints and the trained model")
     parser.add_argument("--stage", type=int, default=1, help="stage of the configuration, from 1 on")
+    parser.add_argument("--threads", type=int, default=1, help="cores to use (default: 1; two are half as fast again)")
     arguments = parser.parse_args()
 
     settings = yaml.safe_load(arguments.config.read_text())
@@ -74,7 +78,7 @@ def main() -> None:
     except DataError as error:
         sys.exit(f"train.py: {error}")
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     stages = settings.get("stages", [{}])
     if not 1 <= arguments.stage <= len(stages):
         sys.exit(f"train.py: stage {arguments.stage} of {arguments.config}, which has {len(stages)}; give one of these")
