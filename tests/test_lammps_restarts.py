@@ -159,6 +159,14 @@ def test_another_model_than_that_of_the_restart_file_is_refused(name, written):
         assert line.count("ask for another: pair_style mlip/torch restart any") == 1
 
 
+ANOTHER_BOX = """units metal
+read_data box.data
+pair_style mlip/torch
+pair_coeff * * source.pt2 H O
+run 0
+"""
+
+
 def test_the_same_model_continues_in_another_compilation_precision_or_order(written):
     text = f"""{continued("pair_coeff * * build.pt2 H O")}
     clear
@@ -171,20 +179,12 @@ def test_the_same_model_continues_in_another_compilation_precision_or_order(writ
     {continued("pair_coeff * * head.pt2 O H", style="pair_style mlip/torch restart any")}
     write_restart any.restart
     clear
-    units metal
-    read_data box.data
-    pair_style mlip/torch
-    pair_coeff * * source.pt2 H O
-    run 0
+    {ANOTHER_BOX}
     clear
     read_restart plain.restart
     pair_style zero 5.0
     clear
-    units metal
-    read_data box.data
-    pair_style mlip/torch
-    pair_coeff * * source.pt2 H O
-    run 0
+    {ANOTHER_BOX}
     """
     output = run_lammps(text, 2, written).output
     told = re.findall(r"the restart file was written with own.pt2 of random-1, sha256 \w+, head Default.*", output)

@@ -67,7 +67,6 @@ def main() -> None:
     parser.add_argument("data_dir", type=Path, help="folder of the data sets (REF_energy, REF_forces, REF_stress)")
     parser.add_argument("work_dir", type=Path, help="folder for checkpoints and the trained model")
     parser.add_argument("--stage", type=int, default=1, help="stage of the configuration, from 1 on")
-    parser.add_argument("--threads", type=int, default=1, help="cores to use (default: 1; two are half as fast again)")
     arguments = parser.parse_args()
 
     settings = yaml.safe_load(arguments.config.read_text())
@@ -78,7 +77,7 @@ def main() -> None:
     except DataError as error:
         sys.exit(f"train.py: {error}")
 
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1)
     stages = settings.get("stages", [{}])
     if not 1 <= arguments.stage <= len(stages):
         sys.exit(f"train.py: stage {arguments.stage} of {arguments.config}, which has {len(stages)}; give one of these")

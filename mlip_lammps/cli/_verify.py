@@ -48,17 +48,17 @@ def run_verify(arguments: argparse.Namespace) -> int:
             progress=progress.show,
         )
     show(verification, console)
+    needs_reference = not arguments.no_reference
     if arguments.json is not None:
-        table = verification.as_dict(needs_reference=not arguments.no_reference)
+        table = verification.as_dict(needs_reference=needs_reference)
         arguments.json.write_text(json.dumps(table, indent=1) + "\n")
-    if not verification.has_passed:
-        return 1
-    if subject.trained is None and not arguments.no_reference:
+    verdict = verification.verdict(needs_reference=needs_reference)
+    if verdict == "incomplete":
         raise UserInputError(
             "the model was not compared with the reference, and that is no pass: give what it was made from with "
             "--source, or accept it with --no-reference"
         )
-    return 0
+    return 0 if verdict == "pass" else 1
 
 
 def _parse_ranks(text: str) -> tuple[int, ...]:

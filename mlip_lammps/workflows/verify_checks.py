@@ -72,14 +72,18 @@ class Verification:
         """Whether nothing failed; what was skipped is another matter."""
         return not self.with_verdict("fail")
 
+    def verdict(self, *, needs_reference: bool) -> Literal["pass", "fail", "incomplete"]:
+        """Return "incomplete" where nothing failed, and the reference is needed and was not there."""
+        if not self.has_passed:
+            return "fail"
+        return "incomplete" if needs_reference and self.facts["source"] is None else "pass"
+
     def as_dict(self, *, needs_reference: bool = True) -> dict[str, Any]:
-        """Return what JSON holds; the verdict is "incomplete" where the reference is needed and was not there."""
-        lacks_reference = needs_reference and self.facts["source"] is None
-        verdict = "fail" if not self.has_passed else "incomplete" if lacks_reference else "pass"
+        """Return what JSON holds."""
         return {
             **self.facts,
             "seconds": round(self.seconds, 1),
-            "verdict": verdict,
+            "verdict": self.verdict(needs_reference=needs_reference),
             "n_skipped": len(self.with_verdict("skipped")),
             "checks": [_finite(asdict(check)) for check in self.checks],
         }

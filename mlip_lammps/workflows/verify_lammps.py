@@ -43,7 +43,8 @@ def settings_of(atoms: Atoms, elements: Sequence[str], cutoff: float) -> dict[st
     plain = Case("", atoms)
     others = tuple(sorted(set(atoms.get_chemical_symbols()), reverse=True))
     # a type that no atom has: of an element that the structure lacks, else of one that another type has too
-    unused = tuple(symbol for symbol in elements if symbol not in others)[:1] or others[-1:]
+    lacking = tuple(symbol for symbol in elements if symbol not in others)[:1]
+    one_too_many = (*lacking, *others) if lacking else (*others, others[-1])
     cases = {
         "processors 1 1 *": replace(plain, before_box="processors 1 1 *"),
         "processors * 1 1": replace(plain, before_box="processors * 1 1"),
@@ -53,7 +54,7 @@ def settings_of(atoms: Atoms, elements: Sequence[str], cutoff: float) -> dict[st
         "neighbor 3.0": replace(plain, after_atoms="neighbor 3.0 bin"),
         "no atom map": replace(plain, has_map=False),
         "two threads": replace(plain, options="threads 2"),
-        "types in another order": replace(plain, elements=(*others, *unused)),
+        "types in another order": replace(plain, elements=one_too_many),
         MOVED: replace(
             plain, before_run=_DRIFT + "neigh_modify every 1000 delay 1000 check no", n_steps=10
         ),
