@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.cpu_functions import C_TYPES, lanes
+from mlip_lammps.kernels.cpu_functions import C_TYPES
 from mlip_lammps.kernels.symmetric_contraction import PolynomialOrder
+from mlip_lammps.kernels.vectors import lanes
 
 _MOST_TERMS_OF_A_FUNCTION = 400
 

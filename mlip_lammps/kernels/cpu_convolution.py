@@ -1,16 +1,20 @@
 """Writes the C++ of the edge convolutions: constants and unrolled steps for the template in ``cpu/convolution.h``."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.cpu_functions import C_TYPES, lanes
+from mlip_lammps.kernels.cpu_functions import C_TYPES
 from mlip_lammps.kernels.cpu_harmonics import EDGE_LOOP, harmonics_steps
 from mlip_lammps.kernels.edge_convolution import ConvolutionPath
+from mlip_lammps.kernels.vectors import lanes, vectors
 
 _NEGLIGIBLE = 1e-14
+_REGISTERS_OF_AN_EDGE = 4
+"""Besides sums: a radial function times a feature, a harmonic, and what the compiler takes."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,18 @@ class ConvolutionShape:
         """Return the struct that the template ``Convolution`` takes."""
         pairs = _pairs(self.paths)
         n_lanes = lanes(self.n_channels, self.dtype)
+        n_blocks = self.n_channels // n_lanes
         steps = [
             harmonics_steps(self.l_max),
             _couplings(pairs),
-            _accumulate(self.paths, pairs, self.n_channels // n_lanes),
-            _accumulate_adjoint(self.paths, pairs, self.n_channels // n_lanes),
+            _passes(self.paths, pairs, n_blocks),
+            _accumulate_adjoint(self.paths, pairs, n_blocks),
         ]
         return f"""struct {self.name} {{
   using T = {C_TYPES[self.dtype]};
-  static constexpr int N = {n_lanes}, N_BLOCKS = {self.n_channels // n_lanes}, N_IN = {self.n_components_in};
-  static constexpr int N_MID = {self.n_components_mid}, N_PATHS = {len(self.paths)}, DEGREE = {self.degree};
+  static constexpr int N = {n_lanes}, N_BLOCKS = {n_blocks}, GROUP = {math.gcd(4, n_blocks)};
+  static constexpr int N_IN = {self.n_components_in}, N_MID = {self.n_components_mid};
+  static constexpr int N_PATHS = {len(self.paths)}, DEGREE = {self.degree};
   static constexpr int N_Y = {(self.l_max + 1) ** 2}, N_G = {len(pairs)};
 {"".join(steps)}}};
 """
@@ -108,34 +114,68 @@ def _by_source(pairs: Sequence[_Pair], path: int) -> dict[int, list[tuple[int, _
     return found
 
 
-def _accumulate(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair], n_blocks: int) -> str:
-    lines = []
+def _passes(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair], n_blocks: int) -> str:
+    """Write a struct for each group of message components whose sums fit the registers, paths kept together."""
+    most = vectors().n_registers - _REGISTERS_OF_AN_EDGE
+    groups: list[list[int]] = [[]]
+    reached = 0
     for p in range(len(paths)):
+        size = len({pair.component_out for pair in pairs if pair.path == p})
+        if groups[-1] and reached + size > most:
+            groups.append([])
+            reached = 0
+        groups[-1].append(p)
+        reached += size
+    structs = "".join(_pass(number, group, pairs, n_blocks) for number, group in enumerate(groups))
+    calls = " ".join(f"step(Pass{number}{{}});" for number in range(len(groups)))
+    return f"{structs}  template <typename Step> static inline void for_each_pass(Step &&step) {{ {calls} }}\n"
+
+
+def _pass(number: int, group: Sequence[int], pairs: Sequence[_Pair], n_blocks: int) -> str:
+    components = list(dict.fromkeys(pair.component_out for pair in pairs if pair.path in group))
+    place = {component: k for k, component in enumerate(components)}
+    lines = []
+    for p in group:
         for component, members in _by_source(pairs, p).items():
-            lines.append(f"    {{ const V w = r[{p}] * h[{component * n_blocks}];")
-            lines += [f"      a[{pair.component_out}] += g[{k}][e] * w;" for k, pair in members]
-            lines.append("    }")
+            lines.append(f"      {{ const V w = r[{p}] * h[{component * n_blocks}];")
+            lines += [f"        a[{place[pair.component_out]}] += g[{k}][e] * w;" for k, pair in members]
+            lines.append("      }")
+    stores = "".join(f" out[{component * n_blocks}] = a[{k}];" for component, k in place.items())
     body = "\n".join(lines)
     return (
-        "  template <typename V>\n"
-        "  static inline void accumulate(const V *h, const V *r, const T g[N_G][CHUNK], int e, V *a)\n"
-        f"  {{\n{body}\n  }}\n"
+        f"  struct Pass{number} {{\n"
+        f"    static constexpr int SIZE = {len(components)};\n"
+        "    template <typename V>\n"
+        "    static inline void accumulate(const V *h, const V *r, const T g[N_G][CHUNK], int e, V *a)\n"
+        f"    {{\n{body}\n    }}\n"
+        f"    template <typename V> static inline void store(const V *a, V *out) {{{stores} }}\n"
+        "  };\n"
     )
 
 
 def _accumulate_adjoint(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair], n_blocks: int) -> str:
+    """Sum over the blocks of a group before the harmonics are told apart: two multiply-adds for a pair and a block."""
+
+    def each(*statements: str) -> str:
+        return f'_Pragma("GCC unroll 4") for (int b = 0; b < GROUP; b++) {{ {" ".join(statements)} }}'
+
     lines = []
-    for p in range(len(paths)):
-        lines.append("    { V slope = {};")
+    # paths of one order of the harmonics in turn: their gradients stay near
+    for p in sorted(range(len(paths)), key=lambda p: paths[p].l_edge):
+        radial = f"r[b * N_PATHS + {p}]"
+        lines.append("    { V slope[GROUP] = {};")
         for component, members in _by_source(pairs, p).items():
-            lines.append(f"      {{ const V x = h[{component * n_blocks}], w = r[{p}] * x; V s = {{}}, q;")
+            start = each(f"x[b] = h[{component * n_blocks} + b];", f"w[b] = {radial} * x[b];")
+            lines.append(f"      {{ V x[GROUP], w[GROUP], s[GROUP] = {{}}; {start}")
             for k, pair in members:
-                message = f"a[{pair.component_out * n_blocks}]"
-                lines.append(f"        s += g[{k}][e] * {message};")
-                lines.append(f"        q = w * {message};")
-                lines += [f"        gy[{harmonic}] += static_cast<T>({c!r}) * q;" for harmonic, c in pair.terms]
-            lines.append(f"        gh[{component}] += r[{p}] * s; slope += x * s; }}")
-        lines.append(f"      gr += slope * dr[{p}]; }}")
+                message = f"a[{pair.component_out * n_blocks} + b]"
+                sums = each(f"s[b] += g[{k}][e] * {message};", f"q += w[b] * {message};")
+                lines.append(f"        {{ V q = {{}}; {sums}")
+                lines += [f"          gy[{harmonic}] += static_cast<T>({c!r}) * q;" for harmonic, c in pair.terms]
+                lines.append("        }")
+            end = each(f"gh[{component} * GROUP + b] += {radial} * s[b];", "slope[b] += x[b] * s[b];")
+            lines.append(f"        {end} }}")
+        lines.append(f"      {each(f'gr += slope[b] * dr[b * N_PATHS + {p}];')} }}")
     body = "\n".join(lines)
     return (
         "  template <typename V>\n"

@@ -10,16 +10,9 @@ from mlip_lammps.core.errors import MlipError
 
 NAMESPACE = "mlip_lammps"
 C_TYPES = {torch.float64: "double", torch.float32: "float"}
-_VECTOR_BYTES = 64
 
 _SCALARS = {"double": ("float", ctypes.c_double), "int64_t": ("int", ctypes.c_int64)}
 _DTYPES = {"double": torch.float64, "float": torch.float32}
-
-
-def lanes(n_channels: int, dtype: torch.dtype) -> int:
-    """Return the channels of one vector: the largest power of two that fits 64 bytes and divides ``n_channels``."""
-    most = _VECTOR_BYTES // torch.finfo(dtype).bits * 8
-    return min(most, n_channels & -n_channels)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from mlip_lammps.kernels.cpu_convolution import ConvolutionShape
 from mlip_lammps.kernels.cpu_linear import LinearShape
 from mlip_lammps.kernels.cpu_moments import MomentsShape
 from mlip_lammps.kernels.cpu_ops import ContractionOp, ConvolutionOp, LinearOp, MomentsOp
+from mlip_lammps.kernels.vectors import COMPILE
 
 _HEADERS = Path(__file__).parent / "cpu"
 
@@ -29,12 +30,6 @@ _OPERATORS = {
     ContractionShape: ContractionOp,
     LinearShape: LinearOp,
 }
-
-# Not -ffast-math: it removes the checks for numbers that are not finite.
-_COMPILE = (
-    *("g++", "-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno"),
-    "-Wno-attributes",
-)
 
 _BEGIN = """#include "contraction.h"
 #include "convolution.h"
@@ -94,24 +89,6 @@ def _function_sources(shape: Shape, digest: str) -> str:
     return "".join(function.source() for function in _OPERATORS[type(shape)](shape, digest).functions)
 
 
-# What the compiler says it may use, the widest first.
-_INSTRUCTION_SETS = {
-    "__AVX512F__": "avx512",
-    "__AVX2__": "avx2",
-    "__AVX__": "avx",
-    "__SSE4_2__": "sse4.2",
-    "__ARM_FEATURE_SVE": "sve",
-    "__ARM_NEON": "neon",
-}
-
-
-def instruction_set() -> str:
-    """Return the widest vectors that kernels compiled here use."""
-    command = [*_COMPILE, "-E", "-dM", "-x", "c++", "/dev/null"]
-    defined = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return next((name for macro, name in _INSTRUCTION_SETS.items() if macro in defined), "scalar")
-
-
 class KernelLibrary:
     """Operators of a model, compiled into one shared object.
 
@@ -137,7 +114,7 @@ class KernelLibrary:
         templates = [header.read_text() for header in sorted(_HEADERS.glob("*.h"))]
         structs = "".join(shape.source() for shape in shapes)
         source = "".join([_BEGIN, structs, _END, *(_function_sources(shape, "DIGEST") for shape in shapes)])
-        text = "".join([*_COMPILE, torch.__version__, *templates, source])
+        text = "".join([*COMPILE, torch.__version__, *templates, source])
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         self.operators = {shape.name: _OPERATORS[type(shape)](shape, digest) for shape in shapes}
         self.path = folder / f"kernels-{digest}.so"
@@ -159,7 +136,7 @@ class KernelLibrary:
         with tempfile.TemporaryDirectory(dir=self.path.parent) as scratch:
             source, library = Path(scratch, "kernels.cpp"), Path(scratch, "kernels.so")
             source.write_text(text)
-            command = [*_COMPILE, f"-I{_HEADERS}", str(source), "-o", str(library)]
+            command = [*COMPILE, f"-I{_HEADERS}", str(source), "-o", str(library)]
             done = subprocess.run(
                 [*command, f"-L{torch_libraries}", "-ltorch_cpu"], capture_output=True, text=True, check=False
             )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.cpu_functions import C_TYPES, lanes
+from mlip_lammps.kernels.cpu_functions import C_TYPES
 from mlip_lammps.kernels.linear import LinearBlock
+from mlip_lammps.kernels.vectors import lanes
 
 
 @dataclass(frozen=True)

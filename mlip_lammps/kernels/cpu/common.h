@@ -15,6 +15,12 @@
 
 namespace mlip_kernels {
 
+#if defined(__AVX512F__) || defined(__ARM_NEON)
+constexpr int VECTOR_REGISTERS = 32;
+#else
+constexpr int VECTOR_REGISTERS = 16;
+#endif
+
 template <typename T, int N> struct VectorOf {
   typedef T type __attribute__((vector_size(N * sizeof(T)), aligned(sizeof(T)), may_alias));
 };

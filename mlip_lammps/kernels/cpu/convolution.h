@@ -3,10 +3,13 @@
    Centres are taken in tiles. Radial functions of a tile's edges are worked out for a group of channels at a time, edge
    after edge in the order of their intervals, so that the coefficients of an interval are fetched once a tile.
 
-   Shape (generated): that of Geometry, T, N (lanes), N_BLOCKS, N_IN, N_MID, N_PATHS, N_G, DEGREE, and the unrolled steps
+   Shape (generated): that of Geometry, T, N (lanes), N_BLOCKS, GROUP (blocks worked on together), N_IN, N_MID, N_PATHS, N_G,
+   DEGREE, and the unrolled steps
      couplings(y, g, n)                 sums of Y_lm with constants: one for each pair of components that a path couples
-     accumulate(h, r, g, e, a)          a += what one edge gives, for one vector of channels
-     accumulate_adjoint(h, a, r, dr, g, e, gh, gy, gr)
+     for_each_pass(step)                step(Pass) for groups of components of the message that fit the registers
+       Pass::accumulate(h, r, g, e, a)  a += what one edge gives, for one vector of channels
+       Pass::store(a, out)
+     accumulate_adjoint(h, a, r, dr, g, e, gh, gy, gr)    for the blocks of a group
    Radial table: [interval][block][path][power][lane]. */
 
 #ifndef MLIP_KERNELS_CONVOLUTION_H
@@ -23,7 +26,7 @@ template <typename Shape> struct Convolution {
   static constexpr int B = Shape::N_BLOCKS;
   static constexpr int P = Shape::N_PATHS;
   static constexpr int D = Shape::DEGREE;
-  static constexpr int GROUP = B % 4 == 0 ? 4 : B % 2 == 0 ? 2 : 1;
+  static constexpr int GROUP = Shape::GROUP;
   // radial values and slopes of a tile fill half of a second cache level of a megabyte
   static constexpr int TILE_EDGES =
       std::max(128, std::min<int>(1024, (512 << 10) / (GROUP * P * 2 * static_cast<int>(sizeof(V)))));
@@ -117,11 +120,14 @@ template <typename Shape> struct Convolution {
 
   static void sum_over_edges(const Tile &tile, int begin, int end, int b, const V *h, const int64_t *source, V *out)
   {
-    V a[Shape::N_MID] = {};
-    for (int e = begin; e < end; e++)
-      Shape::template accumulate<V>(h + source[e] * Shape::N_IN * B, tile.r.data() + (e * GROUP + b) * P,
-                                    tile.chunks.data()[e / CHUNK].g, e % CHUNK, a);
-    for (int k = 0; k < Shape::N_MID; k++) out[k * B] = a[k];
+    Shape::for_each_pass([=, &tile](auto pass) {
+      using Pass = decltype(pass);
+      V a[Pass::SIZE] = {};
+      for (int e = begin; e < end; e++)
+        Pass::template accumulate<V>(h + source[e] * Shape::N_IN * B, tile.r.data() + (e * GROUP + b) * P,
+                                     tile.chunks.data()[e / CHUNK].g, e % CHUNK, a);
+      Pass::template store<V>(a, out);
+    });
   }
 
   /* Gradients of the messages -> of the edge vectors and, unless null, of the features (which start from zero). */
@@ -173,16 +179,14 @@ template <typename Shape> struct Convolution {
                                  V *target)
   {
     for (int e = begin; e < end; e++) {
-      V gy[Shape::N_Y] = {}, gr = {};
-      const auto &g = tile.chunks.data()[e / CHUNK].g;
-      for (int b = 0; b < GROUP; b++) {
-        const int place = (e * GROUP + b) * P;
-        V gh[Shape::N_IN] = {};
-        Shape::template accumulate_adjoint<V>(h + source[e] * Shape::N_IN * B + b, a + b, tile.r.data() + place,
-                                              tile.dr.data() + place, g, e % CHUNK, gh, gy, gr);
-        if (target)
-          for (int k = 0; k < Shape::N_IN; k++) target[(source[e] * Shape::N_IN + k) * B + b] += gh[k];
-      }
+      V gy[Shape::N_Y] = {}, gr = {}, gh[Shape::N_IN * GROUP] = {};
+      const int place = e * GROUP * P;
+      Shape::template accumulate_adjoint<V>(h + source[e] * Shape::N_IN * B, a, tile.r.data() + place,
+                                            tile.dr.data() + place, tile.chunks.data()[e / CHUNK].g, e % CHUNK, gh, gy,
+                                            gr);
+      if (target)
+        for (int k = 0; k < Shape::N_IN; k++)
+          for (int b = 0; b < GROUP; b++) target[(source[e] * Shape::N_IN + k) * B + b] += gh[k * GROUP + b];
       Sums::add(gy, gr, tile.gradients.data() + e * Sums::WIDTH);
     }
   }

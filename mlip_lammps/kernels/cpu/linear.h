@@ -69,8 +69,9 @@ template <typename Shape> struct Linear {
       }
     const T *const matrix = matrices + Shape::MATRIX[k];
     const int n_vectors = Shape::COLUMNS[k] / N;
-    if (n_vectors % 4 == 0) product<6, 4>(n_rows, in, out, Shape::ROWS[k], Shape::COLUMNS[k], matrix);
-    else if (n_vectors % 2 == 0) product<8, 2>(n_rows, in, out, Shape::ROWS[k], Shape::COLUMNS[k], matrix);
+    constexpr bool HAS_MANY = VECTOR_REGISTERS >= 32;
+    if (HAS_MANY && n_vectors % 4 == 0) product<6, 4>(n_rows, in, out, Shape::ROWS[k], Shape::COLUMNS[k], matrix);
+    else if (n_vectors % 2 == 0) product<HAS_MANY ? 8 : 6, 2>(n_rows, in, out, Shape::ROWS[k], Shape::COLUMNS[k], matrix);
     else product<12, 1>(n_rows, in, out, Shape::ROWS[k], Shape::COLUMNS[k], matrix);
   }
 

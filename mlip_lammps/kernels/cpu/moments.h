@@ -18,12 +18,16 @@ template <typename Shape> struct Moments {
   static constexpr int E = Shape::N_ELEMENTS;
   static constexpr int Y = Shape::N_Y;
   static constexpr int D = Shape::DEGREE;
+  // harmonics whose sums fit the registers together
+  static constexpr int N_PASSES = (Y + VECTOR_REGISTERS - 7) / (VECTOR_REGISTERS - 6);
+  static constexpr int M = (Y + N_PASSES - 1) / N_PASSES;
 
   /* Up to CHUNK edges of one centre, listed by element of the neighbour. */
   struct Chunk {
     Geometry<Shape> geometry;
     T y[Y][CHUNK];
     int32_t edge[CHUNK], first[E + 1];
+    V f[CHUNK];    // one vector of radial functions for each edge, in the order of the list
     double gradients[CHUNK * Sums::WIDTH];
 
     void prepare(const double *vectors, int n, const int64_t *element, const Table<T> &table)
@@ -65,18 +69,30 @@ template <typename Shape> struct Moments {
           chunk.prepare(vectors + 3 * start, n, element + start, table);
           for (int z = 0; z < E; z++)
             for (int b = 0; b < B && chunk.first[z] < chunk.first[z + 1]; b++) {
-              V a[Y] = {};
               for (int k = chunk.first[z]; k < chunk.first[z + 1]; k++) {
                 const int e = chunk.edge[k];
-                const V f = polynomial<D>(chunk.coefficients(table, e, b), chunk.geometry.t[e]);
-#pragma GCC unroll 25
-                for (int m = 0; m < Y; m++) a[m] += chunk.y[m][e] * f;
+                chunk.f[k] = polynomial<D>(chunk.coefficients(table, e, b), chunk.geometry.t[e]);
               }
-              for (int m = 0; m < Y; m++) out[(m * E + z) * B + b] += a[m];
+              add_sums<0>(chunk, z, out + z * B + b);
             }
         }
       }
     }
+  }
+
+  /* Sums over the edges to element z, for the harmonics from FROM on. */
+  template <int FROM> static void add_sums(const Chunk &chunk, int z, V *out)
+  {
+    constexpr int COUNT = std::min(M, Y - FROM);
+    V a[COUNT] = {};
+    for (int k = chunk.first[z]; k < chunk.first[z + 1]; k++) {
+      const int e = chunk.edge[k];
+#pragma GCC unroll 25
+      for (int m = 0; m < COUNT; m++) a[m] += chunk.y[FROM + m][e] * chunk.f[k];
+    }
+#pragma GCC unroll 25
+    for (int m = 0; m < COUNT; m++) out[(FROM + m) * E * B] += a[m];
+    if constexpr (FROM + COUNT < Y) add_sums<FROM + COUNT>(chunk, z, out);
   }
 
   static void backward(int64_t n_local, int64_t n_edges, const double *vectors, const int64_t *centre,
@@ -103,20 +119,32 @@ template <typename Shape> struct Moments {
 
   static void edge_adjoint(Chunk &chunk, int e, const V *above, const Table<T> &table)
   {
-    V gy[Y] = {}, gt = {};
+    V gy[Y], gt = {}, f[B], slope[B];
+    for (int b = 0; b < B; b++)
+      slope[b] = polynomial_slope<D>(chunk.coefficients(table, e, b), chunk.geometry.t[e], f[b]);
+    harmonics_adjoint<0>(chunk, e, above, f, slope, gy, gt);
+    Sums::add(gy, gt, chunk.gradients + e * Sums::WIDTH);
+  }
+
+  /* The part of the harmonics from FROM on. */
+  template <int FROM>
+  static void harmonics_adjoint(const Chunk &chunk, int e, const V *above, const V *f, const V *slope, V *gy, V &gt)
+  {
+    constexpr int COUNT = std::min(M, Y - FROM);
+    V part[COUNT] = {};
     for (int b = 0; b < B; b++) {
-      V f;
-      const V slope = polynomial_slope<D>(chunk.coefficients(table, e, b), chunk.geometry.t[e], f);
       V sum = {};
 #pragma GCC unroll 25
-      for (int m = 0; m < Y; m++) {
-        const V g = above[m * E * B + b];
-        sum += chunk.y[m][e] * g;
-        gy[m] += f * g;
+      for (int m = 0; m < COUNT; m++) {
+        const V g = above[(FROM + m) * E * B + b];
+        sum += chunk.y[FROM + m][e] * g;
+        part[m] += f[b] * g;
       }
-      gt += slope * sum;
+      gt += slope[b] * sum;
     }
-    Sums::add(gy, gt, chunk.gradients + e * Sums::WIDTH);
+#pragma GCC unroll 25
+    for (int m = 0; m < COUNT; m++) gy[FROM + m] = part[m];
+    if constexpr (FROM + COUNT < Y) harmonics_adjoint<FROM + COUNT>(chunk, e, above, f, slope, gy, gt);
   }
 };
 

@@ -1,0 +1,54 @@
+"""What the processor's vectors are to kernels that are compiled here."""
+
+import subprocess
+from functools import cache
+from typing import NamedTuple
+
+import torch
+
+# Not -ffast-math: it removes the checks for numbers that are not finite.
+COMPILE = (
+    *("g++", "-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno"),
+    "-Wno-attributes",
+)
+
+
+class Vectors(NamedTuple):
+    """The widest vectors that kernels compiled here use.
+
+    A vector of the compiler that is wider than the processor's lives in memory and not in registers: on AVX2, kernels
+    with vectors of 64 bytes take 4 times as long as with 32.
+    """
+
+    instruction_set: str
+    n_bytes: int
+    n_registers: int
+
+
+# By what the compiler says it may use, the widest first.
+_VECTORS = {
+    "__AVX512F__": Vectors("avx512", 64, 32),
+    "__AVX2__": Vectors("avx2", 32, 16),
+    "__AVX__": Vectors("avx", 32, 16),
+    "__SSE4_2__": Vectors("sse4.2", 16, 16),
+    "__ARM_FEATURE_SVE": Vectors("sve", 16, 32),
+    "__ARM_NEON": Vectors("neon", 16, 32),
+}
+
+
+@cache
+def vectors() -> Vectors:
+    """Return what the compiler uses on this machine."""
+    command = [*COMPILE, "-E", "-dM", "-x", "c++", "/dev/null"]
+    defined = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return next((found for macro, found in _VECTORS.items() if macro in defined), Vectors("scalar", 16, 16))
+
+
+def most_lanes(dtype: torch.dtype) -> int:
+    """Return how many numbers a vector holds."""
+    return 8 * vectors().n_bytes // torch.finfo(dtype).bits
+
+
+def lanes(n_channels: int, dtype: torch.dtype) -> int:
+    """Return the channels of one vector: the largest power of two that fits it and divides ``n_channels``."""
+    return min(most_lanes(dtype), n_channels & -n_channels)
