@@ -8,14 +8,17 @@ import torch
 from e3nn import o3
 
 from mlip_lammps.export import fast_layers
+from mlip_lammps.export.compilation import machine_record
 from mlip_lammps.export.fast_layers import SLOPE_TOLERANCES, CpuKernels, radial_functions
 from mlip_lammps.export.layers import LayerChain
 from mlip_lammps.export.lowered import LoweredModel
 from mlip_lammps.export.lowering import lower
+from mlip_lammps.kernels import vectors
 from mlip_lammps.kernels.edge_convolution import edge_convolution
 from mlip_lammps.kernels.linear import irrep_linear
 from mlip_lammps.kernels.spherical_harmonics import spherical_harmonics
 from mlip_lammps.kernels.symmetric_contraction import symmetric_contraction
+from mlip_lammps.kernels.vectors import Vectors, lanes
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.random_models import random_model
 
@@ -164,6 +167,30 @@ def test_linear_maps_and_their_adjoints_equal_the_reference(shape, dtype, kernel
         (fast,) = torch.autograd.grad(found, features, upstream.to(found.dtype))
         (plain,) = torch.autograd.grad(expected, exact, upstream)
         assert_close(fast, plain.flatten(1), dtype)
+
+
+@pytest.mark.parametrize("widest", [Vectors("long", 64, 32), Vectors("short", 32, 16)], ids=lambda widest: widest[0])
+def test_kernels_written_for_another_processor_equal_the_reference(widest, kernel_folder, monkeypatch):
+    """What they compute depends neither on the width of vectors nor on the number of registers."""
+    monkeypatch.setattr(vectors, "widest_vectors", lambda: widest)
+    shape = dict(hidden_irreps="16x0e+16x1o", l_max=3, correlation=2)
+    case = make_case(shape, "float64", kernel_folder)
+    source = case.kernels.sums[1].shape.source()
+    assert f"N = {widest.n_bytes // 8}," in source
+    assert ("struct Pass3" in source) == (widest.n_registers == 16)
+    test_convolution_and_its_adjoint_equal_the_reference(shape, "float64", kernel_folder)
+    test_contraction_and_its_adjoint_equal_the_reference(shape, "float64", kernel_folder)
+    test_linear_maps_and_their_adjoints_equal_the_reference(shape, "float64", kernel_folder)
+    test_moments_of_the_first_layer_give_the_messages_of_the_reference(("Si",), "float64", kernel_folder, monkeypatch)
+
+
+def test_vectors_are_no_wider_than_the_processor_has():
+    """A vector of the compiler that is wider lives in memory: kernels then take several times as long."""
+    flags = set(machine_record()["cpu_flags"])
+    widest = vectors.widest_vectors()
+    assert widest.n_bytes <= (64 if "avx512f" in flags else 32 if "avx" in flags else 16)
+    assert lanes(96, torch.float64) == widest.n_bytes // 8
+    assert lanes(6, torch.float32) == 2
 
 
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])

@@ -19,7 +19,7 @@ from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.export.archive import add_member
 from mlip_lammps.export.contract import KERNELS_PATH
 from mlip_lammps.export.fast_layers import interpolated
-from mlip_lammps.kernels.vectors import vectors
+from mlip_lammps.kernels.vectors import widest_vectors
 
 FILES = ".files.json"
 """How the names of the lists end that the compiling process leaves, one for each program."""
@@ -84,7 +84,7 @@ def compile_programs(
             return CompiledPrograms({"radial": "exact"})
         library, tables = json.loads((folder / "kernels.json").read_text())
         add_member(output, KERNELS_PATH, Path(library).read_bytes())
-        record = {"radial": "table", "radial_tables": tables, "instruction_set": vectors().instruction_set}
+        record = {"radial": "table", "radial_tables": tables, "instruction_set": widest_vectors().instruction_set}
         return CompiledPrograms(record, interpolated(torch.load(folder / "tables.pt")))
 
 

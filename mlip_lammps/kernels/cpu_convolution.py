@@ -10,7 +10,7 @@ from torch import Tensor
 from mlip_lammps.kernels.cpu_functions import C_TYPES
 from mlip_lammps.kernels.cpu_harmonics import EDGE_LOOP, harmonics_steps
 from mlip_lammps.kernels.edge_convolution import ConvolutionPath
-from mlip_lammps.kernels.vectors import lanes, vectors
+from mlip_lammps.kernels.vectors import lanes, n_registers
 
 _NEGLIGIBLE = 1e-14
 _REGISTERS_OF_AN_EDGE = 4
@@ -116,7 +116,7 @@ def _by_source(pairs: Sequence[_Pair], path: int) -> dict[int, list[tuple[int, _
 
 def _passes(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair], n_blocks: int) -> str:
     """Write a struct for each group of message components whose sums fit the registers, paths kept together."""
-    most = vectors().n_registers - _REGISTERS_OF_AN_EDGE
+    most = n_registers() - _REGISTERS_OF_AN_EDGE
     groups: list[list[int]] = [[]]
     reached = 0
     for p in range(len(paths)):

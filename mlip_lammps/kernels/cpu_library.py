@@ -19,7 +19,7 @@ from mlip_lammps.kernels.cpu_convolution import ConvolutionShape
 from mlip_lammps.kernels.cpu_linear import LinearShape
 from mlip_lammps.kernels.cpu_moments import MomentsShape
 from mlip_lammps.kernels.cpu_ops import ContractionOp, ConvolutionOp, LinearOp, MomentsOp
-from mlip_lammps.kernels.vectors import COMPILE
+from mlip_lammps.kernels.vectors import COMPILE, n_registers
 
 _HEADERS = Path(__file__).parent / "cpu"
 
@@ -31,12 +31,13 @@ _OPERATORS = {
     LinearShape: LinearOp,
 }
 
-_BEGIN = """#include "contraction.h"
+_BEGIN = """namespace mlip_kernels {{ constexpr int VECTOR_REGISTERS = {n_registers}; }}
+#include "contraction.h"
 #include "convolution.h"
 #include "linear.h"
 #include "moments.h"
 using namespace mlip_kernels;
-namespace {
+namespace {{
 """
 
 _END = """}    // namespace
@@ -113,7 +114,8 @@ class KernelLibrary:
     def __init__(self, shapes: Sequence[Shape], folder: Path):
         templates = [header.read_text() for header in sorted(_HEADERS.glob("*.h"))]
         structs = "".join(shape.source() for shape in shapes)
-        source = "".join([_BEGIN, structs, _END, *(_function_sources(shape, "DIGEST") for shape in shapes)])
+        begin, functions = _BEGIN.format(n_registers=n_registers()), (_function_sources(s, "DIGEST") for s in shapes)
+        source = "".join([begin, structs, _END, *functions])
         text = "".join([*COMPILE, torch.__version__, *templates, source])
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         self.operators = {shape.name: _OPERATORS[type(shape)](shape, digest) for shape in shapes}

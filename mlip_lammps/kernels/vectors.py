@@ -37,18 +37,19 @@ _VECTORS = {
 
 
 @cache
-def vectors() -> Vectors:
+def widest_vectors() -> Vectors:
     """Return what the compiler uses on this machine."""
     command = [*COMPILE, "-E", "-dM", "-x", "c++", "/dev/null"]
     defined = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     return next((found for macro, found in _VECTORS.items() if macro in defined), Vectors("scalar", 16, 16))
 
 
-def most_lanes(dtype: torch.dtype) -> int:
-    """Return how many numbers a vector holds."""
-    return 8 * vectors().n_bytes // torch.finfo(dtype).bits
+def n_registers() -> int:
+    """Return how many vectors the processor holds at a time."""
+    return widest_vectors().n_registers
 
 
 def lanes(n_channels: int, dtype: torch.dtype) -> int:
     """Return the channels of one vector: the largest power of two that fits it and divides ``n_channels``."""
-    return min(most_lanes(dtype), n_channels & -n_channels)
+    most = 8 * widest_vectors().n_bytes // torch.finfo(dtype).bits
+    return min(most, n_channels & -n_channels)

@@ -1,4 +1,5 @@
-/* Shared by the kernels of every layer. Vectors run over channels; geometry runs over edges in double. */
+/* Shared by the kernels of every layer. Vectors run over channels; geometry runs over edges in double.
+   VECTOR_REGISTERS (generated, before this file): vectors that the processor holds at a time. */
 
 #ifndef MLIP_KERNELS_COMMON_H
 #define MLIP_KERNELS_COMMON_H
@@ -14,12 +15,6 @@
 #include <vector>
 
 namespace mlip_kernels {
-
-#if defined(__AVX512F__) || defined(__ARM_NEON)
-constexpr int VECTOR_REGISTERS = 32;
-#else
-constexpr int VECTOR_REGISTERS = 16;
-#endif
 
 template <typename T, int N> struct VectorOf {
   typedef T type __attribute__((vector_size(N * sizeof(T)), aligned(sizeof(T)), may_alias));
