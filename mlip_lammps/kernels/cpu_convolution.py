@@ -98,10 +98,10 @@ def _pairs(paths: Sequence[ConvolutionPath]) -> list[_Pair]:
 def _couplings(pairs: Sequence[_Pair]) -> str:
     lines = []
     for k, pair in enumerate(pairs):
-        total = " + ".join(f"{c!r} * y[{harmonic}][e]" for harmonic, c in pair.terms)
-        lines.append(f"      g[{k}][e] = static_cast<T>({total});")
+        total = " + ".join(f"T({c!r}) * y[{harmonic}][e]" for harmonic, c in pair.terms)
+        lines.append(f"      g[{k}][e] = {total};")
     body = "\n".join(lines)
-    head = "  static void couplings(const double y[N_Y][CHUNK], T g[N_G][CHUNK], int n)\n"
+    head = "  static void couplings(const T y[N_Y][CHUNK], T g[N_G][CHUNK], int n)\n"
     return f"{head}  {{\n{EDGE_LOOP}{body}\n    }}\n  }}\n"
 
 

@@ -34,6 +34,19 @@ template <typename Shape> struct Convolution {
   struct Chunk {
     Geometry<Shape> geometry;
     T g[Shape::N_G][CHUNK];
+
+    void prepare(const double *vectors, int n, const Table<T> &table)
+    {
+      geometry.prepare(vectors, n, table);
+      if constexpr (sizeof(T) == sizeof(double)) {
+        Shape::couplings(geometry.y, g, geometry.n_rounded);
+      } else {
+        T y[Shape::N_Y][CHUNK];
+        for (int k = 0; k < Shape::N_Y; k++)
+          for (int e = 0; e < geometry.n_rounded; e++) y[k][e] = static_cast<T>(geometry.y[k][e]);
+        Shape::couplings(y, g, geometry.n_rounded);
+      }
+    }
   };
 
   /* One tile: chunks of edges, their order by interval, radial functions of one group of channels. */
@@ -48,11 +61,8 @@ template <typename Shape> struct Convolution {
     {
       n = static_cast<int>(n_edges);
       Chunk *const chunk = chunks.resize((n + CHUNK - 1) / CHUNK);
-      for (int start = 0; start < n; start += CHUNK) {
-        Chunk &c = chunk[start / CHUNK];
-        c.geometry.prepare(vectors + 3 * static_cast<int64_t>(start), std::min(CHUNK, n - start), table);
-        Shape::couplings(c.geometry.y, c.g, c.geometry.n_rounded);
-      }
+      for (int start = 0; start < n; start += CHUNK)
+        chunk[start / CHUNK].prepare(vectors + 3 * static_cast<int64_t>(start), std::min(CHUNK, n - start), table);
       sort(static_cast<int>(table.n_intervals));
     }
 
@@ -85,7 +95,8 @@ template <typename Shape> struct Convolution {
     }
   };
 
-  static Tile &tile_of_this_thread()
+  // not inlined: the compiler would look up where the thread keeps it for every edge
+  __attribute__((noinline)) static Tile &tile_of_this_thread()
   {
     static thread_local Tile tile;
     return tile;

@@ -41,13 +41,11 @@ template <typename Shape> struct Geometry {
       u[0][e] = x * inverse;
       u[1][e] = y * inverse;
       u[2][e] = z * inverse;
-      const double place = distance * table.intervals_per_angstrom;
-      // a distance that is not a number goes to interval 0 and stays not a number
-      const int64_t k = place < static_cast<double>(table.n_intervals) ? static_cast<int64_t>(place)
-          : place != place                                             ? 0
-                                                                       : table.n_intervals;
-      interval[e] = static_cast<int32_t>(k);
-      t[e] = static_cast<typename Shape::T>(2.0 * (place - static_cast<double>(k)) - 1.0);
+      // beyond the table, and where the distance is not a number: the interval of zeros, which leaves a NaN one
+      const double place = distance * table.intervals_per_angstrom, end = static_cast<double>(table.n_intervals);
+      const int32_t k = static_cast<int32_t>(place < end ? place : end);
+      interval[e] = k;
+      t[e] = static_cast<typename Shape::T>(2.0 * (place - k) - 1.0);
     }
     Shape::harmonics(u, y, n_rounded);
   }
