@@ -246,8 +246,8 @@ IN_THE_KERNELS = [
     Plant(
         "the radial table read one interval off",
         "mlip_lammps/kernels/cpu/geometry.h",
-        "      interval[e] = static_cast<int32_t>(k);\n",
-        "      interval[e] = static_cast<int32_t>(k > 0 ? k - 1 : 0);\n",
+        "      interval[e] = k;\n",
+        "      interval[e] = k > 0 ? k - 1 : 0;\n",
         (REFERENCE, "forces"),
         model=SMALL_MODEL,
     ),
