@@ -64,5 +64,5 @@ $(INSTALLED): pyproject.toml constraints.txt $(PLUGIN_SOURCES) | check-system
 $(PEER_INSTALLED): constraints-mace.txt | check-system
 	@echo "Installing mace-torch into $(PEER_VENV), for tests alone: minutes the first time ..."
 	@test -x $(PEER_VENV)/bin/pip || $(PYTHON) -m venv $(PEER_VENV)
-	@$(call pip_with,constraints-mace.txt,$(PEER_VENV)) mace-torch
+	@$(call pip_with,constraints-mace.txt,$(PEER_VENV)) mace-torch safetensors
 	@touch $@

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
@@ -14,13 +15,16 @@ from ase.build import add_adsorbate, bulk, fcc100, molecule
 from ase.stress import voigt_6_to_full_3x3_stress
 from ase.units import GPa
 
+from mlip_lammps.checkpoint import TrainedModel, read_model, write_portable
 from mlip_lammps.models import shipped_models
+from mlip_lammps.testing.random_models import random_model
 
 REPOSITORY = Path(__file__).parents[1]
 TRAINING = REPOSITORY / "training"
 TIME_LIMIT = 120
 sys.path.insert(0, str(TRAINING))
 
+import average  # noqa: E402
 import evaluate as evaluation  # noqa: E402
 from anchors import close_pairs, compressed_diamond, vinet_pressure  # noqa: E402
 from kinds import co2_on_slab  # noqa: E402
@@ -187,6 +191,63 @@ def test_a_stage_gives_the_best_checkpoint_its_learning_rate_once(tmp_path, monk
     assert after(stage=2) == ([0.002, 0.002], [0.002, 0.002], 0.5, 9)
     torch.save(state, file)  # as a training leaves it that is resumed within its stage
     assert after(stage=2) == ([0.004, 0.004], [0.004, 0.004], 0.9, 9)
+
+
+def test_a_stage_that_begins_anew_keeps_its_learning_rate_when_it_resumes(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    from train import begin_stage
+
+    file = tmp_path / "checkpoints" / "best.pt"
+    file.parent.mkdir()
+    begin_stage(2, {"lr": 0.002, "lr_scheduler_gamma": 0.5}, tmp_path)
+    torch.save({"optimizer": {"param_groups": [{"lr": 0.0005}]}}, file)
+    begin_stage(2, {"lr": 0.002, "lr_scheduler_gamma": 0.5}, tmp_path)
+    assert torch.load(file, weights_only=False)["optimizer"]["param_groups"] == [{"lr": 0.0005}]
+
+
+def test_a_stage_weighs_stresses_its_own_way(data):
+    from train import weigh_stresses
+
+    data[1]["stress_weights"] = {"even": 60}
+    weigh_stresses(data, None)
+    assert data[1]["stress_weights"] == {"even": 60}
+    weigh_stresses(data, {"even": 10})
+    assert data[1]["stress_weights"] == {"even": 10}
+    assert "stress_weights" not in data[0]
+
+
+@pytest.fixture
+def two_trainings() -> list[TrainedModel]:
+    """A model, and another of its shape."""
+    return [random_model(seed=seed) for seed in (1, 2)]
+
+
+def test_the_mean_of_trainings_has_the_mean_of_each_weight(two_trainings, tmp_path, monkeypatch):
+    files = [tmp_path / f"{number}.safetensors" for number in (1, 2)]
+    for trained, file in zip(two_trainings, files, strict=True):
+        write_portable(trained, file)
+    out = tmp_path / "mean.safetensors"
+    monkeypatch.setattr(sys, "argv", ["average.py", str(out), *map(str, files)])
+    assert average.main() == 0
+    mean, (first, second) = read_model(out), two_trainings
+    assert mean.spec == first.spec
+    for name, weight in mean.weights.items():
+        np.testing.assert_allclose(weight, 0.5 * (first.weights[name] + second.weights[name]), rtol=1e-6, atol=1e-9)
+    assert len({mean.source_sha256, first.source_sha256, second.source_sha256}) == 3
+
+
+def test_models_of_two_shapes_have_no_mean(two_trainings):
+    other = random_model(n_layers=1)
+    with pytest.raises(average.UnlikeModels, match="model 2"):
+        average.mean_of_weights([two_trainings[0], other])
+
+
+def test_couplings_of_two_bases_have_no_mean(two_trainings):
+    first, second = two_trainings
+    name = next(name for name in second.weights if ".U_matrix_" in name)
+    turned = replace(second, weights=second.weights | {name: -second.weights[name]})
+    with pytest.raises(average.UnlikeModels, match="U_matrix"):
+        average.mean_of_weights([first, turned])
 
 
 def test_errors_are_root_mean_squares_in_the_units_of_the_table(data, tmp_path):

@@ -1,14 +1,16 @@
 """Train a shipped model with mace-torch, in stages that resume.
 
-    python training/train.py CONFIG.yaml DATA_DIR WORK_DIR [--stage N]
+    python training/train.py CONFIG.yaml DATA_DIR WORK_DIR [--stage N] [--weights FILE]
 
 Needs an environment with ``mace-torch`` (``make peer`` makes one). The split is that of ``split.py`` with the seed in
 the configuration; its frames are written beside the checkpoints. Running it again with the same WORK_DIR resumes from
 the checkpoint there, the last one whose validation loss was the lowest until then. ``--stage`` goes on from there with
-the options of that stage; the same number resumes it.
+the options of that stage; the same number resumes it. ``--weights`` begins a new WORK_DIR from trained weights, with a
+fresh optimiser. ``average.py`` takes the mean of several trainings.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -22,6 +24,7 @@ import torch
 import yaml
 from anchors import close_pairs, compressed_diamond
 from ase import Atoms
+from safetensors import safe_open
 from split import DataError, read_frames, unit_cell
 
 ANCHORS: dict[str, Callable[..., list[Atoms]]] = {
@@ -41,6 +44,13 @@ def write_split(settings: dict, data_dir: Path, work_dir: Path) -> None:
         ase.io.write(work_dir / f"{part}.xyz", atoms, format="extxyz")
 
 
+def weigh_stresses(data: list[dict], weights: dict[str, float] | None) -> None:
+    """Let the stress weights of a stage, where it has any, stand in for those of the data."""
+    for source in data:
+        if weights is not None and "stress_weights" in source:
+            source["stress_weights"] = weights
+
+
 def begin_stage(number: int, options: dict, work_dir: Path) -> None:
     """Give the latest checkpoint the learning rate and its decay of a stage, once, before mace-torch resumes from it.
 
@@ -48,7 +58,10 @@ def begin_stage(number: int, options: dict, work_dir: Path) -> None:
     """
     marker = work_dir / "stage"
     checkpoints = sorted((work_dir / "checkpoints").glob("*.pt"), key=lambda file: file.stat().st_mtime)
-    if number == 1 or not checkpoints or (marker.exists() and int(marker.read_text()) == number):
+    if number == 1 or (marker.exists() and int(marker.read_text()) == number):
+        return
+    marker.write_text(str(number))
+    if not checkpoints:
         return
     state = torch.load(checkpoints[-1], map_location="cpu", weights_only=False)
     for group in state["optimizer"]["param_groups"]:
@@ -58,7 +71,29 @@ def begin_stage(number: int, options: dict, work_dir: Path) -> None:
     for key in ("base_lrs", "_last_lr"):
         scheduler[key] = [options["lr"]] * len(scheduler[key])
     torch.save(state, checkpoints[-1])
-    marker.write_text(str(number))
+
+
+def configured_with(configure: Callable[..., tuple], file: Path) -> Callable[..., tuple]:
+    """Return mace-torch's ``configure_model``, whose model then is that of a portable file."""
+
+    def configure_and_load(*arguments, **options):
+        model, output_arguments = configure(*arguments, **options)
+        with safe_open(file, framework="pt") as archive:
+            spec = json.loads(archive.metadata()["spec"])
+            loaded = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 (no iterator)
+        state = model.state_dict()
+        # what is learned or fitted; coupling tensors are stored sparse in the file, and made anew here
+        kept = {name: tensor for name, tensor in loaded.items() if name in state and "U_matrix" not in name}
+        unlike = {name for name, tensor in kept.items() if tensor.numel() != state[name].numel()}
+        unlike |= {name for name, _ in model.named_parameters()} - set(kept)
+        if unlike:
+            sys.exit(f"train.py: {min(unlike)} in {file} is not that of this model; give weights of the same shape")
+        model.load_state_dict(state | {name: tensor.reshape(state[name].shape) for name, tensor in kept.items()})
+        for interaction, layer in zip(model.interactions, spec["layers"], strict=True):
+            interaction.avg_num_neighbors = layer["avg_num_neighbors"]
+        return model, output_arguments
+
+    return configure_and_load
 
 
 def main() -> None:
@@ -67,9 +102,15 @@ def main() -> None:
     parser.add_argument("data_dir", type=Path, help="folder of the data sets (REF_energy, REF_forces, REF_stress)")
     parser.add_argument("work_dir", type=Path, help="folder for checkpoints and the trained model")
     parser.add_argument("--stage", type=int, default=1, help="stage of the configuration, from 1 on")
+    parser.add_argument("--weights", type=Path, help="portable file to begin from, with a fresh optimiser")
     arguments = parser.parse_args()
 
     settings = yaml.safe_load(arguments.config.read_text())
+    stages = settings.get("stages", [{}])
+    if not 1 <= arguments.stage <= len(stages):
+        sys.exit(f"train.py: stage {arguments.stage} of {arguments.config}, which has {len(stages)}; give one of these")
+    training_options = settings["mace"] | stages[arguments.stage - 1]
+    weigh_stresses(settings["data"], training_options.pop("stress_weights", None))
     work_dir = arguments.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
     try:
@@ -78,10 +119,6 @@ def main() -> None:
         sys.exit(f"train.py: {error}")
 
     torch.set_num_threads(1)
-    stages = settings.get("stages", [{}])
-    if not 1 <= arguments.stage <= len(stages):
-        sys.exit(f"train.py: stage {arguments.stage} of {arguments.config}, which has {len(stages)}; give one of these")
-    training_options = settings["mace"] | stages[arguments.stage - 1]
     begin_stage(arguments.stage, training_options, work_dir)
     options = {
         "name": arguments.config.stem,
@@ -97,9 +134,11 @@ def main() -> None:
     sys.argv = ["mace_run_train", "--restart_latest", *settings.get("flags", [])]
     sys.argv += [f"--{key}={value}" for key, value in options.items()]
 
-    from mace.cli.run_train import main as run_train
+    from mace.cli import run_train
 
-    run_train()
+    if arguments.weights:
+        run_train.configure_model = configured_with(run_train.configure_model, arguments.weights)
+    run_train.main()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ TIME_LIMIT_S = 600
 
 
 @pytest.fixture(scope="session")
-def peer_folder(tmp_path_factory) -> Path:
-    """Return the folder with ``NAME.model`` and ``NAME.npz`` of every model of ``mace_torch_models.py``."""
+def peer() -> Callable[..., None]:
+    """Return a function that runs a script and its arguments with mace-torch's own interpreter."""
     default = REPOSITORY / ".venv-mace" / "bin" / "python"
     interpreter = Path(os.environ.get("MLIP_LAMMPS_MACE_PYTHON", default))
     if not interpreter.exists():
@@ -21,14 +22,24 @@ def peer_folder(tmp_path_factory) -> Path:
             f"no mace-torch interpreter at {interpreter}; run `make test`, which makes it, "
             "or set MLIP_LAMMPS_MACE_PYTHON"
         )
-    folder = tmp_path_factory.mktemp("mace_torch")
     # e3nn 0.4.4, which mace-torch pins, loads its constants with pickle.
     environment = os.environ | {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        [interpreter, "-W", "ignore", SCRIPT, folder],
-        env=environment, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        pytest.fail(f"mace-torch could not make the models; `make test` makes its environment\n{done.stderr[-3000:]}")
+
+    def run(*command: str | Path) -> None:
+        done = subprocess.run(
+            [interpreter, "-W", "ignore", *command],
+            env=environment, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            pytest.fail(f"{Path(command[0]).name} failed; `make test` makes its environment\n{done.stderr[-3000:]}")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def peer_folder(peer, tmp_path_factory) -> Path:
+    """Return the folder with ``NAME.model`` and ``NAME.npz`` of every model of ``mace_torch_models.py``."""
+    folder = tmp_path_factory.mktemp("mace_torch")
+    peer(SCRIPT, folder)
     return folder

@@ -1,0 +1,70 @@
+"""Write the mean of the weights of several trainings that began from the same weights.
+
+    python training/average.py OUT.safetensors FILE FILE [FILE ...]
+
+Such a mean errs less than its parts where these erred in different directions (Wortsman et al., Model soups,
+ICML 2022). Each FILE is what mace-torch wrote or a portable model; all have one shape.
+"""
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mlip_lammps.checkpoint import TrainedModel, read_model, write_portable
+from mlip_lammps.core.errors import MlipError
+
+
+class UnlikeModels(MlipError):
+    """Models whose mean means nothing."""
+
+
+def mean_of_weights(models: Sequence[TrainedModel]) -> TrainedModel:
+    """Return the model whose trained weights are the means of those of ``models``.
+
+    Raises
+    ------
+    UnlikeModels
+        If shapes, elements or coupling tensors differ.
+    """
+    first = models[0]
+    if unlike := next((model for model in models if model.spec != first.spec), None):
+        number = models.index(unlike) + 1
+        raise UnlikeModels(f"model {number} ({unlike.source_name}) is of another shape than the first; give equal ones")
+    weights = {}
+    for name, array in first.weights.items():
+        weights[name] = np.mean([model.weights[name] for model in models], axis=0, dtype=np.float64).astype(array.dtype)
+        if ".U_matrix_" not in name:
+            continue
+        # not trained; two bases of the same couplings would have a mean that is none
+        weights[name] = array
+        if not all(np.allclose(model.weights[name], array, rtol=0, atol=1e-6) for model in models):
+            raise UnlikeModels(f"{name} differs between the models; train all of them with one mace-torch")
+    names, digests = zip(*((model.source_name, model.source_sha256) for model in models), strict=True)
+    return replace(
+        first,
+        weights=weights,
+        source_sha256=hashlib.sha256("".join(digests).encode()).hexdigest(),
+        source_name=f"mean of {', '.join(names)}",
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="portable file to write")
+    parser.add_argument("files", type=Path, nargs="+", help="trained models")
+    arguments = parser.parse_args()
+    try:
+        write_portable(mean_of_weights([read_model(file) for file in arguments.files]), arguments.out)
+    except MlipError as error:
+        print(f"average.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
