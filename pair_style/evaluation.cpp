@@ -233,9 +233,9 @@ void Evaluation::take(const Tensor &tensor, const std::string &name, int axis)
   const bool is_on_host = gpu < 0;
   if (name == "node_energies") {
     if (axis != PLAIN) return;
-    scratch.resize(chunk.n_centres());
-    tensor.copy_to(scratch.data(), {chunk.n_centres()}, DType::FLOAT64, is_on_host);
-    for (int64_t k = 0; k < chunk.n_centres(); k++) node_energies[chunk.begin + k] += scratch[k];
+    const auto *const energies =
+        static_cast<const double *>(tensor.values(scratch, {chunk.n_centres()}, DType::FLOAT64, is_on_host));
+    for (int64_t k = 0; k < chunk.n_centres(); k++) node_energies[chunk.begin + k] += energies[k];
   } else if (name == "edge_gradients") {
     take_edge_gradients(tensor, axis);
   } else if (chunk.is_compact && (has_node_rows(name) || (has_moments && moments.count(name)))) {
@@ -251,17 +251,17 @@ void Evaluation::take(const Tensor &tensor, const std::string &name, int axis)
 
 void Evaluation::take_edge_gradients(const Tensor &tensor, int axis)
 {
-  scratch.resize(3 * chunk.n_padded());
-  tensor.copy_to(scratch.data(), {chunk.n_padded(), 3}, DType::FLOAT64, gpu < 0);
+  const auto *const gradients =
+      static_cast<const double *>(tensor.values(scratch, {chunk.n_padded(), 3}, DType::FLOAT64, gpu < 0));
   if (axis == PLAIN)
-    for (int64_t k = 0; k < 3 * chunk.n_edges; k++) edge_gradients[3 * chunk.edge + k] += scratch[k];
+    for (int64_t k = 0; k < 3 * chunk.n_edges; k++) edge_gradients[3 * chunk.edge + k] += gradients[k];
   if (!has_moments) return;
   for (int64_t e = 0; e < chunk.n_edges; e++)
     for (int a = 0; a < 3; a++) {
       if (axis != PLAIN && axis != a) continue;
       const double factor = axis == PLAIN ? -offset(chunk.begin + chunk.centre[e], a) : 1.0;
       double *const moment = &edge_moments[9 * (chunk.edge + e) + 3 * a];
-      for (int b = 0; b < 3; b++) moment[b] += factor * scratch[3 * e + b];
+      for (int b = 0; b < 3; b++) moment[b] += factor * gradients[3 * e + b];
     }
 }
 
@@ -273,15 +273,15 @@ void Evaluation::take_gradients(const Tensor &tensor, const std::string &name, i
   const bool has_nodes = has_node_rows(name);
   const int64_t width = all.features.width;
   const int64_t n_rows = has_nodes ? static_cast<int64_t>(chunk.rows.size()) : chunk.n_centres();
-  shape(received, width, n_rows);
-  tensor.copy_to(received.features.data, {n_rows, width}, feature_dtype, gpu < 0);
-  if (axis != PLAIN) return add(received.features, moments.at(name)[axis], has_nodes, PLAIN);
+  const void *const values = tensor.values(scratch, {n_rows, width}, feature_dtype, gpu < 0);
+  const Features received{const_cast<void *>(values), n_rows, width, metadata->feature_bytes};
+  if (axis != PLAIN) return add(received, moments.at(name)[axis], has_nodes, PLAIN);
   if (has_nodes)
-    add(received.features, all, has_nodes, PLAIN);
+    add(received, all, has_nodes, PLAIN);
   else
-    std::memcpy(row_of(all.features, chunk.begin), received.features.data, byte_count(received.features));
+    std::memcpy(row_of(all.features, chunk.begin), received.data, byte_count(received));
   if (has_moments)
-    for (int a = 0; a < 3; a++) add(received.features, moments.at(name)[a], has_nodes, a);
+    for (int a = 0; a < 3; a++) add(received, moments.at(name)[a], has_nodes, a);
 }
 
 /* Add the chunk's rows to those of all nodes; with an axis, less them times x_n - x_o. */

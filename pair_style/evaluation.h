@@ -75,7 +75,7 @@ class Evaluation {
   std::map<std::string, Rows> tensors;         // features_T, feature_gradients_T (nodes), skips_T, messages_T, ... (owned)
   std::map<std::string, ThreeRows> moments;    // of feature_gradients_T and skip_gradients_T
   std::map<std::string, Rows> weighted;        // gradients of weighted energies, rows of one chunk
-  Rows gathered, received;                     // rows of one chunk
+  Rows gathered;                               // rows of one chunk
   std::vector<double> weights, scratch;        // of one chunk
   std::vector<double> node_energies, edge_gradients, edge_moments;
 };

@@ -34,6 +34,13 @@ std::vector<int64_t> contiguous_strides(const std::vector<int64_t> &sizes)
   return strides;
 }
 
+int64_t count(const std::vector<int64_t> &sizes)
+{
+  int64_t product = 1;
+  for (const int64_t size : sizes) product *= size;
+  return product;
+}
+
 size_t value_bytes(DType dtype)
 {
   return dtype == DType::FLOAT32 ? 4 : 8;
@@ -171,22 +178,38 @@ Tensor Tensor::to_cuda(const std::vector<int64_t> &sizes, DType dtype, int devic
 
 void Tensor::copy_to(void *data, const std::vector<int64_t> &sizes, DType dtype, bool is_on_host) const
 {
-  int64_t wanted = 1, found = 0;
-  for (const int64_t size : sizes) wanted *= size;
-  check(torch->get_numel(handle, &found), "get_numel");
-  if (found != wanted)
-    throw std::runtime_error("a compiled program returned " + std::to_string(found) + " numbers where " +
-                             std::to_string(wanted) + " were expected; export the model again");
-  bool is_plain = false;
-  check(torch->is_contiguous(handle, &is_plain), "is_contiguous");
-  if (is_on_host && is_plain) {
-    void *source = nullptr;
-    check(torch->get_data_ptr(handle, &source), "get_data_ptr");
-    if (wanted > 0) std::memcpy(data, source, static_cast<size_t>(wanted) * value_bytes(dtype));
-  } else {
+  if (const void *const source = own_values(sizes, is_on_host)) {
+    std::memcpy(data, source, static_cast<size_t>(count(sizes)) * value_bytes(dtype));
+  } else if (count(sizes) > 0) {
     const Tensor target = view(*torch, data, sizes, dtype);
     check(torch->copy_(target.handle, handle, 0), "copy_ to the host");
   }
+}
+
+const void *Tensor::values(std::vector<double> &buffer, const std::vector<int64_t> &sizes, DType dtype,
+                           bool is_on_host) const
+{
+  if (const void *const own = own_values(sizes, is_on_host)) return own;
+  buffer.resize((static_cast<size_t>(count(sizes)) * value_bytes(dtype) + 7) / 8);
+  copy_to(buffer.data(), sizes, dtype, is_on_host);
+  return buffer.data();
+}
+
+/* The tensor's own memory where all values lie in it in order, on the host; else null, as without any value. */
+
+const void *Tensor::own_values(const std::vector<int64_t> &sizes, bool is_on_host) const
+{
+  int64_t found = 0;
+  check(torch->get_numel(handle, &found), "get_numel");
+  if (found != count(sizes))
+    throw std::runtime_error("a compiled program returned " + std::to_string(found) + " numbers where " +
+                             std::to_string(count(sizes)) + " were expected; export the model again");
+  bool is_plain = false;
+  check(torch->is_contiguous(handle, &is_plain), "is_contiguous");
+  if (!is_on_host || !is_plain || found == 0) return nullptr;
+  void *data = nullptr;
+  check(torch->get_data_ptr(handle, &data), "get_data_ptr");
+  return data;
 }
 
 /* ---------------------------------------------------------------------- */

@@ -56,11 +56,15 @@ class Tensor {
   Tensor to_cuda(const std::vector<int64_t> &sizes, DType, int device_index) const;
   /* Copies all values into contiguous host memory. */
   void copy_to(void *data, const std::vector<int64_t> &sizes, DType, bool is_on_host) const;
+  /* All values in contiguous host memory: the tensor's own where that is so, else a copy in ``buffer``. */
+  const void *values(std::vector<double> &buffer, const std::vector<int64_t> &sizes, DType, bool is_on_host) const;
 
   Torch::Handle get() const { return handle; }
   Torch::Handle release();
 
  private:
+  const void *own_values(const std::vector<int64_t> &sizes, bool is_on_host) const;
+
   const Torch *torch = nullptr;
   Torch::Handle handle = nullptr;
 };
