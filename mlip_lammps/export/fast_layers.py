@@ -156,7 +156,7 @@ class CpuKernels:
     def _plan_messages(self, t: int, layer: LoweredLayer, model: LoweredModel) -> None:
         tolerance = SLOPE_TOLERANCES[self._dtype]
         hidden, matrix = _hidden_functions(model, layer)
-        table = tabulate(hidden, matrix, model.spec.cutoff, tolerance)
+        table = tabulate(hidden, matrix, model.spec.cutoff, tolerance, self._dtype.itemsize)
         n_components_in = layer.n_components_mid
         blocks = layer.message
         if layer.embedding is not None:

@@ -11,16 +11,16 @@ def harmonics_steps(l_max: int) -> str:
 
 
 def _harmonics(l_max: int) -> str:
-    lines = ["      y[0][e] = 1.0;"]
+    lines = ["      y[0][e] = T(1);"]
     if l_max > 0:
-        lines += [f"      y[{1 + k}][e] = {3**0.5!r} * u[{k}][e];" for k in range(3)]
+        lines += [f"      y[{1 + k}][e] = T({3**0.5!r}) * static_cast<T>(u[{k}][e]);" for k in range(3)]
     for order in range(1, l_max):
         for m, terms in enumerate(raising_terms(order)):
-            total = " + ".join(f"{c!r} * y[{1 + a}][e] * y[{order**2 + b}][e]" for a, b, c in terms)
+            total = " + ".join(f"T({c!r}) * y[{1 + a}][e] * y[{order**2 + b}][e]" for a, b, c in terms)
             lines.append(f"      y[{(order + 1) ** 2 + m}][e] = {total};")
     body = "\n".join(lines)
     return (
-        "  static void harmonics(const double u[3][CHUNK], double y[N_Y][CHUNK], int n)\n  {\n"
+        "  static void harmonics(const double u[3][CHUNK], T y[N_Y][CHUNK], int n)\n  {\n"
         f"{EDGE_LOOP}{body}\n    }}\n    (void) u;\n  }}\n"
     )
 
@@ -32,13 +32,12 @@ def _harmonics_adjoint(l_max: int) -> str:
         for m, terms in enumerate(raising_terms(order)):
             upper = f"gy[{(order + 1) ** 2 + m}][e]"
             for a, b, c in terms:
-                lines.append(f"      gy[{1 + a}][e] += {c!r} * {upper} * y[{order**2 + b}][e];")
-                lines.append(f"      gy[{order**2 + b}][e] += {c!r} * {upper} * y[{1 + a}][e];")
+                lines.append(f"      gy[{1 + a}][e] += T({c!r}) * {upper} * y[{order**2 + b}][e];")
+                lines.append(f"      gy[{order**2 + b}][e] += T({c!r}) * {upper} * y[{1 + a}][e];")
     for k in range(3):
-        lines.append(f"      gu[{k}][e] = {f'{3**0.5!r} * gy[{1 + k}][e]' if l_max > 0 else '0.0'};")
+        lines.append(f"      gu[{k}][e] = {f'T({3**0.5!r}) * gy[{1 + k}][e]' if l_max > 0 else 'T(0)'};")
     body = "\n".join(lines)
     return (
-        "  static void harmonics_adjoint(const double u[3][CHUNK], const double y[N_Y][CHUNK], double gy[N_Y][CHUNK],\n"
-        f"                                double gu[3][CHUNK], int n)\n  {{\n{EDGE_LOOP}{body}\n    }}\n"
-        "    (void) u, (void) y, (void) gy;\n  }\n"
+        "  static void harmonics_adjoint(const T y[N_Y][CHUNK], T gy[N_Y][CHUNK], T gu[3][CHUNK], int n)\n"
+        f"  {{\n{EDGE_LOOP}{body}\n    }}\n    (void) y, (void) gy;\n  }}\n"
     )

@@ -12,7 +12,7 @@ from mlip_lammps.core.errors import MlipError
 
 _DEGREES = (5, 7, 9)
 _INTERVALS = (16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
-_CACHED_NUMBERS = 1 << 17
+_CACHED_BYTES = 640 << 10
 _ERROR_POINTS = 3001
 
 
@@ -62,7 +62,7 @@ class RadialTable:
 
 
 def tabulate(
-    functions: Callable[[Tensor], Tensor], matrix: Tensor, cutoff: float, slope_tolerance: float
+    functions: Callable[[Tensor], Tensor], matrix: Tensor, cutoff: float, slope_tolerance: float, value_bytes: int = 8
 ) -> RadialTable:
     """Interpolate ``functions(r) @ matrix`` at Chebyshev nodes, as finely as the tolerance asks for.
 
@@ -74,6 +74,8 @@ def tabulate(
         Shape (n_hidden, n_functions), float64.
     slope_tolerance
         Bound on the error of the derivatives, relative to their largest magnitude.
+    value_bytes
+        Of a number of the table where it is used.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def tabulate(
 
     Notes
     -----
-    The lowest degree whose table stays in the second cache level (a megabyte of doubles), else the smallest table.
+    The lowest degree whose table stays near (640 kB, about a second cache level), else the smallest table.
     Errors are measured between the nodes, the ends of intervals among them; the shortest distances, below 0.1 of the
     cutoff, are not: no two atoms come so close, and the basis functions vary most there.
     """
@@ -93,7 +95,7 @@ def tabulate(
         table = _coarsest_table(functions, matrix, cutoff, degree, slope_tolerance, distances, exact)
         if table is not None:
             tables.append(table)
-            if table.coefficients.numel() <= _CACHED_NUMBERS:
+            if table.coefficients.numel() * value_bytes <= _CACHED_BYTES:
                 break
     if not tables:
         raise MlipError(f"no table of radial functions is right to {slope_tolerance:.0e}; export with --radial exact")

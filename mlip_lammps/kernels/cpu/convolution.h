@@ -38,14 +38,7 @@ template <typename Shape> struct Convolution {
     void prepare(const double *vectors, int n, const Table<T> &table)
     {
       geometry.prepare(vectors, n, table);
-      if constexpr (sizeof(T) == sizeof(double)) {
-        Shape::couplings(geometry.y, g, geometry.n_rounded);
-      } else {
-        T y[Shape::N_Y][CHUNK];
-        for (int k = 0; k < Shape::N_Y; k++)
-          for (int e = 0; e < geometry.n_rounded; e++) y[k][e] = static_cast<T>(geometry.y[k][e]);
-        Shape::couplings(y, g, geometry.n_rounded);
-      }
+      Shape::couplings(geometry.y, g, geometry.n_rounded);
     }
   };
 
@@ -53,7 +46,8 @@ template <typename Shape> struct Convolution {
   struct Tile {
     int n = 0;
     Buffer<Chunk> chunks;
-    Buffer<int32_t> order, ends;
+    Buffer<int32_t> interval, order, ends;
+    Buffer<T> t;
     Buffer<V> r, dr;             // (edge, block of the group, path)
     Buffer<double> gradients;    // (edge, Sums::WIDTH)
 
@@ -61,21 +55,27 @@ template <typename Shape> struct Convolution {
     {
       n = static_cast<int>(n_edges);
       Chunk *const chunk = chunks.resize((n + CHUNK - 1) / CHUNK);
-      for (int start = 0; start < n; start += CHUNK)
-        chunk[start / CHUNK].prepare(vectors + 3 * static_cast<int64_t>(start), std::min(CHUNK, n - start), table);
+      int32_t *const intervals = interval.resize(n);
+      T *const places = t.resize(n);
+      for (int start = 0; start < n; start += CHUNK) {
+        Chunk &c = chunk[start / CHUNK];
+        const int n_edges_of_chunk = std::min(CHUNK, n - start);
+        c.prepare(vectors + 3 * static_cast<int64_t>(start), n_edges_of_chunk, table);
+        std::copy_n(c.geometry.interval, n_edges_of_chunk, intervals + start);
+        std::copy_n(c.geometry.t, n_edges_of_chunk, places + start);
+      }
       sort(static_cast<int>(table.n_intervals));
     }
 
     void sort(int n_intervals)
     {
       int32_t *const end = ends.resize(n_intervals + 2), *const edge = order.resize(n);
+      const int32_t *const of = interval.data();
       std::fill_n(end, n_intervals + 2, 0);
-      for (int e = 0; e < n; e++) end[interval(e) + 1]++;
+      for (int e = 0; e < n; e++) end[of[e] + 1]++;
       for (int k = 0; k <= n_intervals; k++) end[k + 1] += end[k];
-      for (int e = 0; e < n; e++) edge[end[interval(e)]++] = e;
+      for (int e = 0; e < n; e++) edge[end[of[e]]++] = e;
     }
-
-    int interval(int e) const { return chunks.data()[e / CHUNK].geometry.interval[e % CHUNK]; }
 
     template <bool WITH_SLOPES> void radial(const Table<T> &table, int block)
     {
@@ -83,13 +83,13 @@ template <typename Shape> struct Convolution {
       V *const slope = WITH_SLOPES ? dr.resize(static_cast<size_t>(n) * GROUP * P) : nullptr;
       for (int k = 0; k < n; k++) {
         const int e = order.data()[k];
-        const T t = chunks.data()[e / CHUNK].geometry.t[e % CHUNK];
-        const V *const c =
-            reinterpret_cast<const V *>(table.values) + (static_cast<int64_t>(interval(e)) * B + block) * P * (D + 1);
+        const T at = t.data()[e];
+        const V *const c = reinterpret_cast<const V *>(table.values) +
+            (static_cast<int64_t>(interval.data()[e]) * B + block) * P * (D + 1);
         for (int q = 0; q < GROUP * P; q++) {
           const size_t place = static_cast<size_t>(e) * GROUP * P + q;
-          if constexpr (WITH_SLOPES) slope[place] = polynomial_slope<D>(c + q * (D + 1), t, value[place]);
-          else value[place] = polynomial<D>(c + q * (D + 1), t);
+          if constexpr (WITH_SLOPES) slope[place] = polynomial_slope<D>(c + q * (D + 1), at, value[place]);
+          else value[place] = polynomial<D>(c + q * (D + 1), at);
         }
       }
     }

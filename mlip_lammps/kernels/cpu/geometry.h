@@ -1,8 +1,8 @@
 /* Geometry of edges: distances, directions, spherical harmonics, places in a radial table.
 
-   Shape (generated): N_Y and
-     harmonics(u, y, n)                 Y_lm of n unit vectors
-     harmonics_adjoint(u, y, gy, gu, n) gradient of the unit vectors */
+   Shape (generated): T, N_Y and
+     harmonics(u, y, n)              Y_lm of n unit vectors
+     harmonics_adjoint(y, gy, gu, n) gradient of the unit vectors; gy is used up */
 
 #ifndef MLIP_KERNELS_GEOMETRY_H
 #define MLIP_KERNELS_GEOMETRY_H
@@ -24,15 +24,17 @@ template <typename T> struct Table {
 
 /* Geometry of up to CHUNK edges, by component. */
 template <typename Shape> struct Geometry {
+  using T = typename Shape::T;
   int n, n_rounded;    // whole vectors of edges
-  double u[3][CHUNK], r[CHUNK], y[Shape::N_Y][CHUNK];
-  typename Shape::T t[CHUNK];    // place within the interval, from -1 to 1
+  double u[3][CHUNK], r[CHUNK];
+  T y[Shape::N_Y][CHUNK];
+  T t[CHUNK];    // place within the interval, from -1 to 1
   int32_t interval[CHUNK];
 
-  void prepare(const double *vectors, int n_edges, const Table<typename Shape::T> &table)
+  void prepare(const double *vectors, int n_edges, const Table<T> &table)
   {
     n = n_edges;
-    n_rounded = (n + 7) / 8 * 8;
+    n_rounded = (n + 15) / 16 * 16;
     for (int e = n; e < n_rounded; e++) u[0][e] = u[1][e] = u[2][e] = 0.0;
     for (int e = 0; e < n; e++) {
       const double x = vectors[3 * e], y = vectors[3 * e + 1], z = vectors[3 * e + 2];
@@ -45,21 +47,21 @@ template <typename Shape> struct Geometry {
       const double place = distance * table.intervals_per_angstrom, end = static_cast<double>(table.n_intervals);
       const int32_t k = static_cast<int32_t>(place < end ? place : end);
       interval[e] = k;
-      t[e] = static_cast<typename Shape::T>(2.0 * (place - k) - 1.0);
+      t[e] = static_cast<T>(2.0 * (place - k) - 1.0);
     }
     Shape::harmonics(u, y, n_rounded);
   }
 
   /* Chain rule from distance and direction to the edge vector. Row e of ``gradients`` (``width`` numbers) has those of
      Y_lm and, after them, of t. */
-  void finish(const double *gradients, int width, const Table<typename Shape::T> &table, double *edge_gradients) const
+  void finish(const double *gradients, int width, const Table<T> &table, double *edge_gradients) const
   {
-    double gy[Shape::N_Y][CHUNK], gu[3][CHUNK];
+    T gy[Shape::N_Y][CHUNK], gu[3][CHUNK];
     for (int k = 0; k < Shape::N_Y; k++) {
-      for (int e = 0; e < n; e++) gy[k][e] = gradients[e * width + k];
-      for (int e = n; e < n_rounded; e++) gy[k][e] = 0.0;
+      for (int e = 0; e < n; e++) gy[k][e] = static_cast<T>(gradients[e * width + k]);
+      for (int e = n; e < n_rounded; e++) gy[k][e] = T(0);
     }
-    Shape::harmonics_adjoint(u, y, gy, gu, n_rounded);
+    Shape::harmonics_adjoint(y, gy, gu, n_rounded);
     for (int e = 0; e < n; e++) {
       const double along = gu[0][e] * u[0][e] + gu[1][e] * u[1][e] + gu[2][e] * u[2][e];
       const double radial = 2.0 * table.intervals_per_angstrom * gradients[e * width + Shape::N_Y];

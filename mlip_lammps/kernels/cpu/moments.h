@@ -25,7 +25,6 @@ template <typename Shape> struct Moments {
   /* Up to CHUNK edges of one centre, listed by element of the neighbour. */
   struct Chunk {
     Geometry<Shape> geometry;
-    T y[Y][CHUNK];
     int32_t edge[CHUNK], first[E + 1];
     V f[CHUNK];    // one vector of radial functions for each edge, in the order of the list
     double gradients[CHUNK * Sums::WIDTH];
@@ -33,8 +32,6 @@ template <typename Shape> struct Moments {
     void prepare(const double *vectors, int n, const int64_t *element, const Table<T> &table)
     {
       geometry.prepare(vectors, n, table);
-      for (int k = 0; k < Y; k++)
-        for (int e = 0; e < geometry.n_rounded; e++) y[k][e] = static_cast<T>(geometry.y[k][e]);
       int place = 0;
       for (int z = 0; z < E; z++) {
         first[z] = place;
@@ -88,7 +85,7 @@ template <typename Shape> struct Moments {
     for (int k = chunk.first[z]; k < chunk.first[z + 1]; k++) {
       const int e = chunk.edge[k];
 #pragma GCC unroll 25
-      for (int m = 0; m < COUNT; m++) a[m] += chunk.y[FROM + m][e] * chunk.f[k];
+      for (int m = 0; m < COUNT; m++) a[m] += chunk.geometry.y[FROM + m][e] * chunk.f[k];
     }
 #pragma GCC unroll 25
     for (int m = 0; m < COUNT; m++) out[(FROM + m) * E * B] += a[m];
@@ -137,7 +134,7 @@ template <typename Shape> struct Moments {
 #pragma GCC unroll 25
       for (int m = 0; m < COUNT; m++) {
         const V g = above[(FROM + m) * E * B + b];
-        sum += chunk.y[FROM + m][e] * g;
+        sum += chunk.geometry.y[FROM + m][e] * g;
         part[m] += f[b] * g;
       }
       gt += slope[b] * sum;
