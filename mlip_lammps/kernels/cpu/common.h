@@ -1,4 +1,4 @@
-/* Shared by the kernels of every layer. Vectors run over channels; geometry runs over edges in double.
+/* Shared by the kernels of every layer. Vectors run over channels; geometry runs over edges.
    VECTOR_REGISTERS (generated, before this file): vectors that the processor holds at a time. */
 
 #ifndef MLIP_KERNELS_COMMON_H
