@@ -208,8 +208,8 @@ IN_THE_PAIR_STYLE = [
     Plant(
         "the energies of the last layer alone",
         "pair_style/evaluation.cpp",
-        "node_energies[chunk.begin + k] += scratch[k];\n",
-        "node_energies[chunk.begin + k] = scratch[k];\n",
+        "node_energies[chunk.begin + k] += energies[k];\n",
+        "node_energies[chunk.begin + k] = energies[k];\n",
         (REFERENCE, "atomic energies"),
     ),
     Plant(
@@ -270,7 +270,7 @@ IN_THE_KERNELS = [
     Plant(
         "a term of the adjoint of the harmonics missing",
         "mlip_lammps/kernels/cpu_harmonics.py",
-        '                lines.append(f"      gy[{order**2 + b}][e] += {c!r} * {upper} * y[{1 + a}][e];")\n',
+        '                lines.append(f"      gy[{order**2 + b}][e] += T({c!r}) * {upper} * y[{1 + a}][e];")\n',
         "",
         (DERIVATIVES, "forces, by differences of energies"),
     ),
