@@ -102,7 +102,8 @@ def unit_cell(atoms: Atoms, repeats: int) -> Atoms:
     inside = ((repeats * atoms.get_scaled_positions() + SAME_SITE) % repeats < 1.0).all(axis=1)
     cell = atoms[inside]
     cell.set_cell(atoms.cell / repeats)
-    cell.info["REF_energy"] = atoms.info["REF_energy"] / repeats**3
+    if "REF_energy" in atoms.info:
+        cell.info["REF_energy"] = atoms.info["REF_energy"] / repeats**3
     copies = cell.repeat(repeats)
     distances = get_distances(copies.positions, atoms.positions, cell=atoms.cell, pbc=True)[1]
     nearest = distances.argmin(axis=1)
