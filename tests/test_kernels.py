@@ -203,9 +203,7 @@ def test_moments_of_the_first_layer_give_the_messages_of_the_reference(elements,
     species = torch.randint(0, len(elements), (len(case.like) + 4,), generator=generator)
     vectors = [case.vectors.clone().requires_grad_(True) for _ in range(2)]
     layer = case.model.layers[0]
-    found = case.kernels.messages(
-        1, None, vectors[0], case.centre, species[case.source], species[: len(case.like)]
-    )
+    found = case.kernels.messages(1, None, vectors[0], case.centre, species[case.source], species[: len(case.like)])
     sources = irrep_linear(layer.embedding, layer.up, 1)
     distances = vectors[1].norm(dim=1)
     received = edge_convolution(

@@ -40,9 +40,7 @@ def test_reference_gives_mace_torch_energies_forces_and_stress(peer_folder, name
         found = model.evaluate(_atoms(expected))
         numbers = expected["numbers"]
         assert found.graph.n_edges > 0
-        assert_energies_agree(
-            found.energy, expected["energy"], len(numbers), tolerances.REFERENCE_ENERGY_PER_ATOM
-        )
+        assert_energies_agree(found.energy, expected["energy"], len(numbers), tolerances.REFERENCE_ENERGY_PER_ATOM)
         assert_node_energies_agree(
             found.node_energies, expected["node_energies"], tolerances.REFERENCE_ENERGY_PER_ATOM, numbers
         )
