@@ -33,19 +33,13 @@ ANCHORS: dict[str, Callable[..., list[Atoms]]] = {
 }
 
 
-def write_split(settings: dict, data_dir: Path, work_dir: Path, *, train_on_valid: bool = False) -> None:
-    """Write train.xyz, valid.xyz and test.xyz, each of all data sets, into ``work_dir``; anchors go to train.xyz.
-
-    With ``train_on_valid`` the frames of valid.xyz stand in train.xyz too: for a training whose length is known.
-    """
+def write_split(settings: dict, data_dir: Path, work_dir: Path) -> None:
+    """Write train.xyz, valid.xyz and test.xyz, each of all data sets, into ``work_dir``; anchors go to train.xyz."""
     parts: dict[str, list[Atoms]] = {"train": [], "valid": [], "test": []}
     for name, arguments in settings.get("anchors", {}).items():
         parts["train"] += ANCHORS[name](**arguments)
     for frame in read_frames(settings["data"], data_dir):
-        if frame.part == "train" or (train_on_valid and frame.part == "valid"):
-            parts["train"].append(unit_cell(frame.atoms, frame.repeats))
-        if frame.part != "train":
-            parts[frame.part].append(frame.atoms)
+        parts[frame.part].append(unit_cell(frame.atoms, frame.repeats) if frame.part == "train" else frame.atoms)
     for part, atoms in parts.items():
         ase.io.write(work_dir / f"{part}.xyz", atoms, format="extxyz")
 
@@ -117,11 +111,10 @@ def main() -> None:
         sys.exit(f"train.py: stage {arguments.stage} of {arguments.config}, which has {len(stages)}; give one of these")
     training_options = settings["mace"] | stages[arguments.stage - 1]
     weigh_stresses(settings["data"], training_options.pop("stress_weights", None))
-    train_on_valid = training_options.pop("train_on_valid", False)
     work_dir = arguments.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
     try:
-        write_split(settings, arguments.data_dir, work_dir, train_on_valid=train_on_valid)
+        write_split(settings, arguments.data_dir, work_dir)
     except DataError as error:
         sys.exit(f"train.py: {error}")
 
