@@ -67,6 +67,23 @@ def test_what_does_not_come_to_rest_is_refused():
         relax(atoms, EMT(), cell="loose")
 
 
+class FewDigits(EMT):
+    """Forces with noise, as rounding makes it."""
+
+    rng = np.random.default_rng(1)
+
+    def calculate(self, *arguments, **options):
+        super().calculate(*arguments, **options)
+        self.results["forces"] = self.results["forces"] + self.rng.normal(scale=1e-2, size=(len(self.atoms), 3))
+
+
+def test_too_few_digits_for_the_forces_that_are_asked_for_are_refused():
+    atoms = molecule("CO")
+    atoms.positions[0, 2] += 0.3
+    with pytest.raises(MlipError, match=r"The largest force is .* give a model in float64"):
+        relax(atoms, FewDigits(), force_tolerance=1e-6)
+
+
 def test_the_equation_of_state_finds_the_lattice_constant_and_bulk_modulus_of_copper(copper):
     stretched = copper.copy()
     stretched.set_cell(1.01 * copper.cell[:], scale_atoms=True)

@@ -71,7 +71,7 @@ def relax(
     UserInputError
         If ``cell`` is none of the three.
     MlipError
-        If ``max_steps`` are not enough, with the force that was left.
+        If ``max_steps`` are not enough, or digits too few to go on, with the force that was left.
     """
     if cell not in ("fixed", "free", "isotropic"):
         raise UserInputError(f"cell is {cell!r}, expected fixed, free or isotropic")
@@ -80,8 +80,14 @@ def relax(
     before = moved.get_potential_energy()
     target = moved if cell == "fixed" else FrechetCellFilter(moved, hydrostatic_strain=cell == "isotropic")
     optimizer = (FIRE2 if is_rough else LBFGSLineSearch)(target, logfile=None)
-    is_done = optimizer.run(fmax=force_tolerance, steps=max_steps)
-    largest = float(np.linalg.norm(moved.get_forces(), axis=1).max(initial=0.0))
+    try:
+        is_done = optimizer.run(fmax=force_tolerance, steps=max_steps)
+    except RuntimeError as error:  # of the line search, where energies and forces disagree
+        raise MlipError(
+            f"{moved.symbols} did not come to rest: {error} The largest force is {_largest_force(moved):.2g} "
+            f"eV/angstrom, expected {force_tolerance:g}; where digits are too few, give a model in float64"
+        ) from error
+    largest = _largest_force(moved)
     if not is_done:
         raise MlipError(
             f"{moved.symbols} did not come to rest in {max_steps} steps: the largest force is {largest:.2g} "
@@ -90,3 +96,7 @@ def relax(
     energy = moved.get_potential_energy()
     moved.calc = None
     return Relaxation(moved, energy, before, optimizer.get_number_of_steps(), largest)
+
+
+def _largest_force(atoms: Atoms) -> float:
+    return float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0))
