@@ -84,6 +84,23 @@ def test_too_few_digits_for_the_forces_that_are_asked_for_are_refused():
         relax(atoms, FewDigits(), force_tolerance=1e-6)
 
 
+class Broken(EMT):
+    """Fails as torch does."""
+
+    def calculate(self, *arguments, **options):
+        super().calculate(*arguments, **options)
+        if len(self.atoms) and self.atoms.positions[0, 2] != self.parameters.get("start"):
+            raise RuntimeError("out of memory")
+
+
+def test_a_fault_of_the_calculator_keeps_its_words():
+    atoms = molecule("CO")
+    atoms.positions[0, 2] += 0.3
+    with pytest.raises(RuntimeError, match="out of memory") as caught:
+        relax(atoms, Broken(start=atoms.positions[0, 2]))
+    assert caught.value.__context__ is None
+
+
 def test_the_equation_of_state_finds_the_lattice_constant_and_bulk_modulus_of_copper(copper):
     stretched = copper.copy()
     stretched.set_cell(1.01 * copper.cell[:], scale_atoms=True)

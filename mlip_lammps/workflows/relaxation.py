@@ -82,7 +82,9 @@ def relax(
     optimizer = (FIRE2 if is_rough else LBFGSLineSearch)(target, logfile=None)
     try:
         is_done = optimizer.run(fmax=force_tolerance, steps=max_steps)
-    except RuntimeError as error:  # of the line search, where energies and forces disagree
+    except RuntimeError as error:
+        if "LineSearch" not in str(error):  # a fault of the calculator
+            raise
         raise MlipError(
             f"{moved.symbols} did not come to rest: {error} The largest force is {_largest_force(moved):.2g} "
             f"eV/angstrom, expected {force_tolerance:g}; where digits are too few, give a model in float64"
