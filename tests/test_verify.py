@@ -20,10 +20,11 @@ from mlip_lammps.structure.files import read_structure
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.workflows.verify import find_subject
 from mlip_lammps.workflows.verify_checks import QUANTITIES, Comparison, Results, Worst, differences
-from mlip_lammps.workflows.verify_lammps import count_wrong_edges
-from mlip_lammps.workflows.verify_limits import BETWEEN_ENGINES, DYNAMICS
+from mlip_lammps.workflows.verify_lammps import LammpsPlan, count_wrong_edges
+from mlip_lammps.workflows.verify_limits import BETWEEN_ENGINES, DYNAMICS, ROTATION
 from mlip_lammps.workflows.verify_physics import choose_time_step
-from mlip_lammps.workflows.verify_structures import BASE, MOLECULE, SHEARED, SMALL, make_structures, make_twins
+from mlip_lammps.workflows.verify_structures import BASE, MOLECULE, SHEARED, SMALL, USER, make_structures, make_twins
+from mlip_lammps.workflows.verify_structures import ROTATION as ROTATED
 
 LIMITS = BETWEEN_ENGINES["float64"]
 CUTOFF = 4.0
@@ -81,13 +82,24 @@ def test_a_line_shows_the_worst_of_its_numbers_and_fails_without_any():
 
 
 def test_a_comparison_has_a_line_for_each_quantity_of_the_worst_structure():
-    results, comparison = made_up_results(), Comparison("a = b", LIMITS)
-    comparison.add("good", results, results)
-    comparison.add("bad", replace(results, forces=results.forces + 1e-3), results)
+    results, comparison = made_up_results(), Comparison("a = b")
+    comparison.add("good", results, results, LIMITS)
+    comparison.add("bad", replace(results, forces=results.forces + 1e-3), results, LIMITS)
     checks = {check.name: check for check in comparison.checks()}
     assert list(checks) == ["energy", "atomic energies", "forces", "virial"]
     assert (checks["forces"].verdict, checks["forces"].where) == ("fail", "bad")
     assert checks["virial"].verdict == "pass"
+
+
+def test_limits_are_those_of_a_rotation_only_where_lammps_turns_the_atoms(structures):
+    turned = structures[BASE].copy()
+    turned.rotate(20.0, (1.0, 2.0, 3.0), rotate_cell=True)
+    twins = make_twins(structures, 100)
+    wide = ROTATION["float32"]
+    plan = LammpsPlan(Path("m.pt2"), ("H", "O"), CUTOFF, structures | {USER: turned}, twins, 60.0, LIMITS, wide)
+    for name in (*structures, *twins):
+        assert plan.limits_of(name) == (LIMITS.widened_to(wide) if name == ROTATED else LIMITS), name
+    assert plan.limits_of(USER) == LIMITS.widened_to(wide)
 
 
 def case_with(edge_atoms: np.ndarray, edge_vectors: np.ndarray) -> CaseResult:

@@ -314,17 +314,26 @@ def _box_commands(prism: Prism, pbc: Sequence[bool], elements: Sequence[str], se
     return "\n".join(lines)
 
 
+def is_turned(atoms: Atoms) -> bool:
+    """Return whether LAMMPS holds ``atoms`` in another frame: a runs along x, and b lies in the plane of x and y."""
+    return not np.allclose(Prism(_fit_box(atoms)[0], pbc=atoms.pbc).rot_mat, np.eye(3), atol=1e-12)
+
+
 def _fit_box(atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a cell for LAMMPS and the positions in it: directions that are not periodic are made to hold the atoms.
 
-    They are perpendicular to the others, because LAMMPS tilts a box along periodic directions only.
+    They are perpendicular to the others, because LAMMPS tilts a box along periodic directions only, and as near to
+    x, y, z as they can be, so that LAMMPS turns the atoms only where it must.
     """
     cell = np.array(atoms.cell)
     pbc = np.asarray(atoms.pbc)
     positions = atoms.get_positions()
     basis = cell[pbc]
     for k in np.flatnonzero(~pbc):
-        direction = np.linalg.svd(basis)[2][-1] if len(basis) else np.eye(3)[k]
+        across = np.eye(3) - np.linalg.pinv(basis) @ basis  # rows: what x, y, z have across the others
+        lengths = np.linalg.norm(across, axis=1)
+        axis = k if lengths[k] > 0.5 else lengths.argmax()
+        direction = across[axis] / lengths[axis]
         height = positions @ direction
         cell[k] = direction * (np.ptp(height) + 2 * MARGIN)
         positions += (MARGIN - height.min()) * direction

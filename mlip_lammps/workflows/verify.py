@@ -183,10 +183,11 @@ def verify_model(
     twins = make_twins(structures, int(1.5 * max(n_ranks) * metadata["chunk_atoms"]))
     if structure is not None:
         structures[USER] = read_structure(structure, elements)
-    plan = LammpsPlan(subject.compiled, elements, cutoff, structures, twins, silence_seconds)
+    file_dtype = subject.trained.spec.dtype if subject.trained else "float32"
+    limits = BETWEEN_ENGINES[dtype], ROTATION[file_dtype]
+    plan = LammpsPlan(subject.compiled, elements, cutoff, structures, twins, silence_seconds, *limits)
     checks = list(_reference_checks(subject, engine, {**structures, **isolated_atoms(elements)}, dtype, progress))
-    file_dtype = subject.trained.spec.dtype if subject.trained else None
-    checks += _lammps_checks(plan, engine, sorted(set(n_ranks)), dtype, file_dtype, progress)
+    checks += _lammps_checks(plan, engine, sorted(set(n_ranks)), dtype, progress)
     facts = {
         "model": str(subject.compiled),
         "source": str(subject.source) if subject.source else None,
@@ -218,7 +219,7 @@ def _reference_checks(
             yield Check(REFERENCE_GROUP, quantity, None, None, None, unit, "", "skipped", note)
         return
     reference = ReferenceModel(subject.trained)
-    comparison = Comparison(REFERENCE_GROUP, TO_REFERENCE[dtype])
+    comparison = Comparison(REFERENCE_GROUP)
     for number, (name, atoms) in enumerate(structures.items(), 1):
         progress("reference", f"{number}/{len(structures)}: {name}")
         n_edges = build_graph(atoms, reference.spec.cutoff).n_edges
@@ -230,7 +231,7 @@ def _reference_checks(
         virial = None if found.stress is None else found.stress * atoms.get_volume()
         atom_virials = reference.centroid_virials(atoms) if has_known_moments(atoms) else None
         expected = Results(found.energy, found.node_energies, found.forces, virial, atom_virials)
-        comparison.add(name, engine.evaluate(atoms), expected)
+        comparison.add(name, engine.evaluate(atoms), expected, TO_REFERENCE[dtype])
     yield from comparison.checks()
 
 
@@ -239,11 +240,9 @@ def _lammps_checks(
     engine: AseEngine,
     n_ranks: Sequence[int],
     dtype: str,
-    file_dtype: str | None,
     progress: Progress,
 ) -> Iterator[Check]:
     """Compare LAMMPS with the ASE calculator, then with itself."""
-    limits = BETWEEN_ENGINES[dtype]
     small = {name: plan.structures[name] for name in (SHEARED, USER) if name in plan.structures}
     small = {name: atoms for name, atoms in small.items() if len(atoms) <= MOST_ATOMS and atoms.pbc.all()}
     derivatives = [Derivatives(name, atoms, DERIVATIVES[dtype], plan.cutoff) for name, atoms in small.items()]
@@ -252,14 +251,14 @@ def _lammps_checks(
     for n in n_ranks:
         displaced = [case for one in derivatives for case in one.cases()] if n == n_for_many else []
         found[n] = plan.run(n, _case_counter(n, len(plan.cases()) + len(displaced), progress), displaced)
-        yield from parity_checks(plan, n, found[n], engine.evaluate, limits)
-    yield from setting_checks(plan, found, engine.evaluate, limits)
-    yield from twin_checks(plan, found, limits, ROTATION.get(file_dtype, ROTATION["float32"]))
+        yield from parity_checks(plan, n, found[n], engine.evaluate)
+    yield from setting_checks(plan, found, engine.evaluate)
+    yield from twin_checks(plan, found)
     yield from derivative_checks(derivatives, found[n_for_many])
     progress(f"constant energy on {rank_text(n_for_many)}", "lmp")
     name = list(small)[-1]
     lmp = LmpRun(plan.model, name, small[name], n_for_many, plan.silence_seconds)
-    yield from dynamics_checks(lmp, engine.evaluate, DYNAMICS[dtype], limits)
+    yield from dynamics_checks(lmp, engine.evaluate, DYNAMICS[dtype], plan.limits_of(name))
 
 
 def _ranks_for_many_steps(n_ranks: Sequence[int]) -> int:

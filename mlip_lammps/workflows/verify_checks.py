@@ -194,12 +194,11 @@ class Comparison:
     """Differences of many structures between two engines, one line for each quantity."""
 
     group: str
-    limits: Limits
     worst: dict[str, Worst] = field(default_factory=dict)
 
-    def add(self, where: str, found: Results, expected: Results) -> None:
+    def add(self, where: str, found: Results, expected: Results, limits: Limits) -> None:
         """Compare the results for one structure."""
-        for quantity, (number, limit) in differences(found, expected, self.limits).items():
+        for quantity, (number, limit) in differences(found, expected, limits).items():
             self.worst.setdefault(quantity, Worst()).add(number, limit, where)
 
     def checks(self) -> Iterable[Check]:

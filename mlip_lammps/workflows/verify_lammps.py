@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from mlip_lammps.engines.lammps_cases import Case, CaseResult, CaseResults, run_cases
+from mlip_lammps.engines.lammps_session import is_turned
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.workflows.verify_checks import QUANTITIES, Check, Comparison, Results, Worst, differences
 from mlip_lammps.workflows.verify_limits import EDGE_VECTOR, SUM, Limits
@@ -83,6 +84,10 @@ class LammpsPlan:
         By name; the first carries the settings, and so does the user's.
     twins
         Structures whose results follow from those of another.
+    limits
+        Of LAMMPS from the ASE calculator, and of a twin.
+    rotation
+        The same for structures that one of the two has turned; taken where it is wider.
     """
 
     model: Path
@@ -91,6 +96,14 @@ class LammpsPlan:
     structures: Mapping[str, Atoms]
     twins: Mapping[str, Twin]
     silence_seconds: float
+    limits: Limits
+    rotation: Limits
+
+    def limits_of(self, name: str) -> Limits:
+        """Return the limits for a structure or a twin; LAMMPS turns cells that do not lie as it holds them."""
+        atoms = self.structures[name] if name in self.structures else self.twins[name].atoms
+        turned = name == ROTATION or is_turned(atoms)
+        return self.limits.widened_to(self.rotation) if turned else self.limits
 
     def settings(self) -> dict[str, Case]:
         """Return the cases of all settings by a unique name."""
@@ -131,19 +144,19 @@ def results_of(case: CaseResult, atoms: Atoms) -> Results:
 
 
 def parity_checks(
-    plan: LammpsPlan, n_ranks: int, found: CaseResults, evaluate: Callable[[Atoms], Results], limits: Limits
+    plan: LammpsPlan, n_ranks: int, found: CaseResults, evaluate: Callable[[Atoms], Results]
 ) -> Iterator[Check]:
     """Compare plain structures with ``evaluate``, the ASE calculator; edges come first."""
     group = f"LAMMPS on {rank_text(n_ranks)} = ASE"
     edges, energies, virials = Worst(), Worst(), Worst()
-    comparison = Comparison(group, limits)
+    comparison = Comparison(group)
     for name, atoms in plan.structures.items():
         if name in found.faults:
             edges.fail(name, found.faults[name])
             continue
         case = found.results[name]
         edges.add(count_wrong_edges(case, atoms, plan.cutoff), 0.0, name)
-        comparison.add(name, results_of(case, atoms), evaluate(atoms))
+        comparison.add(name, results_of(case, atoms), evaluate(atoms), plan.limits_of(name))
         total = max(1.0, float(np.abs(case.node_energies).sum()))
         energies.add(abs(case.node_energy_sum - case.energy) / total, SUM, name)
         total = max(1.0, float(np.abs(case.virial).max()), len(atoms) * float(np.abs(case.forces).max()))
@@ -166,13 +179,14 @@ def _idle_ranks(group: str, found: CaseResults) -> Check:
 
 
 def setting_checks(
-    plan: LammpsPlan, found: Mapping[int, CaseResults], evaluate: Callable[[Atoms], Results], limits: Limits
+    plan: LammpsPlan, found: Mapping[int, CaseResults], evaluate: Callable[[Atoms], Results]
 ) -> Iterator[Check]:
     """Compare every setting, over all numbers of ranks, with the ASE calculator: one line for each."""
     group = "settings of LAMMPS = ASE"
     lines: dict[str, Worst] = {}
     for name, case in plan.settings().items():
-        line = lines.setdefault(name.rpartition(" (")[0], Worst())
+        setting, _, structure = name.removesuffix(")").rpartition(" (")
+        line = lines.setdefault(setting, Worst())
         for n_ranks, outcome in found.items():
             where = rank_text(n_ranks)
             if name in outcome.faults:
@@ -183,23 +197,15 @@ def setting_checks(
             if case.n_steps:
                 atoms.positions = result.positions
             line.add(count_wrong_edges(result, atoms, plan.cutoff), 0.0, f"edges, {where}", "edges")
-            compared = differences(results_of(result, atoms), evaluate(atoms), limits)
+            compared = differences(results_of(result, atoms), evaluate(atoms), plan.limits_of(structure))
             for quantity, (number, limit) in compared.items():
                 line.add(number, limit, f"{quantity}, {where}", QUANTITIES[quantity])
     for name, line in lines.items():
         yield line.check(group, name)
 
 
-def twin_checks(
-    plan: LammpsPlan, found: Mapping[int, CaseResults], limits: Limits, rotation: Limits
-) -> Iterator[Check]:
-    """Compare twins with the structures that they are made from, both in LAMMPS, over all numbers of ranks.
-
-    Parameters
-    ----------
-    rotation
-        Takes the place of ``limits`` for a rotation where it is wider.
-    """
+def twin_checks(plan: LammpsPlan, found: Mapping[int, CaseResults]) -> Iterator[Check]:
+    """Compare twins with the structures that they are made from, both in LAMMPS, over all numbers of ranks."""
     group = "symmetries, in LAMMPS"
     for name, twin in plan.twins.items():
         line = Worst()
@@ -210,8 +216,7 @@ def twin_checks(
                 continue
             original = results_of(outcome.results[twin.of], plan.structures[twin.of])
             twins = results_of(outcome.results[name], twin.atoms)
-            allowed = limits.widened_to(rotation) if name == ROTATION else limits
-            for quantity, (number, limit) in differences(twins, twin.expect(original), allowed).items():
+            for quantity, (number, limit) in differences(twins, twin.expect(original), plan.limits_of(name)).items():
                 line.add(number, limit, f"{quantity}, {where}", QUANTITIES[quantity])
         yield line.check(group, name)
 
