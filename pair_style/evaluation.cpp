@@ -81,6 +81,7 @@ void Evaluation::open(const Metadata &of_model, const Torch &library, int gpu_in
 void Evaluation::start(const Graph &given, bool needs_moments)
 {
   has_moments = needs_moments;
+  on_gpu.clear();
   graph.set(given);
   node_energies.assign(graph.n_local, 0.0);
   edge_gradients.assign(3 * graph.n_edges, 0.0);
@@ -128,20 +129,32 @@ Results Evaluation::results() const
   return {node_energies.data() + graph.n_phantoms, edge_gradients.data(), has_moments ? edge_moments.data() : nullptr};
 }
 
+int64_t Evaluation::n_chunks() const
+{
+  return graph.n_local / std::max(metadata->chunk_atoms, 2 * MIN_SIZE) + 1;
+}
+
+/* Where one call takes all atoms, what no other rank sees goes from program to program on the GPU. */
+
+bool Evaluation::stays_on_gpu(const std::string &tensor) const
+{
+  return gpu >= 0 && n_chunks() == 1 && !has_moments && !has_node_rows(tensor);
+}
+
 /* Run a program on all owned atoms, a chunk after the other. */
 
 void Evaluation::run(NamedProgram &entry)
 {
   const auto start = std::chrono::steady_clock::now();
-  const int64_t n_chunks = gpu >= 0 ? 1 : graph.n_local / std::max(metadata->chunk_atoms, 2 * MIN_SIZE) + 1;
-  const bool is_compact = has(entry.outputs, "feature_gradients_") && (n_chunks > 1 || has_moments);
+  const int64_t last = n_chunks();
+  const bool is_compact = has(entry.outputs, "feature_gradients_") && (last > 1 || has_moments);
   if (is_compact)
     for (const auto &tensor : entry.outputs)
       if (has_node_rows(tensor)) clear(tensors.at(tensor));
   const int n_calls = has_moments && has(entry.inputs, "energy_weights") ? 4 : 1;
   chunk.restart();
-  for (int64_t k = 1; k <= n_chunks; k++) {
-    chunk.advance(graph, k * graph.n_local / n_chunks, metadata->cutoff, is_compact);
+  for (int64_t k = 1; k <= last; k++) {
+    chunk.advance(graph, k * graph.n_local / last, metadata->cutoff, is_compact);
     for (int n = 0; n < n_calls; n++) call(entry, PLAIN + n);
   }
   entry.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -154,8 +167,8 @@ void Evaluation::call(const NamedProgram &entry, int axis)
     for (int64_t k = 0; k < chunk.n_centres(); k++) weights[k] = offset(chunk.begin + k, axis);
   std::vector<Tensor> inputs;
   for (const auto &tensor : entry.inputs) inputs.push_back(input(tensor, axis));
-  const auto outputs = entry.program->run(std::move(inputs), entry.outputs.size());
-  for (size_t k = 0; k < outputs.size(); k++) take(outputs[k], entry.outputs[k], axis);
+  auto outputs = entry.program->run(std::move(inputs), entry.outputs.size());
+  for (size_t k = 0; k < outputs.size(); k++) take(std::move(outputs[k]), entry.outputs[k], axis);
 }
 
 /* x_n - x_o, the origin in the middle of the chunk; never a phantom, unless there is no atom. */
@@ -174,6 +187,14 @@ Tensor Evaluation::view(const void *data, const std::vector<int64_t> &shape, DTy
 }
 
 Tensor Evaluation::input(const std::string &tensor, int axis)
+{
+  if (!stays_on_gpu(tensor)) return host_input(tensor, axis);
+  auto found = on_gpu.find(tensor);
+  if (found == on_gpu.end()) found = on_gpu.emplace(tensor, host_input(tensor, axis)).first;
+  return found->second.share();
+}
+
+Tensor Evaluation::host_input(const std::string &tensor, int axis)
 {
   const int64_t n_centres = chunk.n_centres(), n_edges = chunk.n_padded();
   if (tensor == "centre_species") return view(graph.species + chunk.begin, {n_centres}, DType::INT64);
@@ -228,7 +249,7 @@ Features Evaluation::centre_rows(const Features &all) const
 
 /* ---------------------------------------------------------------------- */
 
-void Evaluation::take(const Tensor &tensor, const std::string &name, int axis)
+void Evaluation::take(Tensor &&tensor, const std::string &name, int axis)
 {
   const bool is_on_host = gpu < 0;
   if (name == "node_energies") {
@@ -238,6 +259,8 @@ void Evaluation::take(const Tensor &tensor, const std::string &name, int axis)
     for (int64_t k = 0; k < chunk.n_centres(); k++) node_energies[chunk.begin + k] += energies[k];
   } else if (name == "edge_gradients") {
     take_edge_gradients(tensor, axis);
+  } else if (stays_on_gpu(name)) {
+    on_gpu.emplace(name, std::move(tensor));
   } else if (chunk.is_compact && (has_node_rows(name) || (has_moments && moments.count(name)))) {
     take_gradients(tensor, name, axis);
   } else {

@@ -52,12 +52,16 @@ class Evaluation {
   void clear(Rows &) const;
   Features without_phantoms(const Features &) const;
 
+  int64_t n_chunks() const;
+  bool stays_on_gpu(const std::string &tensor) const;
+
   void call(const NamedProgram &, int axis);
   Tensor input(const std::string &tensor, int axis);
+  Tensor host_input(const std::string &tensor, int axis);
   Tensor view(const void *data, const std::vector<int64_t> &shape, DType) const;
   const void *gather(const Features &all);
   const void *weigh(const std::string &tensor, const Features &all, int axis);
-  void take(const Tensor &, const std::string &name, int axis);
+  void take(Tensor &&, const std::string &name, int axis);
   void take_edge_gradients(const Tensor &, int axis);
   void take_gradients(const Tensor &, const std::string &name, int axis);
   Features centre_rows(const Features &) const;
@@ -76,6 +80,7 @@ class Evaluation {
   std::map<std::string, ThreeRows> moments;    // of feature_gradients_T and skip_gradients_T
   std::map<std::string, Rows> weighted;        // gradients of weighted energies, rows of one chunk
   Rows gathered;                               // rows of one chunk
+  std::map<std::string, Tensor> on_gpu;        // what programs of this evaluation share
   std::vector<double> weights, scratch;        // of one chunk
   std::vector<double> node_energies, edge_gradients, edge_moments;
 };

@@ -110,6 +110,7 @@ Torch::Torch(const std::string &torch_dir, bool with_cuda)
   if (!library) throw std::runtime_error(std::string("cannot load torch: ") + dlerror() + "; run: pip install torch");
 
   resolve(library, "aoti_torch_delete_tensor_object", delete_tensor_object);
+  resolve(library, "aoti_torch_new_tensor_handle", new_tensor_handle);
   resolve(library, "aoti_torch_get_data_ptr", get_data_ptr);
   resolve(library, "aoti_torch_get_numel", get_numel);
   resolve(library, "aoti_torch_is_contiguous", is_contiguous);
@@ -151,6 +152,13 @@ Torch::Handle Tensor::release()
   Torch::Handle mine = handle;
   handle = nullptr;
   return mine;
+}
+
+Tensor Tensor::share() const
+{
+  Torch::Handle result = nullptr;
+  check(torch->new_tensor_handle(handle, &result), "new_tensor_handle");
+  return {*torch, result};
 }
 
 Tensor Tensor::view(const Torch &torch, const void *data, const std::vector<int64_t> &sizes, DType dtype)

@@ -26,6 +26,7 @@ class Torch {
 
   using Handle = struct AtenTensorOpaque *;
   int32_t (*delete_tensor_object)(Handle);
+  int32_t (*new_tensor_handle)(Handle, Handle *);
   int32_t (*get_data_ptr)(Handle, void **);
   int32_t (*get_numel)(Handle, int64_t *);
   int32_t (*is_contiguous)(Handle, bool *);
@@ -49,6 +50,8 @@ class Tensor {
   Tensor(const Torch &torch, Torch::Handle handle) : torch(&torch), handle(handle) {}
   Tensor(Tensor &&other) noexcept : torch(other.torch), handle(other.release()) {}
   ~Tensor();
+  /* Another handle of the same values. */
+  Tensor share() const;
 
   /* A view of contiguous host memory, which must outlive it. */
   static Tensor view(const Torch &, const void *data, const std::vector<int64_t> &sizes, DType);

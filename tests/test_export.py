@@ -319,20 +319,20 @@ def test_an_unknown_radial_form_is_refused(portable_models, tmp_path):
         export_model(portable_models["one_layer"], tmp_path / "model.pt2", radial="spline")
 
 
-def with_chunks_of(n_atoms: int, model: Path, copy: Path) -> Path:
-    """Write ``model`` again with another number of centres for a call of its programs."""
+def with_metadata(model: Path, copy: Path, **entries) -> Path:
+    """Write ``model`` again with other ``entries`` in its metadata."""
     with zipfile.ZipFile(model) as source, zipfile.ZipFile(copy, "w") as target:
         for name in source.namelist():
             content = source.read(name)
             if name.endswith(METADATA_PATH):
-                content = json.dumps(json.loads(content) | {"chunk_atoms": n_atoms}).encode()
+                content = json.dumps(json.loads(content) | entries).encode()
             target.writestr(name, content)
     return copy
 
 
 @pytest.mark.parametrize("name", ["one_layer", "two_layers", "three_layers"])
 def test_chunks_do_not_change_the_result(name, compile_once, tmp_path):
-    whole, chunked = compile_once(name), with_chunks_of(5, compile_once(name), tmp_path / "chunked.pt2")
+    whole, chunked = compile_once(name), with_metadata(compile_once(name), tmp_path / "chunked.pt2", chunk_atoms=5)
     model = CompiledModel(whole)
     atoms = rattled_triclinic(model.elements, repeat=(3, 3, 4), seed=6)
     atoms.positions[:7] += 50.0 * np.arange(1, 8)[:, None]  # some centres with few edges or none

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from ase import Atoms
-from test_export import with_chunks_of
+from test_export import with_metadata
 
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.export.runtime import CompiledModel
@@ -33,7 +33,7 @@ def centroid_virials(model: CompiledModel, atoms: Atoms) -> np.ndarray:
 def test_virials_of_atoms_equal_derivatives_of_all_energies(name, chunk_atoms, compile_once, trained_models, tmp_path):
     path = compile_once(name)
     if chunk_atoms is not None:
-        path = with_chunks_of(chunk_atoms, path, tmp_path / "chunked.pt2")
+        path = with_metadata(path, tmp_path / "chunked.pt2", chunk_atoms=chunk_atoms)
     model = CompiledModel(path)
     atoms = cluster(model.elements, seed=2)
     expected = ReferenceModel(trained_models[name]).centroid_virials(atoms)

@@ -93,7 +93,7 @@ def _run_worker(job: dict, folder: Path, progress: Callable[[str], None]) -> Non
     description = folder / "job.json"
     description.write_text(json.dumps(job))
     command = [sys.executable, "-m", "mlip_lammps.export.worker", str(description)]
-    environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1", "OMP_NUM_THREADS": "1", "CXX": "g++"}
     with (
         open(folder / "errors", "w+") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as worker,

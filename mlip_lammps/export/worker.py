@@ -1,8 +1,8 @@
 """Compiles the programs of a model apart from the caller: ``python -m mlip_lammps.export.worker JOB.json``.
 
 A process of its own rather than one of ``multiprocessing``, which would run the user's script again, under MPI on every
-rank. It imports torch's compiler once, beside the compilation of the kernels, and forks a process for each program
-(none for a GPU). Prints a line at each step; leaves the names of the compiled files in ``PROGRAM.files.json`` and the
+rank. It imports torch's compiler once, beside the compilation of the kernels, and forks a process for each program.
+Prints a line at each step; leaves the names of the compiled files in ``PROGRAM.files.json`` and the
 radial tables in ``tables.pt`` in the folder of the job.
 """
 
@@ -42,7 +42,9 @@ def compile_model(job: dict) -> None:
     if kernels is not None:
         compiling = _fork.Process(target=lambda: kernels.library)
         compiling.start()
-    importlib.import_module("torch._inductor.compile_fx")  # takes seconds; the forked processes have it from here
+    if job["device"] == "cpu":
+        # Takes seconds; the forked processes have it from here. It wakes CUDA, which does not survive a fork.
+        importlib.import_module("torch._inductor.compile_fx")
     if kernels is not None:
         compiling.join()  # the library is in the folder now
         torch.save(kernels.table_contents(), folder / "tables.pt")
@@ -50,17 +52,7 @@ def compile_model(job: dict) -> None:
         print(f"compiled the kernels ({len(kernels.library.operators)} operators)", flush=True)
     names = [spec.name for spec in lowered.programs]
     calls = [partial(_compile_program, lowered, number, job, kernels) for number in range(len(names))]
-    if job["device"] == "cuda":
-        _run_here(names, calls)
-    else:
-        _run_forked(names, calls, job["n_workers"])
-
-
-def _run_here(names: Sequence[str], calls: Sequence[Callable[[], None]]) -> None:
-    """Run each call in this process: CUDA does not survive a fork."""
-    for n_done, (name, call) in enumerate(zip(names, calls, strict=True), start=1):
-        call()
-        _tell(name, n_done, len(names))
+    _run_forked(names, calls, job["n_workers"])
 
 
 def _run_forked(names: Sequence[str], calls: Sequence[Callable[[], None]], n_workers: int) -> None:
@@ -82,11 +74,7 @@ def _run_forked(names: Sequence[str], calls: Sequence[Callable[[], None]], n_wor
                     other.terminate()
                 raise MlipError(f"program {name} did not compile")
             n_done += 1
-            _tell(name, n_done, len(names))
-
-
-def _tell(name: str, n_done: int, n_programs: int) -> None:
-    print(f"compiled {name} ({n_done} of {n_programs})", flush=True)
+            print(f"compiled {name} ({n_done} of {len(names)})", flush=True)
 
 
 def _compile_program(lowered: LoweredModel, number: int, job: dict, kernels: CpuKernels | None) -> None:

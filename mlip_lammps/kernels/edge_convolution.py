@@ -65,7 +65,8 @@ def edge_convolution(
         matrices = (edge_part @ path.coupling.to(harmonics).permute(1, 2, 0).reshape(dim_edge, -1)).view(
             -1, dim_out, dim_in
         )
-        values = matrices @ source[:, path.in_start : path.in_start + dim_in]
+        # a sum and no product of small matrices: the compiler makes one loop of it and what follows
+        values = (matrices.unsqueeze(3) * source[:, None, path.in_start : path.in_start + dim_in]).sum(dim=2)
         values = values * radial_weights[:, number].unsqueeze(1)
         for m in range(dim_out):
             columns[path.out_start + m * path.out_stride] = values[:, m]
