@@ -129,7 +129,7 @@ Results Evaluation::results() const
   return {node_energies.data() + graph.n_phantoms, edge_gradients.data(), has_moments ? edge_moments.data() : nullptr};
 }
 
-int64_t Evaluation::n_chunks() const
+int64_t Evaluation::count_chunks() const
 {
   return graph.n_local / std::max(metadata->chunk_atoms, 2 * MIN_SIZE) + 1;
 }
@@ -138,7 +138,7 @@ int64_t Evaluation::n_chunks() const
 
 bool Evaluation::stays_on_gpu(const std::string &tensor) const
 {
-  return gpu >= 0 && n_chunks() == 1 && !has_moments && !has_node_rows(tensor);
+  return gpu >= 0 && count_chunks() == 1 && !has_moments && !has_node_rows(tensor);
 }
 
 /* Run a program on all owned atoms, a chunk after the other. */
@@ -146,15 +146,15 @@ bool Evaluation::stays_on_gpu(const std::string &tensor) const
 void Evaluation::run(NamedProgram &entry)
 {
   const auto start = std::chrono::steady_clock::now();
-  const int64_t last = n_chunks();
-  const bool is_compact = has(entry.outputs, "feature_gradients_") && (last > 1 || has_moments);
+  const int64_t n_chunks = count_chunks();
+  const bool is_compact = has(entry.outputs, "feature_gradients_") && (n_chunks > 1 || has_moments);
   if (is_compact)
     for (const auto &tensor : entry.outputs)
       if (has_node_rows(tensor)) clear(tensors.at(tensor));
   const int n_calls = has_moments && has(entry.inputs, "energy_weights") ? 4 : 1;
   chunk.restart();
-  for (int64_t k = 1; k <= last; k++) {
-    chunk.advance(graph, k * graph.n_local / last, metadata->cutoff, is_compact);
+  for (int64_t k = 1; k <= n_chunks; k++) {
+    chunk.advance(graph, k * graph.n_local / n_chunks, metadata->cutoff, is_compact);
     for (int n = 0; n < n_calls; n++) call(entry, PLAIN + n);
   }
   entry.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -52,7 +52,7 @@ class Evaluation {
   void clear(Rows &) const;
   Features without_phantoms(const Features &) const;
 
-  int64_t n_chunks() const;
+  int64_t count_chunks() const;
   bool stays_on_gpu(const std::string &tensor) const;
 
   void call(const NamedProgram &, int axis);

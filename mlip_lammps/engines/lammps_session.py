@@ -145,8 +145,7 @@ class LammpsSession:
         """
         if len(atoms) == 0:
             raise UserInputError("the structure has 0 atoms; give at least one")
-        cell, positions = _fit_box(atoms)
-        self._prism = Prism(cell, pbc=atoms.pbc)
+        self._prism, positions = _fit_box(atoms)
         symbols = atoms.get_chemical_symbols()
         self._elements = list(settings.elements or sorted(set(symbols)))
         if missing := sorted(set(symbols) - set(self._elements)):
@@ -315,15 +314,17 @@ def _box_commands(prism: Prism, pbc: Sequence[bool], elements: Sequence[str], se
 
 
 def is_turned(atoms: Atoms) -> bool:
-    """Return whether LAMMPS holds ``atoms`` in another frame: a runs along x, and b lies in the plane of x and y."""
-    return not np.allclose(Prism(_fit_box(atoms)[0], pbc=atoms.pbc).rot_mat, np.eye(3), atol=1e-12)
+    """Return whether LAMMPS turns ``atoms``: in its frame a runs along x, and b lies in the plane of x and y."""
+    prism, _ = _fit_box(atoms)
+    return not np.allclose(prism.rot_mat, np.eye(3), atol=1e-12)
 
 
-def _fit_box(atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a cell for LAMMPS and the positions in it: directions that are not periodic are made to hold the atoms.
+def _fit_box(atoms: Atoms) -> tuple[Prism, NDArray[np.float64]]:
+    """Return the box of LAMMPS and the positions before it turns them.
 
-    They are perpendicular to the others, because LAMMPS tilts a box along periodic directions only, and as near to
-    x, y, z as they can be, so that LAMMPS turns the atoms only where it must.
+    Directions that are not periodic are made to hold the atoms. They are perpendicular to the others, because LAMMPS
+    tilts a box along periodic directions only, and as near to x, y, z as they can be, so that LAMMPS turns the atoms
+    only where it must.
     """
     cell = np.array(atoms.cell)
     pbc = np.asarray(atoms.pbc)
@@ -338,4 +339,4 @@ def _fit_box(atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         cell[k] = direction * (np.ptp(height) + 2 * MARGIN)
         positions += (MARGIN - height.min()) * direction
         basis = np.vstack([basis, direction])
-    return cell, positions
+    return Prism(cell, pbc=pbc), positions

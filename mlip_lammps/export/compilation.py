@@ -24,6 +24,9 @@ from mlip_lammps.kernels.vectors import widest_vectors
 FILES = ".files.json"
 """How the names of the lists end that the compiling process leaves, one for each program."""
 
+_COMPILER = "g++"
+"""For the kernels too. Not what CXX says: one that links libstdc++ into each program makes programs that crash."""
+
 _INSTRUCTION_PREFIXES = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "asimd", "sve")
 
 
@@ -93,7 +96,7 @@ def _run_worker(job: dict, folder: Path, progress: Callable[[str], None]) -> Non
     description = folder / "job.json"
     description.write_text(json.dumps(job))
     command = [sys.executable, "-m", "mlip_lammps.export.worker", str(description)]
-    environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1", "OMP_NUM_THREADS": "1", "CXX": "g++"}
+    environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1", "OMP_NUM_THREADS": "1", "CXX": _COMPILER}
     with (
         open(folder / "errors", "w+") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as worker,
@@ -121,7 +124,7 @@ def machine_record() -> dict[str, object]:
 
 def compiler_version() -> str:
     """Return the first line of what the C++ compiler says of itself."""
-    shown = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True)
+    shown = subprocess.run([_COMPILER, "--version"], capture_output=True, text=True, check=True)
     return shown.stdout.splitlines()[0]
 
 

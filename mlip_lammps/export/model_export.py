@@ -25,9 +25,6 @@ from mlip_lammps.export.lowering import lower
 from mlip_lammps.export.min_distances import min_distances
 from mlip_lammps.export.runtime import CompiledModel
 
-_GPU_CHUNKS = 32
-"""How many times more atoms a GPU takes in one call than a core: it wants many at a time, and has the memory."""
-
 
 @dataclass(frozen=True)
 class ExportReport:
@@ -155,7 +152,7 @@ def _metadata(trained: TrainedModel, chosen: tuple[int, ...], dtype: str, device
         "feature_widths": list(lowered.feature_widths),
         "skip_widths": list(lowered.skip_widths),
         "message_widths": list(lowered.message_widths),
-        "chunk_atoms": lowered.chunk_atoms * (_GPU_CHUNKS if device == "cuda" else 1),
+        "chunk_atoms": lowered.chunk_atoms(device),
         "dtype": dtype,
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else None,

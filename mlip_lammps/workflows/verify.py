@@ -184,8 +184,8 @@ def verify_model(
     if structure is not None:
         structures[USER] = read_structure(structure, elements)
     file_dtype = subject.trained.spec.dtype if subject.trained else "float32"
-    limits = BETWEEN_ENGINES[dtype], ROTATION[file_dtype]
-    plan = LammpsPlan(subject.compiled, elements, cutoff, structures, twins, silence_seconds, *limits)
+    limits, rotation = BETWEEN_ENGINES[dtype], ROTATION[file_dtype]
+    plan = LammpsPlan(subject.compiled, elements, cutoff, structures, twins, silence_seconds, limits, rotation)
     checks = list(_reference_checks(subject, engine, {**structures, **isolated_atoms(elements)}, dtype, progress))
     checks += _lammps_checks(plan, engine, sorted(set(n_ranks)), dtype, progress)
     facts = {
