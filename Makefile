@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 PEER_VENV ?= .venv-mace
 PYTEST_OPTIONS ?=
+# A file of tests is one process's: what it compiles once, it compiles once.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
 # Stamps: an environment is made again when what it was made from has changed.
 INSTALLED := $(VENV)/.installed
@@ -24,7 +26,7 @@ demo: $(INSTALLED) ## compile the shipped water model, run it on two ranks for t
 	@$(VENV)/bin/mlip-lammps demo
 
 test: $(INSTALLED) $(PEER_INSTALLED) ## run the tests
-	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/pytest $(PYTEST_OPTIONS)
+	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/pytest $(SIDE_BY_SIDE) $(PYTEST_OPTIONS)
 
 physics: $(INSTALLED) ## hold the shipped models to physics: dynamics, phonons, elastic constants, adsorption; minutes
 	$(VENV)/bin/pytest -m "physics or not physics" tests/physics $(PYTEST_OPTIONS)

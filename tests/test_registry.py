@@ -18,7 +18,7 @@ from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.engines.ase_calculator import MlipCalculator
 from mlip_lammps.engines.lammps_process import find_program
-from mlip_lammps.export import cache, compiled_model, runnable_model
+from mlip_lammps.export import compiled_model, model_export, runnable_model
 
 REPOSITORY = Path(__file__).parents[1]
 TIME_LIMIT = 60
@@ -64,7 +64,7 @@ def compilations(compile_once, monkeypatch) -> list[Path]:
         made.append(source)
         shutil.copy(compiled, path)
 
-    monkeypatch.setattr(cache, "export_model", export)
+    monkeypatch.setattr(model_export, "export_model", export)
     return made
 
 
@@ -90,14 +90,14 @@ def test_a_calculator_takes_a_name_and_compiles_it_once(shipped, compilations, m
 
 def test_who_wants_what_another_is_compiling_waits_for_it(shipped, compilations, monkeypatch, tmp_path):
     monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path / "cache"))
-    export, has_begun, may_end = cache.export_model, threading.Event(), threading.Event()
+    export, has_begun, may_end = model_export.export_model, threading.Event(), threading.Event()
 
     def export_when_told(*arguments, **options):
         has_begun.set()
         assert may_end.wait(TIME_LIMIT)
         export(*arguments, **options)
 
-    monkeypatch.setattr(cache, "export_model", export_when_told)
+    monkeypatch.setattr(model_export, "export_model", export_when_told)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(compiled_model, shipped, progress=print)
         assert has_begun.wait(TIME_LIMIT)

@@ -1,4 +1,8 @@
-"""Compiled models kept between runs, under a key of everything that shapes them."""
+"""Compiled models kept between runs, under a key of everything that shapes them.
+
+What compiles is imported where a model has to be compiled: it brings e3nn and the compiler of torch, seconds that a
+model which is there must not cost.
+"""
 
 import hashlib
 import json
@@ -14,9 +18,9 @@ from filelock import FileLock
 from mlip_lammps.checkpoint import TrainedModel, read_model
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
-from mlip_lammps.export import compilation, contract
+from mlip_lammps.export import contract
 from mlip_lammps.export.archive import is_archive, read_metadata
-from mlip_lammps.export.model_export import export_model
+from mlip_lammps.export.machine import machine_record
 from mlip_lammps.models import resolve_model, shipped_models
 
 
@@ -50,7 +54,7 @@ def compiled_model(
         "device": device,
         "radial": radial,
         "torch": torch.__version__,
-        "machine": compilation.machine_record(),
+        "machine": machine_record(),
         "package": version("mlip-lammps"),
         "code": _code_digest(),
     }
@@ -61,6 +65,8 @@ def compiled_model(
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # a process that wants what another is compiling waits for it
         if not _is_complete(path):
+            from mlip_lammps.export.model_export import export_model
+
             export_model(source, path, dtype=dtype, device=device, radial=radial, elements=elements, progress=progress)
     return path
 

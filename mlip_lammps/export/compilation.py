@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,15 +18,11 @@ from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.export.archive import add_member
 from mlip_lammps.export.contract import KERNELS_PATH
 from mlip_lammps.export.fast_layers import interpolated
+from mlip_lammps.export.machine import COMPILER, compiler_version
 from mlip_lammps.kernels.vectors import widest_vectors
 
 FILES = ".files.json"
 """How the names of the lists end that the compiling process leaves, one for each program."""
-
-_COMPILER = "g++"
-"""For the kernels too. Not what CXX says: one that links libstdc++ into each program makes programs that crash."""
-
-_INSTRUCTION_PREFIXES = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "asimd", "sve")
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def _run_worker(job: dict, folder: Path, progress: Callable[[str], None]) -> Non
     description = folder / "job.json"
     description.write_text(json.dumps(job))
     command = [sys.executable, "-m", "mlip_lammps.export.worker", str(description)]
-    environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1", "OMP_NUM_THREADS": "1", "CXX": _COMPILER}
+    environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1", "OMP_NUM_THREADS": "1", "CXX": COMPILER}
     with (
         open(folder / "errors", "w+") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as worker,
@@ -107,25 +102,6 @@ def _run_worker(job: dict, folder: Path, progress: Callable[[str], None]) -> Non
         if worker.wait() != 0:
             errors.seek(0)
             raise MlipError(errors.read()[-2000:] or f"the compiling process ended with {worker.returncode}")
-
-
-def machine_record() -> dict[str, object]:
-    """Return the architecture and the instruction sets that code compiled here may use."""
-    flags: list[str] = []
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith(("flags", "Features")):
-            flags = line.partition(":")[2].split()
-            break
-    return {
-        "architecture": platform.machine(),
-        "cpu_flags": sorted(flag for flag in flags if flag.startswith(_INSTRUCTION_PREFIXES)),
-    }
-
-
-def compiler_version() -> str:
-    """Return the first line of what the C++ compiler says of itself."""
-    shown = subprocess.run([_COMPILER, "--version"], capture_output=True, text=True, check=True)
-    return shown.stdout.splitlines()[0]
 
 
 def _require_tools(device: str) -> None:

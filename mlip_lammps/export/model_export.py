@@ -19,9 +19,10 @@ from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.export.archive import add_metadata
 from mlip_lammps.export.check import Differences, check_compiled
-from mlip_lammps.export.compilation import compile_programs, compiler_version, machine_record
+from mlip_lammps.export.compilation import compile_programs
 from mlip_lammps.export.contract import DTYPES, FORMAT_VERSION, RADIAL_FORMS
 from mlip_lammps.export.lowering import lower
+from mlip_lammps.export.machine import compiler_version, machine_record
 from mlip_lammps.export.min_distances import min_distances
 from mlip_lammps.export.runtime import CompiledModel
 

@@ -4,7 +4,9 @@ Usage: ``python mace_torch_models.py FOLDER``. For each entry of `MODELS` it wri
 the module, as training does) and ``NAME.npz`` (structures and what mace-torch says about them).
 """
 
+import inspect
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +190,8 @@ def main(folder: Path) -> None:
     import torch
 
     torch.set_num_threads(1)
+    # torch.jit reads the same classes again for each of hundreds of modules
+    inspect.getsourcelines = cache(inspect.getsourcelines)
     for seed, (name, options) in enumerate(MODELS.items()):
         dtype = torch.float32 if options.get("dtype") == "float32" else torch.float64
         torch.set_default_dtype(dtype)

@@ -9,6 +9,7 @@ import yaml
 from ase.build import molecule
 
 from mlip_lammps.checkpoint import read_model, write_portable
+from mlip_lammps.testing.random_models import random_model
 
 TRAIN = Path(__file__).parents[2] / "training" / "train.py"
 SHAPE = {
@@ -40,15 +41,16 @@ def configuration(tmp_path):
 
 
 def test_a_training_begins_from_the_weights_of_a_portable_file(peer, configuration, tmp_path):
-    """The first training left the weights of the seed, from which the second would begin of itself."""
-
-    def train(folder: str, *options: str | Path):
-        peer(TRAIN, configuration, tmp_path, tmp_path / folder, *options)
-        return read_model(tmp_path / folder / "tiny.model")
-
-    first = train("first")
-    write_portable(first, tmp_path / "first.safetensors")
-    again = train("again", "--stage", "2", "--weights", tmp_path / "first.safetensors")
-    assert again.spec == first.spec
-    for name, weight in first.weights.items():
+    """mace-torch by itself would begin from the weights of its seed and the averages of the data."""
+    given = random_model(
+        ("H", "O"), "4x0e", l_max=1, correlation=2, n_layers=2, cutoff=SHAPE["r_max"], n_basis=8, radial_widths=(8,),
+        is_residual=True, avg_num_neighbors=3.0,
+    )  # fmt: skip
+    write_portable(given, tmp_path / "given.safetensors")
+    words = "--stage", "2", "--weights", tmp_path / "given.safetensors"
+    peer(TRAIN, configuration, tmp_path, tmp_path / "again", *words)
+    again = read_model(tmp_path / "again" / "tiny.model")
+    assert again.weights.keys() == given.weights.keys()
+    assert [layer.avg_num_neighbors for layer in again.spec.layers] == [3.0, 3.0]
+    for name, weight in given.weights.items():
         np.testing.assert_allclose(again.weights[name], weight, rtol=1e-12, atol=1e-12, err_msg=name)

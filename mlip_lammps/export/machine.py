@@ -1,0 +1,29 @@
+"""What compiled code is bound to: the processor and the compiler."""
+
+import platform
+import subprocess
+from pathlib import Path
+
+COMPILER = "g++"
+"""For the kernels too. Not what CXX says: one that links libstdc++ into each program makes programs that crash."""
+
+_INSTRUCTION_PREFIXES = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "asimd", "sve")
+
+
+def machine_record() -> dict[str, object]:
+    """Return the architecture and the instruction sets that code compiled here may use."""
+    flags: list[str] = []
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith(("flags", "Features")):
+            flags = line.partition(":")[2].split()
+            break
+    return {
+        "architecture": platform.machine(),
+        "cpu_flags": sorted(flag for flag in flags if flag.startswith(_INSTRUCTION_PREFIXES)),
+    }
+
+
+def compiler_version() -> str:
+    """Return the first line of what the C++ compiler says of itself."""
+    shown = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True)
+    return shown.stdout.splitlines()[0]
