@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 PEER_VENV ?= .venv-mace
 PYTEST_OPTIONS ?=
+# Two environments are made at the same time.
+MAKEFLAGS += --jobs=2
 # A file of tests is one process's: what it compiles once, it compiles once.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
