@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 PEER_VENV ?= .venv-mace
 PYTEST_OPTIONS ?=
-# Two environments are made at the same time.
+# Two environments are made at the same time; several goals (make distclean demo) one after the other.
+ifeq ($(words $(MAKECMDGOALS)), 1)
 MAKEFLAGS += --jobs=2
+endif
 # A file of tests is one process's: what it compiles once, it compiles once.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -86,6 +87,18 @@ def test_a_calculator_takes_a_name_and_compiles_it_once(shipped, compilations, m
     assert energies[0] == energies[1]
     (file,) = (tmp_path / "cache").glob("*.pt2")
     assert file.name.startswith(f"tiny-{DEFAULT_DTYPE}-")
+
+
+def test_what_is_compiled_runs_without_what_compiles(compile_once, tmp_path):
+    """e3nn brings the compiler of torch: seconds of every start."""
+    code = (
+        "import sys\n"
+        "from mlip_lammps.engines.ase_calculator import MlipCalculator\n"
+        "MlipCalculator(sys.argv[1])\n"
+        "print({'e3nn', 'torch._dynamo', 'torch._inductor'} & set(sys.modules))"
+    )
+    done = run_command([sys.executable, "-c", code, compile_once("one_layer")], tmp_path)
+    assert done.output.strip() == "set()"
 
 
 def test_who_wants_what_another_is_compiling_waits_for_it(shipped, compilations, monkeypatch, tmp_path):

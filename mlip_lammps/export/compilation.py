@@ -18,8 +18,8 @@ from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.export.archive import add_member
 from mlip_lammps.export.contract import KERNELS_PATH
 from mlip_lammps.export.fast_layers import interpolated
-from mlip_lammps.export.machine import COMPILER, compiler_version
-from mlip_lammps.kernels.vectors import widest_vectors
+from mlip_lammps.export.machine import compiler_version
+from mlip_lammps.kernels.vectors import COMPILER, widest_vectors
 
 FILES = ".files.json"
 """How the names of the lists end that the compiling process leaves, one for each program."""

@@ -4,8 +4,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-COMPILER = "g++"
-"""For the kernels too. Not what CXX says: one that links libstdc++ into each program makes programs that crash."""
+from mlip_lammps.kernels.vectors import COMPILER
 
 _INSTRUCTION_PREFIXES = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "asimd", "sve")
 

@@ -6,9 +6,13 @@ from typing import NamedTuple
 
 import torch
 
+COMPILER = "g++"
+"""Of everything that an export compiles. Not what CXX says: one that links libstdc++ into each program makes programs
+that crash."""
+
 # Not -ffast-math: it removes the checks for numbers that are not finite.
 COMPILE = (
-    *("g++", "-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno"),
+    *(COMPILER, "-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno"),
     "-Wno-attributes",
 )
 
