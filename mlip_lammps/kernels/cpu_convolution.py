@@ -145,6 +145,7 @@ def _pass(number: int, group: Sequence[int], pairs: Sequence[_Pair], n_blocks: i
     return (
         f"  struct Pass{number} {{\n"
         f"    static constexpr int SIZE = {len(components)};\n"
+        f"    static constexpr bool FIRST = {str(number == 0).lower()};\n"
         "    template <typename V>\n"
         "    static inline void accumulate(const V *h, const V *r, const T g[N_G][CHUNK], int e, V *a)\n"
         f"    {{\n{body}\n    }}\n"

@@ -13,6 +13,7 @@ that crash."""
 # Not -ffast-math: it removes the checks for numbers that are not finite.
 COMPILE = (
     *(COMPILER, "-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno"),
+    "-fno-signed-zeros",
     "-Wno-attributes",
 )
 

@@ -27,6 +27,8 @@ template <typename Shape> struct Convolution {
   static constexpr int P = Shape::N_PATHS;
   static constexpr int D = Shape::DEGREE;
   static constexpr int GROUP = Shape::GROUP;
+  static constexpr int TOGETHER = 3;    // edges whose radial functions are worked out together
+  static constexpr int AHEAD = 8;       // edges: how far ahead the features of sources are fetched
   // radial values and slopes of a tile fill half of a second cache level of a megabyte
   static constexpr int TILE_EDGES =
       std::max(128, std::min<int>(1024, (512 << 10) / (GROUP * P * 2 * static_cast<int>(sizeof(V)))));
@@ -79,17 +81,35 @@ template <typename Shape> struct Convolution {
 
     template <bool WITH_SLOPES> void radial(const Table<T> &table, int block)
     {
-      V *const value = r.resize(static_cast<size_t>(n) * GROUP * P);
-      V *const slope = WITH_SLOPES ? dr.resize(static_cast<size_t>(n) * GROUP * P) : nullptr;
-      for (int k = 0; k < n; k++) {
-        const int e = order.data()[k];
-        const T at = t.data()[e];
-        const V *const c = reinterpret_cast<const V *>(table.values) +
-            (static_cast<int64_t>(interval.data()[e]) * B + block) * P * (D + 1);
-        for (int q = 0; q < GROUP * P; q++) {
-          const size_t place = static_cast<size_t>(e) * GROUP * P + q;
-          if constexpr (WITH_SLOPES) slope[place] = polynomial_slope<D>(c + q * (D + 1), at, value[place]);
-          else value[place] = polynomial<D>(c + q * (D + 1), at);
+      r.resize(static_cast<size_t>(n) * GROUP * P);
+      if (WITH_SLOPES) dr.resize(static_cast<size_t>(n) * GROUP * P);
+      for (int k = 0; k < n;) {
+        const int32_t of = interval.data()[order.data()[k]], end = ends.data()[of];
+        const V *const c =
+            reinterpret_cast<const V *>(table.values) + (static_cast<int64_t>(of) * B + block) * P * (D + 1);
+        for (; k + TOGETHER <= end; k += TOGETHER) radial_of<WITH_SLOPES, TOGETHER>(c, order.data() + k);
+        for (; k < end; k++) radial_of<WITH_SLOPES, 1>(c, order.data() + k);
+      }
+    }
+
+    /* R edges of one interval at a time: a coefficient is fetched once for them. */
+    template <bool WITH_SLOPES, int R> void radial_of(const V *c, const int32_t *edges)
+    {
+      T at[R];
+      V *value[R], *slope[R];
+      for (int k = 0; k < R; k++) {
+        const size_t place = static_cast<size_t>(edges[k]) * GROUP * P;
+        at[k] = t.data()[edges[k]];
+        value[k] = r.data() + place;
+        slope[k] = WITH_SLOPES ? dr.data() + place : nullptr;
+      }
+      for (int q = 0; q < GROUP * P; q++, c += D + 1) {
+        V sums[R], slopes[R];
+        if constexpr (WITH_SLOPES) polynomial_slopes<D, R>(c, at, sums, slopes);
+        else polynomials<D, R>(c, at, sums);
+        for (int k = 0; k < R; k++) {
+          value[k][q] = sums[k];
+          if constexpr (WITH_SLOPES) slope[k][q] = slopes[k];
         }
       }
     }
@@ -129,14 +149,24 @@ template <typename Shape> struct Convolution {
     }
   }
 
+  /* Ask for the blocks of a group of one row of features. */
+  static void fetch(const V *row)
+  {
+    for (int k = 0; k < Shape::N_IN; k++)
+      for (size_t byte = 0; byte < GROUP * sizeof(V); byte += 64)
+        __builtin_prefetch(reinterpret_cast<const char *>(row + k * B) + byte);
+  }
+
   static void sum_over_edges(const Tile &tile, int begin, int end, int b, const V *h, const int64_t *source, V *out)
   {
     Shape::for_each_pass([=, &tile](auto pass) {
       using Pass = decltype(pass);
       V a[Pass::SIZE] = {};
-      for (int e = begin; e < end; e++)
+      for (int e = begin; e < end; e++) {
+        if (Pass::FIRST && b == 0) fetch(h + source[std::min(e + AHEAD, tile.n - 1)] * Shape::N_IN * B);
         Pass::template accumulate<V>(h + source[e] * Shape::N_IN * B, tile.r.data() + (e * GROUP + b) * P,
                                      tile.chunks.data()[e / CHUNK].g, e % CHUNK, a);
+      }
       Pass::template store<V>(a, out);
     });
   }
@@ -192,6 +222,9 @@ template <typename Shape> struct Convolution {
     for (int e = begin; e < end; e++) {
       V gy[Shape::N_Y] = {}, gr = {}, gh[Shape::N_IN * GROUP] = {};
       const int place = e * GROUP * P;
+      const int64_t next = source[std::min(e + AHEAD, tile.n - 1)] * Shape::N_IN * B;
+      fetch(h + next);
+      if (target) fetch(target + next);
       Shape::template accumulate_adjoint<V>(h + source[e] * Shape::N_IN * B, a, tile.r.data() + place,
                                             tile.dr.data() + place, tile.chunks.data()[e / CHUNK].g, e % CHUNK, gh, gy,
                                             gr);

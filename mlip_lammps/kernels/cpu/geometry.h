@@ -91,24 +91,32 @@ template <typename Shape> struct EdgeSums {
   }
 };
 
-/* Value of the polynomial with coefficients c[0] .. c[D]. */
-template <int D, typename V, typename T> inline V polynomial(const V *c, T t)
+/* Values at t[0] .. t[R-1] of the polynomial with coefficients c[0] .. c[D]. */
+template <int D, int R, typename V, typename T> inline void polynomials(const V *c, const T *t, V *sum)
 {
-  V sum = c[D];
-  for (int k = D - 1; k >= 0; k--) sum = sum * t + c[k];
-  return sum;
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) sum[r] = c[D];
+#pragma GCC unroll 16
+  for (int k = D - 1; k >= 0; k--)
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) sum[r] = sum[r] * t[r] + c[k];
 }
 
-/* Its slope; the value is stored. */
-template <int D, typename V, typename T> inline V polynomial_slope(const V *c, T t, V &value)
+/* Values and slopes. */
+template <int D, int R, typename V, typename T> inline void polynomial_slopes(const V *c, const T *t, V *sum, V *slope)
 {
-  V sum = c[D], slope = {};
-  for (int k = D - 1; k >= 0; k--) {
-    slope = slope * t + sum;
-    sum = sum * t + c[k];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) {
+    slope[r] = c[D];
+    sum[r] = c[D] * t[r] + c[D - 1];
   }
-  value = sum;
-  return slope;
+#pragma GCC unroll 16
+  for (int k = D - 2; k >= 0; k--)
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+      slope[r] = slope[r] * t[r] + sum[r];
+      sum[r] = sum[r] * t[r] + c[k];
+    }
 }
 
 }    // namespace mlip_kernels

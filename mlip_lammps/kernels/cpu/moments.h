@@ -68,7 +68,7 @@ template <typename Shape> struct Moments {
             for (int b = 0; b < B && chunk.first[z] < chunk.first[z + 1]; b++) {
               for (int k = chunk.first[z]; k < chunk.first[z + 1]; k++) {
                 const int e = chunk.edge[k];
-                chunk.f[k] = polynomial<D>(chunk.coefficients(table, e, b), chunk.geometry.t[e]);
+                polynomials<D, 1>(chunk.coefficients(table, e, b), &chunk.geometry.t[e], &chunk.f[k]);
               }
               add_sums<0>(chunk, z, out + z * B + b);
             }
@@ -118,7 +118,7 @@ template <typename Shape> struct Moments {
   {
     V gy[Y], gt = {}, f[B], slope[B];
     for (int b = 0; b < B; b++)
-      slope[b] = polynomial_slope<D>(chunk.coefficients(table, e, b), chunk.geometry.t[e], f[b]);
+      polynomial_slopes<D, 1>(chunk.coefficients(table, e, b), &chunk.geometry.t[e], &f[b], &slope[b]);
     harmonics_adjoint<0>(chunk, e, above, f, slope, gy, gt);
     Sums::add(gy, gt, chunk.gradients + e * Sums::WIDTH);
   }
