@@ -84,6 +84,7 @@ template <typename Shape> struct Convolution {
       r.resize(static_cast<size_t>(n) * GROUP * P);
       if (WITH_SLOPES) dr.resize(static_cast<size_t>(n) * GROUP * P);
       for (int k = 0; k < n;) {
+        // sorting has moved the beginning of each interval to its end
         const int32_t of = interval.data()[order.data()[k]], end = ends.data()[of];
         const V *const c =
             reinterpret_cast<const V *>(table.values) + (static_cast<int64_t>(of) * B + block) * P * (D + 1);
