@@ -5,7 +5,7 @@ same sweep: going down the nest gives the product of the factors so far, coming 
 of the highest degree costs two multiply-adds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 import torch
@@ -48,10 +48,11 @@ class ContractionShape:
         n_lanes = lanes(self.n_channels, self.dtype)
         n_blocks = self.n_channels // n_lanes
         pieces = list(self._pieces())
-        functions = "".join(
-            _value_function(k, trees, n_blocks) + _gradient_function(k, trees, n_blocks)
-            for k, (_, trees) in enumerate(pieces)
-        )
+        functions, written = "", set()
+        for k, (_, trees) in enumerate(pieces):
+            functions += _value_function(k, trees, n_blocks) + _gradient_function(k, trees, n_blocks, written)
+            written |= _all_components(trees)
+        nowhere = "".join(f" down[{c}] = V{{}};" for c in range(self.n_components_in) if c not in written)
         values = "\n".join(f"    sum[{m}] += value_{k}<V>(in, w);" for k, (m, _) in enumerate(pieces))
         gradients = "\n".join(
             f"    gradient_{k}<V>(in, w, up[{m} * N_BLOCKS], down);" for k, (m, _) in enumerate(pieces)
@@ -67,6 +68,7 @@ class ContractionShape:
   template <typename V> static inline void gradients(const V *in, const V *w, const V *up, V *down)
   {{
 {gradients}
+   {nowhere}
   }}
 }};
 """
@@ -118,6 +120,10 @@ def _components(node: _Node) -> set[int]:
     return {node.component}.union(*map(_components, node.children.values()))
 
 
+def _all_components(trees: Sequence[_Node]) -> set[int]:
+    return set().union(*map(_components, trees))
+
+
 def _weight(node: _Node) -> str:
     return "V{}" if node.row is None else f"w[{node.row}]"
 
@@ -137,8 +143,11 @@ def _value_function(number: int, trees: Sequence[_Node], n_blocks: int) -> str:
     )
 
 
-def _gradient_function(number: int, trees: Sequence[_Node], n_blocks: int) -> str:
-    """``t`` is the product of the gradient from above with the factors so far, ``s`` the sum below them."""
+def _gradient_function(number: int, trees: Sequence[_Node], n_blocks: int, written: Set[int]) -> str:
+    """``t`` is the product of the gradient from above with the factors so far, ``s`` the sum below them.
+
+    ``written``: components to which an earlier function has given a value.
+    """
 
     def lines(node: _Node, above: int) -> list[str]:
         c, depth = node.component, above + 1
@@ -153,10 +162,10 @@ def _gradient_function(number: int, trees: Sequence[_Node], n_blocks: int) -> st
             f"{sum_above} d{c} += t{above} * s{depth}; }}",
         ]
 
-    components = sorted(set().union(*map(_components, trees)))
+    components = sorted(_all_components(trees))
     body = [line for tree in trees for line in lines(tree, 0)]
     starts = [f"V d{c} = {{}};" for c in components]
-    ends = [f"down[{c * n_blocks}] += d{c};" for c in components]
+    ends = [f"down[{c}] {'+=' if c in written else '='} d{c};" for c in components]
     return (
         f"  template <typename V> static void gradient_{number}(const V *in, const V *w, const V t0, V *down)\n  {{\n"
         + _statements([*_loads(trees, n_blocks), *starts, *body, *ends])
@@ -165,8 +174,7 @@ def _gradient_function(number: int, trees: Sequence[_Node], n_blocks: int) -> st
 
 
 def _loads(trees: Sequence[_Node], n_blocks: int) -> list[str]:
-    components = sorted(set().union(*map(_components, trees)))
-    return [f"const V x{c} = in[{c * n_blocks}];" for c in components]
+    return [f"const V x{c} = in[{c * n_blocks}];" for c in sorted(_all_components(trees))]
 
 
 def _statements(lines: Sequence[str]) -> str:

@@ -138,7 +138,7 @@ def _pass(number: int, group: Sequence[int], pairs: Sequence[_Pair], n_blocks: i
     for p in group:
         for component, members in _by_source(pairs, p).items():
             lines.append(f"      {{ const V w = r[{p}] * h[{component * n_blocks}];")
-            lines += [f"        a[{place[pair.component_out]}] += g[{k}][e] * w;" for k, pair in members]
+            lines += [f"        a[{place[pair.component_out]}] += g[{k}] * w;" for k, pair in members]
             lines.append("      }")
     stores = "".join(f" out[{component * n_blocks}] = a[{k}];" for component, k in place.items())
     body = "\n".join(lines)
@@ -147,7 +147,7 @@ def _pass(number: int, group: Sequence[int], pairs: Sequence[_Pair], n_blocks: i
         f"    static constexpr int SIZE = {len(components)};\n"
         f"    static constexpr bool FIRST = {str(number == 0).lower()};\n"
         "    template <typename V>\n"
-        "    static inline void accumulate(const V *h, const V *r, const T g[N_G][CHUNK], int e, V *a)\n"
+        "    static inline void accumulate(const V *h, const V *r, const T *g, V *a)\n"
         f"    {{\n{body}\n    }}\n"
         f"    template <typename V> static inline void store(const V *a, V *out) {{{stores} }}\n"
         "  };\n"
@@ -170,7 +170,7 @@ def _accumulate_adjoint(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair]
             lines.append(f"      {{ V x[GROUP], w[GROUP], s[GROUP] = {{}}; {start}")
             for k, pair in members:
                 message = f"a[{pair.component_out * n_blocks} + b]"
-                sums = each(f"s[b] += g[{k}][e] * {message};", f"q += w[b] * {message};")
+                sums = each(f"s[b] += g[{k}] * {message};", f"q += w[b] * {message};")
                 lines.append(f"        {{ V q = {{}}; {sums}")
                 lines += [f"          gy[{harmonic}] += static_cast<T>({c!r}) * q;" for harmonic, c in pair.terms]
                 lines.append("        }")
@@ -181,6 +181,6 @@ def _accumulate_adjoint(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair]
     return (
         "  template <typename V>\n"
         "  static inline void accumulate_adjoint(const V *h, const V *a, const V *r, const V *dr,\n"
-        "                                        const T g[N_G][CHUNK], int e, V *gh, V *gy, V &gr)\n"
+        "                                        const T *g, V *gh, V *gy, V &gr)\n"
         f"  {{\n{body}\n  }}\n"
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mlip_lammps.kernels.cpu_functions import C_TYPES
 from mlip_lammps.kernels.linear import LinearBlock
-from mlip_lammps.kernels.vectors import lanes
+from mlip_lammps.kernels.vectors import lanes, n_registers
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,26 @@ class LinearShape:
     def matrices(self, blocks: Sequence[LinearBlock]) -> tuple[Tensor, Tensor]:
         """Return the matrices of all elements, and those of the adjoint, in the order of the kernel."""
         stacked = [b.matrix if b.matrix.ndim == 3 else b.matrix.unsqueeze(0) for b in blocks]
-        return tuple(
-            torch.cat([m.reshape(self.n_elements, -1) for m in ordered], dim=1).reshape(-1).to(self.dtype).contiguous()
-            for ordered in (stacked, [m.transpose(1, 2) for m in stacked])
-        )
+        turned = [matrix.transpose(1, 2) for matrix in stacked]
+        return self._in_panels(stacked), self.transposed()._in_panels(turned)
+
+    def _in_panels(self, matrices: Sequence[Tensor]) -> Tensor:
+        """Return ``matrices`` (n_elements, rows, columns) in the order of reading: element, block, panel, row."""
+        width = self._n_lanes()
+        ordered = []
+        for matrix, n_vectors in zip(matrices, self._panels(), strict=True):
+            panels = matrix.reshape(self.n_elements, matrix.shape[1], -1, n_vectors * width)
+            ordered.append(panels.transpose(1, 2).reshape(self.n_elements, -1))
+        return torch.cat(ordered, dim=1).reshape(-1).to(self.dtype).contiguous()
+
+    def _n_lanes(self) -> int:
+        return min(lanes(columns, self.dtype) for *_, columns in self.blocks)
+
+    def _panels(self) -> list[int]:
+        """Return for each block how many vectors of columns are worked on together: as many as registers hold."""
+        sizes = (4, 2) if n_registers() >= 32 else (2,)
+        vectors = [columns // self._n_lanes() for *_, columns in self.blocks]
+        return [next((size for size in sizes if count % size == 0), 1) for count in vectors]
 
     def _struct(self) -> str:
         starts, outs, dims, rows, columns = zip(*self.blocks, strict=True)
@@ -71,7 +87,6 @@ class LinearShape:
         offsets = [sum(sizes[:k]) for k in range(len(sizes) + 1)]
         reached = sorted(out + m * c for out, d, c in zip(outs, dims, columns, strict=True) for m in range(d))
         covers = len(set(columns)) == 1 and reached == list(range(0, self.width_out, columns[0]))
-        n_lanes = min(lanes(c, self.dtype) for c in columns)
         arrays = "".join(
             f"  static constexpr int {name}[] = {{{', '.join(map(str, values))}}};\n"
             for name, values in (
@@ -80,12 +95,13 @@ class LinearShape:
                 ("DIM", dims),
                 ("ROWS", rows),
                 ("COLUMNS", columns),
+                ("PANEL", self._panels()),
                 ("MATRIX", offsets),
             )
         )
         return f"""struct {self.name} {{
   using T = {C_TYPES[self.dtype]};
-  static constexpr int N = {n_lanes}, N_BLOCKS = {len(self.blocks)}, N_ELEMENTS = {self.n_elements};
+  static constexpr int N = {self._n_lanes()}, N_BLOCKS = {len(self.blocks)}, N_ELEMENTS = {self.n_elements};
   static constexpr int WIDTH_IN = {self.width_in}, WIDTH_OUT = {self.width_out}, MAX_DIM = {max(dims)};
   static constexpr bool COVERS = {"true" if covers else "false"};
 {arrays}}};

@@ -7,9 +7,9 @@
    DEGREE, and the unrolled steps
      couplings(y, g, n)                 sums of Y_lm with constants: one for each pair of components that a path couples
      for_each_pass(step)                step(Pass) for groups of components of the message that fit the registers
-       Pass::accumulate(h, r, g, e, a)  a += what one edge gives, for one vector of channels
+       Pass::accumulate(h, r, g, a)  a += what one edge gives, for one vector of channels
        Pass::store(a, out)
-     accumulate_adjoint(h, a, r, dr, g, e, gh, gy, gr)    for the blocks of a group
+     accumulate_adjoint(h, a, r, dr, g, gh, gy, gr)    for the blocks of a group
    Radial table: [interval][block][path][power][lane]. */
 
 #ifndef MLIP_KERNELS_CONVOLUTION_H
@@ -33,38 +33,33 @@ template <typename Shape> struct Convolution {
   static constexpr int TILE_EDGES =
       std::max(128, std::min<int>(1024, (512 << 10) / (GROUP * P * 2 * static_cast<int>(sizeof(V)))));
 
-  struct Chunk {
-    Geometry<Shape> geometry;
-    T g[Shape::N_G][CHUNK];
-
-    void prepare(const double *vectors, int n, const Table<T> &table)
-    {
-      geometry.prepare(vectors, n, table);
-      Shape::couplings(geometry.y, g, geometry.n_rounded);
-    }
-  };
-
   /* One tile: chunks of edges, their order by interval, radial functions of one group of channels. */
   struct Tile {
     int n = 0;
-    Buffer<Chunk> chunks;
+    Buffer<Geometry<Shape>> chunks;
     Buffer<int32_t> interval, order, ends;
     Buffer<T> t;
+    Buffer<T> g;                 // (edge, pair of components)
     Buffer<V> r, dr;             // (edge, block of the group, path)
     Buffer<double> gradients;    // (edge, Sums::WIDTH)
 
     void prepare(const double *vectors, int64_t n_edges, const Table<T> &table)
     {
       n = static_cast<int>(n_edges);
-      Chunk *const chunk = chunks.resize((n + CHUNK - 1) / CHUNK);
+      Geometry<Shape> *const chunk = chunks.resize((n + CHUNK - 1) / CHUNK);
+      T *const couplings = g.resize(static_cast<size_t>(n) * Shape::N_G);
       int32_t *const intervals = interval.resize(n);
       T *const places = t.resize(n);
       for (int start = 0; start < n; start += CHUNK) {
-        Chunk &c = chunk[start / CHUNK];
+        Geometry<Shape> &c = chunk[start / CHUNK];
         const int n_edges_of_chunk = std::min(CHUNK, n - start);
         c.prepare(vectors + 3 * static_cast<int64_t>(start), n_edges_of_chunk, table);
-        std::copy_n(c.geometry.interval, n_edges_of_chunk, intervals + start);
-        std::copy_n(c.geometry.t, n_edges_of_chunk, places + start);
+        std::copy_n(c.interval, n_edges_of_chunk, intervals + start);
+        std::copy_n(c.t, n_edges_of_chunk, places + start);
+        T by_pair[Shape::N_G][CHUNK];
+        Shape::couplings(c.y, by_pair, c.n_rounded);
+        for (int e = 0; e < n_edges_of_chunk; e++)
+          for (int k = 0; k < Shape::N_G; k++) couplings[(start + e) * Shape::N_G + k] = by_pair[k][e];
       }
       sort(static_cast<int>(table.n_intervals));
     }
@@ -166,7 +161,7 @@ template <typename Shape> struct Convolution {
       for (int e = begin; e < end; e++) {
         if (Pass::FIRST && b == 0) fetch(h + source[std::min(e + AHEAD, tile.n - 1)] * Shape::N_IN * B);
         Pass::template accumulate<V>(h + source[e] * Shape::N_IN * B, tile.r.data() + (e * GROUP + b) * P,
-                                     tile.chunks.data()[e / CHUNK].g, e % CHUNK, a);
+                                     tile.g.data() + e * Shape::N_G, a);
       }
       Pass::template store<V>(a, out);
     });
@@ -207,7 +202,7 @@ template <typename Shape> struct Convolution {
                                target ? reinterpret_cast<V *>(target) + block : nullptr);
         }
         for (int start = 0; start < tile.n; start += CHUNK)
-          tile.chunks.data()[start / CHUNK].geometry.finish(tile.gradients.data() + start * Sums::WIDTH, Sums::WIDTH,
+          tile.chunks.data()[start / CHUNK].finish(tile.gradients.data() + start * Sums::WIDTH, Sums::WIDTH,
                                                             table, edge_gradients + 3 * (edge + start));
       }
       if (!own.empty()) {
@@ -227,8 +222,7 @@ template <typename Shape> struct Convolution {
       fetch(h + next);
       if (target) fetch(target + next);
       Shape::template accumulate_adjoint<V>(h + source[e] * Shape::N_IN * B, a, tile.r.data() + place,
-                                            tile.dr.data() + place, tile.chunks.data()[e / CHUNK].g, e % CHUNK, gh, gy,
-                                            gr);
+                                            tile.dr.data() + place, tile.g.data() + e * Shape::N_G, gh, gy, gr);
       if (target)
         for (int k = 0; k < Shape::N_IN; k++)
           for (int b = 0; b < GROUP; b++) target[(source[e] * Shape::N_IN + k) * B + b] += gh[k * GROUP + b];

@@ -1,8 +1,9 @@
 /* Linear maps of irreps: products of matrices whose rows are (atom, m), picked by element where the map depends on it.
 
    Shape (generated): T, N (lanes), WIDTH_IN, WIDTH_OUT (numbers an atom), N_ELEMENTS (1: the same for all), N_BLOCKS, COVERS (every
-   number of the result is written by one block), and for each block IN_START, OUT_START, DIM, ROWS, COLUMNS (of its matrix) and
-   MATRIX (where it begins among those of an element, MATRIX[N_BLOCKS] in all). */
+   number of the result is written by one block), and for each block IN_START, OUT_START, DIM, ROWS, COLUMNS (of its matrix), PANEL
+   (vectors of its columns that are worked on together) and MATRIX (where it begins among those of an element, MATRIX[N_BLOCKS] in
+   all). Matrix: [panel][row][column of the panel]. */
 
 #ifndef MLIP_KERNELS_LINEAR_H
 #define MLIP_KERNELS_LINEAR_H
@@ -17,14 +18,16 @@ template <typename Shape> struct Linear {
   using T = typename Shape::T;
   static constexpr int N = Shape::N;
   using V = typename VectorOf<T, N>::type;
-  static constexpr int64_t TILE = 32;    // atoms
+  template <int K> using Int = std::integral_constant<int, K>;
+  static constexpr int64_t TILE = 48;    // atoms: rows in whole sixes and eights
+  static constexpr int LINE = 64 / static_cast<int>(sizeof(T));
 
   /* result rows (+)= rows of ``in`` times a panel of the matrix: R rows and C vectors are kept in registers */
-  template <int R, int C> static void panel(int n_in, const T *const *in, const T *matrix, int n_columns, T *const *out)
+  template <int R, int C> static void panel(int n_in, const T *const *in, const T *matrix, T *const *out)
   {
     V sum[R][C] = {};
     for (int k = 0; k < n_in; k++) {
-      const V *const row = reinterpret_cast<const V *>(matrix + static_cast<int64_t>(k) * n_columns);
+      const V *const row = reinterpret_cast<const V *>(matrix) + static_cast<int64_t>(k) * C;
 #pragma GCC unroll 12
       for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
@@ -38,21 +41,25 @@ template <typename Shape> struct Linear {
       }
   }
 
+  /* R rows at a time stay near while the panels stream by, and the next ones are fetched; fewer rows at the end. */
   template <int R, int C>
   static void product(int n_rows, const T *const *in, T *const *out, int n_in, int n_columns, const T *matrix)
   {
-    for (int column = 0; column < n_columns; column += C * N) {
-      T *place[R];
-      int r = 0;
-      for (; r + R <= n_rows; r += R) {
-        for (int q = 0; q < R; q++) place[q] = out[r + q] + column;
-        panel<R, C>(n_in, in + r, matrix + column, n_columns, place);
+    const int n_panels = n_columns / (C * N), share = ((n_in + LINE - 1) / LINE + n_panels - 1) / n_panels;
+    T *place[R];
+    int r = 0;
+    for (; r + R <= n_rows; r += R)
+      for (int p = 0; p < n_panels; p++) {
+        for (int q = 0; q < R; q++) {
+          const T *const next = in[std::min(r + R + q, n_rows - 1)];
+          for (int line = p * share; line < (p + 1) * share; line++) __builtin_prefetch(next + line * LINE);
+          place[q] = out[r + q] + p * C * N;
+          __builtin_prefetch(place[q] + 2 * C * N, 1);
+        }
+        panel<R, C>(n_in, in + r, matrix + static_cast<int64_t>(p) * n_in * C * N, place);
       }
-      for (; r < n_rows; r++) {
-        place[0] = out[r] + column;
-        panel<1, C>(n_in, in + r, matrix + column, n_columns, place);
-      }
-    }
+    if constexpr (R > 1)
+      if (r < n_rows) product<R / 2, C>(n_rows - r, in + r, out + r, n_in, n_columns, matrix);
   }
 
   static void block(int k, const int64_t *atoms, int n_atoms, const T *features, const T *matrices, T *result)
@@ -68,11 +75,15 @@ template <typename Shape> struct Linear {
         out[n_rows] = result + atoms[a] * Shape::WIDTH_OUT + Shape::OUT_START[k] + m * Shape::COLUMNS[k];
       }
     const T *const matrix = matrices + Shape::MATRIX[k];
-    const int n_vectors = Shape::COLUMNS[k] / N;
     constexpr bool HAS_MANY = VECTOR_REGISTERS >= 32;
-    if (HAS_MANY && n_vectors % 4 == 0) product<6, 4>(n_rows, in, out, Shape::ROWS[k], Shape::COLUMNS[k], matrix);
-    else if (n_vectors % 2 == 0) product<HAS_MANY ? 8 : 6, 2>(n_rows, in, out, Shape::ROWS[k], Shape::COLUMNS[k], matrix);
-    else product<12, 1>(n_rows, in, out, Shape::ROWS[k], Shape::COLUMNS[k], matrix);
+    const auto multiply = [&](auto rows, auto vectors) {
+      product<decltype(rows)::value, decltype(vectors)::value>(n_rows, in, out, Shape::ROWS[k], Shape::COLUMNS[k], matrix);
+    };
+    switch (Shape::PANEL[k]) {
+      case 4: return multiply(Int<6>{}, Int<4>{});
+      case 2: return multiply(Int<HAS_MANY ? 8 : 6>{}, Int<2>{});
+      default: return multiply(Int<12>{}, Int<1>{});
+    }
   }
 
   static void run(int64_t n, const T *features, const int64_t *species, const T *matrices, T *result)
