@@ -19,8 +19,7 @@ template <typename Shape> struct Contraction {
   using T = typename Shape::T;
   using V = typename VectorOf<T, Shape::N>::type;
   static constexpr int B = Shape::N_BLOCKS;
-  static constexpr int64_t TILE = 32;    // atoms whose channels of some blocks are done in turn: the weights stay near
-  static constexpr int LINE = std::max<int>(1, 64 / sizeof(V));    // blocks of a cache line
+  static constexpr int64_t TILE = 32;    // atoms whose channels of one block are done in turn: the weights stay near
 
   template <typename Fetch, typename Step>
   static void for_each_block(int64_t n, const int64_t *species, const T *weights, Fetch &&fetch, Step &&step)
@@ -28,12 +27,11 @@ template <typename Shape> struct Contraction {
     const int64_t n_tiles = (n + TILE - 1) / TILE;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t tile = 0; tile < n_tiles; tile++)
-      for (int line = 0; line < B; line += LINE) {
+      for (int b = 0; b < B; b++) {
         const int64_t end = std::min(n, (tile + 1) * TILE);
         for (int64_t i = tile * TILE; i < end; i++) {
-          fetch(std::min(i + 1, end - 1), line);
-          for (int b = line; b < std::min(line + LINE, B); b++)
-            step(i, b, reinterpret_cast<const V *>(weights) + (species[i] * B + b) * Shape::N_TERMS);
+          fetch(std::min(i + 1, end - 1), b);
+          step(i, b, reinterpret_cast<const V *>(weights) + (species[i] * B + b) * Shape::N_TERMS);
         }
       }
   }
