@@ -7,9 +7,9 @@
    DEGREE, and the unrolled steps
      couplings(y, g, n)                 sums of Y_lm with constants: one for each pair of components that a path couples
      for_each_pass(step)                step(Pass) for groups of components of the message that fit the registers
-       Pass::accumulate(h, r, g, a)  a += what one edge gives, for one vector of channels
+       Pass::accumulate(h, r, g, a)     a += what one edge gives, for one vector of channels
        Pass::store(a, out)
-     accumulate_adjoint(h, a, r, dr, g, gh, gy, gr)    for the blocks of a group
+     accumulate_adjoint(h, a, r, dr, g, gh, gy, gr)       for the blocks of a group
    Radial table: [interval][block][path][power][lane]. */
 
 #ifndef MLIP_KERNELS_CONVOLUTION_H
@@ -39,7 +39,7 @@ template <typename Shape> struct Convolution {
     Buffer<Geometry<Shape>> chunks;
     Buffer<int32_t> interval, order, ends;
     Buffer<T> t;
-    Buffer<T> g;                 // (edge, pair of components)
+    Buffer<T> g, by_pair;        // (edge, pair of components), (pair, edge of a chunk)
     Buffer<V> r, dr;             // (edge, block of the group, path)
     Buffer<double> gradients;    // (edge, Sums::WIDTH)
 
@@ -48,6 +48,7 @@ template <typename Shape> struct Convolution {
       n = static_cast<int>(n_edges);
       Geometry<Shape> *const chunk = chunks.resize((n + CHUNK - 1) / CHUNK);
       T *const couplings = g.resize(static_cast<size_t>(n) * Shape::N_G);
+      T(*const of_chunk)[CHUNK] = reinterpret_cast<T(*)[CHUNK]>(by_pair.resize(Shape::N_G * CHUNK));
       int32_t *const intervals = interval.resize(n);
       T *const places = t.resize(n);
       for (int start = 0; start < n; start += CHUNK) {
@@ -56,10 +57,9 @@ template <typename Shape> struct Convolution {
         c.prepare(vectors + 3 * static_cast<int64_t>(start), n_edges_of_chunk, table);
         std::copy_n(c.interval, n_edges_of_chunk, intervals + start);
         std::copy_n(c.t, n_edges_of_chunk, places + start);
-        T by_pair[Shape::N_G][CHUNK];
-        Shape::couplings(c.y, by_pair, c.n_rounded);
+        Shape::couplings(c.y, of_chunk, c.n_rounded);
         for (int e = 0; e < n_edges_of_chunk; e++)
-          for (int k = 0; k < Shape::N_G; k++) couplings[(start + e) * Shape::N_G + k] = by_pair[k][e];
+          for (int k = 0; k < Shape::N_G; k++) couplings[(start + e) * Shape::N_G + k] = of_chunk[k][e];
       }
       sort(static_cast<int>(table.n_intervals));
     }

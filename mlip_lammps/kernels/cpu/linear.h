@@ -18,7 +18,6 @@ template <typename Shape> struct Linear {
   using T = typename Shape::T;
   static constexpr int N = Shape::N;
   using V = typename VectorOf<T, N>::type;
-  template <int K> using Int = std::integral_constant<int, K>;
   static constexpr int64_t TILE = 48;    // atoms: rows in whole sixes and eights
   static constexpr int LINE = 64 / static_cast<int>(sizeof(T));
 
@@ -76,14 +75,11 @@ template <typename Shape> struct Linear {
       }
     const T *const matrix = matrices + Shape::MATRIX[k];
     constexpr bool HAS_MANY = VECTOR_REGISTERS >= 32;
-    const auto multiply = [&](auto rows, auto vectors) {
-      product<decltype(rows)::value, decltype(vectors)::value>(n_rows, in, out, Shape::ROWS[k], Shape::COLUMNS[k], matrix);
-    };
-    switch (Shape::PANEL[k]) {
-      case 4: return multiply(Int<6>{}, Int<4>{});
-      case 2: return multiply(Int<HAS_MANY ? 8 : 6>{}, Int<2>{});
-      default: return multiply(Int<12>{}, Int<1>{});
-    }
+    const int n_in = Shape::ROWS[k], n_columns = Shape::COLUMNS[k], width = Shape::PANEL[k];
+    if constexpr (HAS_MANY)
+      if (width == 4) return product<6, 4>(n_rows, in, out, n_in, n_columns, matrix);
+    if (width == 2) product<HAS_MANY ? 8 : 6, 2>(n_rows, in, out, n_in, n_columns, matrix);
+    else product<12, 1>(n_rows, in, out, n_in, n_columns, matrix);
   }
 
   static void run(int64_t n, const T *features, const int64_t *species, const T *matrices, T *result)
