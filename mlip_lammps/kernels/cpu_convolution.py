@@ -169,7 +169,7 @@ def _accumulate_adjoint(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair]
             start = each(f"x[b] = h[{component * n_blocks} + b];", f"w[b] = {radial} * x[b];")
             lines.append(f"      {{ V x[GROUP], w[GROUP], s[GROUP] = {{}}; {start}")
             for k, pair in members:
-                message = f"a[{pair.component_out * n_blocks} + b]"
+                message = f"a[{pair.component_out} * GROUP + b]"
                 sums = each(f"s[b] += g[{k}] * {message};", f"q += w[b] * {message};")
                 lines.append(f"        {{ V q = {{}}; {sums}")
                 lines += [f"          gy[{harmonic}] += static_cast<T>({c!r}) * q;" for harmonic, c in pair.terms]

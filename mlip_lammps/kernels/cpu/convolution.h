@@ -28,7 +28,7 @@ template <typename Shape> struct Convolution {
   static constexpr int D = Shape::DEGREE;
   static constexpr int GROUP = Shape::GROUP;
   static constexpr int TOGETHER = 3;    // edges whose radial functions are worked out together
-  static constexpr int AHEAD = 8;       // edges: how far ahead the features of sources are fetched
+  static constexpr int AHEAD = 4;       // edges: how far ahead the features of sources are fetched
   // radial values and slopes of a tile fill half of a second cache level of a megabyte
   static constexpr int TILE_EDGES =
       std::max(128, std::min<int>(1024, (512 << 10) / (GROUP * P * 2 * static_cast<int>(sizeof(V)))));
@@ -215,13 +215,19 @@ template <typename Shape> struct Convolution {
   static void adjoint_over_edges(Tile &tile, int begin, int end, const V *h, const int64_t *source, const V *a,
                                  V *target)
   {
+    // near each other: rows a power of two apart would share few sets of the first cache level
+    V copies[B == GROUP ? 1 : Shape::N_MID * GROUP];
+    if constexpr (B != GROUP)
+      for (int k = 0; k < Shape::N_MID; k++)
+        for (int b = 0; b < GROUP; b++) copies[k * GROUP + b] = a[k * B + b];
+    const V *const messages = B == GROUP ? a : copies;
     for (int e = begin; e < end; e++) {
       V gy[Shape::N_Y] = {}, gr = {}, gh[Shape::N_IN * GROUP] = {};
       const int place = e * GROUP * P;
       const int64_t next = source[std::min(e + AHEAD, tile.n - 1)] * Shape::N_IN * B;
       fetch(h + next);
       if (target) fetch(target + next);
-      Shape::template accumulate_adjoint<V>(h + source[e] * Shape::N_IN * B, a, tile.r.data() + place,
+      Shape::template accumulate_adjoint<V>(h + source[e] * Shape::N_IN * B, messages, tile.r.data() + place,
                                             tile.dr.data() + place, tile.g.data() + e * Shape::N_G, gh, gy, gr);
       if (target)
         for (int k = 0; k < Shape::N_IN; k++)
