@@ -70,6 +70,27 @@ inline typename VectorOf<T, N>::type sums_of_lanes(typename VectorOf<T, N>::type
   }
 }
 
+/* Exchange lane j of v[k] and lane k of v[j]: blocks of STEP lanes at a time, which grow. */
+template <typename T, int N, int STEP = 1> inline void transpose(typename VectorOf<T, N>::type *v)
+{
+  if constexpr (STEP < N) {
+    using Index = typename std::conditional<sizeof(T) == 8, int64_t, int32_t>::type;
+    typename VectorOf<Index, N>::type even{}, odd{};
+    for (int k = 0; k < N; k++) {
+      even[k] = k / STEP % 2 ? N + k - STEP : k;
+      odd[k] = k / STEP % 2 ? N + k : k + STEP;
+    }
+#pragma GCC unroll 16
+    for (int k = 0; k < N; k++) {
+      if (k / STEP % 2) continue;
+      const typename VectorOf<T, N>::type x = v[k], y = v[k + STEP];
+      v[k] = __builtin_shuffle(x, y, even);
+      v[k + STEP] = __builtin_shuffle(x, y, odd);
+    }
+    transpose<T, N, 2 * STEP>(v);
+  }
+}
+
 /* first[i] .. first[i+1]: the edges of centre i, in a list that is sorted by centre. */
 inline void edge_ranges(int64_t n_local, int64_t n_edges, const int64_t *centre, std::vector<int64_t> &first)
 {

@@ -27,6 +27,7 @@ template <typename Shape> struct Convolution {
   static constexpr int P = Shape::N_PATHS;
   static constexpr int D = Shape::DEGREE;
   static constexpr int GROUP = Shape::GROUP;
+  static constexpr int G = (Shape::N_G + Shape::N - 1) / Shape::N * Shape::N;    // couplings of an edge, in whole vectors
   static constexpr int TOGETHER = 3;    // edges whose radial functions are worked out together
   static constexpr int AHEAD = 4;       // edges: how far ahead the features of sources are fetched
   // radial values and slopes of a tile fill half of a second cache level of a megabyte
@@ -39,7 +40,7 @@ template <typename Shape> struct Convolution {
     Buffer<Geometry<Shape>> chunks;
     Buffer<int32_t> interval, order, ends;
     Buffer<T> t;
-    Buffer<T> g, by_pair;        // (edge, pair of components), (pair, edge of a chunk)
+    Buffer<T> g, by_pair;        // (edge, pair of components: G), (pair, edge of a chunk)
     Buffer<V> r, dr;             // (edge, block of the group, path)
     Buffer<double> gradients;    // (edge, Sums::WIDTH)
 
@@ -47,8 +48,8 @@ template <typename Shape> struct Convolution {
     {
       n = static_cast<int>(n_edges);
       Geometry<Shape> *const chunk = chunks.resize((n + CHUNK - 1) / CHUNK);
-      T *const couplings = g.resize(static_cast<size_t>(n) * Shape::N_G);
-      T(*const of_chunk)[CHUNK] = reinterpret_cast<T(*)[CHUNK]>(by_pair.resize(Shape::N_G * CHUNK));
+      T *const couplings = g.resize(static_cast<size_t>(n + CHUNK) * G);    // whole chunks
+      T(*const of_chunk)[CHUNK] = reinterpret_cast<T(*)[CHUNK]>(by_pair.resize(G * CHUNK));
       int32_t *const intervals = interval.resize(n);
       T *const places = t.resize(n);
       for (int start = 0; start < n; start += CHUNK) {
@@ -58,10 +59,21 @@ template <typename Shape> struct Convolution {
         std::copy_n(c.interval, n_edges_of_chunk, intervals + start);
         std::copy_n(c.t, n_edges_of_chunk, places + start);
         Shape::couplings(c.y, of_chunk, c.n_rounded);
-        for (int e = 0; e < n_edges_of_chunk; e++)
-          for (int k = 0; k < Shape::N_G; k++) couplings[(start + e) * Shape::N_G + k] = of_chunk[k][e];
+        turn(of_chunk, c.n_rounded, couplings + start * G);
       }
       sort(static_cast<int>(table.n_intervals));
+    }
+
+    /* Couplings by pair of components -> by edge, for n edges, a multiple of the lanes. */
+    static void turn(const T (*by_pair)[CHUNK], int n, T *by_edge)
+    {
+      for (int e = 0; e < n; e += Shape::N)
+        for (int k = 0; k < G; k += Shape::N) {
+          V v[Shape::N];
+          for (int m = 0; m < Shape::N; m++) v[m] = *reinterpret_cast<const V *>(by_pair[k + m] + e);
+          transpose<T, Shape::N>(v);
+          for (int m = 0; m < Shape::N; m++) *reinterpret_cast<V *>(by_edge + (e + m) * G + k) = v[m];
+        }
     }
 
     void sort(int n_intervals)
@@ -161,7 +173,7 @@ template <typename Shape> struct Convolution {
       for (int e = begin; e < end; e++) {
         if (Pass::FIRST && b == 0) fetch(h + source[std::min(e + AHEAD, tile.n - 1)] * Shape::N_IN * B);
         Pass::template accumulate<V>(h + source[e] * Shape::N_IN * B, tile.r.data() + (e * GROUP + b) * P,
-                                     tile.g.data() + e * Shape::N_G, a);
+                                     tile.g.data() + e * G, a);
       }
       Pass::template store<V>(a, out);
     });
@@ -202,8 +214,8 @@ template <typename Shape> struct Convolution {
                                target ? reinterpret_cast<V *>(target) + block : nullptr);
         }
         for (int start = 0; start < tile.n; start += CHUNK)
-          tile.chunks.data()[start / CHUNK].finish(tile.gradients.data() + start * Sums::WIDTH, Sums::WIDTH,
-                                                            table, edge_gradients + 3 * (edge + start));
+          tile.chunks.data()[start / CHUNK].finish(tile.gradients.data() + start * Sums::WIDTH, table,
+                                                   edge_gradients + 3 * (edge + start));
       }
       if (!own.empty()) {
 #pragma omp critical
@@ -228,7 +240,7 @@ template <typename Shape> struct Convolution {
       fetch(h + next);
       if (target) fetch(target + next);
       Shape::template accumulate_adjoint<V>(h + source[e] * Shape::N_IN * B, messages, tile.r.data() + place,
-                                            tile.dr.data() + place, tile.g.data() + e * Shape::N_G, gh, gy, gr);
+                                            tile.dr.data() + place, tile.g.data() + e * G, gh, gy, gr);
       if (target)
         for (int k = 0; k < Shape::N_IN; k++)
           for (int b = 0; b < GROUP; b++) target[(source[e] * Shape::N_IN + k) * B + b] += gh[k * GROUP + b];

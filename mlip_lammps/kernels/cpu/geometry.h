@@ -22,6 +22,26 @@ template <typename T> struct Table {
   int64_t n_intervals;
 };
 
+/* Sums over the lanes of the gradients of Y_lm and, after them, of t, added to a row of WIDTH doubles. */
+template <typename Shape> struct EdgeSums {
+  using T = typename Shape::T;
+  static constexpr int N = Shape::N;
+  static constexpr int WIDTH = (Shape::N_Y + 1 + N - 1) / N * N;
+  using V = typename VectorOf<T, N>::type;
+
+  static void add(const V *gy, const V &gt, double *row)
+  {
+#pragma GCC unroll 32
+    for (int k = 0; k < WIDTH; k += N) {
+      V v[N];
+#pragma GCC unroll 16
+      for (int m = 0; m < N; m++) v[m] = k + m < Shape::N_Y ? gy[k + m] : k + m == Shape::N_Y ? gt : V{};
+      const V sums = sums_of_lanes<T, N>(v);
+      for (int m = 0; m < N; m++) row[k + m] += static_cast<double>(sums[m]);
+    }
+  }
+};
+
 /* Geometry of up to CHUNK edges, by component. */
 template <typename Shape> struct Geometry {
   using T = typename Shape::T;
@@ -52,41 +72,29 @@ template <typename Shape> struct Geometry {
     Shape::harmonics(u, y, n_rounded);
   }
 
-  /* Chain rule from distance and direction to the edge vector. Row e of ``gradients`` (``width`` numbers) has those of
-     Y_lm and, after them, of t. */
-  void finish(const double *gradients, int width, const Table<T> &table, double *edge_gradients) const
+  /* Chain rule from distance and direction to the edge vector. Row e of ``gradients`` is that of EdgeSums. */
+  void finish(const double *gradients, const Table<T> &table, double *edge_gradients) const
   {
-    T gy[Shape::N_Y][CHUNK], gu[3][CHUNK];
-    for (int k = 0; k < Shape::N_Y; k++) {
-      for (int e = 0; e < n; e++) gy[k][e] = static_cast<T>(gradients[e * width + k]);
-      for (int e = n; e < n_rounded; e++) gy[k][e] = T(0);
-    }
+    constexpr int N = Shape::N, WIDTH = EdgeSums<Shape>::WIDTH;
+    using V = typename VectorOf<T, N>::type;
+    using Doubles = typename VectorOf<double, N>::type;
+    T gy[WIDTH][CHUNK], gu[3][CHUNK];
+    for (int start = 0; start < n_rounded; start += N)
+      for (int k = 0; k < WIDTH; k += N) {
+        V v[N];
+        for (int m = 0; m < N; m++) {
+          const int e = start + m;
+          v[m] = e < n ? __builtin_convertvector(*reinterpret_cast<const Doubles *>(gradients + e * WIDTH + k), V) : V{};
+        }
+        transpose<T, N>(v);
+        for (int m = 0; m < N; m++) *reinterpret_cast<V *>(gy[k + m] + start) = v[m];
+      }
     Shape::harmonics_adjoint(y, gy, gu, n_rounded);
     for (int e = 0; e < n; e++) {
       const double along = gu[0][e] * u[0][e] + gu[1][e] * u[1][e] + gu[2][e] * u[2][e];
-      const double radial = 2.0 * table.intervals_per_angstrom * gradients[e * width + Shape::N_Y];
+      const double radial = 2.0 * table.intervals_per_angstrom * gradients[e * WIDTH + Shape::N_Y];
       for (int k = 0; k < 3; k++)
         edge_gradients[3 * e + k] = (gu[k][e] - along * u[k][e]) / r[e] + radial * u[k][e];
-    }
-  }
-};
-
-/* Sums over the lanes of the gradients of Y_lm and of t, added to a row of doubles. */
-template <typename Shape> struct EdgeSums {
-  using T = typename Shape::T;
-  static constexpr int N = Shape::N;
-  static constexpr int WIDTH = (Shape::N_Y + 1 + N - 1) / N * N;
-  using V = typename VectorOf<T, N>::type;
-
-  static void add(const V *gy, const V &gt, double *row)
-  {
-#pragma GCC unroll 32
-    for (int k = 0; k < WIDTH; k += N) {
-      V v[N];
-#pragma GCC unroll 16
-      for (int m = 0; m < N; m++) v[m] = k + m < Shape::N_Y ? gy[k + m] : k + m == Shape::N_Y ? gt : V{};
-      const V sums = sums_of_lanes<T, N>(v);
-      for (int m = 0; m < N; m++) row[k + m] += static_cast<double>(sums[m]);
     }
   }
 };

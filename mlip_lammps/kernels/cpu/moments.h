@@ -108,7 +108,7 @@ template <typename Shape> struct Moments {
           chunk.prepare(vectors + 3 * start, n, element + start, table);
           std::fill_n(chunk.gradients, n * Sums::WIDTH, 0.0);
           for (int e = 0; e < n; e++) edge_adjoint(chunk, e, above + (E == 1 ? 0 : element[start + e]) * B, table);
-          chunk.geometry.finish(chunk.gradients, Sums::WIDTH, table, edge_gradients + 3 * start);
+          chunk.geometry.finish(chunk.gradients, table, edge_gradients + 3 * start);
         }
       }
     }
