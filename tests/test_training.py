@@ -205,15 +205,21 @@ def test_a_stage_that_begins_anew_keeps_its_learning_rate_when_it_resumes(tmp_pa
     assert torch.load(file, weights_only=False)["optimizer"]["param_groups"] == [{"lr": 0.0005}]
 
 
-def test_a_stage_weighs_stresses_its_own_way(data):
-    from train import weigh_stresses
+def test_a_stage_has_stress_weights_and_anchors_of_its_own(data):
+    from train import settings_of_stage
 
     data[1]["stress_weights"] = {"even": 60}
-    weigh_stresses(data, None)
-    assert data[1]["stress_weights"] == {"even": 60}
-    weigh_stresses(data, {"even": 10})
-    assert data[1]["stress_weights"] == {"even": 10}
-    assert "stress_weights" not in data[0]
+    anchors = {"compressed_diamond": {"element": "Si"}, "close_pairs": {"element": "Si"}}
+    stages = [{"lr": 0.01, "stress_weights": {}, "anchors": ["compressed_diamond"]}, {"lr": 0.001}]
+    settings = {"data": data, "anchors": anchors, "mace": {"lr": 1, "r_max": 5.0}, "stages": stages}
+    first, options = settings_of_stage(settings, 1)
+    assert options == {"lr": 0.01, "r_max": 5.0}
+    assert [source.get("stress_weights") for source in first["data"]] == [None, {}]
+    assert list(first["anchors"]) == ["compressed_diamond"]
+    second, options = settings_of_stage(settings, 2)
+    assert options == {"lr": 0.001, "r_max": 5.0}
+    assert second["data"][1]["stress_weights"] == {"even": 60}
+    assert list(second["anchors"]) == list(anchors)
 
 
 def test_what_mace_torch_reads_has_each_part_and_frames_without_energies(data, tmp_path, monkeypatch):
