@@ -211,12 +211,12 @@ def test_a_stage_has_stress_weights_and_anchors_of_its_own(data):
     data[1]["stress_weights"] = {"even": 60}
     anchors = {"compressed_diamond": {"element": "Si"}, "close_pairs": {"element": "Si"}}
     stages = [{"lr": 0.01, "stress_weights": {}, "anchors": ["compressed_diamond"]}, {"lr": 0.001}]
-    settings = {"data": data, "anchors": anchors, "mace": {"lr": 1, "r_max": 5.0}, "stages": stages}
-    first, options = settings_of_stage(settings, 1)
+    settings = {"data": data, "anchors": anchors, "mace": {"lr": 1, "r_max": 5.0}}
+    first, options = settings_of_stage(settings, stages[0])
     assert options == {"lr": 0.01, "r_max": 5.0}
     assert [source.get("stress_weights") for source in first["data"]] == [None, {}]
     assert list(first["anchors"]) == ["compressed_diamond"]
-    second, options = settings_of_stage(settings, 2)
+    second, options = settings_of_stage(settings, stages[1])
     assert options == {"lr": 0.001, "r_max": 5.0}
     assert second["data"][1]["stress_weights"] == {"even": 60}
     assert list(second["anchors"]) == list(anchors)

@@ -44,20 +44,20 @@ def write_split(settings: dict, data_dir: Path, work_dir: Path) -> None:
         ase.io.write(work_dir / f"{part}.xyz", atoms, format="extxyz")
 
 
-def settings_of_stage(settings: dict, number: int) -> tuple[dict, dict]:
+def settings_of_stage(settings: dict, stage: dict) -> tuple[dict, dict]:
     """Return the settings with what a stage has of its own, and the options of ``mace_run_train`` in it.
 
     ``stress_weights`` of a stage stand in for those of the data, ``anchors`` name those that it trains on.
     """
-    own = dict(settings["stages"][number - 1]) if "stages" in settings else {}
-    weights, names = own.pop("stress_weights", None), own.pop("anchors", None)
+    options = settings["mace"] | stage
+    weights, names = options.pop("stress_weights", None), options.pop("anchors", None)
     data = [
         source | {"stress_weights": weights} if weights is not None and "stress_weights" in source else source
         for source in settings["data"]
     ]
     anchors = settings.get("anchors", {})
     chosen = anchors if names is None else {name: anchors[name] for name in names}
-    return settings | {"data": data, "anchors": chosen}, settings["mace"] | own
+    return settings | {"data": data, "anchors": chosen}, options
 
 
 def begin_stage(number: int, options: dict, work_dir: Path) -> None:
@@ -115,10 +115,10 @@ def main() -> None:
     arguments = parser.parse_args()
 
     settings = yaml.safe_load(arguments.config.read_text())
-    n_stages = len(settings.get("stages", [{}]))
-    if not 1 <= arguments.stage <= n_stages:
-        sys.exit(f"train.py: stage {arguments.stage} of {arguments.config}, which has {n_stages}; give one of these")
-    settings, training_options = settings_of_stage(settings, arguments.stage)
+    stages = settings.get("stages", [{}])
+    if not 1 <= arguments.stage <= len(stages):
+        sys.exit(f"train.py: stage {arguments.stage} of {arguments.config}, which has {len(stages)}; give one of these")
+    settings, training_options = settings_of_stage(settings, stages[arguments.stage - 1])
     work_dir = arguments.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
     try:
