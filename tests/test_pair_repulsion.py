@@ -15,10 +15,11 @@ from lammps_run import run_driver
 from lammps_structures import parity_structures
 
 from mlip_lammps.checkpoint import TrainedModel, read_model, write_portable
-from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.core.errors import MlipError, ModelFileError
 from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.export import CompiledModel, compiled_model
+from mlip_lammps.export import CompiledModel, check, compiled_model
 from mlip_lammps.export.contract import DTYPES
+from mlip_lammps.export.fast_layers import CpuKernels, interpolated
 from mlip_lammps.export.layers import EdgeGraph, LayerChain
 from mlip_lammps.export.lowering import lower
 from mlip_lammps.model import ReferenceModel
@@ -190,3 +191,18 @@ def test_a_repulsion_that_does_not_fit_is_refused(trained, name, value, words, t
         weights[f"pair_repulsion_fn.{name}"] = value
     with pytest.raises(ModelFileError, match=words):
         write_portable(dataclasses.replace(trained, weights=weights), tmp_path / "model.safetensors")
+
+
+def test_tables_may_change_more_where_atoms_are_closer_than_a_bond(compiled_file, trained, tmp_path, monkeypatch):
+    compiled = CompiledModel(compiled_file, n_threads=1)
+    kernels = CpuKernels(lower(trained), torch.float64, tmp_path)
+    right = interpolated(kernels.table_contents())
+    monkeypatch.setitem(check.TOLERANCES, "float64", dataclasses.replace(check.TOLERANCES["float64"], gradient=1e-4))
+
+    def off_when_close(error: float) -> list:
+        return [lambda r, table=table: table(r) * (1.0 + error * (r < 0.85).double().unsqueeze(1)) for table in right]
+
+    found = check.check_compiled(compiled, trained, off_when_close(1e-6))
+    assert found.table_force_ev_per_angstrom > check.TOLERANCES["float64"].table_force
+    with pytest.raises(MlipError, match="radial tables change a force"):
+        check.check_compiled(compiled, trained, off_when_close(1e-2))

@@ -12,10 +12,12 @@ import torch
 import yaml
 from ase import Atoms
 from ase.build import add_adsorbate, bulk, fcc100, molecule
+from ase.calculators.emt import EMT
 from ase.stress import voigt_6_to_full_3x3_stress
 from ase.units import GPa
 
 from mlip_lammps.checkpoint import TrainedModel, read_model, write_portable
+from mlip_lammps.model import ReferenceModel
 from mlip_lammps.models import shipped_models
 from mlip_lammps.testing.random_models import random_model
 
@@ -29,6 +31,7 @@ import evaluate as evaluation  # noqa: E402
 from anchors import close_pairs, compressed_diamond, vinet_pressure  # noqa: E402
 from kinds import co2_on_slab  # noqa: E402
 from split import DataError, read_frames, split_by_kind, split_frames, unit_cell  # noqa: E402
+from teach import label, snapshot  # noqa: E402
 
 
 def write_data(folder: Path, name: str, n_frames: int, with_stress: bool) -> Path:
@@ -230,6 +233,38 @@ def test_what_mace_torch_reads_has_each_part_and_frames_without_energies(data, t
     written = {part: ase.io.read(tmp_path / f"{part}.xyz", ":") for part in ("train", "valid", "test")}
     assert {part: len(frames) for part, frames in written.items()} == {"train": 19, "valid": 3, "test": 8}
     assert sum("REF_energy" in frame.info for frame in written["train"]) == 13
+
+
+def test_taught_frames_are_for_training_alone(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    from train import write_split
+
+    taught = [bulk("Si"), bulk("Si")]
+    write_split({"data": data}, tmp_path, tmp_path, taught)
+    written = {part: ase.io.read(tmp_path / f"{part}.xyz", ":") for part in ("train", "valid", "test")}
+    assert {part: len(frames) for part, frames in written.items()} == {"train": 21, "valid": 3, "test": 8}
+    assert sum("Si" in frame.symbols for frame in written["train"]) == 2
+
+
+def test_a_snapshot_is_a_moved_frame_without_labels():
+    start = bulk("Cu", cubic=True)
+    start.info["REF_energy"], start.arrays["REF_forces"] = 1.0, np.ones((4, 3))
+    first, again, other = (snapshot(start, EMT(), 600, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.positions, again.positions)
+    assert 0.02 < np.abs(first.get_distances(0, [1, 2, 3], mic=True) - 2.5527).max() < 1.0
+    assert np.abs(first.positions - other.positions).max() > 0.02
+    assert not first.info
+    assert set(first.arrays) == {"numbers", "positions"}
+
+
+def test_a_label_is_the_mean_of_the_teachers(two_trainings):
+    teachers = [ReferenceModel(trained) for trained in two_trainings]
+    atoms = Atoms(numbers=two_trainings[0].spec.atomic_numbers[:2], positions=[[0, 0, 0], [0.9, 0.3, 0]])
+    one, two = (teacher.evaluate(atoms) for teacher in teachers)
+    spread = label(atoms, teachers)
+    assert atoms.info["REF_energy"] == pytest.approx((one.energy + two.energy) / 2)
+    np.testing.assert_allclose(atoms.arrays["REF_forces"], (one.forces + two.forces) / 2)
+    assert spread == pytest.approx(np.sqrt(np.mean((one.forces - two.forces) ** 2) / 2))
 
 
 @pytest.fixture

@@ -1,19 +1,20 @@
 """Train a shipped model with mace-torch, in stages that resume.
 
-    python training/train.py CONFIG.yaml DATA_DIR WORK_DIR [--stage N] [--weights FILE]
+    python training/train.py CONFIG.yaml DATA_DIR WORK_DIR [--stage N] [--weights FILE] [--taught FILE]
 
 Needs an environment with ``mace-torch`` (``make peer`` makes one). The split is that of ``split.py`` with the seed in
 the configuration; its frames are written beside the checkpoints. Running it again with the same WORK_DIR resumes from
 the checkpoint there, the last one whose validation loss was the lowest until then. ``--stage`` goes on from there with
 the options of that stage; the same number resumes it. ``--weights`` begins a new WORK_DIR from trained weights, with a
-fresh optimiser. ``average.py`` takes the mean of several trainings.
+fresh optimiser. ``--taught`` adds frames that ``teach.py`` wrote to those of training. ``average.py`` takes the mean of
+several trainings.
 """
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # mace-torch pins an e3nn that reads its constants with a pickle; its own wheel, not foreign data.
@@ -33,9 +34,12 @@ ANCHORS: dict[str, Callable[..., list[Atoms]]] = {
 }
 
 
-def write_split(settings: dict, data_dir: Path, work_dir: Path) -> None:
-    """Write train.xyz, valid.xyz and test.xyz, each of all data sets, into ``work_dir``; anchors go to train.xyz."""
-    parts: dict[str, list[Atoms]] = {"train": [], "valid": [], "test": []}
+def write_split(settings: dict, data_dir: Path, work_dir: Path, taught: Sequence[Atoms] = ()) -> None:
+    """Write train.xyz, valid.xyz and test.xyz, each of all data sets, into ``work_dir``.
+
+    Anchors and what other models taught go to train.xyz.
+    """
+    parts: dict[str, list[Atoms]] = {"train": [*taught], "valid": [], "test": []}
     for name, arguments in settings.get("anchors", {}).items():
         parts["train"] += ANCHORS[name](**arguments)
     for frame in read_frames(settings["data"], data_dir):
@@ -112,6 +116,7 @@ def main() -> None:
     parser.add_argument("work_dir", type=Path, help="folder for checkpoints and the trained model")
     parser.add_argument("--stage", type=int, default=1, help="stage of the configuration, from 1 on")
     parser.add_argument("--weights", type=Path, help="portable file to begin from, with a fresh optimiser")
+    parser.add_argument("--taught", type=Path, help="extended XYZ of further frames for training, from teach.py")
     arguments = parser.parse_args()
 
     settings = yaml.safe_load(arguments.config.read_text())
@@ -122,7 +127,10 @@ def main() -> None:
     work_dir = arguments.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
     try:
-        write_split(settings, arguments.data_dir, work_dir)
+        taught = ase.io.read(arguments.taught, ":", format="extxyz") if arguments.taught else []
+        write_split(settings, arguments.data_dir, work_dir, taught)
+    except OSError as error:
+        sys.exit(f"train.py: {error.filename} is not readable ({error.strerror}); give what teach.py wrote")
     except DataError as error:
         sys.exit(f"train.py: {error}")
 

@@ -26,7 +26,8 @@ class Tolerance:
     ----------
     table_force
         Of a component of a force because of the radial tables alone, eV/angstrom, or relative to the largest component
-        in the structure if that is more than 1 eV/angstrom.
+        in the structure if that is more than 1 eV/angstrom. For two atoms closer than a bond ``gradient`` if that is
+        more: where no data were, radial functions may be large and cancel, and a table is in the type of the features.
     energy
         Of the energy of one atom, eV.
     gradient
@@ -105,10 +106,11 @@ def _compare(
     energy = gradient = relative = table_force = 0.0
     count = 0
     _check_empty(compiled)
-    structures = _structures(compiled.elements, compiled.cutoff)
+    structures = ((atoms, tolerance.table_force) for atoms in _structures(compiled.elements, compiled.cutoff))
     if trained.spec.pair_repulsion is not None:
-        structures = chain(structures, _close_pairs(compiled.elements))
-    for atoms in structures:
+        limit = max(tolerance.table_force, tolerance.gradient)
+        structures = chain(structures, ((atoms, limit) for atoms in _close_pairs(compiled.elements)))
+    for atoms, table_limit in structures:
         expected = reference.evaluate(atoms)
         results = compiled.evaluate(expected.graph)
         found = np.concatenate([results.node_energies, results.edge_gradients.ravel()])
@@ -126,14 +128,14 @@ def _compare(
                 f"{tolerance.gradient:.0e}); the file was not written"
             )
         if on_tables is not None:
-            table_force = max(table_force, _force_error(on_tables.evaluate(atoms), expected, tolerance, atoms))
+            table_force = max(table_force, _force_error(on_tables.evaluate(atoms), expected, table_limit, atoms))
     return Differences(float(energy), float(gradient), float(relative), table_force if on_tables else None, count)
 
 
-def _force_error(on_tables: Evaluation, exact: Evaluation, tolerance: Tolerance, atoms: Atoms) -> float:
+def _force_error(on_tables: Evaluation, exact: Evaluation, tolerance: float, atoms: Atoms) -> float:
     """Return how far radial tables change a force, eV/angstrom."""
     error = float(np.abs(on_tables.forces - exact.forces).max())
-    limit = tolerance.table_force * max(1.0, float(np.abs(exact.forces).max()))
+    limit = tolerance * max(1.0, float(np.abs(exact.forces).max()))
     if error > limit:
         raise MlipError(
             f"the radial tables change a force for {atoms.symbols} by {error:.1e} eV/angstrom (limit {limit:.0e}); "
