@@ -213,12 +213,16 @@ def test_a_stage_has_stress_weights_and_anchors_of_its_own(data):
 
     data[1]["stress_weights"] = {"even": 60}
     anchors = {"compressed_diamond": {"element": "Si"}, "close_pairs": {"element": "Si"}}
-    stages = [{"lr": 0.01, "stress_weights": {}, "anchors": ["compressed_diamond"]}, {"lr": 0.001}]
+    stages = [
+        {"lr": 0.01, "stress_weights": {}, "anchors": ["compressed_diamond"], "taught_weight": 0.5},
+        {"lr": 0.001},
+    ]
     settings = {"data": data, "anchors": anchors, "mace": {"lr": 1, "r_max": 5.0}}
     first, options = settings_of_stage(settings, stages[0])
     assert options == {"lr": 0.01, "r_max": 5.0}
     assert [source.get("stress_weights") for source in first["data"]] == [None, {}]
     assert list(first["anchors"]) == ["compressed_diamond"]
+    assert first["taught_weight"] == 0.5
     second, options = settings_of_stage(settings, stages[1])
     assert options == {"lr": 0.001, "r_max": 5.0}
     assert second["data"][1]["stress_weights"] == {"even": 60}
@@ -240,10 +244,10 @@ def test_taught_frames_are_for_training_alone(data, tmp_path, monkeypatch):
     from train import write_split
 
     taught = [bulk("Si"), bulk("Si")]
-    write_split({"data": data}, tmp_path, tmp_path, taught)
+    write_split({"data": data, "taught_weight": 0.5}, tmp_path, tmp_path, taught)
     written = {part: ase.io.read(tmp_path / f"{part}.xyz", ":") for part in ("train", "valid", "test")}
     assert {part: len(frames) for part, frames in written.items()} == {"train": 21, "valid": 3, "test": 8}
-    assert sum("Si" in frame.symbols for frame in written["train"]) == 2
+    assert [frame.info.get("config_weight") for frame in written["train"]] == [0.5] * 2 + [None] * 19
 
 
 def test_a_snapshot_is_a_moved_frame_without_labels():

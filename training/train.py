@@ -39,7 +39,10 @@ def write_split(settings: dict, data_dir: Path, work_dir: Path, taught: Sequence
 
     Anchors and what other models taught go to train.xyz.
     """
-    parts: dict[str, list[Atoms]] = {"train": [*taught], "valid": [], "test": []}
+    parts: dict[str, list[Atoms]] = {"train": [], "valid": [], "test": []}
+    for atoms in taught:
+        atoms.info["config_weight"] = settings.get("taught_weight", 1.0)
+        parts["train"].append(atoms)
     for name, arguments in settings.get("anchors", {}).items():
         parts["train"] += ANCHORS[name](**arguments)
     for frame in read_frames(settings["data"], data_dir):
@@ -51,17 +54,19 @@ def write_split(settings: dict, data_dir: Path, work_dir: Path, taught: Sequence
 def settings_of_stage(settings: dict, stage: dict) -> tuple[dict, dict]:
     """Return the settings with what a stage has of its own, and the options of ``mace_run_train`` in it.
 
-    ``stress_weights`` of a stage stand in for those of the data, ``anchors`` name those that it trains on.
+    ``stress_weights`` of a stage stand in for those of the data, ``anchors`` name those that it trains on,
+    ``taught_weight`` is how often a taught frame counts.
     """
     options = settings["mace"] | stage
     weights, names = options.pop("stress_weights", None), options.pop("anchors", None)
+    taught_weight = options.pop("taught_weight", 1.0)
     data = [
         source | {"stress_weights": weights} if weights is not None and "stress_weights" in source else source
         for source in settings["data"]
     ]
     anchors = settings.get("anchors", {})
     chosen = anchors if names is None else {name: anchors[name] for name in names}
-    return settings | {"data": data, "anchors": chosen}, options
+    return settings | {"data": data, "anchors": chosen, "taught_weight": taught_weight}, options
 
 
 def begin_stage(number: int, options: dict, work_dir: Path) -> None:
