@@ -63,8 +63,10 @@ class Deviations : protected Pointers {
   /* Collective. */
   DeviationTotals measure(mlip::Committee &, const mlip::Edges &, mlip::Exchange &);
 
-  /* Those of the forces on owned atoms, eV/angstrom, if they were wanted for the last evaluation; else null. */
-  double *by_atom() { return has_atoms ? values.data() : nullptr; }
+  /* Whether those of atoms were wanted for the last evaluation. The same on every rank. */
+  bool are_by_atom() const { return has_atoms; }
+  /* Those of the forces on owned atoms, eV/angstrom, if they were. */
+  double *by_atom() { return values.data(); }
 
  private:
   bool has_atoms = false;

@@ -446,7 +446,13 @@ void *PairMlipTorch::extract(const char *name, int &dim)
 void *PairMlipTorch::extract_peratom(const char *name, int &n_columns)
 {
   n_columns = 0;
-  return strcmp(name, ATOM_DEVIATION) == 0 ? parts->deviations.by_atom() : nullptr;
+  if (strcmp(name, ATOM_DEVIATION) != 0) return nullptr;
+  // fix pair asks on every rank, once outside of a run for the number of columns; in a run it would abort each rank
+  // alone, and mpiexec may lose what they say
+  if (update->whichflag != 0 && !parts->deviations.are_by_atom())
+    error->all(FLERR, MLIP_STYLE + std::string("force deviations of atoms were not asked for in this step; "
+                                               "fix pair does with a trigger: force_deviation 1"));
+  return parts->deviations.by_atom();
 }
 
 /* ---------------------------------------------------------------------- */

@@ -158,7 +158,7 @@ REFUSALS = {
     ),
     "no trigger": (
         dict(coeff="{0} {1} : H O", last="fix dev all pair 1 mlip/torch force_deviation 0"),
-        "Fix pair cannot extract property force_deviation",
+        "were not asked for in this step; fix pair does with a trigger: force_deviation 1",
     ),
 }
 
