@@ -58,7 +58,8 @@ def main() -> None:
         sys.exit("teach.py: the mean of one model teaches nothing; give two or more")
 
     settings = yaml.safe_load(arguments.config.read_text())
-    kinds = settings["taught"]
+    if not (kinds := settings.get("taught")):
+        sys.exit(f"teach.py: {arguments.config} names no kinds of frames under 'taught'; give temperatures for some")
     rng = np.random.default_rng(arguments.seed)
     taught, spreads = [], {}
     try:

@@ -1,6 +1,6 @@
 """Train a shipped model with mace-torch, in stages that resume.
 
-    python training/train.py CONFIG.yaml DATA_DIR WORK_DIR [--stage N] [--weights FILE] [--taught FILE]
+    python training/train.py CONFIG.yaml DATA_DIR WORK_DIR [--stage N] [--weights FILE] [--taught FILE ...]
 
 Needs an environment with ``mace-torch`` (``make peer`` makes one). The split is that of ``split.py`` with the seed in
 the configuration; its frames are written beside the checkpoints. Running it again with the same WORK_DIR resumes from
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("work_dir", type=Path, help="folder for checkpoints and the trained model")
     parser.add_argument("--stage", type=int, default=1, help="stage of the configuration, from 1 on")
     parser.add_argument("--weights", type=Path, help="portable file to begin from, with a fresh optimiser")
-    parser.add_argument("--taught", type=Path, help="extended XYZ of further frames for training, from teach.py")
+    parser.add_argument("--taught", type=Path, nargs="+", default=[], help="further frames for training, from teach.py")
     arguments = parser.parse_args()
 
     settings = yaml.safe_load(arguments.config.read_text())
@@ -131,11 +131,11 @@ def main() -> None:
     settings, training_options = settings_of_stage(settings, stages[arguments.stage - 1])
     work_dir = arguments.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
+    if missing := next((file for file in arguments.taught if not file.is_file()), None):
+        sys.exit(f"train.py: there is no file {missing}; give what teach.py wrote")
     try:
-        taught = ase.io.read(arguments.taught, ":", format="extxyz") if arguments.taught else []
+        taught = [atoms for file in arguments.taught for atoms in ase.io.read(file, ":", format="extxyz")]
         write_split(settings, arguments.data_dir, work_dir, taught)
-    except OSError as error:
-        sys.exit(f"train.py: {error.filename} is not readable ({error.strerror}); give what teach.py wrote")
     except DataError as error:
         sys.exit(f"train.py: {error}")
 
