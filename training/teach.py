@@ -63,10 +63,14 @@ def main() -> None:
     rng = np.random.default_rng(arguments.seed)
     taught, spreads = [], {}
     try:
-        frames = read_frames(settings["data"], arguments.data_dir)
+        starts = [
+            frame
+            for frame in read_frames(settings["data"], arguments.data_dir)
+            if frame.part == "train" and frame.kind in kinds
+        ]
         teachers = [ReferenceModel(read_model(resolve_model(name))) for name in arguments.models]
         calculator = MlipCalculator(arguments.models[0], n_threads=1)
-        for frame in (frame for frame in frames if frame.part == "train" and frame.kind in kinds):
+        for frame in starts:
             for temperature in kinds[frame.kind]:
                 taught.append(snapshot(frame.atoms, calculator, temperature, rng))
                 spreads.setdefault(frame.kind, []).append(label(taught[-1], teachers))

@@ -41,7 +41,7 @@ def write_split(settings: dict, data_dir: Path, work_dir: Path, taught: Sequence
     """
     parts: dict[str, list[Atoms]] = {"train": [], "valid": [], "test": []}
     for atoms in taught:
-        atoms.info["config_weight"] = settings.get("taught_weight", 1.0)
+        atoms.info["config_weight"] = settings["taught_weight"]
         parts["train"].append(atoms)
     for name, arguments in settings.get("anchors", {}).items():
         parts["train"] += ANCHORS[name](**arguments)
