@@ -20,7 +20,7 @@ PLUGIN_SOURCES := $(wildcard pair_style/*.cpp pair_style/*.h pair_style/*.py)
 pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRAINT=$(1) $(2)/bin/python -m pip install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test physics teeth venv peer bench precision lint clean distclean check-system
+.PHONY: help demo test physics teeth venv peer bench gpu precision lint clean distclean check-system
 .DELETE_ON_ERROR:
 
 help: ## say what there is to make
@@ -44,6 +44,9 @@ peer: $(PEER_INSTALLED) ## make the second environment, with mace-torch to compa
 
 bench: $(INSTALLED) $(PEER_INSTALLED) ## measure speed beside mace-torch, kernels, sizes, ranks and memory: 25 minutes
 	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/python -m benchmarks
+
+gpu: $(INSTALLED) ## on a machine with a GPU: check and time model files for it, beside mace-torch; ten minutes
+	MLIP_LAMMPS_MACE_PYTHON="$${MLIP_LAMMPS_MACE_PYTHON:-$(PEER_VENV)/bin/python}" $(VENV)/bin/python -m benchmarks.gpu
 
 precision: $(INSTALLED) ## measure what mixed and float32 cost in accuracy and drift: tens of minutes
 	$(VENV)/bin/python -m benchmarks.precision

@@ -65,4 +65,20 @@ void add_results(const Edges &edges, const Results &results, const AtomSums &sum
   }
 }
 
+/* ---------------------------------------------------------------------- */
+
+void add_results(const AtomRows &rows, const StepResults &results, const AtomSums &sums)
+{
+  for (int64_t row = 0; row < results.n_force_rows; row++) {
+    double *f = sums.forces[rows.atom_of_row(row)];
+    for (int k = 0; k < 3; k++) f[k] += results.forces[3 * row + k];
+  }
+  if (sums.energies)
+    for (int64_t row = 0; row < rows.n_local(); row++)
+      sums.energies[rows.atom_of_row(row)] += results.node_energies[row];
+  if (sums.energy) *sums.energy += results.energy;
+  if (sums.virial)
+    for (int k = 0; k < 6; k++) sums.virial[k] += results.virial[k];
+}
+
 }    // namespace mlip

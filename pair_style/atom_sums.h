@@ -3,6 +3,7 @@
 #ifndef MLIP_ATOM_SUMS_H
 #define MLIP_ATOM_SUMS_H
 
+#include "atom_rows.h"
 #include "contract.h"
 #include "edges.h"
 
@@ -24,6 +25,9 @@ struct AtomSums {
    what the potential adds to the heat flux (Fan et al., Phys. Rev. B 92, 094301 (2015), eq. 21). With the moments
    M = sum_k (x_k - x_i) (x) dU_k/dr_ij of an edge: W_j += M - r_ij (x) g, W_i -= M. */
 void add_results(const Edges &, const Results &, const AtomSums &);
+
+/* Forces, energies and the virial that the model has summed itself; there are no virials of atoms. */
+void add_results(const AtomRows &, const StepResults &, const AtomSums &);
 
 }    // namespace mlip
 

@@ -6,7 +6,8 @@
 #ifndef LMP_COMM_EXCHANGE_H
 #define LMP_COMM_EXCHANGE_H
 
-#include "edges.h"
+#include "atom_rows.h"
+#include "contract.h"
 #include "step_profile.h"
 
 #include "comm.h"
@@ -27,10 +28,13 @@ namespace LAMMPS_NS {
 class CommExchange : public mlip::Exchange {
  public:
   /* Adds the seconds that it takes to seconds. */
-  CommExchange(Pair *pair, Comm *&comm, Error *&error, const mlip::Edges &edges, double &seconds) :
-      pair(pair), comm(comm), error(error), edges(edges), seconds(seconds)
+  CommExchange(Pair *pair, Comm *&comm, Error *&error, double &seconds) :
+      pair(pair), comm(comm), error(error), seconds(seconds)
   {
   }
+
+  // numbering of the rows that travel, set before each evaluation
+  const mlip::AtomRows *numbering = nullptr;
 
   // after a fault of this rank: take part, send zeros, keep nothing
   bool is_mute = false;
@@ -91,7 +95,6 @@ class CommExchange : public mlip::Exchange {
   Pair *pair;
   Comm *&comm;
   Error *&error;
-  const mlip::Edges &edges;
   double &seconds;
   mlip::Features *features = nullptr;
   int stride = 0;
@@ -111,7 +114,7 @@ class CommExchange : public mlip::Exchange {
 
   char *row_of(int atom) const
   {
-    const int row = is_mute ? -1 : edges.row_of_atom(atom);
+    const int row = is_mute ? -1 : numbering->row_of_atom(atom);
     if (row < 0 || row >= features->n_rows) return nullptr;
     return static_cast<char *>(features->data) + row * bytes;
   }

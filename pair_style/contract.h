@@ -37,6 +37,7 @@ class Exchange {
   virtual ~Exchange() = default;
   virtual void forward(Features &) = 0;    // owned rows -> ghost rows
   virtual void reverse(Features &) = 0;    // ghost rows are added to their owners' rows
+  virtual bool moves_rows() const { return true; }    // false: there are no ghosts on any rank, both do nothing
 };
 
 /* What one evaluation gives. Memory belongs to the model and lasts until the next evaluation. */
@@ -44,6 +45,26 @@ struct Results {
   const double *node_energies = nullptr;     // (n_local)     eV
   const double *edge_gradients = nullptr;    // (n_edges, 3)  dE_total / d r_ij, eV/angstrom
   const double *edge_moments = nullptr;      // (n_edges, 3, 3)  sum_k (x_k - x_i)_a dU_k / d r_ij,b, eV; null if not asked for
+};
+
+/* One rank's atoms for a model that finds its own edges, on a GPU. Rows as in Graph. */
+struct Atoms {
+  int64_t n_local = 0, n_ghost = 0;
+  const int64_t *species = nullptr;       // (n_local + n_ghost)     row in the model's element table
+  const double *positions = nullptr;      // (n_local + n_ghost, 3)  angstrom, ghosts where they are seen
+  const int32_t *owner = nullptr;         // (n_ghost)  owned row of which the ghost is an image; null: ghosts are others' atoms
+  bool is_new = true;                     // atoms differ from the last call, or have moved too far for its neighbours
+  double reach = 0.0;                     // angstrom: no pair that is farther apart now comes within the cutoff until is_new
+};
+
+/* What one step gives. Memory belongs to the model and lasts until the next step or evaluation. */
+struct StepResults {
+  const double *node_energies = nullptr;    // (n_local)          eV
+  const double *forces = nullptr;           // (n_force_rows, 3)  eV/angstrom; ghosts with owners have no rows
+  int64_t n_force_rows = 0;                 // n_local, or n_local + n_ghost
+  double energy = 0.0;                      // of this rank's atoms, eV
+  double virial[6] = {};                    // xx yy zz xy xz yz, eV
+  int32_t close_i = -1, close_j = -1;       // the caller's rows of the closest pair below its smallest distance
 };
 
 /* What the metadata block of a model file says, as far as this side needs it. */

@@ -46,7 +46,6 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     m.dtype = d.at("dtype").get<std::string>();
     m.skip_widths = d.at("skip_widths").get<std::vector<int64_t>>();
     m.message_widths = d.at("message_widths").get<std::vector<int64_t>>();
-    m.chunk_atoms = d.at("chunk_atoms").get<int64_t>();
     m.feature_bytes = m.dtype == "float64" ? 8 : 4;
     m.build_id = d.at("build_id").get<std::string>();
     m.source_sha256 = d.at("source").at("sha256").get<std::string>();
@@ -55,7 +54,9 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
       for (const auto &distance : row) m.min_distances.push_back(distance.get<double>());
     m.head = d.at("head").get<std::string>();
     m.device = d.at("device").get<std::string>();
-    m.torch_version = d.at("torch_version").get<std::string>();
+    // files for a GPU need neither chunks nor torch
+    m.chunk_atoms = m.device == "cuda" ? d.value("chunk_atoms", int64_t(1)) : d.at("chunk_atoms").get<int64_t>();
+    m.torch_version = m.device == "cuda" ? d.value("torch_version", "") : d.at("torch_version").get<std::string>();
     if (m.chunk_atoms < 1) throw std::runtime_error("its chunk_atoms are below 1");
     if (m.n_layers < 1 || static_cast<int64_t>(m.feature_widths.size()) != m.n_layers - 1 ||
         m.skip_widths.size() != m.feature_widths.size() || m.message_widths.size() != m.feature_widths.size())
@@ -72,6 +73,7 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
 
 void mlip::require_this_machine(const Document &document, const std::string &path, const std::string &torch_dir)
 {
+  if (document.metadata.device == "cuda") return;    // the GPU is looked at when the model is opened
   const std::string again =
       "; export it again here: mlip-lammps export " + document.content.at("source").at("name").get<std::string>() +
       " -o " + path;

@@ -20,7 +20,8 @@ struct Document {
 /* Throws std::runtime_error with a message for the user if this is no model of this package, or of another format. */
 Document read_document(const Archive &, const std::string &path);
 
-/* Throws std::runtime_error with a message for the user unless torch and processor are those of the compilation. */
+/* Throws std::runtime_error with a message for the user unless torch and processor are those of the compilation.
+   A file for a GPU asks for neither. */
 void require_this_machine(const Document &, const std::string &path, const std::string &torch_dir);
 
 }    // namespace mlip

@@ -24,7 +24,9 @@ void Edges::build(const AtomArrays &atoms, const NeighbourRows &list, double cut
 {
   clear();
   built_cutoff = cutoff;
-  number_atoms(atoms);
+  numbering.number(atoms);
+  n_local = numbering.n_local();
+  n_ghost = numbering.n_all() - n_local;
 
   int *listed = row_has_list.resize(n_local + 1);
   for (int64_t row = 0; row < n_local; row++) listed[row] = 0;
@@ -42,7 +44,7 @@ void Edges::build(const AtomArrays &atoms, const NeighbourRows &list, double cut
   double *edge_vectors = vectors.resize(3 * (n_candidates + 1));
 
   const double *x = atoms.positions;
-  const int *row_of_j = row_of.data();
+  const int *row_of_j = numbering.row_of_atoms();
   const double cutoff_sq = cutoff * cutoff;
   int64_t edge = 0;
   for (int64_t row = 0; row < n_local; row++) {
@@ -69,29 +71,6 @@ void Edges::build(const AtomArrays &atoms, const NeighbourRows &list, double cut
 
 /* ---------------------------------------------------------------------- */
 
-void Edges::number_atoms(const AtomArrays &atoms)
-{
-  const int n_all = atoms.n_local + atoms.n_ghost;
-  int *rows = row_of.resize(n_all + 1);
-  int *back = atom_of.resize(n_all + 1);
-  int64_t *kind_of_row = kinds.resize(n_all + 1);
-  int row = 0;
-  for (int i = 0; i < n_all; i++) {
-    if (i == atoms.n_local) n_local = row;
-    const bool is_there = atoms.groups == nullptr || (atoms.groups[i] & 1);
-    const int kind = is_there ? atoms.kind_of_type[atoms.types[i]] : -1;
-    rows[i] = kind < 0 ? -1 : row;
-    if (kind < 0) continue;
-    back[row] = i;
-    kind_of_row[row] = kind;
-    row++;
-  }
-  if (atoms.n_ghost == 0) n_local = row;
-  n_ghost = row - n_local;
-}
-
-/* ---------------------------------------------------------------------- */
-
 void Edges::gather_positions(const AtomArrays &atoms)
 {
   const int64_t n_rows = n_local + n_ghost;
@@ -104,7 +83,7 @@ void Edges::gather_positions(const AtomArrays &atoms)
 
 void Edges::note_close_pair(int i, int j, double distance_sq)
 {
-  const int64_t *kind = kinds.data();
+  const int64_t *kind = numbering.kinds();
   const double limit_sq = smallest_sq[kind[row_of_atom(i)] * n_watched + kind[row_of_atom(j)]];
   const double worst = close_pair.i < 0 ? 1.0 : close_pair.distance / close_pair.smallest;
   if (distance_sq >= limit_sq * worst * worst) return;
@@ -128,7 +107,7 @@ Graph Edges::graph() const
   result.n_local = n_local;
   result.n_ghost = n_ghost;
   result.n_edges = n_edges;
-  result.species = kinds.data();
+  result.species = numbering.kinds();
   result.edge_vectors = vectors.data();
   result.edge_centre = centre.data();
   result.edge_neighbour = neighbour.data();
@@ -140,8 +119,8 @@ Graph Edges::graph() const
 
 double Edges::bytes() const
 {
-  return row_of.bytes() + atom_of.bytes() + row_has_list.bytes() + kinds.bytes() + centre.bytes() +
-      neighbour.bytes() + vectors.bytes() + positions.bytes();
+  return numbering.bytes() + row_has_list.bytes() + centre.bytes() + neighbour.bytes() + vectors.bytes() +
+      positions.bytes();
 }
 
 /* ---------------------------------------------------------------------- */

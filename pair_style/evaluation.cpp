@@ -57,11 +57,10 @@ void add_rows(const Features &source, const Features &target, Row row_of_target,
 
 /* Widths are right from the start: a rank whose first evaluation fails takes part in the exchange all the same. */
 
-void Evaluation::open(const Metadata &of_model, const Torch &library, int gpu_index)
+void Evaluation::open(const Metadata &of_model, const Torch &library)
 {
   metadata = &of_model;
   torch = &library;
-  gpu = gpu_index;
   feature_dtype = metadata->feature_bytes == 4 ? DType::FLOAT32 : DType::FLOAT64;
   for (size_t t = 0; t < metadata->feature_widths.size(); t++) {
     const std::string layer = std::to_string(t + 1);
@@ -81,7 +80,6 @@ void Evaluation::open(const Metadata &of_model, const Torch &library, int gpu_in
 void Evaluation::start(const Graph &given, bool needs_moments)
 {
   has_moments = needs_moments;
-  on_gpu.clear();
   graph.set(given);
   node_energies.assign(graph.n_local, 0.0);
   edge_gradients.assign(3 * graph.n_edges, 0.0);
@@ -134,13 +132,6 @@ int64_t Evaluation::count_chunks() const
   return graph.n_local / std::max(metadata->chunk_atoms, 2 * MIN_SIZE) + 1;
 }
 
-/* Where one call takes all atoms, what no other rank sees goes from program to program on the GPU. */
-
-bool Evaluation::stays_on_gpu(const std::string &tensor) const
-{
-  return gpu >= 0 && count_chunks() == 1 && !has_moments && !has_node_rows(tensor);
-}
-
 /* Run a program on all owned atoms, a chunk after the other. */
 
 void Evaluation::run(NamedProgram &entry)
@@ -182,19 +173,10 @@ double Evaluation::offset(int64_t node, int axis) const
 
 Tensor Evaluation::view(const void *data, const std::vector<int64_t> &shape, DType dtype) const
 {
-  Tensor host = Tensor::view(*torch, data, shape, dtype);
-  return gpu >= 0 ? host.to_cuda(shape, dtype, gpu) : std::move(host);
+  return Tensor::view(*torch, data, shape, dtype);
 }
 
 Tensor Evaluation::input(const std::string &tensor, int axis)
-{
-  if (!stays_on_gpu(tensor)) return host_input(tensor, axis);
-  auto found = on_gpu.find(tensor);
-  if (found == on_gpu.end()) found = on_gpu.emplace(tensor, host_input(tensor, axis)).first;
-  return found->second.share();
-}
-
-Tensor Evaluation::host_input(const std::string &tensor, int axis)
 {
   const int64_t n_centres = chunk.n_centres(), n_edges = chunk.n_padded();
   if (tensor == "centre_species") return view(graph.species + chunk.begin, {n_centres}, DType::INT64);
@@ -251,31 +233,28 @@ Features Evaluation::centre_rows(const Features &all) const
 
 void Evaluation::take(Tensor &&tensor, const std::string &name, int axis)
 {
-  const bool is_on_host = gpu < 0;
   if (name == "node_energies") {
     if (axis != PLAIN) return;
     const auto *const energies =
-        static_cast<const double *>(tensor.values(scratch, {chunk.n_centres()}, DType::FLOAT64, is_on_host));
+        static_cast<const double *>(tensor.values(scratch, {chunk.n_centres()}, DType::FLOAT64));
     for (int64_t k = 0; k < chunk.n_centres(); k++) node_energies[chunk.begin + k] += energies[k];
   } else if (name == "edge_gradients") {
     take_edge_gradients(tensor, axis);
-  } else if (stays_on_gpu(name)) {
-    on_gpu.emplace(name, std::move(tensor));
   } else if (chunk.is_compact && (has_node_rows(name) || (has_moments && moments.count(name)))) {
     take_gradients(tensor, name, axis);
   } else {
     const Features &all = tensors.at(name).features;
     if (begins_with(name, "feature_gradients_"))
-      tensor.copy_to(all.data, {graph.n_nodes, all.width}, feature_dtype, is_on_host);
+      tensor.copy_to(all.data, {graph.n_nodes, all.width}, feature_dtype);
     else
-      tensor.copy_to(row_of(all, chunk.begin), {chunk.n_centres(), all.width}, feature_dtype, is_on_host);
+      tensor.copy_to(row_of(all, chunk.begin), {chunk.n_centres(), all.width}, feature_dtype);
   }
 }
 
 void Evaluation::take_edge_gradients(const Tensor &tensor, int axis)
 {
   const auto *const gradients =
-      static_cast<const double *>(tensor.values(scratch, {chunk.n_padded(), 3}, DType::FLOAT64, gpu < 0));
+      static_cast<const double *>(tensor.values(scratch, {chunk.n_padded(), 3}, DType::FLOAT64));
   if (axis == PLAIN)
     for (int64_t k = 0; k < 3 * chunk.n_edges; k++) edge_gradients[3 * chunk.edge + k] += gradients[k];
   if (!has_moments) return;
@@ -296,7 +275,7 @@ void Evaluation::take_gradients(const Tensor &tensor, const std::string &name, i
   const bool has_nodes = has_node_rows(name);
   const int64_t width = all.features.width;
   const int64_t n_rows = has_nodes ? static_cast<int64_t>(chunk.rows.size()) : chunk.n_centres();
-  const void *const values = tensor.values(scratch, {n_rows, width}, feature_dtype, gpu < 0);
+  const void *const values = tensor.values(scratch, {n_rows, width}, feature_dtype);
   const Features received{const_cast<void *>(values), n_rows, width, metadata->feature_bytes};
   if (axis != PLAIN) return add(received, moments.at(name)[axis], has_nodes, PLAIN);
   if (has_nodes)

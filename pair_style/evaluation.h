@@ -27,8 +27,7 @@ struct NamedProgram {
    with an origin x_o in each chunk, less (x_n - x_o) times the gradient itself. */
 class Evaluation {
  public:
-  /* gpu -1: on the CPU. */
-  void open(const Metadata &, const Torch &, int gpu);
+  void open(const Metadata &, const Torch &);
 
   void start(const Graph &, bool has_moments);
   void run(NamedProgram &);
@@ -53,11 +52,9 @@ class Evaluation {
   Features without_phantoms(const Features &) const;
 
   int64_t count_chunks() const;
-  bool stays_on_gpu(const std::string &tensor) const;
 
   void call(const NamedProgram &, int axis);
   Tensor input(const std::string &tensor, int axis);
-  Tensor host_input(const std::string &tensor, int axis);
   Tensor view(const void *data, const std::vector<int64_t> &shape, DType) const;
   const void *gather(const Features &all);
   const void *weigh(const std::string &tensor, const Features &all, int axis);
@@ -71,7 +68,6 @@ class Evaluation {
   const Metadata *metadata = nullptr;
   const Torch *torch = nullptr;
   DType feature_dtype = DType::FLOAT64;
-  int gpu = -1;
   bool has_moments = false;
 
   PaddedGraph graph;
@@ -80,7 +76,6 @@ class Evaluation {
   std::map<std::string, ThreeRows> moments;    // of feature_gradients_T and skip_gradients_T
   std::map<std::string, Rows> weighted;        // gradients of weighted energies, rows of one chunk
   Rows gathered;                               // rows of one chunk
-  std::map<std::string, Tensor> on_gpu;        // what programs of this evaluation share
   std::vector<double> weights, scratch;        // of one chunk
   std::vector<double> node_energies, edge_gradients, edge_moments;
 };

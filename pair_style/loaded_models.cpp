@@ -85,6 +85,18 @@ void LoadedModels::map_types(const std::vector<std::string> &given, bool is_null
 
 /* ---------------------------------------------------------------------- */
 
+std::vector<int64_t> LoadedModels::species_of_kind(int model) const
+{
+  const std::vector<std::string> &known = committee.metadata(model).elements;
+  std::vector<int64_t> rows(*std::max_element(kind_of_type.begin(), kind_of_type.end()) + 1);
+  for (std::size_t type = 1; type < kind_of_type.size(); type++)
+    if (kind_of_type[type] >= 0)
+      rows[kind_of_type[type]] = std::find(known.begin(), known.end(), symbols[type - 1]) - known.begin();
+  return rows;
+}
+
+/* ---------------------------------------------------------------------- */
+
 RestartRecord LoadedModels::record() const
 {
   RestartRecord record;

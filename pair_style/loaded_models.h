@@ -31,6 +31,9 @@ class LoadedModels : protected Pointers {
   void open(const std::vector<std::string> &paths, int n_threads);
   void map_types(const std::vector<std::string> &symbols, bool is_null_allowed);
 
+  /* Row of each kind in the element table of a model. */
+  std::vector<int64_t> species_of_kind(int model) const;
+
   RestartRecord record() const;
 
   /* What every rank read, and as which elements. */

@@ -3,19 +3,17 @@
 #include "archive.h"
 #include "document.h"
 #include "evaluation.h"
-#include "machine.h"
+#include "first_fault.h"
+#include "gpu_engine.h"
 #include "torch_shim.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <dlfcn.h>
 #include <limits>
 #include <malloc.h>
 #include <map>
-#include <new>
 #include <stdexcept>
 #include <sys/stat.h>
-#include <unistd.h>
 
 using namespace mlip;
 
@@ -34,18 +32,6 @@ void keep_freed_memory()
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   mallopt(M_TOP_PAD, 64 << 20);
-}
-
-/* GPUs that this process may use; several ranks of a node share them in turn. */
-int count_gpus()
-{
-  if (const char *visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
-    const std::string names = visible;
-    return 1 + static_cast<int>(std::count(names.begin(), names.end(), ','));
-  }
-  int n = 0;
-  while (n < 64 && access(("/dev/nvidia" + std::to_string(n)).c_str(), F_OK) == 0) n++;
-  return std::max(n, 1);
 }
 
 }    // namespace
@@ -70,10 +56,13 @@ std::string mlip::find_torch_dir()
 
 struct Model::State {
   Metadata metadata;
-  const Torch *torch = nullptr;
   int n_threads = 0;
+  std::unique_ptr<GpuEngine> gpu;    // of a file for a GPU; the rest is of one for the CPU
+  const Torch *torch = nullptr;
   std::map<std::string, NamedProgram> programs;
   Evaluation evaluation;
+
+  void open_programs(const Archive &, const Document &, const std::string &path);
 };
 
 Model::Model() : state(new State) {}
@@ -84,21 +73,28 @@ const Metadata &Model::metadata() const
   return state->metadata;
 }
 
+bool Model::finds_edges() const
+{
+  return state->gpu != nullptr;
+}
+
 void Model::set_threads(int n_threads)
 {
   state->n_threads = n_threads;
-  if (n_threads > 0) state->torch->set_threads(n_threads);
+  if (n_threads > 0 && state->torch) state->torch->set_threads(n_threads);
 }
 
 std::vector<std::pair<std::string, double>> Model::timings() const
 {
   std::vector<std::pair<std::string, double>> result;
+  if (state->gpu) result.assign(state->gpu->seconds.begin(), state->gpu->seconds.end());
   for (const auto &entry : state->programs) result.emplace_back(entry.first, entry.second.seconds);
   return result;
 }
 
 void Model::reset_timings()
 {
+  if (state->gpu) state->gpu->seconds.clear();
   for (auto &entry : state->programs) entry.second.seconds = 0.0;
 }
 
@@ -109,54 +105,57 @@ std::unique_ptr<Model> Model::open(const std::string &path, const std::string &t
   std::unique_ptr<Model> model(new Model);
   State &state = *model->state;
   state.metadata = document.metadata;
-  const int gpu = state.metadata.device == "cuda" ? local_rank() % count_gpus() : -1;
   try {
     require_this_machine(document, path, torch_dir);
-    keep_freed_memory();
-    state.torch = &Torch::load(torch_dir, gpu >= 0);
-    model->set_threads(n_threads);
-    const std::string device = gpu >= 0 ? "cuda:" + std::to_string(gpu) : "cpu";
-    state.evaluation.open(state.metadata, *state.torch, gpu);
-    const auto build = document.content.at("build_id").get<std::string>();
-    for (const auto &kernels : archive.find("extra/kernels", ".so"))
-      load_kernels(build + "-kernels", archive.read(kernels));
-    for (const auto &entry : document.content.at("programs")) {
-      const auto name = entry.at("name").get<std::string>();
-      const auto libraries = archive.find("data/aotinductor/" + name + "/", ".so");
-      if (libraries.size() != 1) throw std::runtime_error(path + " has no program " + name + "; export it again");
-      auto &program = state.programs[name];
-      program.inputs = entry.at("inputs").get<std::vector<std::string>>();
-      program.outputs = entry.at("outputs").get<std::vector<std::string>>();
-      program.program.reset(new Program(*state.torch, build + "-" + name, archive.read(libraries[0]), device));
+    if (state.metadata.device == "cuda") {
+      state.gpu = std::make_unique<GpuEngine>(archive, path, state.metadata, torch_dir);
+    } else {
+      keep_freed_memory();
+      state.torch = &Torch::load(torch_dir);
     }
+    model->set_threads(n_threads);
+    if (!state.gpu) state.open_programs(archive, document, path);
   } catch (const nlohmann_lmp::json::exception &e) {
     throw std::runtime_error(path + ": damaged metadata (" + e.what() + "); export it again");
   }
   return model;
 }
 
+void Model::State::open_programs(const Archive &archive, const Document &document, const std::string &path)
+{
+  evaluation.open(metadata, *torch);
+  const auto build = document.content.at("build_id").get<std::string>();
+  for (const auto &kernels : archive.find("extra/kernels", ".so"))
+    load_kernels(build + "-kernels", archive.read(kernels));
+  for (const auto &entry : document.content.at("programs")) {
+    const auto name = entry.at("name").get<std::string>();
+    const auto libraries = archive.find("data/aotinductor/" + name + "/", ".so");
+    if (libraries.size() != 1) throw std::runtime_error(path + " has no program " + name + "; export it again");
+    auto &program = programs[name];
+    program.inputs = entry.at("inputs").get<std::vector<std::string>>();
+    program.outputs = entry.at("outputs").get<std::vector<std::string>>();
+    program.program.reset(new Program(*torch, build + "-" + name, archive.read(libraries[0])));
+  }
+}
+
 /* ---------------------------------------------------------------------- */
+
+StepResults Model::step(const Atoms &atoms, Exchange &exchange)
+{
+  if (!state->gpu) throw std::runtime_error("this model is for a CPU and needs the edges of its atoms");
+  return state->gpu->step(atoms, exchange);
+}
 
 Results Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments)
 {
   State &s = *state;
+  if (s.gpu) return s.gpu->evaluate(graph, exchange, has_moments);
   set_threads(s.n_threads);    // torch has one number for the process, which another model may have changed
-  std::string fault;
-  const auto guarded = [&](const auto &step) {
-    if (!fault.empty()) return;
-    try {
-      step();
-    } catch (const std::bad_alloc &) {
-      fault = "no memory for the model; use more ranks";
-    } catch (const std::exception &e) {
-      fault = e.what();
-      if (fault.empty()) fault = "unknown fault in the model";
-    }
-  };
-  const auto run = [&](const std::string &program) { guarded([&] { s.evaluation.run(s.programs.at(program)); }); };
+  FirstFault fault;
+  const auto run = [&](const std::string &program) { fault.guard([&] { s.evaluation.run(s.programs.at(program)); }); };
   const int n_layers = static_cast<int>(s.metadata.n_layers);
 
-  guarded([&] { s.evaluation.start(graph, has_moments); });
+  fault.guard([&] { s.evaluation.start(graph, has_moments); });
   for (int t = 1; t < n_layers; t++) {
     run("forward_" + std::to_string(t));
     Features rows = s.evaluation.rows("features_" + std::to_string(t));
@@ -173,6 +172,6 @@ Results Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments
     }
     run("backward_" + std::to_string(t));
   }
-  if (!fault.empty()) throw std::runtime_error(fault);
+  fault.raise();
   return s.evaluation.results();
 }

@@ -33,6 +33,13 @@ class Model {
      With has_moments, the same on every rank, also the moments of edges; the graph needs positions then. */
   Results evaluate(const Graph &, Exchange &, bool has_moments = false);
 
+  /* Whether step() may be called: a file for a GPU. */
+  bool finds_edges() const;
+
+  /* Energies, forces and virial of atoms whose neighbours the model finds itself. Collective
+     through the exchange unless ghosts have owners, as evaluate() is; faults likewise. */
+  StepResults step(const Atoms &, Exchange &);
+
   /* Seconds that this rank spent in each program (forward_1, ..., last, ..., backward_1) since the last reset. */
   std::vector<std::pair<std::string, double>> timings() const;
   void reset_timings();

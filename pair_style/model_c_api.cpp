@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
+#include <stdexcept>
 
 struct mlip_model {
   std::unique_ptr<mlip::Model> model;
@@ -16,6 +17,7 @@ class NoExchange : public mlip::Exchange {
  public:
   void forward(mlip::Features &) override {}
   void reverse(mlip::Features &) override {}
+  bool moves_rows() const override { return false; }
 };
 
 void report(const std::exception &fault, char *error, int64_t n_error)
@@ -58,4 +60,38 @@ int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, con
     report(fault, error, n_error);
     return 1;
   }
+}
+
+int mlip_model_finds_edges(const mlip_model *model)
+{
+  return model->model->finds_edges() ? 1 : 0;
+}
+
+int mlip_model_step(mlip_model *model, int64_t n_local, int64_t n_ghost, const int64_t *species,
+                    const double *positions, const int32_t *owner, int is_new, double reach, double *node_energies, double *forces, double *totals,
+                    int32_t *closest, char *error, int64_t n_error)
+{
+  try {
+    if (n_ghost > 0 && !owner) throw std::runtime_error("ghosts need owners where there is one process");
+    const mlip::Atoms atoms{n_local, n_ghost, species, positions, owner, is_new != 0, reach};
+    NoExchange exchange;
+    const mlip::StepResults results = model->model->step(atoms, exchange);
+    std::copy_n(results.node_energies, n_local, node_energies);
+    std::copy_n(results.forces, 3 * n_local, forces);
+    totals[0] = results.energy;
+    std::copy_n(results.virial, 6, totals + 1);
+    closest[0] = results.close_i;
+    closest[1] = results.close_j;
+    return 0;
+  } catch (const std::exception &fault) {
+    report(fault, error, n_error);
+    return 1;
+  }
+}
+
+double mlip_model_seconds(const mlip_model *model, const char *phase)
+{
+  for (const auto &entry : model->model->timings())
+    if (entry.first == phase) return entry.second;
+  return 0.0;
 }

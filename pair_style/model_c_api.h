@@ -19,6 +19,19 @@ int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, con
                         const double *edge_vectors, const int64_t *edge_centre, const int64_t *edge_neighbour,
                         const double *positions, double *node_energies, double *edge_gradients,
                         double *edge_moments, char *error, int64_t n_error);
+
+/* 1 if the model finds its own edges, on a GPU. */
+int mlip_model_finds_edges(const mlip_model *model);
+
+/* One step of such a model, as in contract.h. owner (n_ghost) may be null without ghosts. Energies (n_local), forces
+   (n_local, 3), totals (7) with the energy and the virial xx yy zz xy xz yz, closest (2) rows of the closest pair below
+   its smallest distance or -1; 0, or 1 and a message in error. */
+int mlip_model_step(mlip_model *model, int64_t n_local, int64_t n_ghost, const int64_t *species,
+                    const double *positions, const int32_t *owner, int is_new, double reach, double *node_energies, double *forces, double *totals,
+                    int32_t *closest, char *error, int64_t n_error);
+
+/* Seconds in the phases of that name since the model was opened. */
+double mlip_model_seconds(const mlip_model *model, const char *phase);
 }
 
 #endif

@@ -13,6 +13,7 @@
 #include "loaded_models.h"
 #include "neighbour_rules.h"
 #include "pair_arguments.h"
+#include "resident_step.h"
 #include "restart_record.h"
 #include "step_faults.h"
 #include "step_profile.h"
@@ -44,7 +45,7 @@ static constexpr char ATOM_DEVIATION_FLAG[] = "force_deviation_flag";
 struct PairMlipTorch::Parts {
   Parts(LAMMPS *lmp, PairMlipTorch *pair, Comm *&comm, Error *&error) :
       agreement(lmp), rules(lmp), faults(lmp), profile(lmp), deviations(lmp), loaded(lmp, agreement),
-      exchange(pair, comm, error, edges, profile.communication)
+      exchange(pair, comm, error, profile.communication), resident(lmp, faults, profile, exchange)
   {
   }
 
@@ -57,10 +58,14 @@ struct PairMlipTorch::Parts {
   LoadedModels loaded;
 
   mlip::Committee &models = loaded.committee;
+  mlip::AtomArrays atoms;       // what LAMMPS has in this step
+  mlip::NeighbourRows rows;
   mlip::Edges edges;
   mlip::Graph graph;
   mlip::Results results;
   CommExchange exchange;
+  ResidentStep resident;
+  bool is_resident = false;     // this step takes the model's own edges
   bool has_warned_of_close_atoms = false;
   bool is_ready = false;    // LAMMPS has set itself up for these models
 };
@@ -112,19 +117,97 @@ void PairMlipTorch::compute(int eflag, int vflag)
   ev_init(eflag, vflag);
   if (neighbor->ago == 0) parts->rules.check_list(list, parts->loaded.kind_of_type);
 
+  view_atoms();
+
   // a rank with a fault, or without atoms, takes part in every exchange; then all stop or none
+  const bool is_noted = is_deviation_noted();
+  const bool has_deviations = parts->deviations.begin(eflag_global || is_noted, parts->models.size());
+  parts->is_resident = is_resident_step(has_deviations);
+  std::string notice;
+  const std::string fault = parts->is_resident ? compute_resident(notice) : compute_on_edges(has_deviations, notice);
+  settle(fault, notice);
+
+  add_results();
+  if (has_deviations) measure_deviations(is_noted);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairMlipTorch::view_atoms()
+{
+  mlip::AtomArrays &atoms = parts->atoms;
+  atoms.n_local = atom->nlocal;
+  atoms.n_ghost = atom->nghost;
+  atoms.positions = atom->x ? atom->x[0] : nullptr;
+  atoms.types = atom->type;
+  atoms.kind_of_type = parts->loaded.kind_of_type.data();
+  atoms.groups = atom->mask;
+}
+
+/* ----------------------------------------------------------------------
+   built now where LAMMPS builds it on request alone
+------------------------------------------------------------------------- */
+
+void PairMlipTorch::view_neighbours()
+{
+  if (list->occasional) neighbor->build_one(list);
+  mlip::NeighbourRows &rows = parts->rows;
+  rows.n_centres = list->inum;
+  rows.centres = list->ilist;
+  rows.counts = list->numneigh;
+  rows.rows = list->firstneigh;
+  rows.mask = NEIGHMASK;
+}
+
+/* ----------------------------------------------------------------------
+   virials of atoms and deviations need the gradients of edges; the same
+   answer on every rank
+------------------------------------------------------------------------- */
+
+bool PairMlipTorch::is_resident_step(bool has_deviations)
+{
+  return parts->models.size() == 1 && parts->models.model(0).finds_edges() && !vflag_atom && !cvflag_atom &&
+      !has_deviations;
+}
+
+/* ---------------------------------------------------------------------- */
+
+std::string PairMlipTorch::compute_on_edges(bool has_deviations, std::string &notice)
+{
+  parts->resident.forget();
+  view_neighbours();
   std::string fault = build_edges();
-  std::string notice = find_close_atoms();
+  notice = find_close_atoms(parts->edges.closest());
   if (fault.empty() && parts->settings.close == CloseAtoms::ERROR) fault = notice;
+  parts->exchange.numbering = &parts->edges.rows();
   parts->exchange.is_mute = !fault.empty();
   if (!fault.empty()) parts->edges.clear();
   parts->graph = parts->edges.graph();
 
-  const bool is_noted = is_deviation_noted();
-  const bool has_deviations = parts->deviations.begin(eflag_global || is_noted, parts->models.size());
   const std::string model_fault = evaluate_models(has_deviations);
   if (fault.empty()) fault = model_fault;
-  if (fault.empty()) fault = parts->faults.find_not_finite(parts->edges, parts->results);
+  return fault.empty() ? parts->faults.find_not_finite(parts->edges, parts->results) : fault;
+}
+
+/* ---------------------------------------------------------------------- */
+
+std::string PairMlipTorch::compute_resident(std::string &notice)
+{
+  parts->graph = mlip::Graph();
+  ResidentStep &resident = parts->resident;
+  const std::string fault = resident.evaluate(parts->models.model(0), parts->atoms);
+  if (!fault.empty()) return fault;
+  notice = find_close_atoms(resident.closest());
+  if (!notice.empty() && parts->settings.close == CloseAtoms::ERROR) return notice;
+  return parts->faults.find_not_finite(resident.atoms.rows(), resident.results());
+}
+
+/* ----------------------------------------------------------------------
+   all ranks stop with the fault of one, or warn
+------------------------------------------------------------------------- */
+
+void PairMlipTorch::settle(std::string fault, std::string notice)
+{
   const std::string step = "step " + std::to_string(update->ntimestep);
   if (!fault.empty()) fault = step + ", rank " + std::to_string(comm->me) + ": " + fault;
   if (!notice.empty()) notice = step + ": " + notice;
@@ -133,13 +216,9 @@ void PairMlipTorch::compute(int eflag, int vflag)
     const Stopwatch waiting(parts->profile.communication);
     warning = parts->agreement.settle(fault, notice);
   }
-  if (!warning.empty()) {
-    parts->has_warned_of_close_atoms = true;
-    if (comm->me == 0) error->warning(FLERR, MLIP_STYLE + warning);
-  }
-
-  add_results();
-  if (has_deviations) measure_deviations(is_noted);
+  if (warning.empty()) return;
+  parts->has_warned_of_close_atoms = true;
+  if (comm->me == 0) error->warning(FLERR, MLIP_STYLE + warning);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -148,24 +227,9 @@ std::string PairMlipTorch::build_edges()
 {
   const Stopwatch watch(parts->profile.edges);
   try {
-    mlip::AtomArrays atoms;
-    atoms.n_local = atom->nlocal;
-    atoms.n_ghost = atom->nghost;
-    atoms.positions = atom->x ? atom->x[0] : nullptr;
-    atoms.types = atom->type;
-    atoms.kind_of_type = parts->loaded.kind_of_type.data();
-    atoms.groups = atom->mask;
-
-    mlip::NeighbourRows rows;
-    rows.n_centres = list->inum;
-    rows.centres = list->ilist;
-    rows.counts = list->numneigh;
-    rows.rows = list->firstneigh;
-    rows.mask = NEIGHMASK;
-
-    parts->edges.build(atoms, rows, parts->models.cutoff());
-    if (cvflag_atom) parts->edges.gather_positions(atoms);
-    return neighbor->ago == 0 ? parts->faults.find_lost_neighbours(parts->edges) : "";
+    parts->edges.build(parts->atoms, parts->rows, parts->models.cutoff());
+    if (cvflag_atom) parts->edges.gather_positions(parts->atoms);
+    return neighbor->ago == 0 ? parts->faults.find_lost_neighbours(parts->edges.rows()) : "";
   } catch (std::exception &e) {
     return std::string("no memory for the edges of ") + std::to_string(atom->nlocal) + " atoms (" + e.what() +
         "); use more ranks";
@@ -174,11 +238,11 @@ std::string PairMlipTorch::build_edges()
 
 /* ---------------------------------------------------------------------- */
 
-std::string PairMlipTorch::find_close_atoms()
+std::string PairMlipTorch::find_close_atoms(const mlip::ClosePair &pair)
 {
   const CloseAtoms close = parts->settings.close;
   const bool is_told = close == CloseAtoms::WARN && parts->has_warned_of_close_atoms;
-  return is_told || close == CloseAtoms::IGNORE ? "" : parts->faults.find_close_atoms(parts->edges);
+  return is_told || close == CloseAtoms::IGNORE ? "" : parts->faults.find_close_atoms(pair);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -209,7 +273,10 @@ void PairMlipTorch::add_results()
   if (vflag_global) sums.virial = virial;
   if (vflag_atom) sums.virials = vatom;
   if (cvflag_atom) sums.centroid_virials = cvatom;
-  mlip::add_results(parts->edges, parts->results, sums);
+  if (parts->is_resident)
+    mlip::add_results(parts->resident.atoms.rows(), parts->resident.results(), sums);
+  else
+    mlip::add_results(parts->edges, parts->results, sums);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -275,7 +342,10 @@ void PairMlipTorch::coeff(int narg, char **arg)
   const std::vector<int> &kinds = loaded.kind_of_type;
   for (int i = 1; i <= atom->ntypes; i++)
     for (int j = 1; j <= atom->ntypes; j++) setflag[i][j] = kinds[i] >= 0 && kinds[j] >= 0;
-  parts->edges.watch_distances(parts->models.min_distances(), *std::max_element(kinds.begin(), kinds.end()) + 1);
+  const std::vector<double> smallest = parts->models.min_distances();
+  parts->edges.watch_distances(smallest, *std::max_element(kinds.begin(), kinds.end()) + 1);
+  parts->resident.forget();
+  parts->resident.atoms.name_kinds(loaded.species_of_kind(0), smallest);
   parts->has_warned_of_close_atoms = false;
 
   size_communication();
@@ -291,6 +361,7 @@ void PairMlipTorch::size_communication()
     const mlip::Metadata &metadata = parts->models.metadata(k);
     for (int64_t width : metadata.feature_widths)
       comm_forward = std::max(comm_forward, CommExchange::doubles_per_row(width, metadata.feature_bytes));
+    if (parts->models.model(k).finds_edges()) comm_forward = std::max(comm_forward, 1);    // a ghost's owner
   }
   comm_reverse = std::max(comm_forward, 3 * parts->models.size());    // deviations send forces of all models
 }
@@ -328,7 +399,9 @@ void PairMlipTorch::init_style()
   if (comm->me == 0) parts->loaded.warn_of_replaced_files();
 
   parts->profile.reset(parts->models);
-  neighbor->add_request(this, NeighConst::REQ_FULL);
+  // a model that finds its own edges asks for LAMMPS's list now and then; a hybrid shares one list between its styles
+  const bool is_occasional = parts->models.size() == 1 && parts->models.model(0).finds_edges() && force->pair == this;
+  neighbor->add_request(this, NeighConst::REQ_FULL | (is_occasional ? NeighConst::REQ_OCCASIONAL : 0));
   parts->is_ready = true;
 }
 
@@ -425,7 +498,8 @@ void PairMlipTorch::unpack_reverse_comm(int n, int *list, double *buf)
 /* ----------------------------------------------------------------------
    fix pair sets the flag on the steps on which it will read; edges of the
    last evaluation, for checks: n_edges is an int64_t, the arrays hold rows
-   of atoms of the model's types, owned atoms first
+   of atoms of the model's types, owned atoms first; none where the model
+   found its own
 ------------------------------------------------------------------------- */
 
 void *PairMlipTorch::extract(const char *name, int &dim)
@@ -459,5 +533,5 @@ void *PairMlipTorch::extract_peratom(const char *name, int &n_columns)
 
 double PairMlipTorch::memory_usage()
 {
-  return Pair::memory_usage() + parts->edges.bytes();
+  return Pair::memory_usage() + parts->edges.bytes() + parts->resident.atoms.bytes();
 }

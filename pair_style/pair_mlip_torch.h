@@ -13,6 +13,10 @@
 
 #include <string>
 
+namespace mlip {
+struct ClosePair;
+}
+
 namespace LAMMPS_NS {
 
 class PairMlipTorch : public Pair {
@@ -45,11 +49,18 @@ class PairMlipTorch : public Pair {
   void allocate();
   void size_communication();
 
-  // one step: each returns this rank's fault, or an empty string
+  // one step: each returns this rank's fault, or an empty string; notice is of close atoms
+  void view_atoms();
+  void view_neighbours();
+  std::string compute_on_edges(bool has_deviations, std::string &notice);
+  std::string compute_resident(std::string &notice);
   std::string build_edges();
-  std::string find_close_atoms();
   std::string evaluate_models(bool has_deviations);
   void add_results();
+
+  bool is_resident_step(bool has_deviations);
+  std::string find_close_atoms(const mlip::ClosePair &);
+  void settle(std::string fault, std::string notice);
 
   // committee
   bool is_deviation_noted();

@@ -28,14 +28,14 @@ std::string StepFaults::name_of_atom(int i) const
    weights than 1 ask for a scaling that a many-body model cannot give
 ------------------------------------------------------------------------- */
 
-std::string StepFaults::find_lost_neighbours(const mlip::Edges &edges)
+std::string StepFaults::find_lost_neighbours(const mlip::AtomRows &rows)
 {
   bool is_whole[4];
   for (int k = 1; k <= 3; k++) is_whole[k] = neighbor->special_flag[k] != 0 && force->special_lj[k] == 1.0;
   if (atom->molecular == Atom::ATOMIC || (is_whole[1] && is_whole[2] && is_whole[3])) return "";
 
   for (int i = 0; i < atom->nlocal; i++) {
-    if (edges.row_of_atom(i) < 0) continue;
+    if (rows.row_of_atom(i) < 0) continue;
     bool is_lost = false;
     if (atom->molecular == Atom::TEMPLATE) {
       is_lost = atom->molindex[i] >= 0;
@@ -66,9 +66,35 @@ std::string StepFaults::find_not_finite(const mlip::Edges &edges, const mlip::Re
     row = graph.edge_centre[edge];
     what = "force";
   }
-  if (row < 0) return "";
+  return row < 0 ? "" : not_finite(what, edges.atom_of_row(row));
+}
 
-  const int i = edges.atom_of_row(row);
+/* ----------------------------------------------------------------------
+   a number that is not finite, times zero, is not zero: sums tell first, as
+   most steps have none
+------------------------------------------------------------------------- */
+
+std::string StepFaults::find_not_finite(const mlip::AtomRows &rows, const mlip::StepResults &results)
+{
+  const double *energy = results.node_energies, *f = results.forces;
+  double sums[4] = {};
+  for (int64_t row = 0; row < rows.n_local(); row++) sums[0] += 0.0 * energy[row];
+  for (int64_t row = 0; row < results.n_force_rows; row++)
+    for (int k = 0; k < 3; k++) sums[1 + k] += 0.0 * f[3 * row + k];
+  if (sums[0] + sums[1] + sums[2] + sums[3] == 0.0) return "";
+
+  for (int64_t row = 0; row < rows.n_local(); row++)
+    if (!std::isfinite(energy[row])) return not_finite("energy", rows.atom_of_row(row));
+  for (int64_t row = 0; row < results.n_force_rows; row++)
+    for (int k = 0; k < 3; k++)
+      if (!std::isfinite(f[3 * row + k])) return not_finite("force", rows.atom_of_row(row));
+  return "";
+}
+
+/* ---------------------------------------------------------------------- */
+
+std::string StepFaults::not_finite(const char *what, int i) const
+{
   const double *x = atom->x[i];
   return fmt::format("the {} of {} at {:.4f} {:.4f} {:.4f} is not finite; look for overlapping atoms or too large a "
                      "timestep", what, name_of_atom(i), x[0], x[1], x[2]);
@@ -76,9 +102,8 @@ std::string StepFaults::find_not_finite(const mlip::Edges &edges, const mlip::Re
 
 /* ---------------------------------------------------------------------- */
 
-std::string StepFaults::find_close_atoms(const mlip::Edges &edges)
+std::string StepFaults::find_close_atoms(const mlip::ClosePair &pair)
 {
-  const mlip::ClosePair &pair = edges.closest();
   if (pair.i < 0) return "";
   return fmt::format("{} and {} are {:.4g} A apart, and the model's smallest distance for their elements is {:.4g} A; "
                      "look at the start, the timestep and the temperature", name_of_atom(pair.i),

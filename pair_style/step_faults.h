@@ -6,6 +6,7 @@
 #ifndef LMP_STEP_FAULTS_H
 #define LMP_STEP_FAULTS_H
 
+#include "atom_rows.h"
 #include "contract.h"
 #include "edges.h"
 
@@ -20,11 +21,13 @@ class StepFaults : protected Pointers {
  public:
   StepFaults(LAMMPS *lmp) : Pointers(lmp) {}
 
-  std::string find_lost_neighbours(const mlip::Edges &);
-  std::string find_close_atoms(const mlip::Edges &);
+  std::string find_lost_neighbours(const mlip::AtomRows &);
+  std::string find_close_atoms(const mlip::ClosePair &);
   std::string find_not_finite(const mlip::Edges &, const mlip::Results &);
+  std::string find_not_finite(const mlip::AtomRows &, const mlip::StepResults &);
 
  private:
+  std::string not_finite(const char *what, int i) const;
   std::string name_of_atom(int i) const;
 };
 

@@ -11,7 +11,6 @@
 #include "update.h"
 #include "utils.h"
 
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,18 +19,23 @@ using namespace LAMMPS_NS;
 
 using Section = std::pair<std::string, double>;    // name and seconds of this rank
 
+/* ---------------------------------------------------------------------- */
+
+static double seconds_of(mlip::Model &model, const std::string &program)
+{
+  for (const auto &timing : model.timings())
+    if (timing.first == program) return timing.second;
+  return 0.0;
+}
+
 /* ----------------------------------------------------------------------
-   in the order in which they run; the last layer goes forward and back in one
+   in the order in which they run; the last layer goes forward and back in
+   one, and a GPU that is told all of a step at once counts as the last layer
 ------------------------------------------------------------------------- */
 
 static std::vector<Section> layers_of(mlip::Model &model, const std::string &before)
 {
-  const auto timings = model.timings();
-  const std::map<std::string, double> seconds(timings.begin(), timings.end());
-  const auto spent = [&](const std::string &program) {
-    const auto found = seconds.find(program);
-    return found == seconds.end() ? 0.0 : found->second;
-  };
+  const auto spent = [&](const std::string &program) { return seconds_of(model, program); };
   const int n_layers = static_cast<int>(model.metadata().n_layers);
   std::vector<Section> sections;
   for (int t = 1; t < n_layers; t++)
@@ -68,6 +72,7 @@ void StepProfile::print(mlip::Committee &models)
 
   std::vector<Section> sections = {{"edges", edges}};
   for (int k = 0; k < models.size(); k++) {
+    for (const char *program : {"list", "edges"}) sections[0].second += seconds_of(models.model(k), program);
     const std::string before = models.size() > 1 ? "model " + std::to_string(k + 1) + " " : "";
     for (const auto &layer : layers_of(models.model(k), before)) sections.push_back(layer);
   }

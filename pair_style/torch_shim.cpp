@@ -1,6 +1,7 @@
 #include "torch_shim.h"
 
-#include <cerrno>
+#include "shared_object.h"
+
 #include <cstring>
 #include <dlfcn.h>
 #include <fstream>
@@ -8,8 +9,6 @@
 #include <mutex>
 #include <set>
 #include <stdexcept>
-#include <sys/mman.h>
-#include <unistd.h>
 
 using namespace mlip;
 
@@ -46,25 +45,6 @@ size_t value_bytes(DType dtype)
   return dtype == DType::FLOAT32 ? 4 : 8;
 }
 
-/* Opens a shared object that lies in memory: nothing to clean up, no shared folder. */
-
-void *open_in_memory(const std::string &key, const std::string &content, int flags)
-{
-  // The descriptor stays open, or another library could get the same path and be taken for this one.
-  const int file = memfd_create(key.c_str(), MFD_CLOEXEC);
-  if (file < 0) throw std::runtime_error(std::string("memfd_create failed: ") + std::strerror(errno));
-  for (size_t done = 0; done < content.size();) {
-    const ssize_t n = write(file, content.data() + done, content.size() - done);
-    if (n <= 0) throw std::runtime_error(std::string("cannot unpack a compiled program: ") + std::strerror(errno));
-    done += static_cast<size_t>(n);
-  }
-  void *library = dlopen(("/proc/self/fd/" + std::to_string(file)).c_str(), flags);
-  if (!library)
-    throw std::runtime_error(std::string("cannot load a compiled program: ") + dlerror() +
-                             "; export the model again on this machine");
-  return library;
-}
-
 }    // namespace
 
 void mlip::load_kernels(const std::string &key, const std::string &content)
@@ -92,30 +72,27 @@ std::string Torch::version(const std::string &torch_dir)
   throw std::runtime_error("no torch in " + torch_dir + "; run: pip install torch");
 }
 
-const Torch &Torch::load(const std::string &torch_dir, bool with_cuda)
+const Torch &Torch::load(const std::string &torch_dir)
 {
   static std::mutex mutex;
-  static std::map<bool, std::unique_ptr<Torch>> loaded;
+  static std::unique_ptr<Torch> torch;
   const std::lock_guard<std::mutex> lock(mutex);
-  auto &torch = loaded[with_cuda];
-  if (!torch) torch.reset(new Torch(torch_dir, with_cuda));
+  if (!torch) torch.reset(new Torch(torch_dir));
   return *torch;
 }
 
-Torch::Torch(const std::string &torch_dir, bool with_cuda)
+Torch::Torch(const std::string &torch_dir)
 {
   // RTLD_DEEPBIND: liblammps.so exports a slow reference dgemm_ that must not replace the one inside libtorch.
-  const std::string path = torch_dir + "/lib/" + (with_cuda ? "libtorch.so" : "libtorch_cpu.so");
+  const std::string path = torch_dir + "/lib/libtorch_cpu.so";
   void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
   if (!library) throw std::runtime_error(std::string("cannot load torch: ") + dlerror() + "; run: pip install torch");
 
   resolve(library, "aoti_torch_delete_tensor_object", delete_tensor_object);
-  resolve(library, "aoti_torch_new_tensor_handle", new_tensor_handle);
   resolve(library, "aoti_torch_get_data_ptr", get_data_ptr);
   resolve(library, "aoti_torch_get_numel", get_numel);
   resolve(library, "aoti_torch_is_contiguous", is_contiguous);
   resolve(library, "aoti_torch_create_tensor_from_blob_v2", create_tensor_from_blob_v2);
-  resolve(library, "aoti_torch_empty_strided", empty_strided);
   resolve(library, "aoti_torch_copy_", copy_);
   resolve(library, "aoti_torch_grad_mode_is_enabled", grad_mode_is_enabled);
   resolve(library, "aoti_torch_grad_mode_set_enabled", grad_mode_set_enabled);
@@ -126,7 +103,6 @@ Torch::Torch(const std::string &torch_dir, bool with_cuda)
     return code();
   };
   device_cpu = value_of("aoti_torch_device_type_cpu");
-  device_cuda = value_of("aoti_torch_device_type_cuda");
   layout_strided = value_of("aoti_torch_layout_strided");
   dtype_code[static_cast<int>(DType::INT64)] = value_of("aoti_torch_dtype_int64");
   dtype_code[static_cast<int>(DType::FLOAT32)] = value_of("aoti_torch_dtype_float32");
@@ -154,13 +130,6 @@ Torch::Handle Tensor::release()
   return mine;
 }
 
-Tensor Tensor::share() const
-{
-  Torch::Handle result = nullptr;
-  check(torch->new_tensor_handle(handle, &result), "new_tensor_handle");
-  return {*torch, result};
-}
-
 Tensor Tensor::view(const Torch &torch, const void *data, const std::vector<int64_t> &sizes, DType dtype)
 {
   const auto strides = contiguous_strides(sizes);
@@ -172,21 +141,9 @@ Tensor Tensor::view(const Torch &torch, const void *data, const std::vector<int6
   return {torch, handle};
 }
 
-Tensor Tensor::to_cuda(const std::vector<int64_t> &sizes, DType dtype, int device_index) const
+void Tensor::copy_to(void *data, const std::vector<int64_t> &sizes, DType dtype) const
 {
-  const auto strides = contiguous_strides(sizes);
-  Torch::Handle result = nullptr;
-  check(torch->empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
-                             torch->dtype_code[static_cast<int>(dtype)], torch->device_cuda, device_index, &result),
-        "empty_strided");
-  Tensor owner(*torch, result);
-  check(torch->copy_(result, handle, 0), "copy_ to the GPU");
-  return owner;
-}
-
-void Tensor::copy_to(void *data, const std::vector<int64_t> &sizes, DType dtype, bool is_on_host) const
-{
-  if (const void *const source = own_values(sizes, is_on_host)) {
+  if (const void *const source = own_values(sizes)) {
     std::memcpy(data, source, static_cast<size_t>(count(sizes)) * value_bytes(dtype));
   } else if (count(sizes) > 0) {
     const Tensor target = view(*torch, data, sizes, dtype);
@@ -194,18 +151,17 @@ void Tensor::copy_to(void *data, const std::vector<int64_t> &sizes, DType dtype,
   }
 }
 
-const void *Tensor::values(std::vector<double> &buffer, const std::vector<int64_t> &sizes, DType dtype,
-                           bool is_on_host) const
+const void *Tensor::values(std::vector<double> &buffer, const std::vector<int64_t> &sizes, DType dtype) const
 {
-  if (const void *const own = own_values(sizes, is_on_host)) return own;
+  if (const void *const own = own_values(sizes)) return own;
   buffer.resize((static_cast<size_t>(count(sizes)) * value_bytes(dtype) + 7) / 8);
-  copy_to(buffer.data(), sizes, dtype, is_on_host);
+  copy_to(buffer.data(), sizes, dtype);
   return buffer.data();
 }
 
-/* The tensor's own memory where all values lie in it in order, on the host; else null, as without any value. */
+/* The tensor's own memory where all values lie in it in order; else null, as without any value. */
 
-const void *Tensor::own_values(const std::vector<int64_t> &sizes, bool is_on_host) const
+const void *Tensor::own_values(const std::vector<int64_t> &sizes) const
 {
   int64_t found = 0;
   check(torch->get_numel(handle, &found), "get_numel");
@@ -214,7 +170,7 @@ const void *Tensor::own_values(const std::vector<int64_t> &sizes, bool is_on_hos
                              std::to_string(count(sizes)) + " were expected; export the model again");
   bool is_plain = false;
   check(torch->is_contiguous(handle, &is_plain), "is_contiguous");
-  if (!is_on_host || !is_plain || found == 0) return nullptr;
+  if (!is_plain || found == 0) return nullptr;
   void *data = nullptr;
   check(torch->get_data_ptr(handle, &data), "get_data_ptr");
   return data;
@@ -256,11 +212,11 @@ struct Program::Library {
   }
 };
 
-Program::Program(const Torch &torch, const std::string &key, const std::string &content, const std::string &device) :
+Program::Program(const Torch &torch, const std::string &key, const std::string &content) :
     torch(torch), key(key), library(Library::load(key, content))
 {
-  if (library.create(&container, 1, device.c_str(), nullptr) != 0)
-    throw std::runtime_error("program " + key + " does not open on " + device + library.reason());
+  if (library.create(&container, 1, "cpu", nullptr) != 0)
+    throw std::runtime_error("program " + key + " does not open" + library.reason());
 }
 
 Program::~Program()

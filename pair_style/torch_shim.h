@@ -15,9 +15,8 @@ enum class DType { INT64, FLOAT32, FLOAT64 };
 /* One loaded libtorch. Functions of the shim by their own names. */
 class Torch {
  public:
-  /* Loads libtorch from torch_dir/lib, with_cuda its CUDA part too. The same object for the whole process.
-     Throws std::runtime_error. */
-  static const Torch &load(const std::string &torch_dir, bool with_cuda);
+  /* Loads libtorch from torch_dir/lib. The same object for the whole process. Throws std::runtime_error. */
+  static const Torch &load(const std::string &torch_dir);
 
   /* Version as torch/version.py states it, without loading anything. Throws std::runtime_error. */
   static std::string version(const std::string &torch_dir);
@@ -26,21 +25,19 @@ class Torch {
 
   using Handle = struct AtenTensorOpaque *;
   int32_t (*delete_tensor_object)(Handle);
-  int32_t (*new_tensor_handle)(Handle, Handle *);
   int32_t (*get_data_ptr)(Handle, void **);
   int32_t (*get_numel)(Handle, int64_t *);
   int32_t (*is_contiguous)(Handle, bool *);
   int32_t (*create_tensor_from_blob_v2)(void *, int64_t, const int64_t *, const int64_t *, int64_t, int32_t,
                                         int32_t, int32_t, Handle *, int32_t, const uint8_t *, int64_t);
-  int32_t (*empty_strided)(int64_t, const int64_t *, const int64_t *, int32_t, int32_t, int32_t, Handle *);
   int32_t (*copy_)(Handle, Handle, int32_t);
   bool (*grad_mode_is_enabled)();
   void (*grad_mode_set_enabled)(bool);
-  int32_t device_cpu, device_cuda, layout_strided;
+  int32_t device_cpu, layout_strided;
   int32_t dtype_code[3];
 
  private:
-  Torch(const std::string &torch_dir, bool with_cuda);
+  explicit Torch(const std::string &torch_dir);
   void (*at_set_num_threads)(int) = nullptr;
 };
 
@@ -50,23 +47,19 @@ class Tensor {
   Tensor(const Torch &torch, Torch::Handle handle) : torch(&torch), handle(handle) {}
   Tensor(Tensor &&other) noexcept : torch(other.torch), handle(other.release()) {}
   ~Tensor();
-  /* Another handle of the same values. */
-  Tensor share() const;
 
   /* A view of contiguous host memory, which must outlive it. */
   static Tensor view(const Torch &, const void *data, const std::vector<int64_t> &sizes, DType);
-  /* A copy on the GPU. */
-  Tensor to_cuda(const std::vector<int64_t> &sizes, DType, int device_index) const;
   /* Copies all values into contiguous host memory. */
-  void copy_to(void *data, const std::vector<int64_t> &sizes, DType, bool is_on_host) const;
+  void copy_to(void *data, const std::vector<int64_t> &sizes, DType) const;
   /* All values in contiguous host memory: the tensor's own where that is so, else a copy in ``buffer``. */
-  const void *values(std::vector<double> &buffer, const std::vector<int64_t> &sizes, DType, bool is_on_host) const;
+  const void *values(std::vector<double> &buffer, const std::vector<int64_t> &sizes, DType) const;
 
   Torch::Handle get() const { return handle; }
   Torch::Handle release();
 
  private:
-  const void *own_values(const std::vector<int64_t> &sizes, bool is_on_host) const;
+  const void *own_values(const std::vector<int64_t> &sizes) const;
 
   const Torch *torch = nullptr;
   Torch::Handle handle = nullptr;
@@ -79,7 +72,7 @@ void load_kernels(const std::string &key, const std::string &library);
 class Program {
  public:
   /* library is the content of the shared object; key names it for the whole process, which loads it once. */
-  Program(const Torch &, const std::string &key, const std::string &library, const std::string &device);
+  Program(const Torch &, const std::string &key, const std::string &library);
   ~Program();
   std::vector<Tensor> run(std::vector<Tensor> inputs, size_t n_outputs) const;
 

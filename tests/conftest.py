@@ -44,9 +44,9 @@ def portable_models(trained_models, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def compile_once(portable_models) -> Callable[..., Path]:
-    """Return a function (name, dtype) -> compiled file."""
+    """Return a function (name, dtype, device) -> compiled file."""
 
-    def compile_model(name: str, dtype: str = "float64") -> Path:
-        return compiled_model(portable_models[name], dtype=dtype)
+    def compile_model(name: str, dtype: str = "float64", device: str = "cpu") -> Path:
+        return compiled_model(portable_models[name], dtype=dtype, device=device)
 
     return compile_model

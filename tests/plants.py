@@ -108,8 +108,8 @@ IN_THE_PAIR_STYLE = [
     Plant(
         "bits of special bonds left in the indices of neighbours",
         "pair_style/pair_mlip_torch.cpp",
-        "    rows.mask = NEIGHMASK;\n",
-        "    rows.mask = ~0;\n",
+        "  rows.mask = NEIGHMASK;\n",
+        "  rows.mask = ~0;\n",
         (SETTINGS, "bits of special bonds"),
     ),
     Plant(
@@ -194,8 +194,8 @@ IN_THE_PAIR_STYLE = [
     Plant(
         "a rank without atoms takes no part in the exchange",
         "pair_style/model.cpp",
-        "  guarded([&] { s.evaluation.start(graph, has_moments); });\n",
-        "  if (graph.n_local == 0) return {};\n  guarded([&] { s.evaluation.start(graph, has_moments); });\n",
+        "  fault.guard([&] { s.evaluation.start(graph, has_moments); });\n",
+        "  if (graph.n_local == 0) return {};\n  fault.guard([&] { s.evaluation.start(graph, has_moments); });\n",
         (TWO_RANKS, "ranks without atoms"),
     ),
     Plant(

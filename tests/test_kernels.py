@@ -174,7 +174,7 @@ def test_kernels_written_for_another_processor_equal_the_reference(widest, kerne
     """What they compute depends neither on the width of vectors nor on the number of registers."""
     monkeypatch.setattr(vectors, "widest_vectors", lambda: widest)
     # the shape of the test of moments: one library has all kernels
-    monkeypatch.setattr(fast_layers, "_moments_are_cheaper", lambda *_: True)
+    monkeypatch.setattr(fast_layers, "moments_are_cheaper", lambda *_: True)
     shape = dict(elements=("Si",), hidden_irreps="16x0e+16x1o", l_max=3, correlation=2)
     case = make_case(shape, "float64", kernel_folder)
     source = case.kernels.sums[1].shape.source()
@@ -198,7 +198,7 @@ def test_vectors_are_no_wider_than_the_processor_has():
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])
 @pytest.mark.parametrize("elements", [("Si",), ("H", "C", "O")])
 def test_moments_of_the_first_layer_give_the_messages_of_the_reference(elements, dtype, kernel_folder, monkeypatch):
-    monkeypatch.setattr(fast_layers, "_moments_are_cheaper", lambda *_: True)
+    monkeypatch.setattr(fast_layers, "moments_are_cheaper", lambda *_: True)
     shape = dict(elements=elements, hidden_irreps="16x0e+16x1o", l_max=3, correlation=2)
     case = make_case(shape, dtype, kernel_folder, t=1)
     generator = torch.Generator().manual_seed(8)

@@ -127,6 +127,6 @@ def _content_digest(trained: TrainedModel) -> str:
 def _code_digest() -> str:
     """Return a digest of the code that a compiled model is made from."""
     package = Path(contract.__file__).parent.parent
-    patterns = ("checkpoint/*.py", "export/*.py", "kernels/*.py", "kernels/cpu/*.h")
+    patterns = ("checkpoint/*.py", "export/*.py", "kernels/**/*.py", "kernels/**/*.h")
     files = [file for pattern in patterns for file in package.glob(pattern)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()

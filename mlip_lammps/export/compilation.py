@@ -45,7 +45,6 @@ def compile_programs(
     trained: TrainedModel,
     atomic_numbers: tuple[int, ...],
     dtype: str,
-    device: str,
     radial: str,
     output: Path,
     progress: Callable[[str], None],
@@ -55,11 +54,11 @@ def compile_programs(
     Raises
     ------
     UserInputError
-        If there is no C++ compiler or no GPU where one is asked for.
+        If there is no C++ compiler.
     MlipError
         If a program does not compile.
     """
-    _require_tools(device)
+    _require_tools()
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as scratch:
         folder = Path(scratch)
         write_portable(trained, folder / "model.safetensors")
@@ -67,8 +66,7 @@ def compile_programs(
             "folder": scratch,
             "atomic_numbers": list(atomic_numbers),
             "dtype": dtype,
-            "device": device,
-            "has_kernels": device == "cpu" and radial == "table",
+            "has_kernels": radial == "table",
             # one more than cores: not all programs take the same time
             "n_workers": 1 + len(os.sched_getaffinity(0)),
         }
@@ -104,10 +102,8 @@ def _run_worker(job: dict, folder: Path, progress: Callable[[str], None]) -> Non
             raise MlipError(errors.read()[-2000:] or f"the compiling process ended with {worker.returncode}")
 
 
-def _require_tools(device: str) -> None:
+def _require_tools() -> None:
     try:
         compiler_version()
     except (OSError, subprocess.CalledProcessError):
         raise UserInputError("no C++ compiler; install it with: apt-get install g++") from None
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserInputError("--device cuda, and this torch sees no GPU; export on the machine that will run the model")

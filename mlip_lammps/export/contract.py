@@ -16,6 +16,9 @@ METADATA_PATH = "extra/mlip_lammps.json"
 KERNELS_PATH = "extra/kernels.so"
 """Where the C++ kernels lie that the programs call; not there in a file for a GPU."""
 
+DEVICES = ("cpu", "cuda", "emulated")
+"""What a model is compiled for; a GPU that is emulated on the CPU is for tests."""
+
 DTYPES = ("float64", "float32", "mixed")
 
 RADIAL_FORMS = ("table", "exact")

@@ -1,6 +1,6 @@
 """The C++ kernels of a lowered model: shapes, tables and weights of every layer, behind a few calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -104,16 +104,7 @@ class CpuKernels:
 
     def table_record(self) -> list[dict[str, float]]:
         """Return, for each layer, what the metadata says of its radial table."""
-        return [
-            {
-                "n_intervals": table.n_intervals,
-                "degree": table.degree,
-                "n_functions": table.coefficients.shape[1],
-                "value_error": table.value_error,
-                "slope_error": table.slope_error,
-            }
-            for table in self.tables
-        ]
+        return table_record(self.tables)
 
     def messages(
         self, t: int, features: Tensor | None, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor
@@ -155,7 +146,7 @@ class CpuKernels:
 
     def _plan_messages(self, t: int, layer: LoweredLayer, model: LoweredModel) -> None:
         tolerance = SLOPE_TOLERANCES[self._dtype]
-        hidden, matrix = _hidden_functions(model, layer)
+        hidden, matrix = hidden_functions(model, layer)
         table = tabulate(hidden, matrix, model.spec.cutoff, tolerance, self._dtype.itemsize)
         n_components_in = layer.n_components_mid
         blocks = layer.message
@@ -164,12 +155,12 @@ class CpuKernels:
             reduced, expansion = reduce_table(table, tolerance, multiple)
             n_functions, n_elements = expansion.shape[1], layer.embedding.shape[0]
             n_harmonics = (model.spec.l_max + 1) ** 2
-            if _moments_are_cheaper(layer, table, reduced, n_elements, n_harmonics):
+            if moments_are_cheaper(layer, table, reduced, n_elements, n_harmonics):
                 shape = MomentsShape(
                     f"Moments{t}", self._dtype, n_functions, n_elements, model.spec.l_max, reduced.degree
                 )
                 self.sums.append(NeighbourSum(shape, reduced, shape.table_layout(reduced.coefficients), expansion))
-                self._plan_map("message", t, _moment_blocks(layer, expansion), n_harmonics, layer.n_components_message)
+                self._plan_map("message", t, moment_blocks(layer, expansion), n_harmonics, layer.n_components_message)
                 return
         shape = ConvolutionShape(
             name=f"Convolution{t}",
@@ -191,6 +182,20 @@ class CpuKernels:
             name = f"{kind.capitalize()}{t}"
             shape = LinearShape.of(name, self._dtype, blocks, n_components_in, n_components_out)
             self.maps[kind, t] = LinearMap(shape, shape.matrices(blocks))
+
+
+def table_record(tables: Sequence[RadialTable]) -> list[dict[str, float]]:
+    """Return, for each table, what the metadata says of it."""
+    return [
+        {
+            "n_intervals": table.n_intervals,
+            "degree": table.degree,
+            "n_functions": table.coefficients.shape[1],
+            "value_error": table.value_error,
+            "slope_error": table.slope_error,
+        }
+        for table in tables
+    ]
 
 
 def interpolated(tables: list[tuple[float, Tensor, Tensor | None]]) -> list[Callable[[Tensor], Tensor]]:
@@ -226,14 +231,14 @@ def radial_functions(model: LoweredModel, layer: LoweredLayer):
     return functions
 
 
-def _hidden_functions(model: LoweredModel, layer: LoweredLayer) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+def hidden_functions(model: LoweredModel, layer: LoweredLayer) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     """Return the last hidden layer as a function of distances, and the matrix that turns it into the weights."""
     *before, last = layer.radial_matrices
     unit = torch.eye(last.shape[0], dtype=last.dtype)
     return radial_functions(model, replace(layer, radial_matrices=(*before, unit))), last
 
 
-def _moments_are_cheaper(
+def moments_are_cheaper(
     layer: LoweredLayer, table: RadialTable, reduced: RadialTable, n_elements: int, n_harmonics: int
 ) -> bool:
     """Compare the cost for an atom: channels on every edge, or few functions on every edge and a larger product."""
@@ -244,7 +249,7 @@ def _moments_are_cheaper(
     return edges + n_elements * n_functions * n_harmonics * layer.n_channels < direct
 
 
-def _moment_blocks(layer: LoweredLayer, expansion: Tensor) -> tuple[LinearBlock, ...]:
+def moment_blocks(layer: LoweredLayer, expansion: Tensor) -> tuple[LinearBlock, ...]:
     """Fold element features, radial expansion, coupling and the map of the message into one matrix for each order."""
     n_channels = layer.n_channels
     # (n_elements, n_channels): features of each element as the convolution sees them

@@ -13,8 +13,6 @@ from mlip_lammps.kernels.symmetric_contraction import PolynomialOrder
 
 _WIDEST_KEPT_MESSAGE = 512
 _CHUNK_NUMBERS = 1 << 18
-_GPU_CHUNKS = 32
-"""How many times more atoms a GPU takes in one call than a core: it wants many at a time, and has the memory."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +104,7 @@ class LoweredModel:
         """The programs of the model in the order in which they run."""
         return program_specs(self.skip_widths, self.message_widths)
 
-    def chunk_atoms(self, device: str) -> int:
-        """Return how many centres one call of a program takes: on a CPU, their messages stay in the cache."""
+    def chunk_atoms(self) -> int:
+        """Return how many centres one call of a program takes on a CPU: their messages stay in the cache."""
         widest = max(max(layer.n_components_mid * layer.n_channels, layer.width_message) for layer in self.layers)
-        of_a_core = min(512, max(64, _CHUNK_NUMBERS // widest))
-        return of_a_core * (_GPU_CHUNKS if device == "cuda" else 1)
+        return min(512, max(64, _CHUNK_NUMBERS // widest))

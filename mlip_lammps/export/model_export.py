@@ -17,10 +17,14 @@ from ase.data import chemical_symbols
 from mlip_lammps.checkpoint import TrainedModel, read_model
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
-from mlip_lammps.export.archive import add_metadata
+from mlip_lammps.export.archive import add_member, add_metadata
 from mlip_lammps.export.check import Differences, check_compiled
 from mlip_lammps.export.compilation import compile_programs
-from mlip_lammps.export.contract import DTYPES, FORMAT_VERSION, RADIAL_FORMS
+from mlip_lammps.export.contract import DEVICES, DTYPES, FORMAT_VERSION, RADIAL_FORMS
+from mlip_lammps.export.gpu_compilation import ARCHITECTURES, EMULATED_PATH, compile_for_gpu
+from mlip_lammps.export.gpu_model import with_padded_channels
+from mlip_lammps.export.layers import PRECISIONS
+from mlip_lammps.export.lowered import LoweredModel
 from mlip_lammps.export.lowering import lower
 from mlip_lammps.export.machine import compiler_version, machine_record
 from mlip_lammps.export.min_distances import min_distances
@@ -68,10 +72,10 @@ def export_model(
     dtype
         ``float64``, ``float32``, or ``mixed``: geometry and energies in float64, features in float32.
     device
-        ``cpu`` or ``cuda``.
+        ``cpu``, ``cuda``, or ``emulated``: the kernels and the engine of a GPU, slowly on this CPU, for tests.
     radial
         ``table``: radial functions are polynomials with the error that the metadata states, and the C++ kernels run.
-        ``exact``: the network on every edge, in plain torch, many times slower. A file for a GPU is always exact.
+        ``exact``: the network on every edge, in plain torch, many times slower; on a CPU alone.
     elements
         Symbols to keep, in the order of species rows; all if None.
     smallest
@@ -96,12 +100,24 @@ def export_model(
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as folder:
         programs, draft = Path(folder, "programs.pt2"), Path(folder, "model.pt2")
         started = time.monotonic()
-        compiled = compile_programs(trained, chosen, dtype, device, radial, programs, tell)
+        lowered = lower(trained, chosen)
+        if device != "cpu":
+            features, smallest_distances = PRECISIONS[dtype].features, watched["min_distances"]
+            architectures = ARCHITECTURES if device == "cuda" else ()
+            arguments = lowered, features, smallest_distances, architectures
+            compiled = compile_for_gpu(*arguments, programs, Path(folder), tell)
+            lowered = with_padded_channels(lowered)
+        else:
+            compiled = compile_programs(trained, chosen, dtype, radial, programs, tell)
         compile_seconds = time.monotonic() - started
-        metadata = _metadata(trained, chosen, dtype, device) | watched | compiled.record
+        metadata = _metadata(trained, lowered, dtype, device) | watched | compiled.record
         metadata["compile_seconds"] = round(compile_seconds, 1)
+        if device == "emulated":
+            add_member(programs, EMULATED_PATH, compiled.emulated.read_bytes())
         shutil.copy(programs, draft)
         add_metadata(draft, metadata)
+        if device == "cuda" and not torch.cuda.is_available():
+            add_member(draft, EMULATED_PATH, compiled.emulated.read_bytes())
         tell("comparing with the reference")
         differences = check_compiled(CompiledModel(draft), trained, compiled.radial_functions)
         metadata = metadata | {"differences": differences.as_dict()}
@@ -115,8 +131,10 @@ def _require_options(dtype: str, device: str, radial: str, output: Path) -> None
         raise UserInputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
     if radial not in RADIAL_FORMS:
         raise UserInputError(f"radial {radial!r} is not one of {', '.join(RADIAL_FORMS)}")
-    if device not in ("cpu", "cuda"):
-        raise UserInputError(f"device {device!r} is not one of cpu, cuda")
+    if device not in DEVICES:
+        raise UserInputError(f"device {device!r} is not one of {', '.join(DEVICES)}")
+    if device != "cpu" and radial == "exact":
+        raise UserInputError("--radial exact is for a CPU; a file for a GPU has tables of the radial functions")
     if output.suffix != ".pt2":
         raise UserInputError(f"{output} does not end in .pt2, as a compiled model must")
     if not output.parent.is_dir():
@@ -136,9 +154,9 @@ def _chosen_elements(trained: TrainedModel, elements: Sequence[str] | None) -> t
     return tuple(number_of_symbol[symbol] for symbol in elements)
 
 
-def _metadata(trained: TrainedModel, chosen: tuple[int, ...], dtype: str, device: str) -> dict[str, Any]:
-    spec, lowered = trained.spec, lower(trained, chosen)
-    return {
+def _metadata(trained: TrainedModel, lowered: LoweredModel, dtype: str, device: str) -> dict[str, Any]:
+    spec = trained.spec
+    metadata = {
         "format_version": FORMAT_VERSION,
         "build_id": uuid.uuid4().hex,
         "package_version": importlib.metadata.version("mlip-lammps"),
@@ -146,17 +164,20 @@ def _metadata(trained: TrainedModel, chosen: tuple[int, ...], dtype: str, device
         "model_class": spec.model_class,
         "heads": list(spec.heads),
         "head": spec.heads[0],
-        "elements": [chemical_symbols[z] for z in chosen],
+        "elements": [chemical_symbols[z] for z in lowered.atomic_numbers],
         "cutoff": spec.cutoff,
         "n_layers": spec.n_layers,
         "hidden_irreps": [layer.irreps_out for layer in spec.layers],
         "feature_widths": list(lowered.feature_widths),
         "skip_widths": list(lowered.skip_widths),
         "message_widths": list(lowered.message_widths),
-        "chunk_atoms": lowered.chunk_atoms(device),
         "dtype": dtype,
-        "device": device,
-        "device_name": torch.cuda.get_device_name() if device == "cuda" else None,
+        "device": "cpu" if device == "cpu" else "cuda",
+    }
+    if device != "cpu":
+        return metadata
+    return metadata | {
+        "chunk_atoms": lowered.chunk_atoms(),
         "programs": [
             {"name": program.name, "inputs": list(program.inputs), "outputs": list(program.outputs)}
             for program in lowered.programs

@@ -42,9 +42,8 @@ def compile_model(job: dict) -> None:
     if kernels is not None:
         compiling = _fork.Process(target=lambda: kernels.library)
         compiling.start()
-    if job["device"] == "cpu":
-        # Takes seconds; the forked processes have it from here. It wakes CUDA, which does not survive a fork.
-        importlib.import_module("torch._inductor.compile_fx")
+    # takes seconds; the forked processes have it from here
+    importlib.import_module("torch._inductor.compile_fx")
     if kernels is not None:
         compiling.join()  # the library is in the folder now
         torch.save(kernels.table_contents(), folder / "tables.pt")
@@ -92,18 +91,15 @@ def _compile_program(lowered: LoweredModel, number: int, job: dict, kernels: Cpu
     if platform.machine() == "x86_64":
         # Every g++ that is new enough knows what the processor has: no trial compilation of each instruction set.
         options["cpp.vec_isa_ok"] = True
-    if job["device"] == "cuda":
-        options["aot_inductor.embed_kernel_binary"] = True
-    elif kernels is not None:
+    if kernels is not None:
         options["aot_inductor.custom_ops_to_c_shims"] = kernels.library.shims()
-    chain = LayerChain(lowered, job["dtype"], job["device"], kernels)
-    exported, example = trace(chain, spec, job["device"])
+    chain = LayerChain(lowered, job["dtype"], kernels=kernels)
+    exported, example = trace(chain, spec)
     files = torch._inductor.aot_compile(exported.module(), example, options=options)
-    if job["device"] == "cpu":
-        # AOTInductor names libtorch.so for every program; that of a CUDA build would load gigabytes into a CPU run.
-        for file in files:
-            if str(file).endswith(".so"):
-                drop_needed(Path(file), "libtorch.so")
+    # AOTInductor names libtorch.so for every program; that of a CUDA build would load gigabytes into a CPU run.
+    for file in files:
+        if str(file).endswith(".so"):
+            drop_needed(Path(file), "libtorch.so")
     kept = [str(file) for file in files if not str(file).endswith(".cpp")]
     Path(job["folder"], f"{spec.name}{FILES}").write_text(json.dumps(kept))
 

@@ -79,12 +79,12 @@ class ContractionShape:
         blocks = weights.view(weights.shape[0], len(self.terms), self.n_channels // n_lanes, n_lanes)
         return blocks.transpose(1, 2).reshape(-1).to(self.dtype).contiguous()
 
-    def _pieces(self) -> "Iterator[tuple[int, list[_Node]]]":
+    def _pieces(self) -> "Iterator[tuple[int, list[Node]]]":
         """Yield (output, trees) with no more terms than the compiler takes well in one function."""
         for m in range(self.n_components_out):
             rows = {factors: k for k, (output, factors) in enumerate(self.terms) if output == m}
-            piece: list[_Node] = []
-            for tree in _trees(rows):
+            piece: list[Node] = []
+            for tree in polynomial_trees(rows):
                 if piece and sum(map(_count, piece)) + _count(tree) > _MOST_TERMS_OF_A_FUNCTION:
                     yield m, piece
                     piece = []
@@ -94,42 +94,43 @@ class ContractionShape:
 
 
 @dataclass
-class _Node:
+class Node:
     """A factor of monomials: the weight of the monomial that ends here, and the factors that may follow."""
 
     component: int
     row: int | None = None
-    children: "dict[int, _Node]" = field(default_factory=dict)
+    children: "dict[int, Node]" = field(default_factory=dict)
 
 
-def _trees(rows: dict[tuple[int, ...], int]) -> list[_Node]:
-    root = _Node(-1)
+def polynomial_trees(rows: dict[tuple[int, ...], int]) -> list[Node]:
+    """Return the monomials (factors: row of the weight) as nested sums."""
+    root = Node(-1)
     for factors, row in rows.items():
         node = root
         for component in factors:
-            node = node.children.setdefault(component, _Node(component))
+            node = node.children.setdefault(component, Node(component))
         node.row = row
     return list(root.children.values())
 
 
-def _count(node: _Node) -> int:
+def _count(node: Node) -> int:
     return (node.row is not None) + sum(map(_count, node.children.values()))
 
 
-def _components(node: _Node) -> set[int]:
+def _components(node: Node) -> set[int]:
     return {node.component}.union(*map(_components, node.children.values()))
 
 
-def _all_components(trees: Sequence[_Node]) -> set[int]:
+def _all_components(trees: Sequence[Node]) -> set[int]:
     return set().union(*map(_components, trees))
 
 
-def _weight(node: _Node) -> str:
+def _weight(node: Node) -> str:
     return "V{}" if node.row is None else f"w[{node.row}]"
 
 
-def _value_function(number: int, trees: Sequence[_Node], n_blocks: int) -> str:
-    def lines(node: _Node, above: int) -> list[str]:
+def _value_function(number: int, trees: Sequence[Node], n_blocks: int) -> str:
+    def lines(node: Node, above: int) -> list[str]:
         if not node.children:
             return [f"s{above} += {_weight(node)} * x{node.component};"]
         inner = [line for child in node.children.values() for line in lines(child, above + 1)]
@@ -143,13 +144,13 @@ def _value_function(number: int, trees: Sequence[_Node], n_blocks: int) -> str:
     )
 
 
-def _gradient_function(number: int, trees: Sequence[_Node], n_blocks: int, written: Set[int]) -> str:
+def _gradient_function(number: int, trees: Sequence[Node], n_blocks: int, written: Set[int]) -> str:
     """``t`` is the product of the gradient from above with the factors so far, ``s`` the sum below them.
 
     ``written``: components to which an earlier function has given a value.
     """
 
-    def lines(node: _Node, above: int) -> list[str]:
+    def lines(node: Node, above: int) -> list[str]:
         c, depth = node.component, above + 1
         if not node.children:
             sum_above = [f"s{above} += {_weight(node)} * x{c};"] if above else []
@@ -173,7 +174,7 @@ def _gradient_function(number: int, trees: Sequence[_Node], n_blocks: int, writt
     )
 
 
-def _loads(trees: Sequence[_Node], n_blocks: int) -> list[str]:
+def _loads(trees: Sequence[Node], n_blocks: int) -> list[str]:
     return [f"const V x{c} = in[{c * n_blocks}];" for c in sorted(_all_components(trees))]
 
 
@@ -197,6 +198,15 @@ def contraction_terms(
     weights
         In the order of the kernel (``ContractionShape.weights_layout``).
     """
+    terms, weights = polynomial_terms(orders, n_components_out)
+    shape = ContractionShape(name, dtype, orders[0].weights.shape[-1], n_components_in, n_components_out, terms)
+    return shape, shape.weights_layout(weights)
+
+
+def polynomial_terms(
+    orders: Sequence[PolynomialOrder], n_components_out: int
+) -> tuple[tuple[tuple[int, tuple[int, ...]], ...], Tensor]:
+    """Return the terms as in ``ContractionShape`` and their weights (n_elements, n_terms, n_channels)."""
     sums: dict[tuple[int, tuple[int, ...]], Tensor] = {}
     for order in orders:
         # (n_elements, n_monomials, n_out, n_channels)
@@ -208,5 +218,4 @@ def contraction_terms(
                     key = (m, tuple(factors))
                     sums[key] = sums[key] + weight if key in sums else weight
     terms = tuple(sorted(sums))
-    shape = ContractionShape(name, dtype, orders[0].weights.shape[-1], n_components_in, n_components_out, terms)
-    return shape, shape.weights_layout(torch.stack([sums[term] for term in terms], dim=1))
+    return terms, torch.stack([sums[term] for term in terms], dim=1)

@@ -32,7 +32,7 @@ class ConvolutionShape:
 
     def source(self) -> str:
         """Return the struct that the template ``Convolution`` takes."""
-        pairs = _pairs(self.paths)
+        pairs = coupled_pairs(self.paths)
         n_lanes = lanes(self.n_channels, self.dtype)
         n_blocks = self.n_channels // n_lanes
         steps = [
@@ -67,7 +67,7 @@ class ConvolutionShape:
 
 
 @dataclass(frozen=True)
-class _Pair:
+class CoupledPair:
     """One pair of components that a path couples, with the sum of harmonics between them."""
 
     path: int
@@ -78,7 +78,8 @@ class _Pair:
     """(harmonic, coefficient)."""
 
 
-def _pairs(paths: Sequence[ConvolutionPath]) -> list[_Pair]:
+def coupled_pairs(paths: Sequence[ConvolutionPath]) -> list[CoupledPair]:
+    """Return every pair of components that a path couples, path after path."""
     pairs = []
     for number, path in enumerate(paths):
         dim_in, dim_edge, dim_out = path.coupling.shape
@@ -91,11 +92,11 @@ def _pairs(paths: Sequence[ConvolutionPath]) -> list[_Pair]:
                 )
                 if terms:
                     out = path.out_start + m_out * path.out_stride
-                    pairs.append(_Pair(number, m_in, path.in_start + m_in, out, terms))
+                    pairs.append(CoupledPair(number, m_in, path.in_start + m_in, out, terms))
     return pairs
 
 
-def _couplings(pairs: Sequence[_Pair]) -> str:
+def _couplings(pairs: Sequence[CoupledPair]) -> str:
     lines = []
     for k, pair in enumerate(pairs):
         total = " + ".join(f"T({c!r}) * y[{harmonic}][e]" for harmonic, c in pair.terms)
@@ -105,16 +106,16 @@ def _couplings(pairs: Sequence[_Pair]) -> str:
     return f"{head}  {{\n{EDGE_LOOP}{body}\n    }}\n  }}\n"
 
 
-def _by_source(pairs: Sequence[_Pair], path: int) -> dict[int, list[tuple[int, _Pair]]]:
+def by_source(pairs: Sequence[CoupledPair], path: int) -> dict[int, list[tuple[int, CoupledPair]]]:
     """Return the numbered pairs of one path by their component of the features."""
-    found: dict[int, list[tuple[int, _Pair]]] = {}
+    found: dict[int, list[tuple[int, CoupledPair]]] = {}
     for k, pair in enumerate(pairs):
         if pair.path == path:
             found.setdefault(pair.component_in, []).append((k, pair))
     return found
 
 
-def _passes(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair], n_blocks: int) -> str:
+def _passes(paths: Sequence[ConvolutionPath], pairs: Sequence[CoupledPair], n_blocks: int) -> str:
     """Write a struct for each group of message components whose sums fit the registers, paths kept together."""
     most = n_registers() - _REGISTERS_OF_AN_EDGE
     groups: list[list[int]] = [[]]
@@ -131,12 +132,12 @@ def _passes(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair], n_blocks: 
     return f"{structs}  template <typename Step> static inline void for_each_pass(Step &&step) {{ {calls} }}\n"
 
 
-def _pass(number: int, group: Sequence[int], pairs: Sequence[_Pair], n_blocks: int) -> str:
+def _pass(number: int, group: Sequence[int], pairs: Sequence[CoupledPair], n_blocks: int) -> str:
     components = list(dict.fromkeys(pair.component_out for pair in pairs if pair.path in group))
     place = {component: k for k, component in enumerate(components)}
     lines = []
     for p in group:
-        for component, members in _by_source(pairs, p).items():
+        for component, members in by_source(pairs, p).items():
             lines.append(f"      {{ const V w = r[{p}] * h[{component * n_blocks}];")
             lines += [f"        a[{place[pair.component_out]}] += g[{k}] * w;" for k, pair in members]
             lines.append("      }")
@@ -154,7 +155,7 @@ def _pass(number: int, group: Sequence[int], pairs: Sequence[_Pair], n_blocks: i
     )
 
 
-def _accumulate_adjoint(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair], n_blocks: int) -> str:
+def _accumulate_adjoint(paths: Sequence[ConvolutionPath], pairs: Sequence[CoupledPair], n_blocks: int) -> str:
     """Sum over the blocks of a group before the harmonics are told apart: two multiply-adds for a pair and a block."""
 
     def each(*statements: str) -> str:
@@ -165,7 +166,7 @@ def _accumulate_adjoint(paths: Sequence[ConvolutionPath], pairs: Sequence[_Pair]
     for p in sorted(range(len(paths)), key=lambda p: paths[p].l_edge):
         radial = f"r[b * N_PATHS + {p}]"
         lines.append("    { V slope[GROUP] = {};")
-        for component, members in _by_source(pairs, p).items():
+        for component, members in by_source(pairs, p).items():
             start = each(f"x[b] = h[{component * n_blocks} + b];", f"w[b] = {radial} * x[b];")
             lines.append(f"      {{ V x[GROUP], w[GROUP], s[GROUP] = {{}}; {start}")
             for k, pair in members:

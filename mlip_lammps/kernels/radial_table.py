@@ -1,6 +1,6 @@
 """Radial weights as piecewise polynomials of the distance, in place of an MLP for every edge."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,8 @@ from mlip_lammps.core.errors import MlipError
 
 _DEGREES = (5, 7, 9)
 _INTERVALS = (16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
+_MORE_INTERVALS = (640, 768, 1024, 1280, 1536, 2048, 2560, 3072, 4096)
+"""For the low degrees of GPU tables."""
 _CACHED_BYTES = 640 << 10
 _ERROR_POINTS = 3001
 
@@ -62,7 +64,12 @@ class RadialTable:
 
 
 def tabulate(
-    functions: Callable[[Tensor], Tensor], matrix: Tensor, cutoff: float, slope_tolerance: float, value_bytes: int = 8
+    functions: Callable[[Tensor], Tensor],
+    matrix: Tensor,
+    cutoff: float,
+    slope_tolerance: float,
+    value_bytes: int = 8,
+    degrees: Sequence[int] = _DEGREES,
 ) -> RadialTable:
     """Interpolate ``functions(r) @ matrix`` at Chebyshev nodes, as finely as the tolerance asks for.
 
@@ -76,6 +83,8 @@ def tabulate(
         Bound on the error of the derivatives, relative to their largest magnitude.
     value_bytes
         Of a number of the table where it is used.
+    degrees
+        Of the polynomials, to choose from.
 
     Raises
     ------
@@ -91,7 +100,7 @@ def tabulate(
     distances = torch.linspace(0.1 * cutoff, cutoff * (1.0 - 1e-9), _ERROR_POINTS, dtype=torch.float64)
     exact = torch.func.jvp(functions, (distances,), (torch.ones_like(distances),))
     tables = []
-    for degree in _DEGREES:
+    for degree in degrees:
         table = _coarsest_table(functions, matrix, cutoff, degree, slope_tolerance, distances, exact)
         if table is not None:
             tables.append(table)
@@ -118,10 +127,11 @@ def _coarsest_table(
         return replace(table, value_error=errors[0], slope_error=errors[1])
 
     limit = slope_tolerance * _largest(exact[1] @ matrix)
-    best, low, high = None, 0, len(_INTERVALS)
+    intervals = (*_INTERVALS, *_MORE_INTERVALS)
+    best, low, high = None, 0, len(intervals)
     while low < high:
         middle = (low + high) // 2
-        table = attempt(_INTERVALS[middle])
+        table = attempt(intervals[middle])
         if table.slope_error <= limit:
             best, high = table, middle
         else:

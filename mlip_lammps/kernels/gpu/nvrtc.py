@@ -1,0 +1,89 @@
+"""NVIDIA's run-time compiler: CUDA C++ to machine code for any architecture, on machines without a GPU or a toolkit."""
+
+import ctypes
+import importlib.util
+import site
+import sysconfig
+from functools import cache
+from pathlib import Path
+
+from mlip_lammps.core.errors import MlipError, UserInputError
+
+_SONAMES = ("libnvrtc.so.13", "libnvrtc.so.12")
+_INSTALL = "pip install nvidia-cuda-nvrtc"
+
+
+def compile_cubin(source: str, headers: dict[str, str], architecture: int) -> tuple[bytes, str]:
+    """Return machine code of ``source`` and what the compiler says.
+
+    Parameters
+    ----------
+    headers
+        Texts by the names under which they are included.
+    architecture
+        Compute capability times ten: 90 for a Hopper GPU.
+
+    Raises
+    ------
+    UserInputError
+        If there is no NVRTC.
+    MlipError
+        If the source does not compile.
+    """
+    library = _library()
+    program = ctypes.c_void_p()
+    names = (ctypes.c_char_p * len(headers))(*(name.encode() for name in headers))
+    texts = (ctypes.c_char_p * len(headers))(*(text.encode() for text in headers.values()))
+    _check(
+        library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", len(headers), texts, names)
+    )
+    try:
+        options = [
+            b"--gpu-architecture=sm_%d" % architecture,
+            b"--std=c++17",
+            b"--ptxas-options=-v",
+            b"-default-device",
+        ]
+        status = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
+        log = _text(library.nvrtcGetProgramLogSize, library.nvrtcGetProgramLog, program).decode(errors="replace")
+        if status != 0:
+            raise MlipError(f"the GPU kernels did not compile for sm_{architecture}: {log[:2000]}")
+        return _text(library.nvrtcGetCUBINSize, library.nvrtcGetCUBIN, program), log
+    finally:
+        library.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def _text(size_of, get, program: ctypes.c_void_p) -> bytes:
+    size = ctypes.c_size_t()
+    _check(size_of(program, ctypes.byref(size)))
+    buffer = ctypes.create_string_buffer(size.value)
+    _check(get(program, buffer))
+    return buffer.raw
+
+
+def _check(status: int) -> None:
+    if status != 0:
+        name = _library().nvrtcGetErrorString
+        name.restype = ctypes.c_char_p
+        raise MlipError(f"NVRTC: {name(status).decode()}")
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    for path in _candidates():
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError:
+            continue
+    raise UserInputError(f"no NVRTC, which compiles kernels for a GPU; install it with: {_INSTALL}")
+
+
+def _candidates() -> list[Path | str]:
+    """Where pip's packages put it, then where the system looks."""
+    roots = {Path(folder) for folder in (*site.getsitepackages(), sysconfig.get_path("purelib"))}
+    if (torch := importlib.util.find_spec("torch")) and torch.origin:
+        roots.add(Path(torch.origin).parent.parent)
+    if (nvidia := importlib.util.find_spec("nvidia")) and nvidia.submodule_search_locations:
+        roots |= {Path(folder).parent for folder in nvidia.submodule_search_locations}
+    found = [path for name in _SONAMES for root in sorted(roots) for path in root.glob(f"nvidia/*/lib/{name}")]
+    return [*found, *_SONAMES]

@@ -1,0 +1,125 @@
+"""Kernels and engine of a GPU, emulated on this CPU, against the reference; every export compares the two as well."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from mlip_lammps.checkpoint import write_portable
+from mlip_lammps.export import CompiledModel, export_model
+from mlip_lammps.export.gpu_model import plan_model
+from mlip_lammps.export.layers import PRECISIONS
+from mlip_lammps.export.lowering import lower
+from mlip_lammps.kernels.gpu.source import Kernel, KernelSource, spilling_kernels
+from mlip_lammps.model import ReferenceModel
+from mlip_lammps.structure.graph import Graph, build_graph
+from mlip_lammps.testing.random_models import random_model
+from mlip_lammps.testing.structures import rattled_triclinic
+
+# Every kernel and each way through it: channels padded, below a warp, in slices; sums as moments or convolutions.
+MODELS = {
+    "one layer, padded channels": dict(elements=("Si",), hidden_irreps="5x0e", l_max=1, n_layers=1, cutoff=3.5),
+    "two layers of few channels": dict(elements=("H", "O"), hidden_irreps="6x0e+6x1o", correlation=(3, 2)),
+    "three layers with l = 2": dict(n_layers=3, hidden_irreps="4x0e+4x1o+4x2e", l_max=2),
+    "moments and repulsion": dict(hidden_irreps="33x0e", l_max=1, pair_repulsion=True),
+    "two slices, l_max 3": dict(elements=("Si",), hidden_irreps="64x0e", l_max=3, correlation=3),
+    "a residual first layer": dict(is_residual=(True, True), elements=("H", "C", "O"), hidden_irreps="40x0e+40x1o"),
+    "many elements": dict(elements=range(1, 12), hidden_irreps="16x0e", l_max=1),
+    "a cutoff on the weights": dict(n_layers=1, pair_repulsion=True, cutoff_on="weights"),
+}
+SAME = 1e-10
+"""eV and eV/angstrom, relative to the largest gradient if that is above 1: tables to 1e-9 and sums in another order."""
+
+
+@pytest.fixture(scope="module")
+def emulate(tmp_path_factory):
+    """Return a function (trained model, dtype) -> file that runs on the emulated device."""
+    folder = tmp_path_factory.mktemp("emulated")
+
+    def export(trained, dtype: str = "float64") -> Path:
+        source, target = folder / "model.safetensors", folder / f"model-{len(list(folder.iterdir()))}.pt2"
+        write_portable(trained, source)
+        return export_model(source, target, dtype=dtype, device="emulated").path
+
+    return export
+
+
+def differences(found: CompiledModel, trained, atoms: Atoms) -> tuple[float, float]:
+    """Return the largest differences from the reference: energies of atoms, gradients relative to the largest."""
+    expected = ReferenceModel(trained).evaluate(atoms)
+    results = found.evaluate(expected.graph)
+    energy = np.abs(results.node_energies - expected.node_energies).max(initial=0.0)
+    gradient = np.abs(results.edge_gradients - expected.edge_gradients).max(initial=0.0)
+    return energy, gradient / max(1.0, np.abs(expected.edge_gradients).max(initial=0.0))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_kernel_equals_the_reference(name, emulate):
+    trained = random_model(**MODELS[name])
+    model = CompiledModel(emulate(trained))
+    for repeat, seed in (((2, 2, 2), 1), ((1, 1, 1), 2), ((3, 2, 2), 3)):  # smaller and larger than before
+        found = differences(model, trained, rattled_triclinic(model.elements, repeat=repeat, seed=seed))
+        assert max(found) < SAME
+
+
+def test_mixed_precision_is_held_to_its_tolerance(emulate):
+    trained = random_model(**MODELS["two layers of few channels"])
+    model = CompiledModel(emulate(trained, "mixed"))
+    energy, gradient = differences(model, trained, rattled_triclinic(model.elements, repeat=(2, 2, 2), seed=1))
+    assert 1e-12 < energy < 2e-4
+    assert 1e-12 < gradient < 1e-4
+
+
+def test_moments_of_edges_are_those_of_a_file_for_a_cpu(emulate, trained_models, compile_once):
+    found, expected = CompiledModel(emulate(trained_models["two_layers"])), CompiledModel(compile_once("two_layers"))
+    atoms = rattled_triclinic(expected.elements, repeat=(2, 2, 2), seed=4)
+    atoms.pbc = False
+    graph = build_graph(atoms, expected.cutoff)
+    one, other = found.evaluate(graph, atoms.positions), expected.evaluate(graph, atoms.positions)
+    np.testing.assert_allclose(one.edge_moments, other.edge_moments, rtol=0, atol=1e-9)
+
+
+def test_no_atoms_one_atom_and_atoms_apart(emulate, trained_models):
+    trained = trained_models["two_layers"]
+    model = CompiledModel(emulate(trained))
+    none = np.zeros(0, dtype=np.int64)
+    assert model.evaluate(Graph(none, np.zeros((0, 3)), none, none)).node_energies.size == 0
+    for positions in ([[0, 0, 0]], [[0, 0, 0], [50, 0, 0]], [[0, 0, 0], [1.1, 0.3, 0.2]]):
+        atoms = Atoms("HO"[: len(positions)], positions=positions)
+        assert max(differences(model, trained, atoms)) < SAME
+
+
+def test_results_repeat_bit_for_bit(emulate, trained_models):
+    model = CompiledModel(emulate(trained_models["three_layers"], "mixed"))
+    graphs = [build_graph(rattled_triclinic(model.elements, repeat=(2, 2, n), seed=n), model.cutoff) for n in (1, 3, 1)]
+    first, _, again = [model.evaluate(graph) for graph in graphs]
+    assert np.array_equal(first.node_energies, again.node_energies)
+    assert np.array_equal(first.edge_gradients, again.edge_gradients)
+
+
+def test_a_number_that_is_none_goes_through_to_the_energy(emulate, trained_models):
+    model = CompiledModel(emulate(trained_models["two_layers"]))
+    graph = build_graph(rattled_triclinic(model.elements, repeat=(2, 1, 1), seed=1), model.cutoff)
+    graph.edge_vectors[0] = np.nan
+    assert np.isnan(model.evaluate(graph).node_energies).any()
+
+
+@pytest.mark.parametrize("dtype", ["mixed", "float64"])
+@pytest.mark.parametrize("architecture", [80, 90, 100])
+def test_every_kernel_compiles_without_spills(architecture, dtype):
+    trained = random_model(elements=("Si",), hidden_irreps="32x0e+32x1o", l_max=3, correlation=3, pair_repulsion=True)
+    lowered = lower(trained)
+    source = plan_model(lowered, PRECISIONS[dtype].features, lowered.layers[0].embedding.new_ones(1, 1)).source
+    cubin, report = source.cubin(architecture)
+    assert cubin[:4] == b"\x7fELF"
+    assert report.count("spill stores") == len(source.kernels)
+    assert not spilling_kernels(report)
+
+
+def test_a_spill_would_be_seen():
+    # more numbers in use at a time than a thread has registers
+    values = "".join(f"double x{k} = p[{k}];" for k in range(200)) + "__syncwarp();"
+    body = values + "".join(f"p[{k}] = x{k} * x{(7 * k) % 200};" for k in range(200))
+    _, report = KernelSource((), (Kernel("many", (("volatile double *", "p"),), body),)).cubin(90)
+    assert spilling_kernels(report) == {"many"}

@@ -1,0 +1,110 @@
+"""Files for a GPU in LAMMPS, on the emulated device: whatever a file for a CPU gives, on any number of ranks."""
+
+import numpy as np
+import pytest
+from lammps_deck import pair_coeff
+from lammps_run import Finished, run_lammps
+from lammps_structures import parity_structures, write_data
+
+from mlip_lammps.testing.structures import rattled_triclinic
+
+ELEMENTS = ("H", "O")
+STRUCTURES = ("triclinic", "turned", "two_atoms", "molecule_in_a_corner", "open_slab", "one_atom")
+FORCE = 1e-9
+"""eV/angstrom: two ways to sum the same numbers in float64, on radial tables to 1e-9."""
+VIRIAL = "compute p all pressure NULL virial\n"
+THERMO = VIRIAL + "thermo_style custom step pe c_p[1] c_p[2] c_p[3] c_p[4] c_p[5] c_p[6] {}\nthermo 1\n"
+DIGITS = "thermo_modify format float %.16g\n"
+DUMP = "write_dump all custom dump.out id type fx fy fz c_e modify format float %.16g\n"
+
+
+def run(folder, model, atoms, n_ranks=1, *, runs="run 0", extra="", columns="", style="mlip/torch") -> Finished:
+    """Run a file without anything that asks for virials of atoms, so that steps are resident."""
+    folder.mkdir(exist_ok=True)
+    write_data(folder / "box.data", atoms, ELEMENTS)
+    text = f"units metal\n{'' if atoms.pbc.all() else boundary(atoms)}read_data box.data\npair_style {style}\n"
+    text += pair_coeff(f"{model} H O") + "\nneighbor 0.4 bin\ncompute e all pe/atom\n"
+    text += f"{extra}\n{THERMO.format('c_sum ' + columns)}{DIGITS}{runs}\n{DUMP}"
+    return run_lammps(text.replace("compute p ", "compute sum all reduce sum c_e\ncompute p "), n_ranks, folder)
+
+
+def boundary(atoms) -> str:
+    return f"boundary {' '.join('p' if periodic else 'm' for periodic in atoms.pbc)}\n"
+
+
+def assert_same(found: Finished, expected: Finished) -> None:
+    """Raise unless every row of thermo output, every force and every energy of an atom agree."""
+    assert len(found.thermo) == len(expected.thermo) > 0
+    for one, other in zip(found.thermo, expected.thermo, strict=True):
+        for name in other:
+            assert one[name] == pytest.approx(other[name], rel=1e-9, abs=1e-6 if name.startswith("c_p") else 1e-9), name
+    np.testing.assert_allclose(found.dump("dump.out"), expected.dump("dump.out"), rtol=0, atol=FORCE)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 4])
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_a_step_equals_that_of_a_cpu(name, n_ranks, compile_once, tmp_path):
+    atoms = parity_structures(ELEMENTS)[name]
+    expected = run(tmp_path / "cpu", compile_once("two_layers"), atoms)
+    assert_same(run(tmp_path / "gpu", compile_once("two_layers", device="emulated"), atoms, n_ranks), expected)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2])
+def test_dynamics_with_new_neighbour_lists_equal_those_of_a_cpu(n_ranks, compile_once, tmp_path):
+    atoms = rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
+    given = dict(
+        runs="velocity all create 2000 1\nfix move all nve\nrun 12", extra="neigh_modify delay 0\ntimestep 1e-3"
+    )
+    expected = run(tmp_path / "cpu", compile_once("two_layers"), atoms, **given)
+    found = run(tmp_path / "gpu", compile_once("two_layers", device="emulated"), atoms, n_ranks, **given)
+    assert "Neighbor list builds = 0" not in found.output
+    assert_same(found, expected)
+
+
+def test_steps_that_need_virials_of_atoms_stand_between_others(compile_once, tmp_path):
+    atoms = rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
+    given = dict(
+        extra="compute v all stress/atom NULL\ncompute v_sum all reduce sum c_v[1] c_v[4]\n"
+        "fix other all ave/time 2 1 2 c_v_sum[1] c_v_sum[2] mode scalar",
+        columns="f_other[1] f_other[2]",
+        runs="thermo 2\nvelocity all create 300 1\nfix move all nve\nrun 6",
+    )
+    expected = run(tmp_path / "cpu", compile_once("two_layers"), atoms, **given)
+    found = run(tmp_path / "gpu", compile_once("two_layers", device="emulated"), atoms, **given)
+    for one, other in zip(found.thermo, expected.thermo, strict=True):
+        for k in (1, 2):
+            assert one[f"f_other[{k}]"] == pytest.approx(other[f"f_other[{k}]"], rel=1e-8)
+
+
+def test_atoms_of_another_style_are_not_there(compile_once, tmp_path):
+    atoms = rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
+    results = []
+    for device in ("cpu", "emulated"):
+        folder = tmp_path / device
+        folder.mkdir()
+        write_data(folder / "box.data", atoms, ELEMENTS)
+        text = "units metal\nread_data box.data\npair_style hybrid/overlay mlip/torch zero 5.0\n"
+        text += f"pair_coeff * * mlip/torch {compile_once('two_layers', device=device)} NULL O\npair_coeff * * zero\n"
+        text += f"compute e all pe/atom\ncompute sum all reduce sum c_e\n{THERMO.format('c_sum')}{DIGITS}run 0\n{DUMP}"
+        results.append(run_lammps(text, 2, folder))
+    assert_same(*reversed(results))
+
+
+def test_a_committee_of_two_files_runs_on_edges(compile_once, tmp_path):
+    atoms = rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
+    results = []
+    for device in ("cpu", "emulated"):
+        files = [compile_once(name, device=device) for name in ("two_layers", "one_layer_of_two")]
+        results.append(run(tmp_path / device, f"{files[0]} {files[1]} :", atoms))
+    assert_same(*reversed(results))
+
+
+def test_atoms_too_close_are_named(compile_once, tmp_path):
+    atoms = rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=2)
+    atoms.positions[1] = atoms.positions[0] + [0.3, 0.0, 0.0]
+    lines = []
+    for device in ("cpu", "emulated"):
+        model = compile_once("two_layers", device=device)
+        done = run(tmp_path / device, model, atoms, 2)
+        lines.append(next(line for line in done.output.splitlines() if "apart" in line))
+    assert lines[0].split("mlip/torch")[1] == lines[1].split("mlip/torch")[1]
