@@ -39,7 +39,8 @@ def run_verify(arguments: argparse.Namespace) -> int:
     if not console.is_terminal:
         console = Console(highlight=False, width=_PLAIN_WIDTH)
     with _Progress(console) as progress:
-        subject = find_subject(resolve_model(arguments.model), arguments.source, arguments.dtype, progress.show)
+        given = resolve_model(arguments.model), arguments.source, arguments.dtype, progress.show, arguments.device
+        subject = find_subject(*given)
         verification = verify_model(
             subject,
             structure=arguments.structure,

@@ -2,6 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 NAME = "estimate"
 HELP = "say what memory and time a run will need on this machine"
@@ -31,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     model, structure = runnable_model(arguments.model), None
     if arguments.structure is not None:
         structure = read_structure(arguments.structure, read_metadata(model)["elements"])
+    if read_metadata(model)["device"] == "cuda":
+        return _show_gpu(model, arguments, structure)
     found = estimate_run(model, arguments.atoms, arguments.ranks, structure)
     table = Table(show_header=False, box=None)
     table.add_row("atoms of a rank", f"{found.n_owned:,} owned, about {found.n_ghost:,} ghosts")
@@ -42,5 +48,22 @@ def run(arguments: argparse.Namespace) -> int:
     table.add_row("time of a step", f"{found.seconds_per_step:.3g} s")
     table.add_row("", f"{found.microseconds_per_atom:.0f} microseconds an atom, measured now on one core")
     table.add_row("a thousand steps", f"{1000 * found.seconds_per_step / 60:.3g} minutes")
+    Console(highlight=False).print(table)
+    return 0
+
+
+def _show_gpu(model: Path, arguments: argparse.Namespace, structure: "Atoms | None") -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mlip_lammps.workflows.estimate_gpu import estimate_gpu_run
+
+    found = estimate_gpu_run(model, arguments.atoms, arguments.ranks, structure)
+    table = Table(show_header=False, box=None)
+    table.add_row("atoms of a rank", f"{found.n_owned:,} owned, about {found.n_ghost:,} ghosts")
+    table.add_row("neighbours of an atom", f"{found.neighbours:.0f}")
+    table.add_row("memory of the GPU for a rank", f"{found.rank_bytes / 1e9:.2f} GB")
+    for gigabytes, n_atoms in found.fitting.items():
+        table.add_row(f"fit into {gigabytes} GB", f"about {n_atoms:,} atoms of one rank")
     Console(highlight=False).print(table)
     return 0

@@ -25,6 +25,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="float64",
         help="of the compilation, where MODEL is not compiled (default: float64)",
     )
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="of the compilation, where MODEL is not compiled (default: cpu)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON")
     parser.add_argument(
         "--time-limit",

@@ -20,7 +20,9 @@ class MlipCalculator(Calculator):
         A ``.pt2`` file of ``mlip-lammps export``, the name of a shipped model, a trained or portable file, or an open
         ``CompiledModel``. What is not compiled is compiled in the default precision the first time, and kept.
     n_threads
-        Threads of one evaluation; as many as torch has if 0.
+        Threads of one evaluation on a CPU; as many as torch has if 0.
+    device
+        ``cpu`` or ``cuda``, of what has to be compiled; a compiled file has its own.
 
     Raises
     ------
@@ -32,9 +34,10 @@ class MlipCalculator(Calculator):
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
 
-    def __init__(self, model: CompiledModel | Path | str, n_threads: int = 0):
+    def __init__(self, model: CompiledModel | Path | str, n_threads: int = 0, device: str = "cpu"):
         super().__init__()
-        self.model = model if isinstance(model, CompiledModel) else CompiledModel(runnable_model(model), n_threads)
+        is_open = isinstance(model, CompiledModel)
+        self.model = model if is_open else CompiledModel(runnable_model(model, device), n_threads)
 
     def calculate(
         self,

@@ -21,6 +21,7 @@ from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.export import contract
 from mlip_lammps.export.archive import is_archive, read_metadata
 from mlip_lammps.export.machine import machine_record
+from mlip_lammps.kernels.gpu.nvrtc import nvrtc_version
 from mlip_lammps.models import resolve_model, shipped_models
 
 
@@ -53,8 +54,7 @@ def compiled_model(
         "dtype": dtype,
         "device": device,
         "radial": radial,
-        "torch": torch.__version__,
-        "machine": machine_record(),
+        **(_bound_to() if device == "cpu" else {"nvrtc": nvrtc_version() if device == "cuda" else None}),
         "package": version("mlip-lammps"),
         "code": _code_digest(),
     }
@@ -71,7 +71,7 @@ def compiled_model(
     return path
 
 
-def runnable_model(model: Path | str) -> Path:
+def runnable_model(model: Path | str, device: str = "cpu") -> Path:
     """Return a file that ASE and LAMMPS run here: ``model`` itself where it is compiled, else its compiled form.
 
     What is not in the cache is compiled in the default precision, which a line on stderr says: it takes a minute.
@@ -80,6 +80,8 @@ def runnable_model(model: Path | str) -> Path:
     ----------
     model
         Name of a shipped model, or a compiled, portable or trained file.
+    device
+        As of ``export_model``, of what has to be compiled.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def runnable_model(model: Path | str) -> Path:
             print(f"mlip-lammps: compiling {model} for this machine, about a minute, once", file=sys.stderr)
         lines.append(line)
 
-    return compiled_model(path, progress=tell)
+    return compiled_model(path, device=device, progress=tell)
 
 
 def _is_complete(path: Path) -> bool:
@@ -113,6 +115,11 @@ def _is_complete(path: Path) -> bool:
 def _label(source: Path) -> str:
     """Return what a model is called: all portable files of shipped models have one name, their folders have theirs."""
     return source.parent.name if source in shipped_models().values() else source.stem
+
+
+def _bound_to() -> dict[str, object]:
+    """Return what code for a CPU is bound to; that for a GPU depends on its compiler alone."""
+    return {"torch": torch.__version__, "machine": machine_record()}
 
 
 def _content_digest(trained: TrainedModel) -> str:

@@ -1,6 +1,7 @@
 """Runs a compiled model from Python, through the same library as the pair style."""
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from mlip_lammps.core.errors import MlipError, ModelFileError, UserInputError
 from mlip_lammps.core.native import MODEL_LIBRARY, native_folder, torch_folder
 from mlip_lammps.export.archive import read_metadata
-from mlip_lammps.structure.graph import Graph
+from mlip_lammps.structure.graph import Graph, join_graphs
 
 _ERROR_BYTES = 4096
 _SAME_PLACE = 1e-6
@@ -142,6 +143,23 @@ class CompiledModel:
         if status != 0:
             raise MlipError(self._error.value.decode())
         return GraphResults(node_energies, edge_gradients, edge_moments)
+
+
+    def evaluate_many(self, graphs: Sequence[Graph]) -> list[GraphResults]:
+        """Return the results of several graphs from one evaluation, which a GPU takes much faster than one by one.
+
+        Raises
+        ------
+        UserInputError, MlipError
+            As ``evaluate``.
+        """
+        together = self.evaluate(join_graphs(graphs))
+        results, atom, edge = [], 0, 0
+        for graph in graphs:
+            energies = together.node_energies[atom : atom + graph.n_atoms]
+            results.append(GraphResults(energies, together.edge_gradients[edge : edge + graph.n_edges]))
+            atom, edge = atom + graph.n_atoms, edge + graph.n_edges
+        return results
 
 
 @cache

@@ -1,5 +1,6 @@
 """Neighbour graphs of ``ase.Atoms``: the arrays that a model takes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,22 @@ def build_graph(atoms: Atoms, cutoff: float) -> Graph:
         edge_centre=np.ascontiguousarray(i[order], dtype=np.int64),
         edge_neighbour=np.ascontiguousarray(j[order], dtype=np.int64),
     )
+
+
+def join_graphs(graphs: Sequence[Graph]) -> Graph:
+    """Return one graph of all atoms, those of each graph after those of the one before, with no edge between graphs."""
+    starts = np.cumsum([0, *(graph.n_atoms for graph in graphs)])
+    return Graph(
+        atomic_numbers=np.concatenate([np.zeros(0, np.int64), *(graph.atomic_numbers for graph in graphs)]),
+        edge_vectors=np.concatenate([np.zeros((0, 3)), *(graph.edge_vectors for graph in graphs)]),
+        edge_centre=_shifted([graph.edge_centre for graph in graphs], starts),
+        edge_neighbour=_shifted([graph.edge_neighbour for graph in graphs], starts),
+    )
+
+
+def _shifted(indices: Sequence[NDArray[np.int64]], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    shifted = [own + start for own, start in zip(indices, starts, strict=False)]
+    return np.concatenate([np.zeros(0, np.int64), *shifted])
 
 
 def _pairs(atoms: Atoms, cutoff: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:

@@ -95,13 +95,13 @@ def estimate_run(model: Path | str, n_atoms: int, n_ranks: int = 1, structure: A
         raise UserInputError("the structure is not periodic in three directions; its density is not known")
     compiled = CompiledModel(model, n_threads=1)
     packing = close_packing(compiled.elements)
-    fixed_bytes = _fixed_bytes(Path(model), compiled, _repeated(packing))
-    sample = _repeated(structure if structure is not None else packing)
+    fixed_bytes = _fixed_bytes(Path(model), compiled, repeated(packing))
+    sample = repeated(structure if structure is not None else packing)
     graph = build_graph(sample, compiled.cutoff)
     neighbours, density = graph.n_edges / graph.n_atoms, len(sample) / sample.get_volume()
     microseconds = 1e6 * _seconds(compiled, graph) / len(sample)
     n_owned = -(-n_atoms // n_ranks)
-    n_ghost = _ghosts(n_owned, density, compiled.cutoff + SKIN)
+    n_ghost = ghosts(n_owned, density, compiled.cutoff + SKIN)
     return Estimate(
         n_atoms=n_atoms,
         n_ranks=n_ranks,
@@ -124,7 +124,8 @@ def close_packing(elements: tuple[str, ...]) -> Atoms:
     return atoms
 
 
-def _repeated(atoms: Atoms) -> Atoms:
+def repeated(atoms: Atoms) -> Atoms:
+    """Return enough of a periodic structure to measure on."""
     repeats = max(1, round((_SAMPLE_ATOMS / len(atoms)) ** (1 / 3)))
     while len(atoms) * repeats**3 < _SAMPLE_ATOMS / 2:
         repeats += 1
@@ -134,7 +135,7 @@ def _repeated(atoms: Atoms) -> Atoms:
 def _fixed_bytes(model: Path, compiled: CompiledModel, sample: Atoms) -> int:
     """Return what LAMMPS takes for ``sample``, less what is reckoned for its atoms."""
     graph = build_graph(sample, compiled.cutoff)
-    n_ghost = _ghosts(len(sample), len(sample) / sample.get_volume(), compiled.cutoff + SKIN)
+    n_ghost = ghosts(len(sample), len(sample) / sample.get_volume(), compiled.cutoff + SKIN)
     of_atoms = _bytes_of_atoms(compiled.metadata, len(sample), n_ghost, graph.n_edges / graph.n_atoms)
     return lammps_peak_bytes(model, sample, compiled.elements) - round(of_atoms)
 
@@ -170,7 +171,7 @@ def _seconds(compiled: CompiledModel, graph) -> float:
     return statistics.median(times)
 
 
-def _ghosts(n_owned: int, density: float, reach: float) -> int:
+def ghosts(n_owned: int, density: float, reach: float) -> int:
     """Return the atoms within ``reach`` of a cube of ``n_owned`` atoms, outside it."""
     side = (n_owned / density) ** (1 / 3)
     return round(density * ((side + 2.0 * reach) ** 3 - side**3))

@@ -36,6 +36,7 @@ from mlip_lammps.workflows.verify_structures import (
 )
 
 REFERENCE_GROUP = "ASE = reference"
+_ATOMS_OF_A_RANK = 64
 MOST_REFERENCE_EDGES = 100_000
 """The reference keeps every message of every edge for its gradient: tens of kilobytes each."""
 
@@ -68,7 +69,11 @@ class Subject:
 
 
 def find_subject(
-    model: Path, source: Path | None = None, dtype: str = "float64", progress: Progress = _silent
+    model: Path,
+    source: Path | None = None,
+    dtype: str = "float64",
+    progress: Progress = _silent,
+    device: str = "cpu",
 ) -> Subject:
     """Compile ``model``, or find the source of one that is compiled.
 
@@ -81,6 +86,8 @@ def find_subject(
         if None.
     dtype
         Of the compilation; a compiled file keeps its own.
+    device
+        As of ``export_model``; a compiled file keeps its own.
 
     Raises
     ------
@@ -90,7 +97,9 @@ def find_subject(
     if not is_archive(model):
         if source is not None:
             raise UserInputError(f"{model} is no compiled model: it is its own source; leave --source out")
-        compiled = compiled_model(model, dtype=dtype, progress=lambda line: progress("compiling", line))
+        compiled = compiled_model(
+            model, dtype=dtype, device=device, progress=lambda line: progress("compiling", line)
+        )
         return Subject(compiled, read_model(model), model)
     recorded = read_metadata(model)["source"]
     if source is not None:
@@ -179,8 +188,8 @@ def verify_model(
     metadata = engine.calculator.model.metadata
     elements, cutoff, dtype = tuple(metadata["elements"]), metadata["cutoff"], metadata["dtype"]
     structures = make_structures(elements, cutoff)
-    # every rank works through several chunks of the supercell
-    twins = make_twins(structures, int(1.5 * max(n_ranks) * metadata["chunk_atoms"]))
+    # every rank works through several chunks of the supercell; a GPU takes all atoms at once
+    twins = make_twins(structures, int(1.5 * max(n_ranks) * metadata.get("chunk_atoms", _ATOMS_OF_A_RANK)))
     if structure is not None:
         structures[USER] = read_structure(structure, elements)
     file_dtype = subject.trained.spec.dtype if subject.trained else "float32"

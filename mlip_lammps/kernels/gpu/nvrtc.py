@@ -53,6 +53,19 @@ def compile_cubin(source: str, headers: dict[str, str], architecture: int) -> tu
         library.nvrtcDestroyProgram(ctypes.byref(program))
 
 
+def nvrtc_version() -> str:
+    """Return the version of the compiler.
+
+    Raises
+    ------
+    UserInputError
+        If there is none.
+    """
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _check(_library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
+    return f"{major.value}.{minor.value}"
+
+
 def _text(size_of, get, program: ctypes.c_void_p) -> bytes:
     size = ctypes.c_size_t()
     _check(size_of(program, ctypes.byref(size)))
