@@ -1,5 +1,6 @@
 """Kernels and engine of a GPU, emulated on this CPU, against the reference; every export compares the two as well."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from ase import Atoms
 
 from mlip_lammps.checkpoint import write_portable
-from mlip_lammps.export import CompiledModel, export_model
+from mlip_lammps.export import CompiledModel, check, export_model
 from mlip_lammps.export.gpu_model import plan_model
 from mlip_lammps.export.layers import PRECISIONS
 from mlip_lammps.export.lowering import lower
@@ -69,6 +70,17 @@ def test_mixed_precision_is_held_to_its_tolerance(emulate):
     energy, gradient = differences(model, trained, rattled_triclinic(model.elements, repeat=(2, 2, 2), seed=1))
     assert 1e-12 < energy < 2e-4
     assert 1e-12 < gradient < 1e-4
+
+
+def test_tables_too_coarse_for_a_model_are_made_finer(emulate, monkeypatch):
+    trained = random_model(**MODELS["two layers of few channels"])
+    coarse = CompiledModel(emulate(trained, "mixed")).metadata
+    limit = 0.5 * coarse["differences"]["table_force_ev_per_angstrom"]
+    monkeypatch.setitem(check.TOLERANCES, "mixed", replace(check.TOLERANCES["mixed"], table_force=limit))
+    fine = CompiledModel(emulate(trained, "mixed")).metadata
+    assert fine["differences"]["table_force_ev_per_angstrom"] < limit
+    assert {table["degree"] for table in coarse["radial_tables"]} == {3}
+    assert {table["degree"] for table in fine["radial_tables"]} == {7}
 
 
 def test_moments_of_edges_are_those_of_a_file_for_a_cpu(emulate, trained_models, compile_once):

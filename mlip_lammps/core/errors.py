@@ -13,5 +13,9 @@ class UnsupportedModelError(UserInputError):
     """A model file that was read and holds a feature that the package does not know; the message names it."""
 
 
+class TableError(MlipError):
+    """Tables of radial functions that are not accurate enough for a model."""
+
+
 class ModelFileError(UserInputError):
     """A file that is no model, is damaged, or was compiled for another machine or torch."""

@@ -12,7 +12,7 @@ from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from torch import Tensor
 
 from mlip_lammps.checkpoint import TrainedModel
-from mlip_lammps.core.errors import MlipError
+from mlip_lammps.core.errors import MlipError, TableError
 from mlip_lammps.export.runtime import CompiledModel
 from mlip_lammps.model import Evaluation, ReferenceModel
 from mlip_lammps.structure.graph import Graph
@@ -137,7 +137,7 @@ def _force_error(on_tables: Evaluation, exact: Evaluation, tolerance: float, ato
     error = float(np.abs(on_tables.forces - exact.forces).max())
     limit = tolerance * max(1.0, float(np.abs(exact.forces).max()))
     if error > limit:
-        raise MlipError(
+        raise TableError(
             f"the radial tables change a force for {atoms.symbols} by {error:.1e} eV/angstrom (limit {limit:.0e}); "
             "the file was not written; export with --radial exact"
         )

@@ -52,6 +52,7 @@ def compile_for_gpu(
     output: Path,
     scratch: Path,
     progress: Callable[[str], None],
+    has_fine_tables: bool = False,
 ) -> CompiledForGpu:
     """Write an archive with kernels, plan and weights to ``output``; no metadata yet.
 
@@ -64,6 +65,9 @@ def compile_for_gpu(
     scratch
         Folder for the emulated kernels.
 
+    has_fine_tables
+        As of ``GpuPlan``.
+
     Raises
     ------
     UserInputError
@@ -71,7 +75,7 @@ def compile_for_gpu(
     MlipError
         If a kernel does not compile.
     """
-    plan = plan_model(lowered, features, torch.tensor(smallest, dtype=torch.float64))
+    plan = plan_model(lowered, features, torch.tensor(smallest, dtype=torch.float64), has_fine_tables)
     source = plan.source
     with ThreadPoolExecutor(max_workers=max(2, len(os.sched_getaffinity(0)))) as pool:
         emulated = pool.submit(source.emulated, scratch)

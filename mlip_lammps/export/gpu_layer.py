@@ -1,9 +1,12 @@
 """One layer in the plan of a model for a GPU: forward and backward launches."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from mlip_lammps.export.fast_layers import SLOPE_TOLERANCES, hidden_functions, moment_blocks, moments_are_cheaper
+from mlip_lammps.core.errors import TableError
+from mlip_lammps.export.fast_layers import hidden_functions, moment_blocks, moments_are_cheaper
 from mlip_lammps.export.gpu_plan import EDGES, NULL, GpuPlan, Group, edge_arguments, size
 from mlip_lammps.export.gpu_products import LinearProducts
 from mlip_lammps.export.gpu_readout import ReadoutPlan
@@ -16,11 +19,10 @@ from mlip_lammps.kernels.gpu.shapes import WARP
 from mlip_lammps.kernels.linear import irrep_linear
 from mlip_lammps.kernels.radial_table import RadialTable, reduce_table, tabulate
 
-GPU_SLOPE_TOLERANCES = {torch.float64: SLOPE_TOLERANCES[torch.float64], torch.float32: 5e-7}
-"""Bound on the relative error of the radial slopes: long tables of low degree, which are read from a cache."""
+_TABLES = {torch.float64: ((7, 1e-9), (9, 1e-9)), torch.float32: ((3, 5e-7), (7, 5e-8))}
+"""Degree of the radial polynomials, and bound on the relative error of their slopes: the second where the first is too
+coarse for a model. Coefficients are read 16 bytes at a time; the fewer of them, the faster, however long the table."""
 
-_DEGREES = {torch.float64: (7,), torch.float32: (3,)}
-"""Of the radial polynomials: coefficients of a function and interval are read 16 bytes at a time."""
 _TILE_ATOMS = {torch.float64: (2, 1), torch.float32: (4, 2)}
 """Atoms that a lane of a contraction holds, and of its adjoint."""
 
@@ -72,9 +74,7 @@ class LayerPlan:
 
     def _plan_neighbour_sum(self) -> None:
         plan, layer, t, spec = self.plan, self.layer, self.t, self.model.spec
-        tolerance = GPU_SLOPE_TOLERANCES[plan.dtype]
-        hidden, matrix = hidden_functions(self.model, layer)
-        table = tabulate(hidden, matrix, spec.cutoff, tolerance, plan.dtype.itemsize, _DEGREES[plan.dtype])
+        table, tolerance = self._tabulate()
         self.is_moments, expansion = False, None
         if layer.embedding is not None:
             reduced, found = reduce_table(table, tolerance, WARP)
@@ -87,6 +87,21 @@ class LayerPlan:
         self.table = f"table_{t}", table.n_intervals / table.cutoff, table.n_intervals
         plan.buffer(f"partial_{t}", "edges", 4 * self.slices)
         self._add_sum_kernels()
+
+    def _tabulate(self) -> tuple[RadialTable, float]:
+        """Return the table of the radial functions and the tolerance that it was made with."""
+        hidden, matrix = hidden_functions(self.model, self.layer)
+        *coarse, (degree, tolerance) = _TABLES[self.plan.dtype]
+        try:
+            if coarse and not self.plan.has_fine_tables:
+                degree, tolerance = coarse[0]
+            return self._table(hidden, matrix, degree, tolerance), tolerance
+        except TableError:
+            degree, tolerance = _TABLES[self.plan.dtype][-1]
+            return self._table(hidden, matrix, degree, tolerance), tolerance
+
+    def _table(self, hidden: Callable[[Tensor], Tensor], matrix: Tensor, degree: int, tolerance: float) -> RadialTable:
+        return tabulate(hidden, matrix, self.model.spec.cutoff, tolerance, self.plan.dtype.itemsize, (degree,))
 
     def _plan_moments(self, table: RadialTable, expansion: Tensor) -> Tensor:
         """Return the coefficients of the table in the order of the kernel."""

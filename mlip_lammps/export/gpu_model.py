@@ -14,15 +14,20 @@ from mlip_lammps.kernels.gpu import shapes
 from mlip_lammps.kernels.linear import LinearBlock
 
 
-def plan_model(model: LoweredModel, features: torch.dtype, smallest: Tensor) -> GpuPlan:
+def plan_model(
+    model: LoweredModel, features: torch.dtype, smallest: Tensor, has_fine_tables: bool = False
+) -> GpuPlan:
     """Return the plan of a lowered model.
 
     Parameters
     ----------
     smallest
         Distances of pairs of elements below which atoms are reported, angstrom, shape (n_elements, n_elements).
+    has_fine_tables
+        As of ``GpuPlan``.
     """
-    plan = GpuPlan(features, len(model.atomic_numbers), tuple(layer.n_channels for layer in model.layers))
+    channels = tuple(layer.n_channels for layer in model.layers)
+    plan = GpuPlan(features, len(model.atomic_numbers), channels, has_fine_tables)
     model = with_padded_channels(model)
     plan_neighbours(plan, model, smallest)
     plan_begin(plan, model)

@@ -34,11 +34,14 @@ class GpuPlan:
     ----------
     n_channels
         Of each layer of the trained model; the kernels may work with more.
+    has_fine_tables
+        Whether radial tables are of a higher degree, for models that need it.
     """
 
     dtype: torch.dtype
     n_elements: int
     n_channels: tuple[int, ...]
+    has_fine_tables: bool = False
     structs: list[str] = field(default_factory=list)
     kernels: list[Kernel] = field(default_factory=list)
     buffers: dict[str, dict] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from ase.data import atomic_numbers as number_of_symbol
 from ase.data import chemical_symbols
 
 from mlip_lammps.checkpoint import TrainedModel, read_model
-from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.errors import TableError, UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.export.archive import add_member, add_metadata
 from mlip_lammps.export.check import Differences, check_compiled
@@ -96,21 +96,48 @@ def export_model(
     tell(f"reading {source}")
     trained = read_model(source)
     chosen = _chosen_elements(trained, elements)
-    watched = {"min_distances": min_distances([chemical_symbols[z] for z in chosen], smallest)}
+    distances = min_distances([chemical_symbols[z] for z in chosen], smallest)
+    request = _Request(trained, chosen, dtype, device, radial, {"min_distances": distances}, output, tell)
+    try:
+        return _export(request)
+    except TableError:
+        if device == "cpu":
+            raise
+        tell("the radial tables are too coarse for this model: once more with finer ones")
+        return _export(request, has_fine_tables=True)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is to be exported, once it has been checked."""
+
+    trained: TrainedModel
+    atomic_numbers: tuple[int, ...]
+    dtype: str
+    device: str
+    radial: str
+    watched: dict[str, list[list[float]]]
+    output: Path
+    tell: Callable[[str], None]
+
+
+def _export(request: _Request, has_fine_tables: bool = False) -> ExportReport:
+    output, device = request.output, request.device
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as folder:
         programs, draft = Path(folder, "programs.pt2"), Path(folder, "model.pt2")
         started = time.monotonic()
-        lowered = lower(trained, chosen)
-        if device != "cpu":
-            features, smallest_distances = PRECISIONS[dtype].features, watched["min_distances"]
-            architectures = ARCHITECTURES if device == "cuda" else ()
-            arguments = lowered, features, smallest_distances, architectures
-            compiled = compile_for_gpu(*arguments, programs, Path(folder), tell)
-            lowered = with_padded_channels(lowered)
+        lowered = lower(request.trained, request.atomic_numbers)
+        if device == "cpu":
+            options = request.dtype, request.radial, programs, request.tell
+            compiled = compile_programs(request.trained, request.atomic_numbers, *options)
         else:
-            compiled = compile_programs(trained, chosen, dtype, radial, programs, tell)
+            features, distances = PRECISIONS[request.dtype].features, request.watched["min_distances"]
+            architectures = ARCHITECTURES if device == "cuda" else ()
+            arguments = lowered, features, distances, architectures, programs, Path(folder), request.tell
+            compiled = compile_for_gpu(*arguments, has_fine_tables=has_fine_tables)
+            lowered = with_padded_channels(lowered)
         compile_seconds = time.monotonic() - started
-        metadata = _metadata(trained, lowered, dtype, device) | watched | compiled.record
+        metadata = _metadata(request.trained, lowered, request.dtype, device) | request.watched | compiled.record
         metadata["compile_seconds"] = round(compile_seconds, 1)
         if device == "emulated":
             add_member(programs, EMULATED_PATH, compiled.emulated.read_bytes())
@@ -118,8 +145,8 @@ def export_model(
         add_metadata(draft, metadata)
         if device == "cuda" and not torch.cuda.is_available():
             add_member(draft, EMULATED_PATH, compiled.emulated.read_bytes())
-        tell("comparing with the reference")
-        differences = check_compiled(CompiledModel(draft), trained, compiled.radial_functions)
+        request.tell("comparing with the reference")
+        differences = check_compiled(CompiledModel(draft), request.trained, compiled.radial_functions)
         metadata = metadata | {"differences": differences.as_dict()}
         add_metadata(programs, metadata)
         programs.replace(output)

@@ -8,7 +8,7 @@ import torch
 from numpy.polynomial import chebyshev
 from torch import Tensor
 
-from mlip_lammps.core.errors import MlipError
+from mlip_lammps.core.errors import TableError
 
 _DEGREES = (5, 7, 9)
 _INTERVALS = (16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
@@ -88,7 +88,7 @@ def tabulate(
 
     Raises
     ------
-    MlipError
+    TableError
         If the finest table is too coarse.
 
     Notes
@@ -107,7 +107,7 @@ def tabulate(
             if table.coefficients.numel() * value_bytes <= _CACHED_BYTES:
                 break
     if not tables:
-        raise MlipError(f"no table of radial functions is right to {slope_tolerance:.0e}; export with --radial exact")
+        raise TableError(f"no table of radial functions is right to {slope_tolerance:.0e}; export with --radial exact")
     return min(tables, key=lambda table: table.coefficients.numel())
 
 
