@@ -51,7 +51,9 @@ def _evaluate(session: LammpsSession, model: str, case: Case) -> CaseResult | No
     session.run_commands(case.before_run)
     # where a model finds its own edges, results are those of such a step; LAMMPS shows edges in steps that ask for
     # virials of atoms alone
-    found = session.evaluate(case.n_steps) if read_metadata(model)["device"] == "cuda" else None
+    is_resident = read_metadata(model)["device"] == "cuda"
+    found = session.evaluate(case.n_steps) if is_resident else None
+    thermo_of_found = session.lammps.last_thermo() if is_resident else None
     columns = " ".join(f"c_{PRESSURE}[{k}] c_case_virial_sum[{k}]" for k in range(1, 7))
     session.run_commands(
         f"""compute case_virial all stress/atom NULL virial
@@ -59,10 +61,11 @@ def _evaluate(session: LammpsSession, model: str, case: Case) -> CaseResult | No
         thermo_style custom step pe vol c_{NODE_ENERGY_SUM} {columns}"""
     )
     found_on_edges = session.evaluate(case.n_steps if found is None else 0)
-    found = found or found_on_edges
     positions, edges = session.positions(), session.edges()
     n_owned = session.communicator.gather(session.lammps.extract_setting("nlocal"))
     thermo = session.lammps.last_thermo()
+    if found is None:
+        found, thermo_of_found = found_on_edges, thermo
     centroid_virials = session.centroid_virials() if case.has_centroid_virials else None
     if edges is None:
         return None
@@ -73,7 +76,7 @@ def _evaluate(session: LammpsSession, model: str, case: Case) -> CaseResult | No
         stress=found.stress,
         node_energies=found.node_energies,
         positions=positions,
-        node_energy_sum=thermo[f"c_{NODE_ENERGY_SUM}"],
+        node_energy_sum=thermo_of_found[f"c_{NODE_ENERGY_SUM}"],
         virial=thermo["Volume"] * in_ev * np.array([thermo[f"c_{PRESSURE}[{k}]"] for k in range(1, 7)]),
         atom_virial_sum=-in_ev * np.array([thermo[f"c_case_virial_sum[{k}]"] for k in range(1, 7)]),
         edge_atoms=edges[0],
