@@ -34,7 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="LAMMPS tells of atoms that are closer: for all pairs (0.8) or by pair (H-H=0.6,H-O=0.7; default: 0.6 of "
         "the sum of the covalent radii)",
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="cuda: for NVIDIA GPUs of several generations, on any machine (default: cpu)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
