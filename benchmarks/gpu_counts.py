@@ -254,10 +254,10 @@ def check_counts(lowered: LoweredModel) -> list[str]:
     for t, layer in enumerate(lowered.layers, start=1):
         n = shapes.padded_channels(layer.n_channels)
         components = layer.n_components_in, layer.n_components_mid
-        struct = shapes.convolution_shape("S", torch.float64, n, *components, lowered.spec.l_max, 3, layer.paths).source
+        struct = shapes.convolution_shape("S", torch.float64, n, *components, lowered.spec.l_max, 3, layer.paths)
         terms, _ = polynomial_terms(layer.polynomial, layer.n_components_out)
         sizes = n, layer.n_components_message, layer.n_components_out, len(lowered.atomic_numbers)
-        polynomial = shapes.contraction_shape("S", torch.float64, *sizes, terms, (1, 1)).source
+        polynomial = shapes.contraction_shape("S", torch.float64, *sizes, terms, (1, 1))
         trees = [polynomial_flops(tree) for trees in contraction_trees(layer) for tree in trees]
         forward, adjoint = couplings_flops(layer.paths, coupled_pairs(layer.paths))
         expected = {

@@ -36,12 +36,12 @@ class CompiledForGpu:
     radial_functions
         For each layer, the weights of its convolution as the kernels interpolate them.
     emulated
-        Library that runs the same kernels on this CPU.
+        Library that runs the same kernels on this CPU; None unless asked for.
     """
 
     record: dict[str, Any]
     radial_functions: list[Callable[[Tensor], Tensor]]
-    emulated: Path
+    emulated: Path | None
 
 
 def compile_for_gpu(
@@ -52,6 +52,7 @@ def compile_for_gpu(
     output: Path,
     scratch: Path,
     progress: Callable[[str], None],
+    has_emulated: bool,
     has_fine_tables: bool = False,
 ) -> CompiledForGpu:
     """Write an archive with kernels, plan and weights to ``output``; no metadata yet.
@@ -65,6 +66,8 @@ def compile_for_gpu(
     scratch
         Folder for the emulated kernels.
 
+    has_emulated
+        Whether to compile the kernels for this CPU too.
     has_fine_tables
         As of ``GpuPlan``.
 
@@ -78,13 +81,13 @@ def compile_for_gpu(
     plan = plan_model(lowered, features, torch.tensor(smallest, dtype=torch.float64), has_fine_tables)
     source = plan.source
     with ThreadPoolExecutor(max_workers=max(2, len(os.sched_getaffinity(0)))) as pool:
-        emulated = pool.submit(source.emulated, scratch)
+        emulated = pool.submit(source.emulated, scratch) if has_emulated else None
         cubins = {architecture: pool.submit(source.cubin, architecture) for architecture in architectures}
         for count, (architecture, cubin) in enumerate(cubins.items(), start=1):
             cubin.result()
             progress(f"compiled for compute capability {architecture / 10:.1f} ({count} of {len(cubins)})")
         members = {f"kernels-sm_{architecture}.cubin": cubin.result()[0] for architecture, cubin in cubins.items()}
-        library = emulated.result()
+        library = emulated.result() if emulated else None
     _write(output, plan, members)
     record = {
         "radial": "table",

@@ -111,9 +111,7 @@ class LayerPlan:
         self.width_received = (l_max + 1) ** 2 * self.width_component
         self.message_blocks = moment_blocks(self.layer, expansion)
         self.plan.structs.append(
-            shapes.moments_shape(
-                self.stage, self.plan.dtype, n_functions, self.plan.n_elements, l_max, table.degree
-            ).source
+            shapes.moments_shape(self.stage, self.plan.dtype, n_functions, self.plan.n_elements, l_max, table.degree)
         )
         return table.coefficients
 
@@ -127,7 +125,7 @@ class LayerPlan:
         self.plan.structs.append(
             shapes.convolution_shape(
                 self.stage, self.plan.dtype, n, *components, self.model.spec.l_max, table.degree, layer.paths
-            ).source
+            )
         )
         coefficients = table.coefficients
         by_slice = coefficients.view(table.n_intervals, len(layer.paths), self.slices, self.slice_lanes, -1)
@@ -160,12 +158,12 @@ class LayerPlan:
             terms,
             _TILE_ATOMS[plan.dtype],
         )
-        plan.structs.append(shape.source)
+        plan.structs.append(shape)
         plan.weight(f"contraction_{t}", weights)
         given = "const int *element_begin", f"const {c} *messages", f"const {c} *weights"
-        plan.kernel(f"contract_{t}", f"Contraction<{shape.name}>::forward", *given, f"{c} *result")
+        plan.kernel(f"contract_{t}", f"Contraction<Contraction{t}>::forward", *given, f"{c} *result")
         gradients = f"const {c} *gradients", f"{c} *result"
-        plan.kernel(f"contract_{t}_adjoint", f"Contraction<{shape.name}>::adjoint", *given, *gradients)
+        plan.kernel(f"contract_{t}_adjoint", f"Contraction<Contraction{t}>::adjoint", *given, *gradients)
 
     def _features(self) -> str:
         """Return the name of what the sum over neighbours reads of its sources."""

@@ -47,31 +47,31 @@ class EdgeGraph:
 
 
 class LayerChain(torch.nn.Module):
-    """Layers of a lowered model in one precision, on one device.
+    """Layers of a lowered model in one precision.
 
     With ``kernels`` the hot operations run in C++, else in plain torch. Features, messages and skips are flat: (rows,
     components * channels).
     """
 
-    def __init__(self, model: LoweredModel, dtype: str, device: str = "cpu", kernels: CpuKernels | None = None):
+    def __init__(self, model: LoweredModel, dtype: str, kernels: CpuKernels | None = None):
         super().__init__()
         self.kernels = kernels
         self.spec = model.spec
         self.precision = PRECISIONS[dtype]
-        self.layers = tuple(_to(layer, self.precision.features, device) for layer in model.layers)
-        self.wave_numbers = model.wave_numbers.to(device, self.precision.geometry)
-        self.radial_prefactor = model.radial_prefactor.to(device, self.precision.geometry)
-        self.node_constants = model.node_constants.to(device)
+        self.layers = tuple(_to(layer, self.precision.features) for layer in model.layers)
+        self.wave_numbers = model.wave_numbers.to(self.precision.geometry)
+        self.radial_prefactor = model.radial_prefactor.to(self.precision.geometry)
+        self.node_constants = model.node_constants
         self.energy_scale = model.energy_scale
         # the first layer's sources and skip depend on the element alone
         first = model.layers[0]
-        self.element_sources = _to(_flat(irrep_linear(first.embedding, first.up, 1)), self.precision.features, device)
+        self.element_sources = _to(_flat(irrep_linear(first.embedding, first.up, 1)), self.precision.features)
         self.element_skips = None
         if first.skip:
             rows = torch.arange(len(model.node_constants))
             skips = irrep_linear(first.embedding, first.skip, first.n_components_out, rows)
-            self.element_skips = _to(_flat(skips), self.precision.features, device)
-        self.repulsion = _to(model.repulsion, torch.float64, device)
+            self.element_skips = _to(_flat(skips), self.precision.features)
+        self.repulsion = _to(model.repulsion, torch.float64)
 
     def messages(self, t: int, graph: EdgeGraph, features: Tensor | None) -> Tensor:
         """Return what the atoms of layer ``t`` (1 is the first) receive, shape (n_local, message width).
@@ -154,7 +154,7 @@ class LayerChain(torch.nn.Module):
         )
 
     def _energies(self, t: int, layer: LoweredLayer, graph: EdgeGraph, result: Tensor) -> Tensor:
-        energies = torch.zeros(graph.n_local, dtype=torch.float64, device=result.device)
+        energies = torch.zeros(graph.n_local, dtype=torch.float64)
         if layer.readout_matrices:
             starts = [component * layer.n_channels for component in layer.readout_scalars]
             scalars = torch.cat([result[:, start : start + layer.n_channels] for start in starts], dim=1)
@@ -253,12 +253,12 @@ def _flat(tensor: Tensor) -> Tensor:
     return tensor.reshape(tensor.shape[0], -1)
 
 
-def _to(value, dtype: torch.dtype, device: str):
-    """Return a frozen dataclass with every floating tensor inside it in ``dtype`` on ``device``."""
+def _to(value, dtype: torch.dtype):
+    """Return a frozen dataclass with every floating tensor inside it in ``dtype``."""
     if isinstance(value, Tensor):
-        return value.to(device, dtype) if value.is_floating_point() else value.to(device)
+        return value.to(dtype) if value.is_floating_point() else value
     if isinstance(value, tuple):
-        return tuple(_to(item, dtype, device) for item in value)
+        return tuple(_to(item, dtype) for item in value)
     if is_dataclass(value):
-        return replace(value, **{f.name: _to(getattr(value, f.name), dtype, device) for f in fields(value)})
+        return replace(value, **{f.name: _to(getattr(value, f.name), dtype) for f in fields(value)})
     return value

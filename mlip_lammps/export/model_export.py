@@ -133,8 +133,9 @@ def _export(request: _Request, has_fine_tables: bool = False) -> ExportReport:
         else:
             features, distances = PRECISIONS[request.dtype].features, request.watched["min_distances"]
             architectures = ARCHITECTURES if device == "cuda" else ()
+            is_checked_here = device == "emulated" or not torch.cuda.is_available()
             arguments = lowered, features, distances, architectures, programs, Path(folder), request.tell
-            compiled = compile_for_gpu(*arguments, has_fine_tables=has_fine_tables)
+            compiled = compile_for_gpu(*arguments, has_emulated=is_checked_here, has_fine_tables=has_fine_tables)
             lowered = with_padded_channels(lowered)
         compile_seconds = time.monotonic() - started
         metadata = _metadata(request.trained, lowered, request.dtype, device) | request.watched | compiled.record
@@ -143,7 +144,7 @@ def _export(request: _Request, has_fine_tables: bool = False) -> ExportReport:
             add_member(programs, EMULATED_PATH, compiled.emulated.read_bytes())
         shutil.copy(programs, draft)
         add_metadata(draft, metadata)
-        if device == "cuda" and not torch.cuda.is_available():
+        if device == "cuda" and compiled.emulated is not None:
             add_member(draft, EMULATED_PATH, compiled.emulated.read_bytes())
         request.tell("comparing with the reference")
         differences = check_compiled(CompiledModel(draft), request.trained, compiled.radial_functions)

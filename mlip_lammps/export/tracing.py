@@ -12,7 +12,7 @@ _TRACE_SIZES = {"n_local": 5, "n_nodes": 11, "n_edges": 37}
 """Sizes of the tracing example: all different, so that no two are taken for one."""
 
 
-def trace(chain: LayerChain, spec: ProgramSpec, device: str = "cpu") -> tuple[ExportedProgram, tuple[Tensor, ...]]:
+def trace(chain: LayerChain, spec: ProgramSpec) -> tuple[ExportedProgram, tuple[Tensor, ...]]:
     """Trace one program with its gradient unrolled; every size is dynamic.
 
     Returns
@@ -22,7 +22,7 @@ def trace(chain: LayerChain, spec: ProgramSpec, device: str = "cpu") -> tuple[Ex
     example
         Inputs it was traced with.
     """
-    example = example_inputs(chain, spec, _TRACE_SIZES, device)
+    example = example_inputs(chain, spec, _TRACE_SIZES)
     program = Program(chain, spec)
     program(*example)  # fills the caches of constants, which cannot be made while tracing
     unrolled = make_fx(program, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
@@ -31,7 +31,7 @@ def trace(chain: LayerChain, spec: ProgramSpec, device: str = "cpu") -> tuple[Ex
 
 
 def example_inputs(
-    chain: LayerChain, spec: ProgramSpec, sizes: dict[str, int], device: str = "cpu"
+    chain: LayerChain, spec: ProgramSpec, sizes: dict[str, int]
 ) -> tuple[Tensor, ...]:
     """Return random inputs of ``spec``, seeded, with n_local, n_nodes and n_edges from ``sizes``."""
     generator = torch.Generator().manual_seed(1)
@@ -54,7 +54,7 @@ def example_inputs(
             tensors[name] = torch.randn(rows, widths[name], generator=generator, dtype=torch.float64).to(
                 chain.precision.features
             )
-    return tuple(tensors[name].to(device) for name in spec.inputs)
+    return tuple(tensors[name] for name in spec.inputs)
 
 
 def _widths(chain: LayerChain) -> dict[str, int]:

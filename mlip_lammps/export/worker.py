@@ -93,7 +93,7 @@ def _compile_program(lowered: LoweredModel, number: int, job: dict, kernels: Cpu
         options["cpp.vec_isa_ok"] = True
     if kernels is not None:
         options["aot_inductor.custom_ops_to_c_shims"] = kernels.library.shims()
-    chain = LayerChain(lowered, job["dtype"], kernels=kernels)
+    chain = LayerChain(lowered, job["dtype"], kernels)
     exported, example = trace(chain, spec)
     files = torch._inductor.aot_compile(exported.module(), example, options=options)
     # AOTInductor names libtorch.so for every program; that of a CUDA build would load gigabytes into a CPU run.

@@ -89,10 +89,7 @@ def estimate_run(model: Path | str, n_atoms: int, n_ranks: int = 1, structure: A
     UserInputError
         If a number is below 1 or the structure is not periodic.
     """
-    if n_atoms < 1 or n_ranks < 1:
-        raise UserInputError(f"{n_atoms} atoms on {n_ranks} ranks: both must be at least 1")
-    if structure is not None and not structure.pbc.all():
-        raise UserInputError("the structure is not periodic in three directions; its density is not known")
+    require_run(n_atoms, n_ranks, structure)
     compiled = CompiledModel(model, n_threads=1)
     packing = close_packing(compiled.elements)
     fixed_bytes = _fixed_bytes(Path(model), compiled, repeated(packing))
@@ -113,6 +110,14 @@ def estimate_run(model: Path | str, n_atoms: int, n_ranks: int = 1, structure: A
         microseconds_per_atom=microseconds,
         seconds_per_step=1e-6 * microseconds * n_owned,
     )
+
+
+def require_run(n_atoms: int, n_ranks: int, structure: Atoms | None) -> None:
+    """Raise ``UserInputError`` if a number is below 1 or the structure is not periodic in three directions."""
+    if n_atoms < 1 or n_ranks < 1:
+        raise UserInputError(f"{n_atoms} atoms on {n_ranks} ranks: both must be at least 1")
+    if structure is not None and not structure.pbc.all():
+        raise UserInputError("the structure is not periodic in three directions; its density is not known")
 
 
 def close_packing(elements: tuple[str, ...]) -> Atoms:

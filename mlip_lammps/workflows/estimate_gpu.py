@@ -7,10 +7,9 @@ from pathlib import Path
 
 from ase import Atoms
 
-from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.export.archive import read_metadata
 from mlip_lammps.structure.graph import build_graph
-from mlip_lammps.workflows.estimate import SKIN, close_packing, ghosts, repeated
+from mlip_lammps.workflows.estimate import SKIN, close_packing, ghosts, repeated, require_run
 
 CARDS_GB = (16, 24, 40, 80)
 """Memory of common cards."""
@@ -60,10 +59,7 @@ def estimate_gpu_run(model: Path | str, n_atoms: int, n_ranks: int = 1, structur
     UserInputError
         If a number is below 1 or the structure is not periodic.
     """
-    if n_atoms < 1 or n_ranks < 1:
-        raise UserInputError(f"{n_atoms} atoms on {n_ranks} ranks: both must be at least 1")
-    if structure is not None and not structure.pbc.all():
-        raise UserInputError("the structure is not periodic in three directions; its density is not known")
+    require_run(n_atoms, n_ranks, structure)
     metadata = read_metadata(model)
     cutoff, elements = metadata["cutoff"], tuple(metadata["elements"])
     sample = repeated(structure if structure is not None else close_packing(elements))
@@ -115,4 +111,4 @@ def _most_atoms(rank_bytes, available: int) -> int:
     while high - low > max(1, high // 200):
         middle = (low + high) // 2
         low, high = (middle, high) if rank_bytes(middle) < available else (low, middle)
-    return int(f"{low:.1e}".partition(".")[0]) if low < 10 else int(float(f"{low:.1e}"))
+    return int(float(f"{low:.1e}"))

@@ -1,7 +1,6 @@
 """Writes the structs that the templates of this folder take: constants and unrolled steps of one layer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
@@ -21,14 +20,6 @@ def padded_channels(n_channels: int) -> int:
     return max(4, 1 << (n_channels - 1).bit_length())
 
 
-@dataclass(frozen=True)
-class Shape:
-    """One layer's convolution, moments or contraction: the name of its struct, and its source."""
-
-    name: str
-    source: str
-
-
 def convolution_shape(
     name: str,
     dtype: torch.dtype,
@@ -38,8 +29,8 @@ def convolution_shape(
     l_max: int,
     degree: int,
     paths: Sequence[ConvolutionPath],
-) -> Shape:
-    """Return what the template ``Convolution`` takes."""
+) -> str:
+    """Return the struct that the template ``Convolution`` takes."""
     pairs = coupled_pairs(paths)
     body = (
         f"  static constexpr int N_CHANNELS = {n_channels}, N_IN = {n_components_in}, N_MID = {n_components_mid};\n"
@@ -47,13 +38,13 @@ def convolution_shape(
         + _accumulate(paths, pairs)
         + _accumulate_adjoint(paths, pairs)
     )
-    return Shape(name, _edge_struct(name, dtype, l_max, degree, body))
+    return _edge_struct(name, dtype, l_max, degree, body)
 
 
-def moments_shape(name: str, dtype: torch.dtype, n_functions: int, n_elements: int, l_max: int, degree: int) -> Shape:
-    """Return what the template ``Moments`` takes."""
+def moments_shape(name: str, dtype: torch.dtype, n_functions: int, n_elements: int, l_max: int, degree: int) -> str:
+    """Return the struct that the template ``Moments`` takes."""
     body = f"  static constexpr int N_FUNCTIONS = {n_functions}, N_ELEMENTS = {n_elements};\n"
-    return Shape(name, _edge_struct(name, dtype, l_max, degree, body))
+    return _edge_struct(name, dtype, l_max, degree, body)
 
 
 def contraction_shape(
@@ -65,8 +56,8 @@ def contraction_shape(
     n_elements: int,
     terms: Sequence[tuple[int, tuple[int, ...]]],
     n_atoms: tuple[int, int],
-) -> Shape:
-    """Return what the template ``Contraction`` takes.
+) -> str:
+    """Return the struct that the template ``Contraction`` takes.
 
     Parameters
     ----------
@@ -79,17 +70,14 @@ def contraction_shape(
         polynomial_trees({factors: k for k, (output, factors) in enumerate(terms) if output == m})
         for m in range(n_components_out)
     ]
-    return Shape(
-        name,
-        f"""struct {name} {{
+    return f"""struct {name} {{
   using T = {C_TYPES[dtype]};
   using V = Lanes<T>;
   static constexpr int N_CHANNELS = {n_channels}, N_IN = {n_components_in};
   static constexpr int N_OUT = {n_components_out}, N_TERMS = {len(terms)}, N_ELEMENTS = {n_elements};
   static constexpr int ATOMS = {n_atoms[0]}, ADJOINT_ATOMS = {n_atoms[1]};
 {_values(trees, n_atoms[0], n_components_in)}{_gradients(trees, n_atoms[1], n_components_in)}}};
-""",
-    )
+"""
 
 
 def _each(n_atoms: int, *statements: str) -> str:
