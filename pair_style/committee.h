@@ -26,6 +26,7 @@ class Committee {
   const Metadata &metadata(int k) const { return members[k].model->metadata(); }
   const std::string &path(int k) const { return members[k].path; }
   Model &model(int k) { return *members[k].model; }
+  const Model &model(int k) const { return *members[k].model; }
 
   bool knows(int k, const std::string &symbol) const;
 

@@ -67,6 +67,12 @@ struct StepResults {
   int32_t close_i = -1, close_j = -1;       // the caller's rows of the closest pair below its smallest distance
 };
 
+/* The GPU that a model runs on. */
+struct Gpu {
+  std::string name;                            // empty: the model is for a CPU
+  int64_t free_bytes = 0, total_bytes = 0;     // of its memory, whoever takes the rest
+};
+
 /* What the metadata block of a model file says, as far as this side needs it. */
 struct Metadata {
   std::vector<std::string> elements;         // symbols, in the order of species rows

@@ -77,6 +77,12 @@ GpuEngine::GpuEngine(const Archive &archive, const std::string &path, const Meta
   whole.push_back("sums");
 }
 
+Gpu GpuEngine::gpu() const
+{
+  device->enter();
+  return {device->name(), static_cast<int64_t>(device->free_bytes()), static_cast<int64_t>(device->total_bytes())};
+}
+
 /* What lies in its memory is freed after this. */
 
 GpuEngine::~GpuEngine()

@@ -30,6 +30,7 @@ class GpuEngine {
   /* As in model.h. */
   Results evaluate(const Graph &, Exchange &, bool has_moments);
   StepResults step(const Atoms &, Exchange &);
+  Gpu gpu() const;
 
   /* Of phases that ran one by one; steps that were replayed as a whole are in "last". */
   std::map<std::string, double> seconds;

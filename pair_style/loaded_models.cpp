@@ -28,13 +28,25 @@ static std::string describe(const mlip::Metadata &metadata)
 
 /* ---------------------------------------------------------------------- */
 
-void LoadedModels::open(const std::vector<std::string> &paths, int n_threads)
+static std::string find_wrong_device(const std::string &path, const mlip::Metadata &metadata, const std::string &device)
+{
+  if (device == "auto" || metadata.device == device) return "";
+  return path + " is for a " + (metadata.device == "cuda" ? "GPU" : "CPU") + ", and pair_style has device " + device +
+      "; export the model with --device " + device + ", or use: pair_style mlip/torch device auto";
+}
+
+/* ---------------------------------------------------------------------- */
+
+void LoadedModels::open(const std::vector<std::string> &paths, int n_threads, const std::string &device)
 {
   committee = mlip::Committee();
   stamps.clear();
   std::string fault;
   for (const auto &path : paths) {
     try {
+      // before it is opened: a GPU that was not asked for need not be there
+      if (device != "auto") fault = find_wrong_device(path, mlip::read_metadata(path), device);
+      if (!fault.empty()) break;
       stamps.emplace_back(path);
       committee.open(path, mlip::find_torch_dir(), n_threads);
     } catch (std::bad_alloc &) {
@@ -85,6 +97,17 @@ void LoadedModels::map_types(const std::vector<std::string> &given, bool is_null
 
 /* ---------------------------------------------------------------------- */
 
+std::string LoadedModels::find_other_device(const std::string &device) const
+{
+  for (int k = 0; k < committee.size(); k++) {
+    const std::string fault = find_wrong_device(committee.path(k), committee.metadata(k), device);
+    if (!fault.empty()) return fault;
+  }
+  return "";
+}
+
+/* ---------------------------------------------------------------------- */
+
 std::vector<int64_t> LoadedModels::species_of_kind(int model) const
 {
   const std::vector<std::string> &known = committee.metadata(model).elements;
@@ -119,13 +142,25 @@ std::string LoadedModels::digest() const
 
 /* ---------------------------------------------------------------------- */
 
+static std::string name_gpu(const mlip::Model &model)
+{
+  try {
+    return model.gpu().name;
+  } catch (std::exception &) {    // a GPU that fails stops all ranks in the first step
+    return "a GPU";
+  }
+}
+
+/* ---------------------------------------------------------------------- */
+
 void LoadedModels::log(int n_threads) const
 {
   for (int k = 0; k < committee.size(); k++) {
     const mlip::Metadata &metadata = committee.metadata(k);
-    utils::logmesg(lmp, "mlip/torch: {}, types: {}, cutoff {} A, {} layer(s), {} on {}, torch {}, {} thread(s) per rank\n",
-                   committee.path(k), join(symbols, " "), metadata.cutoff, metadata.n_layers, metadata.dtype,
-                   metadata.device, metadata.torch_version, n_threads);
+    std::string device = "cpu, torch " + metadata.torch_version + ", " + std::to_string(n_threads) + " thread(s) per rank";
+    if (committee.model(k).finds_edges()) device = name_gpu(committee.model(k));
+    utils::logmesg(lmp, "mlip/torch: {}, types: {}, cutoff {} A, {} layer(s), {} on {}\n", committee.path(k),
+                   join(symbols, " "), metadata.cutoff, metadata.n_layers, metadata.dtype, device);
   }
 }
 

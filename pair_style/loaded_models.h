@@ -27,9 +27,12 @@ class LoadedModels : protected Pointers {
   mlip::Committee committee;
   std::vector<int> kind_of_type;    // by atom type, from 1; -1: not one of the models'
 
-  /* Both are collective and stop every rank where files or elements do not fit. */
-  void open(const std::vector<std::string> &paths, int n_threads);
+  /* Both are collective and stop every rank where files or elements do not fit. device: auto, cpu or cuda. */
+  void open(const std::vector<std::string> &paths, int n_threads, const std::string &device);
   void map_types(const std::vector<std::string> &symbols, bool is_null_allowed);
+
+  /* Empty if the models are for this device; else what is wrong. */
+  std::string find_other_device(const std::string &device) const;
 
   /* Row of each kind in the element table of a model. */
   std::vector<int64_t> species_of_kind(int model) const;

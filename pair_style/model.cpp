@@ -78,6 +78,11 @@ bool Model::finds_edges() const
   return state->gpu != nullptr;
 }
 
+Gpu Model::gpu() const
+{
+  return state->gpu ? state->gpu->gpu() : Gpu();
+}
+
 void Model::set_threads(int n_threads)
 {
   state->n_threads = n_threads;

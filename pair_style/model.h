@@ -40,6 +40,9 @@ class Model {
      through the exchange unless ghosts have owners, as evaluate() is; faults likewise. */
   StepResults step(const Atoms &, Exchange &);
 
+  /* What it runs on; without a name if that is a CPU. Throws std::runtime_error if the GPU fails. */
+  Gpu gpu() const;
+
   /* Seconds that this rank spent in each program (forward_1, ..., last, ..., backward_1) since the last reset. */
   std::vector<std::pair<std::string, double>> timings() const;
   void reset_timings();

@@ -20,10 +20,15 @@ class NoExchange : public mlip::Exchange {
   bool moves_rows() const override { return false; }
 };
 
+void write_text(const char *from, char *to, int64_t n_bytes)
+{
+  std::strncpy(to, from, static_cast<size_t>(n_bytes - 1));
+  to[n_bytes - 1] = '\0';
+}
+
 void report(const std::exception &fault, char *error, int64_t n_error)
 {
-  std::strncpy(error, fault.what(), static_cast<size_t>(n_error - 1));
-  error[n_error - 1] = '\0';
+  write_text(fault.what(), error, n_error);
 }
 
 }    // namespace
@@ -65,6 +70,20 @@ int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, con
 int mlip_model_finds_edges(const mlip_model *model)
 {
   return model->model->finds_edges() ? 1 : 0;
+}
+
+int mlip_model_gpu(const mlip_model *model, char *name, int64_t n_name, int64_t *memory, char *error, int64_t n_error)
+{
+  try {
+    const mlip::Gpu gpu = model->model->gpu();
+    write_text(gpu.name.c_str(), name, n_name);
+    memory[0] = gpu.free_bytes;
+    memory[1] = gpu.total_bytes;
+    return 0;
+  } catch (const std::exception &fault) {
+    report(fault, error, n_error);
+    return 1;
+  }
 }
 
 int mlip_model_step(mlip_model *model, int64_t n_local, int64_t n_ghost, const int64_t *species,

@@ -23,6 +23,10 @@ int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, con
 /* 1 if the model finds its own edges, on a GPU. */
 int mlip_model_finds_edges(const mlip_model *model);
 
+/* The GPU of a model, an empty name if it has none: name (n_name bytes), memory (2) with the free bytes and all of them;
+   0, or 1 and a message in error. */
+int mlip_model_gpu(const mlip_model *model, char *name, int64_t n_name, int64_t *memory, char *error, int64_t n_error);
+
 /* One step of such a model, as in contract.h. owner (n_ghost) may be null without ghosts. Energies (n_local), forces
    (n_local, 3), totals (7) with the energy and the virial xx yy zz xy xz yz, closest (2) rows of the closest pair below
    its smallest distance or -1; 0, or 1 and a message in error. */

@@ -16,7 +16,7 @@
 
 using namespace LAMMPS_NS;
 
-static constexpr const char KEYWORDS[] = "threads, deviation, close, profile, restart";
+static constexpr const char KEYWORDS[] = "threads, device, deviation, close, profile, restart";
 
 /* ---------------------------------------------------------------------- */
 
@@ -72,6 +72,9 @@ PairSettings LAMMPS_NS::read_settings(LAMMPS *lmp, int narg, char **arg)
     const char *value = arg[iarg + 1];
     if (keyword == "threads") {
       settings.n_threads = read_count(lmp, "threads", value);
+    } else if (keyword == "device") {
+      read_choice(lmp, keyword, value, {"auto", "cpu", "cuda"});
+      settings.device = value;
     } else if (keyword == "deviation") {
       settings.deviation_file = value;
       settings.deviation_every = read_count(lmp, "the interval of deviation", arg[iarg + 2]);

@@ -16,6 +16,7 @@ enum class CloseAtoms { WARN, ERROR, IGNORE };
 /* What pair_style was given. */
 struct PairSettings {
   int n_threads = 1;
+  std::string device = "auto";       // cpu or cuda: what model files must be for
   std::string deviation_file;        // empty: none
   int deviation_every = 0;           // steps
   CloseAtoms close = CloseAtoms::WARN;

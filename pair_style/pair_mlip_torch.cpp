@@ -334,7 +334,7 @@ void PairMlipTorch::coeff(int narg, char **arg)
 
   LoadedModels &loaded = parts->loaded;
   const PairSettings &settings = parts->settings;
-  loaded.open(given.files, settings.n_threads);
+  loaded.open(given.files, settings.n_threads, settings.device);
   loaded.map_types(given.symbols, force->pair != this);
   const std::string fault = settings.takes_any_model ? "" : find_other_model(lmp, loaded.record());
   if (!fault.empty()) error->all(FLERR, MLIP_STYLE + fault);
@@ -375,6 +375,9 @@ void PairMlipTorch::init_style()
   if (parts->settings.deviation_every > 0 && parts->models.size() == 1)
     error->all(FLERR, MLIP_STYLE + std::string("deviation is of two or more models, and pair_coeff names one; "
                                                "use: * * a.pt2 b.pt2 : and elements"));
+  // pair_style may have been given again since
+  const std::string other_device = parts->loaded.find_other_device(parts->settings.device);
+  if (!other_device.empty()) error->all(FLERR, MLIP_STYLE + other_device);
   if (!force->newton_pair)
     error->all(FLERR, MLIP_STYLE + std::string("newton is off for pairs, and forces on ghosts must be sent home; "
                                                "use: newton on"));

@@ -126,11 +126,24 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
-def verify_from(root: Path, model: Path, *words: object) -> Verified:
-    """Run ``mlip-lammps verify`` of a copy of the package on two ranks."""
+def emulated_from(root: Path, source: Path) -> Path:
+    """Return a file for an emulated GPU that a copy of the package made of ``source``; no check was made of it."""
+    model = root / "emulated.pt2"
+    code = (
+        "import sys; from pathlib import Path; from mlip_lammps.checkpoint import read_model; "
+        "from mlip_lammps.testing.emulated_gpu import write_emulated; "
+        "write_emulated(read_model(Path(sys.argv[1])), Path(sys.argv[2]))"
+    )
+    environment = {**rank_environment(), "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "-c", code, source, model], cwd=root, env=environment, check=True)
+    return model
+
+
+def verify_from(root: Path, model: Path, *words: object, n_ranks: int = 2) -> Verified:
+    """Run ``mlip-lammps verify`` of a copy of the package."""
     environment = {**rank_environment(), "PYTHONPATH": str(root), "MLIP_LAMMPS_CACHE": str(root / "cache")}
     table = root / "table.json"
-    command = [sys.executable, "-m", "mlip_lammps.cli.main", "verify", model, "--ranks", 2, "--json", table]
+    command = [sys.executable, "-m", "mlip_lammps.cli.main", "verify", model, "--ranks", n_ranks, "--json", table]
     done = subprocess.run(
         [*map(str, command), "--time-limit", str(SILENCE), *map(str, words)],
         cwd=root,

@@ -34,6 +34,10 @@ class Plant:
         Random model of the tests that shows it.
     is_fast
         Whether it is planted in every run of the tests.
+    device
+        What the model is compiled for: ``cpu`` or ``emulated``.
+    n_ranks
+        On which it is verified.
     """
 
     name: str
@@ -43,6 +47,8 @@ class Plant:
     caught_by: tuple[str, str]
     model: str = LAYERED_MODEL
     is_fast: bool = False
+    device: str = "cpu"
+    n_ranks: int = 2
 
     @property
     def is_compiled_into_models(self) -> bool:

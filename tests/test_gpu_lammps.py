@@ -1,9 +1,11 @@
 """Files for a GPU in LAMMPS, on the emulated device: whatever a file for a CPU gives, on any number of ranks."""
 
+import re
+
 import numpy as np
 import pytest
-from lammps_deck import pair_coeff
-from lammps_run import Finished, run_lammps
+from lammps_deck import deck, pair_coeff
+from lammps_run import Finished, error_line, run_lammps
 from lammps_structures import parity_structures, write_data
 
 from mlip_lammps.testing.structures import rattled_triclinic
@@ -18,14 +20,17 @@ DIGITS = "thermo_modify format float %.16g\n"
 DUMP = "write_dump all custom dump.out id type fx fy fz c_e modify format float %.16g\n"
 
 
-def run(folder, model, atoms, n_ranks=1, *, runs="run 0", extra="", columns="", style="mlip/torch") -> Finished:
+def run(
+    folder, model, atoms, n_ranks=1, *, runs="run 0", extra="", columns="", style="mlip/torch", **options
+) -> Finished:
     """Run a file without anything that asks for virials of atoms, so that steps are resident."""
     folder.mkdir(exist_ok=True)
     write_data(folder / "box.data", atoms, ELEMENTS)
     text = f"units metal\n{'' if atoms.pbc.all() else boundary(atoms)}read_data box.data\npair_style {style}\n"
     text += pair_coeff(f"{model} H O") + "\nneighbor 0.4 bin\ncompute e all pe/atom\n"
     text += f"{extra}\n{THERMO.format('c_sum ' + columns)}{DIGITS}{runs}\n{DUMP}"
-    return run_lammps(text.replace("compute p ", "compute sum all reduce sum c_e\ncompute p "), n_ranks, folder)
+    text = text.replace("compute p ", "compute sum all reduce sum c_e\ncompute p ")
+    return run_lammps(text, n_ranks, folder, **options)
 
 
 def boundary(atoms) -> str:
@@ -108,3 +113,39 @@ def test_atoms_too_close_are_named(compile_once, tmp_path):
         done = run(tmp_path / device, model, atoms, 2)
         lines.append(next(line for line in done.output.splitlines() if "apart" in line))
     assert lines[0].split("mlip/torch")[1] == lines[1].split("mlip/torch")[1]
+
+
+NINE = " ".join(f"c_s[{k}]" for k in range(1, 10))
+FLUX = """velocity all create 3000 7 loop geom
+compute ke all ke/atom
+compute pe all pe/atom
+compute s all centroid/stress/atom NULL virial
+compute flux all heat/flux ke pe s
+fix motion all nve
+timestep 1e-3
+thermo 1"""
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2])
+def test_nine_components_and_the_heat_flux_equal_those_of_a_cpu(n_ranks, compile_once, tmp_path):
+    write_data(tmp_path / "box.data", rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2), ELEMENTS)
+    expected, found = [], []
+    for device, results in (("cpu", expected), ("emulated", found)):
+        coeff = pair_coeff(f"{compile_once('two_layers', device=device)} H O")
+        columns = " ".join(f"c_flux[{k}]" for k in range(1, 7))
+        text = deck(coeff=coeff, last=FLUX, columns=columns, atom_columns=NINE, runs="run 2")
+        done = run_lammps(text, n_ranks, tmp_path)
+        results += [done.dump("dump.out"), np.array([list(row.values()) for row in done.thermo])]
+    for one, other in zip(found, expected, strict=True):
+        # of each column, so that a component that is small by chance does not count
+        assert (np.abs(one - other) <= 1e-8 * np.maximum(1.0, np.abs(other).max(axis=0))).all()
+
+
+@pytest.mark.parametrize("n_ranks", [1, 4])
+def test_two_atoms_at_one_place_stop_all_ranks(n_ranks, compile_once, tmp_path):
+    atoms = rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
+    atoms.positions[1] = atoms.positions[0]
+    model = compile_once("two_layers", device="emulated")
+    line = error_line(run(tmp_path, model, atoms, n_ranks, is_refused=True))
+    assert re.search(r"step 0, rank \d: the energy of atom \d+ at .* is not finite; look for overlapping atoms", line)
+    assert not (tmp_path / "dump.out").exists()

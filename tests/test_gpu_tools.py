@@ -9,7 +9,7 @@ from ase.build import bulk
 from mlip_lammps.checkpoint import write_portable
 from mlip_lammps.cli.main import main
 from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.export import CompiledModel, cache, export_model
+from mlip_lammps.export import CompiledModel, cache, export_model, model_export
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.testing.random_models import random_model
 from mlip_lammps.testing.structures import rattled_triclinic
@@ -37,19 +37,27 @@ def test_verify_takes_the_kernels_of_a_gpu(compile_once, portable_models, tmp_pa
 
 def test_a_file_for_gpus_is_kept_whatever_the_processor_and_torch(portable_models, tmp_path, monkeypatch):
     monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path))
-    made = cache.compiled_model(portable_models["one_layer"], device="emulated")
+    monkeypatch.setattr(model_export, "ARCHITECTURES", (90,))
+    source = portable_models["one_layer"]
+    made = {device: cache.compiled_model(source, device=device) for device in ("cuda", "emulated")}
+    monkeypatch.setattr(cache.torch, "__version__", "another")
+    for device, path in made.items():
+        assert cache.compiled_model(source, device=device) == path
     monkeypatch.setattr(cache, "machine_record", lambda: {"architecture": "another"})
-    assert cache.compiled_model(portable_models["one_layer"], device="emulated") == made
+    assert cache.compiled_model(source, device="cuda") == made["cuda"]
+    # emulated kernels are code for this processor
+    assert cache.compiled_model(source, device="emulated") != made["emulated"]
 
 
 def test_the_calculator_compiles_for_a_device(portable_models, compile_once, tmp_path, monkeypatch):
+    on_cpu = compile_once("two_layers")
     monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path))
     calculator = MlipCalculator(portable_models["two_layers"], device="emulated")
     assert calculator.model.metadata["device"] == "cuda"
     atoms = rattled_triclinic(("H", "O"), seed=1)
     atoms.calc = calculator
     expected = atoms.copy()
-    expected.calc = MlipCalculator(compile_once("two_layers", "mixed"), n_threads=1)
+    expected.calc = MlipCalculator(on_cpu, n_threads=1)
     np.testing.assert_allclose(atoms.get_stress(), expected.get_stress(), rtol=0, atol=1e-6)
 
 
@@ -65,14 +73,32 @@ def test_many_structures_in_one_evaluation_equal_each_alone(device, compile_once
     assert model.evaluate_many([]) == []
 
 
-def test_the_memory_of_a_card_is_about_what_one_took(tmp_path):
+@pytest.mark.parametrize(("hidden_irreps", "measured"), [("128x0e", 14.4e9), ("128x0e+128x1o", 26.5e9)])
+def test_the_memory_of_a_card_is_about_what_one_took(hidden_irreps, measured, tmp_path):
+    # measured: an H200 with 97,336 atoms of the small and the medium architecture, with what other processes held
     trained = random_model(
-        elements=("Si",), hidden_irreps="128x0e+128x1o", l_max=3, correlation=2, cutoff=6.0, radial_widths=(8,)
+        elements=("Si",), hidden_irreps=hidden_irreps, l_max=3, correlation=2, cutoff=6.0, radial_widths=(8,)
     )
-    write_portable(trained, tmp_path / "medium.safetensors")
-    model = export_model(tmp_path / "medium.safetensors", tmp_path / "medium.pt2", device="emulated").path
+    write_portable(trained, tmp_path / "model.safetensors")
+    model = export_model(tmp_path / "model.safetensors", tmp_path / "model.pt2", device="emulated").path
     found = estimate_gpu_run(model, 97_336, structure=bulk("Si", cubic=True))
-    # an H200 held 26.5 GB with 97,336 atoms of the medium architecture, 1.7 GB of them before the run
-    assert 22e9 < found.rank_bytes < 32e9
-    assert found.fitting[24] == pytest.approx(97_336 * 24 / 26.5, rel=0.2)
+    assert found.rank_bytes == pytest.approx(measured, rel=0.2)
+    assert found.fitting[24] == pytest.approx(97_336 * 24e9 / measured, rel=0.3)
     assert list(found.fitting.values()) == sorted(found.fitting.values())
+
+
+def test_estimate_shows_the_memory_of_the_gpu_and_no_time(compile_once, capsys):
+    model = compile_once("two_layers", device="emulated")
+    assert main(["estimate", str(model), "--atoms", "1000", "--ranks", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any("500 owned" in line for line in lines)
+    assert [line.split()[2] for line in lines if line.strip().startswith("fit into")] == ["16", "24", "40", "80"]
+    assert any("time of a step" in line and "not estimated" in line for line in lines)
+    assert main(["estimate", str(model), "--atoms", "0"]) == 2
+
+
+def test_info_prints_a_file_for_gpus(compile_once, capsys):
+    assert main(["info", str(compile_once("two_layers", device="emulated"))]) == 0
+    shown = capsys.readouterr().out
+    assert "compute_capabilities" in shown
+    assert "cuda" in shown

@@ -115,7 +115,7 @@ INPUTS = {
     ),
     "an unknown keyword": (
         dict(style="mlip/torch thread 2"),
-        "keyword is thread, and the style knows: threads, deviation",
+        "keyword is thread, and the style knows: threads, device, deviation",
     ),
     "no threads": (dict(style="mlip/torch threads 0"), "threads is 0, and must be 1 or more"),
     "pairs given to another style": (

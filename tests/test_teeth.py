@@ -6,10 +6,13 @@ A few are planted in every run of the tests, all of them by ``make teeth``.
 from pathlib import Path
 
 import pytest
-from plant_build import WITHOUT_CHECK, PlantedPackages, Verified, replaced, verify_from
-from plants import LAYERED_MODEL, PLANTS, SMALL_MODEL, Plant
+from gpu_plants import GPU_PLANTS
+from plant_build import WITHOUT_CHECK, PlantedPackages, Verified, emulated_from, replaced, verify_from
+from plants import LAYERED_MODEL, SMALL_MODEL, Plant
+from plants import PLANTS as CPU_PLANTS
 
 ROOT = Path(__file__).parents[1]
+PLANTS = (*CPU_PLANTS, *GPU_PLANTS)
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +26,13 @@ def verify(packages, compile_once, portable_models):
 
     def run(plant: Plant) -> Verified:
         name, source = f"plant_{PLANTS.index(plant)}", portable_models[plant.model]
+        if plant.is_compiled_into_models and plant.device == "emulated":
+            root = packages.make(name, [plant])
+            return verify_from(root, emulated_from(root, source), "--source", source, n_ranks=plant.n_ranks)
         if plant.is_compiled_into_models:
-            return verify_from(packages.make(name, [plant, WITHOUT_CHECK]), source)
-        return verify_from(packages.make(name, [plant]), compile_once(plant.model), "--source", source)
+            return verify_from(packages.make(name, [plant, WITHOUT_CHECK]), source, n_ranks=plant.n_ranks)
+        model = compile_once(plant.model, device=plant.device)
+        return verify_from(packages.make(name, [plant]), model, "--source", source, n_ranks=plant.n_ranks)
 
     return run
 

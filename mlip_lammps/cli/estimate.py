@@ -21,6 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="what the run is like (any format of ASE); default: a dense packing",
     )
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        help="what to compile for if MODEL is not compiled (default: cpu); a compiled MODEL must be for it",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mlip_lammps.structure.files import read_structure
     from mlip_lammps.workflows.estimate import estimate_run
 
-    model, structure = runnable_model(arguments.model), None
+    model, structure = runnable_model(arguments.model, arguments.device), None
     if arguments.structure is not None:
         structure = read_structure(arguments.structure, read_metadata(model)["elements"])
     if read_metadata(model)["device"] == "cuda":
@@ -65,5 +70,11 @@ def _show_gpu(model: Path, arguments: argparse.Namespace, structure: "Atoms | No
     table.add_row("memory of the GPU for a rank", f"{found.rank_bytes / 1e9:.2f} GB")
     for gigabytes, n_atoms in found.fitting.items():
         table.add_row(f"fit into {gigabytes} GB", f"about {n_atoms:,} atoms of one rank")
+    if found.seconds_per_step is None:
+        table.add_row("time of a step", "not estimated without a GPU; ask again on the machine that has it")
+    else:
+        table.add_row("time of a step", f"{found.seconds_per_step:.3g} s")
+        table.add_row("", f"measured now with {found.n_timed:,} atoms on one rank, {found.gpu.name}")
+        table.add_row("a thousand steps", f"{1000 * found.seconds_per_step / 60:.3g} minutes")
     Console(highlight=False).print(table)
     return 0

@@ -28,8 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         choices=("cpu", "cuda"),
-        default="cpu",
-        help="of the compilation, where MODEL is not compiled (default: cpu)",
+        help="of the compilation, where MODEL is not compiled (default: cpu); a compiled MODEL must be for it",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON")
     parser.add_argument(

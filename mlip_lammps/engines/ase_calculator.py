@@ -22,19 +22,20 @@ class MlipCalculator(Calculator):
     n_threads
         Threads of one evaluation on a CPU; as many as torch has if 0.
     device
-        ``cpu`` or ``cuda``, of what has to be compiled; a compiled file has its own.
+        ``cpu`` or ``cuda``: of what has to be compiled, for a CPU if None. A compiled file has its own, which must be
+        this one.
 
     Raises
     ------
     ModelFileError
         If the file is missing, is no model, or was compiled for another machine or torch.
     UserInputError
-        On evaluation, if the model does not know an element.
+        If a compiled file is for another device; on evaluation, if the model does not know an element.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
 
-    def __init__(self, model: CompiledModel | Path | str, n_threads: int = 0, device: str = "cpu"):
+    def __init__(self, model: CompiledModel | Path | str, n_threads: int = 0, device: str | None = None):
         super().__init__()
         is_open = isinstance(model, CompiledModel)
         self.model = model if is_open else CompiledModel(runnable_model(model, device), n_threads)

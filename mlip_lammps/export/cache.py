@@ -16,13 +16,15 @@ import torch
 from filelock import FileLock
 
 from mlip_lammps.checkpoint import TrainedModel, read_model
-from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.core.errors import ModelFileError, UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.export import contract
 from mlip_lammps.export.archive import is_archive, read_metadata
 from mlip_lammps.export.machine import machine_record
 from mlip_lammps.kernels.gpu.nvrtc import nvrtc_version
 from mlip_lammps.models import resolve_model, shipped_models
+
+_DEVICE_NAMES = {"cpu": "CPU", "cuda": "GPU"}
 
 
 def cache_folder() -> Path:
@@ -41,7 +43,7 @@ def compiled_model(
     elements: Sequence[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
-    """Return a compiled form of ``source`` for this machine, from the cache where it is there.
+    """Return a compiled form of ``source`` for ``device``, from the cache where it is there.
 
     Parameters and errors are those of ``export_model``.
     """
@@ -54,7 +56,7 @@ def compiled_model(
         "dtype": dtype,
         "device": device,
         "radial": radial,
-        **(_bound_to() if device == "cpu" else {"nvrtc": nvrtc_version() if device == "cuda" else None}),
+        **_bound_to(device),
         "package": version("mlip-lammps"),
         "code": _code_digest(),
     }
@@ -71,34 +73,61 @@ def compiled_model(
     return path
 
 
-def runnable_model(model: Path | str, device: str = "cpu") -> Path:
+def require_device(model: Path | str, device: str | None) -> None:
+    """Raise unless a compiled file is for a device; any is right if None.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is no compiled model.
+    UserInputError
+        If it is for another device.
+    """
+    if device is None:
+        return
+    wanted, found = ("cpu" if device == "cpu" else "cuda"), read_metadata(model)["device"]
+    if found != wanted:
+        raise UserInputError(
+            f"{model} is compiled for a {_DEVICE_NAMES[found]}, and device {device} was asked for; compile the model "
+            f"again with: mlip-lammps export --device {device}"
+        )
+
+
+def runnable_model(model: Path | str, device: str | None = None) -> Path:
     """Return a file that ASE and LAMMPS run here: ``model`` itself where it is compiled, else its compiled form.
 
-    What is not in the cache is compiled in the default precision, which a line on stderr says: it takes a minute.
+    What is not in the cache is compiled in the default precision. A line on stderr says so: for a CPU it takes about a
+    minute.
 
     Parameters
     ----------
     model
         Name of a shipped model, or a compiled, portable or trained file.
     device
-        As of ``export_model``, of what has to be compiled.
+        As of ``export_model``: of what has to be compiled, for a CPU if None. A compiled file has its own, which must
+        be this one.
 
     Raises
     ------
     ModelFileError
         If there is no such file or name, or the file is no model.
+    UserInputError
+        If a compiled file is for another device.
     MlipError
         As from ``export_model``.
     """
     path = resolve_model(model)
     # a damaged .pt2 goes on too: who opens it says what is wrong
     if path.suffix == ".pt2" or is_archive(path):
+        require_device(path, device)
         return path
+    device = device or "cpu"
     lines: list[str] = []
 
     def tell(line: str) -> None:
         if not lines:
-            print(f"mlip-lammps: compiling {model} for this machine, about a minute, once", file=sys.stderr)
+            what = "for GPUs" if device == "cuda" else "for this machine, about a minute"
+            print(f"mlip-lammps: compiling {model} {what}, once", file=sys.stderr)
         lines.append(line)
 
     return compiled_model(path, device=device, progress=tell)
@@ -117,8 +146,12 @@ def _label(source: Path) -> str:
     return source.parent.name if source in shipped_models().values() else source.stem
 
 
-def _bound_to() -> dict[str, object]:
-    """Return what code for a CPU is bound to; that for a GPU depends on its compiler alone."""
+def _bound_to(device: str) -> dict[str, object]:
+    """Return what compiled code depends on besides its source."""
+    if device == "cuda":
+        return {"nvrtc": nvrtc_version()}
+    if device == "emulated":  # compiled for this processor, without libtorch
+        return {"machine": machine_record()}
     return {"torch": torch.__version__, "machine": machine_record()}
 
 

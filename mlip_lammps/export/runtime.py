@@ -16,6 +16,9 @@ from mlip_lammps.export.archive import read_metadata
 from mlip_lammps.structure.graph import Graph, join_graphs
 
 _ERROR_BYTES = 4096
+_NAME_BYTES = 256
+EMULATED_NAME = "emulated GPU"
+"""As ``pair_style/emulated_device.h`` has it."""
 _SAME_PLACE = 1e-6
 
 
@@ -37,6 +40,43 @@ class GraphResults:
     node_energies: NDArray[np.float64]
     edge_gradients: NDArray[np.float64]
     edge_moments: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The GPU that a model runs on.
+
+    Attributes
+    ----------
+    free_bytes, total_bytes
+        Of its memory, whoever takes the rest.
+    """
+
+    name: str
+    free_bytes: int
+    total_bytes: int
+
+    @property
+    def is_emulated(self) -> bool:
+        return self.name == EMULATED_NAME
+
+
+def gpu_of(library: ctypes.CDLL, handle: int | ctypes.c_void_p) -> Gpu | None:
+    """Return the GPU of an open model; None if it runs on a CPU.
+
+    Raises
+    ------
+    MlipError
+        If the GPU does not answer.
+    """
+    name, error = ctypes.create_string_buffer(_NAME_BYTES), ctypes.create_string_buffer(_ERROR_BYTES)
+    memory = (ctypes.c_int64 * 2)()
+    status = library.mlip_model_gpu(
+        handle, name, ctypes.c_int64(_NAME_BYTES), memory, error, ctypes.c_int64(_ERROR_BYTES)
+    )
+    if status != 0:
+        raise MlipError(error.value.decode())
+    return Gpu(name.value.decode(), memory[0], memory[1]) if name.value else None
 
 
 class CompiledModel:
@@ -78,6 +118,11 @@ class CompiledModel:
     @property
     def elements(self) -> tuple[str, ...]:
         return tuple(self.metadata["elements"])
+
+    @property
+    def gpu(self) -> Gpu | None:
+        """The GPU that the model runs on; None if that is a CPU."""
+        return gpu_of(self._library, self._handle)
 
     def species(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the model's row of each atomic number, shape (n_atoms,).
@@ -178,4 +223,6 @@ def _library() -> ctypes.CDLL:
     library.mlip_model_evaluate.argtypes = (
         [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 8 + [ctypes.c_char_p, ctypes.c_int64]
     )
+    library.mlip_model_gpu.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p]
+    library.mlip_model_gpu.argtypes += [ctypes.c_char_p, ctypes.c_int64]
     return library

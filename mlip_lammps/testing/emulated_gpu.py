@@ -1,18 +1,29 @@
 """Model files for a GPU that is emulated on this CPU, made in seconds: neither NVRTC nor a GPU is needed."""
 
+import ctypes
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+from ase import Atoms
 from ase.data import chemical_symbols
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from mlip_lammps.checkpoint import TrainedModel
-from mlip_lammps.export.archive import add_member, add_metadata
+from mlip_lammps.core.errors import MlipError, ModelFileError
+from mlip_lammps.core.native import MODEL_LIBRARY, native_folder, torch_folder
+from mlip_lammps.export.archive import add_member, add_metadata, read_metadata
 from mlip_lammps.export.contract import FORMAT_VERSION
 from mlip_lammps.export.gpu_compilation import EMULATED_PATH, compile_for_gpu
 from mlip_lammps.export.gpu_model import with_padded_channels
 from mlip_lammps.export.layers import PRECISIONS
 from mlip_lammps.export.lowering import lower
 from mlip_lammps.export.min_distances import min_distances
+
+_ERROR_BYTES = 4096
 
 
 def write_emulated(trained: TrainedModel, output: Path, dtype: str = "float64") -> Path:
@@ -66,3 +77,124 @@ def write_emulated(trained: TrainedModel, output: Path, dtype: str = "float64") 
         },
     )
     return output
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step of a model that finds its own edges gives.
+
+    Attributes
+    ----------
+    energy
+        eV.
+    node_energies
+        eV, shape (n_atoms,).
+    forces
+        eV/angstrom, shape (n_atoms, 3).
+    virial
+        eV, shape (6,): xx yy zz xy xz yz, positive in compression.
+    closest
+        Rows of the pair that is closest, as a share of its smallest distance, if it is below that; for a ghost the row
+        of the atom of which it is an image.
+    """
+
+    energy: float
+    node_energies: NDArray[np.float64]
+    forces: NDArray[np.float64]
+    virial: NDArray[np.float64]
+    closest: tuple[int, int] | None
+
+
+class ResidentModel:
+    """A model that finds its own edges, in this process, as the pair style runs it on one rank.
+
+    Parameters
+    ----------
+    path
+        A file for a GPU, or an emulated one.
+
+    Raises
+    ------
+    ModelFileError
+        If it does not open, or is for a CPU.
+    """
+
+    def __init__(self, path: Path):
+        self.metadata = read_metadata(path)
+        self._library = ctypes.CDLL(str(native_folder() / MODEL_LIBRARY))
+        self._library.mlip_model_open.restype = ctypes.c_void_p
+        self._error = ctypes.create_string_buffer(_ERROR_BYTES)
+        folder = str(torch_folder()).encode()
+        handle = self._library.mlip_model_open(str(path).encode(), folder, 1, self._error, ctypes.c_int64(_ERROR_BYTES))
+        self._handle = ctypes.c_void_p(handle)
+        if not handle:
+            raise ModelFileError(self._error.value.decode())
+        if not self._library.mlip_model_finds_edges(self._handle):
+            raise ModelFileError(f"{path} is for a CPU")
+        self._ghosts: tuple[NDArray[np.int32], NDArray[np.float64]] | None = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self._library.mlip_model_close(self._handle)
+
+    def step(self, atoms: Atoms, skin: float = 0.5, *, has_new_lists: bool = True) -> Step:
+        """Evaluate ``atoms``.
+
+        Parameters
+        ----------
+        skin
+            How much farther than the cutoff candidates for neighbours reach, angstrom.
+        has_new_lists
+            Whether ghosts and candidates are looked for again. If not, atoms and cell are those of the last step with
+            new lists, and no atom has moved farther than half the skin.
+
+        Raises
+        ------
+        MlipError
+            If the model fails.
+        """
+        reach = self.metadata["cutoff"] + skin
+        if has_new_lists:
+            self._ghosts = _images(atoms, reach)
+        owner, shifts = self._ghosts
+        rows = [self.metadata["elements"].index(symbol) for symbol in atoms.get_chemical_symbols()]
+        species = np.array(rows, dtype=np.int64)[np.concatenate([np.arange(len(atoms)), owner])]
+        positions = np.concatenate([atoms.positions, atoms.positions[owner] + shifts])
+        energies, forces, totals = np.empty(len(atoms)), np.empty((len(atoms), 3)), np.empty(7)
+        closest = np.empty(2, dtype=np.int32)
+        given = [ctypes.c_void_p(array.ctypes.data) for array in (species, positions, owner)]
+        results = [ctypes.c_void_p(array.ctypes.data) for array in (energies, forces, totals, closest)]
+        status = self._library.mlip_model_step(
+            self._handle,
+            ctypes.c_int64(len(atoms)),
+            ctypes.c_int64(len(owner)),
+            *given,
+            int(has_new_lists),
+            ctypes.c_double(reach),
+            *results,
+            self._error,
+            ctypes.c_int64(_ERROR_BYTES),
+        )
+        if status != 0:
+            raise MlipError(self._error.value.decode())
+        pair = tuple(int(row if row < len(atoms) else owner[row - len(atoms)]) for row in closest)
+        return Step(float(totals[0]), energies, forces, totals[1:], pair if closest[0] >= 0 else None)
+
+
+def _images(atoms: Atoms, reach: float) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return atom and shift of every periodic image within ``reach`` of an atom."""
+    none = np.zeros(0, dtype=np.int32), np.zeros((0, 3))
+    if not len(atoms) or not atoms.pbc.any():
+        return none
+    # images are taken of atoms wherever they are: the span of the positions counts
+    inverse = np.linalg.pinv(atoms.cell[:])
+    scaled = np.nan_to_num(atoms.positions @ inverse)
+    most = np.ceil(np.ptp(scaled, axis=0) + reach * np.linalg.norm(inverse, axis=0)) * atoms.pbc
+    numbers = np.array(list(product(*(range(-int(n), int(n) + 1) for n in most))))
+    shifts = numbers[np.any(numbers != 0, axis=1)] @ atoms.cell[:]
+    positions = np.nan_to_num(atoms.positions)
+    owner = np.tile(np.arange(len(atoms), dtype=np.int32), len(shifts))
+    shifts = np.repeat(shifts, len(atoms), axis=0)
+    distances, _ = cKDTree(positions).query(positions[owner] + shifts, distance_upper_bound=reach)
+    is_near = np.isfinite(distances)
+    return np.ascontiguousarray(owner[is_near]), shifts[is_near]

@@ -1,18 +1,40 @@
-"""What a run on a GPU will need of its memory, from the arrays that a model file lists; no GPU is needed to say so."""
+"""What a run on a GPU will need: memory from the arrays of a model file, without a GPU; time where there is one."""
 
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import ase.io
 from ase import Atoms
 
+from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.engines.lammps_process import LammpsProcess
 from mlip_lammps.export.archive import read_metadata
+from mlip_lammps.export.runtime import CompiledModel, Gpu
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.workflows.estimate import SKIN, close_packing, ghosts, repeated, require_run
 
 CARDS_GB = (16, 24, 40, 80)
 """Memory of common cards."""
+
+_TIMED_ATOMS = 20_000
+"""Fill a card: time grows with the atoms from there on."""
+
+_TIMED_STEPS = 20
+# Atoms stay where they are: what is timed are steps between two neighbour lists.
+_DECK = """units metal
+read_data "{data}"
+mass * 1.0
+pair_style mlip/torch
+pair_coeff * * "{model}" {elements}
+neighbor {skin} bin
+fix still all nve/noforce
+run 5
+run {n_steps}
+"""
 
 # Of the engine: work space of cuBLAS, room for edges beyond those there are, and what an array may grow by.
 _WORKSPACE_BYTES = 32 << 20
@@ -35,15 +57,27 @@ class GpuEstimate:
         Atoms within the cutoff of one.
     rank_bytes
         Of the card, for one rank.
+    engine_bytes
+        Of these, what the model's arrays and weights take.
     fitting
-        About how many atoms one rank fits into a card of so many GB.
+        About how many atoms one rank fits into a card of so many GB: the card of this machine, or common ones.
+    gpu
+        The card of this machine; None if there is none that runs the model.
+    n_timed
+        Atoms of the steps that were timed on it, on one rank; 0 without a card.
+    seconds_per_step
+        With ranks on cards of their own and nothing lost between them; None without a card.
     """
 
     n_owned: int
     n_ghost: int
     neighbours: float
     rank_bytes: int
+    engine_bytes: int
     fitting: dict[int, int]
+    gpu: Gpu | None = None
+    n_timed: int = 0
+    seconds_per_step: float | None = None
 
 
 def estimate_gpu_run(model: Path | str, n_atoms: int, n_ranks: int = 1, structure: Atoms | None = None) -> GpuEstimate:
@@ -58,16 +92,19 @@ def estimate_gpu_run(model: Path | str, n_atoms: int, n_ranks: int = 1, structur
     ------
     UserInputError
         If a number is below 1 or the structure is not periodic.
+    MlipError
+        If LAMMPS fails on the card of this machine.
     """
     require_run(n_atoms, n_ranks, structure)
     metadata = read_metadata(model)
     cutoff, elements = metadata["cutoff"], tuple(metadata["elements"])
-    sample = repeated(structure if structure is not None else close_packing(elements))
+    given = structure if structure is not None else close_packing(elements)
+    sample = repeated(given)
     graph = build_graph(sample, cutoff)
     neighbours, density = graph.n_edges / graph.n_atoms, len(sample) / sample.get_volume()
     plan, weight_bytes = _read_plan(Path(model))
 
-    def rank_bytes(n_owned: int) -> int:
+    def engine_bytes(n_owned: int) -> int:
         n_ghost = ghosts(n_owned, density, cutoff + SKIN)
         edges = _EDGE_ROOM * neighbours * n_owned + n_owned + _MIN_EDGES
         sizes = {
@@ -80,11 +117,66 @@ def estimate_gpu_run(model: Path | str, n_atoms: int, n_ranks: int = 1, structur
             "elements": len(elements),
             "one": 1,
         }
-        return _CONTEXT_BYTES + _WORKSPACE_BYTES + weight_bytes + round(_buffer_bytes(plan, sizes))
+        return weight_bytes + round(_buffer_bytes(plan, sizes))
 
+    def rank_bytes(n_owned: int) -> int:
+        return _CONTEXT_BYTES + _WORKSPACE_BYTES + engine_bytes(n_owned)
+
+    gpu = find_gpu(Path(model))
+    cards = {gigabytes: gigabytes * 10**9 for gigabytes in CARDS_GB}
+    if gpu is not None:
+        cards = {round(gpu.total_bytes / 1e9): gpu.total_bytes}
+    fitting = {gigabytes: _most_atoms(rank_bytes, available) for gigabytes, available in cards.items()}
     n_owned = -(-n_atoms // n_ranks)
-    fitting = {gigabytes: _most_atoms(rank_bytes, gigabytes * 10**9) for gigabytes in CARDS_GB}
-    return GpuEstimate(n_owned, ghosts(n_owned, density, cutoff + SKIN), neighbours, rank_bytes(n_owned), fitting)
+    n_timed, seconds = 0, None
+    if gpu is not None:
+        n_fitting = _most_atoms(rank_bytes, gpu.free_bytes // 2)
+        timed = _about(given, min(n_owned, n_fitting, _TIMED_ATOMS))
+        n_timed, seconds = len(timed), time_step(Path(model), timed, elements) * n_owned / len(timed)
+    return GpuEstimate(
+        n_owned,
+        ghosts(n_owned, density, cutoff + SKIN),
+        neighbours,
+        rank_bytes(n_owned),
+        engine_bytes(n_owned),
+        fitting,
+        gpu,
+        n_timed,
+        seconds,
+    )
+
+
+def find_gpu(model: Path) -> Gpu | None:
+    """Return the GPU of this machine that runs a model; None if there is none, or an emulated one."""
+    try:
+        gpu = CompiledModel(model).gpu
+    except ModelFileError:
+        return None
+    return None if gpu is None or gpu.is_emulated else gpu
+
+
+def time_step(model: Path, atoms: Atoms, elements: tuple[str, ...], n_steps: int = _TIMED_STEPS) -> float:
+    """Return the seconds of a step of LAMMPS on one rank, between two neighbour lists.
+
+    Raises
+    ------
+    MlipError
+        If LAMMPS fails.
+    """
+    with TemporaryDirectory() as scratch:
+        data, deck = Path(scratch, "atoms.data"), Path(scratch, "in.time")
+        ase.io.write(data, atoms, format="lammps-data", specorder=list(elements), atom_style="atomic")
+        names = dict(data=data, model=model.resolve(), elements=" ".join(elements))
+        deck.write_text(_DECK.format(**names, skin=SKIN, n_steps=n_steps))
+        with LammpsProcess(deck, 1, {}, Path(scratch, "log.lammps")) as process:
+            for _ in process.rows():
+                pass
+        return process.loop_times[-1].seconds / n_steps
+
+
+def _about(atoms: Atoms, n_atoms: int) -> Atoms:
+    """Return copies of a cell side by side, about ``n_atoms`` atoms."""
+    return atoms.repeat(max(1, round((n_atoms / len(atoms)) ** (1 / 3))))
 
 
 def _read_plan(model: Path) -> tuple[dict, int]:
@@ -103,7 +195,7 @@ def _buffer_bytes(plan: dict, sizes: dict[str, float]) -> float:
     return total
 
 
-def _most_atoms(rank_bytes, available: int) -> int:
+def _most_atoms(rank_bytes: Callable[[int], int], available: int) -> int:
     """Return the most atoms that ``available`` bytes hold, to two digits."""
     low, high = 0, 1
     while rank_bytes(high) < available:

@@ -18,6 +18,7 @@ from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.engines.ase_calculator import MlipCalculator
 from mlip_lammps.export import compiled_model
 from mlip_lammps.export.archive import is_archive, read_metadata
+from mlip_lammps.export.cache import require_device
 from mlip_lammps.model import ReferenceModel
 from mlip_lammps.models import shipped_models
 from mlip_lammps.structure.files import read_structure
@@ -73,7 +74,7 @@ def find_subject(
     source: Path | None = None,
     dtype: str = "float64",
     progress: Progress = _silent,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> Subject:
     """Compile ``model``, or find the source of one that is compiled.
 
@@ -87,20 +88,23 @@ def find_subject(
     dtype
         Of the compilation; a compiled file keeps its own.
     device
-        As of ``export_model``; a compiled file keeps its own.
+        As of ``export_model``: of the compilation, for a CPU if None. A compiled file must be for
+        this one.
 
     Raises
     ------
     UserInputError
-        If ``source`` is not what the file was made from, or is given for a model that is not compiled.
+        If ``source`` is not what the file was made from, or is given for a model that is not compiled, or if a compiled
+        file is for another device.
     """
     if not is_archive(model):
         if source is not None:
             raise UserInputError(f"{model} is no compiled model: it is its own source; leave --source out")
         compiled = compiled_model(
-            model, dtype=dtype, device=device, progress=lambda line: progress("compiling", line)
+            model, dtype=dtype, device=device or "cpu", progress=lambda line: progress("compiling", line)
         )
         return Subject(compiled, read_model(model), model)
+    require_device(model, device)
     recorded = read_metadata(model)["source"]
     if source is not None:
         trained = read_model(source)

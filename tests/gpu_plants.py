@@ -1,0 +1,154 @@
+"""Faults to plant in what runs models on a GPU; ``mlip-lammps verify`` sees them with a file for an emulated GPU."""
+
+from functools import partial
+
+from plants import REFERENCE, SETTINGS, SMALL_MODEL, TWO_RANKS, Plant
+
+ONE_RANK = "LAMMPS on 1 rank = ASE"
+
+_GpuPlant = partial(Plant, device="emulated")
+
+IN_THE_GPU_KERNELS = [
+    _GpuPlant(
+        "the sign of the gradient of features in the adjoint sum over neighbours",
+        "mlip_lammps/kernels/gpu/shapes.py",
+        "gh[{component}] += r[{p}] * s;",
+        "gh[{component}] -= r[{p}] * s;",
+        (REFERENCE, "forces"),
+        is_fast=True,
+    ),
+    _GpuPlant(
+        "a factor of two missing where the place in the table becomes a distance",
+        "mlip_lammps/kernels/gpu/geometry.h",
+        "Lanes<double>(2.0 * per_angstrom) * g[3]",
+        "Lanes<double>(per_angstrom) * g[3]",
+        (REFERENCE, "forces"),
+        model=SMALL_MODEL,
+    ),
+    _GpuPlant(
+        "the part of the gradient along the edge left in that of the direction on a GPU",
+        "mlip_lammps/kernels/gpu/geometry.h",
+        "(g[k] - along * u[k]) * inverse",
+        "g[k] * inverse",
+        (REFERENCE, "forces"),
+        model=SMALL_MODEL,
+    ),
+    _GpuPlant(
+        "the last edge to each node left out of the gradient of its features",
+        "mlip_lammps/kernels/gpu/convolution.h",
+        "entry < in_first[node + 1]; entry++",
+        "entry < in_first[node + 1] - 1; entry++",
+        (REFERENCE, "forces"),
+    ),
+    _GpuPlant(
+        "a tile of the contraction that takes its first atom for all",
+        "mlip_lammps/kernels/gpu/contraction.h",
+        "select(is_row, row(k), Lanes<int>(end - 1))",
+        "select(is_row, row(0), Lanes<int>(end - 1))",
+        (REFERENCE, "atomic energies"),
+        model=SMALL_MODEL,
+    ),
+    _GpuPlant(
+        "a running sum that begins anew with each tile",
+        "mlip_lammps/kernels/gpu/lists.h",
+        "scan_lanes(own, of_all) + sum;",
+        "scan_lanes(own, of_all);",
+        (TWO_RANKS, "forces"),
+    ),
+    _GpuPlant(
+        "edges of the model's own 1 % too short",
+        "mlip_lammps/export/gpu_neighbours.py",
+        "float(model.spec.cutoff) ** 2",
+        "(0.99 * float(model.spec.cutoff)) ** 2",
+        (TWO_RANKS, "forces"),
+    ),
+    _GpuPlant(
+        "the cells above those of an atom not searched",
+        "mlip_lammps/kernels/gpu/lists.h",
+        "cz <= z + 1 && cz < nz",
+        "cz <= z && cz < nz",
+        (TWO_RANKS, "forces"),
+    ),
+    _GpuPlant(
+        "forces on centres alone",
+        "mlip_lammps/kernels/gpu/sums.h",
+        "sum[k] -= load_if(edge >= 0, edge_gradients, edge * 3 + k, Lanes<double>(0.0));",
+        "sum[k] -= Lanes<double>(0.0) * load_if(edge >= 0, edge_gradients, edge * 3 + k, Lanes<double>(0.0));",
+        (TWO_RANKS, "forces"),
+        model=SMALL_MODEL,
+    ),
+    _GpuPlant(
+        "xz and yz of the virial swapped on a GPU",
+        "mlip_lammps/kernels/gpu/sums.h",
+        "sum[5] -= half * (r[0] * g[2] + r[2] * g[0]);\n      sum[6] -= half * (r[1] * g[2] + r[2] * g[1]);",
+        "sum[6] -= half * (r[0] * g[2] + r[2] * g[0]);\n      sum[5] -= half * (r[1] * g[2] + r[2] * g[1]);",
+        (TWO_RANKS, "virial"),
+        model=SMALL_MODEL,
+    ),
+    _GpuPlant(
+        "lanes without an edge that count",
+        "mlip_lammps/kernels/gpu/sums.h",
+        "sum[k] += load_if(is_edge, edge_gradients, (lane() + base) * 3 + k, Lanes<double>(0.0));",
+        "sum[k] += load_if(is_edge, edge_gradients, (lane() + base) * 3 + k, Lanes<double>(1e-6));",
+        (TWO_RANKS, "forces"),
+        model=SMALL_MODEL,
+    ),
+    _GpuPlant(
+        "matrices of a linear map not transposed in its adjoint",
+        "mlip_lammps/export/gpu_products.py",
+        '            "transposed": is_transposed,\n',
+        '            "transposed": is_transposed and block.matrix.shape[-1] != block.matrix.shape[-2],\n',
+        (REFERENCE, "forces"),
+    ),
+]
+
+IN_THE_GPU_ENGINE = [
+    _GpuPlant(
+        "results in the order of the elements",
+        "pair_style/gpu_lists.cpp",
+        "std::memcpy(caller_rows + atom_of[row] * row_bytes, device_rows + row * row_bytes, row_bytes);",
+        "std::memcpy(caller_rows + row * row_bytes, device_rows + row * row_bytes, row_bytes);",
+        (REFERENCE, "atomic energies"),
+        model=SMALL_MODEL,
+        is_fast=True,
+    ),
+    _GpuPlant(
+        "gradients of edges in the order of the elements",
+        "pair_style/gpu_engine.cpp",
+        "edge_gradients.begin() + 3 * edges.edge_of_row(row, order)",
+        "edge_gradients.begin() + 3 * int64_t(edges.first[row])",
+        (REFERENCE, "forces"),
+        model=SMALL_MODEL,
+    ),
+    _GpuPlant(
+        "gradients of features that other ranks add left on the host",
+        "pair_style/gpu_features.cpp",
+        "                order->n_local * row_bytes(moving));\n}\n\n/* ",
+        "                0 * row_bytes(moving));\n}\n\n/* ",
+        (TWO_RANKS, "forces"),
+    ),
+    _GpuPlant(
+        "positions of the step in which lists were built",
+        "pair_style/gpu_engine.cpp",
+        "if (bytes > 0) std::memcpy(up->data(), atoms.positions, bytes);",
+        "if (bytes > 0 && !has_lists) std::memcpy(up->data(), atoms.positions, bytes);",
+        (SETTINGS, "moved since the list was built"),
+    ),
+    _GpuPlant(
+        "images of an atom that belong to its neighbour in order",
+        "pair_style/gpu_lists.cpp",
+        "node_of[ghost] = row_of[owner];",
+        "node_of[ghost] = row_of[(owner + 1) % n_local];",
+        (ONE_RANK, "forces"),
+        n_ranks=1,  # alone: with more, ghosts are atoms of their own
+    ),
+    _GpuPlant(
+        "moments about the middle of the atoms",
+        "pair_style/gpu_engine.cpp",
+        "edge_moments[9 * e + 3 * a + b] = -offsets[3 * graph.edge_centre[e] + a] * edge_gradients[3 * e + b];",
+        "edge_moments[9 * e + 3 * a + b] = 0.0 * edge_gradients[3 * e + b];",
+        (REFERENCE, "nine components of atoms' virials"),
+    ),
+]
+
+GPU_PLANTS = (*IN_THE_GPU_KERNELS, *IN_THE_GPU_ENGINE)

@@ -1,0 +1,157 @@
+"""Steps of a model that finds its own edges, on the emulated device and in this process, against the reference."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from mlip_lammps.core.errors import MlipError, ModelFileError
+from mlip_lammps.model import ReferenceModel
+from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.testing import tolerances
+from mlip_lammps.testing.emulated_gpu import ResidentModel, Step, write_emulated
+from mlip_lammps.testing.random_models import random_model
+from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic, smaller_than_cutoff
+
+# With moments of two elements in the first layer, and repulsion.
+MOMENTS = dict(hidden_irreps="33x0e", l_max=1, pair_repulsion=True)
+_EDGES_AT_FIRST = 1 << 16
+"""Of which there is always memory: ``MIN_EDGES`` in ``pair_style/gpu_engine.cpp``."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, trained_models):
+    """Return trained models and emulated files by name."""
+    folder = tmp_path_factory.mktemp("emulated")
+    trained = {name: trained_models[name] for name in ("one_layer", "two_layers", "three_layers")} | {
+        "moments": random_model(**MOMENTS)
+    }
+    return {name: (model, write_emulated(model, folder / f"{name}.pt2")) for name, model in trained.items()}
+
+
+def assert_equals_the_reference(found: Step, trained, atoms: Atoms) -> None:
+    """Raise unless energies, forces and virial are the reference's in float64."""
+    expected = ReferenceModel(trained).evaluate(atoms)
+    limit = tolerances.EMULATED_GPU * max(1.0, np.abs(expected.forces).max(initial=0.0))
+    np.testing.assert_allclose(found.node_energies, expected.node_energies, rtol=0, atol=tolerances.EMULATED_GPU)
+    assert found.energy == pytest.approx(expected.energy, abs=len(atoms) * tolerances.EMULATED_GPU)
+    np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=limit)
+    if expected.stress is not None:
+        virial = -atoms.get_volume() * expected.stress[[0, 1, 2, 5, 4, 3]]
+        np.testing.assert_allclose(found.virial, virial, rtol=0, atol=10 * len(atoms) * limit)
+
+
+def structures(elements) -> dict[str, Atoms]:
+    outside = rattled_triclinic(elements, repeat=(2, 2, 2), seed=5)
+    outside.positions[::3] += 2 * outside.cell[0] - outside.cell[2]
+    slab = rattled_triclinic(elements, repeat=(3, 2, 1), seed=6)
+    slab.pbc = (True, True, False)
+    far = isolated_molecule(elements, box=None)
+    far.positions[0] += 500.0
+    return {
+        "more atoms than a scan takes at a time": rattled_triclinic(elements, repeat=(7, 7, 6), seed=1),
+        "images of one atom": smaller_than_cutoff(elements),
+        "atoms outside the cell": outside,
+        "a slab": slab,
+        "a cluster and an atom far away": far,
+        "one element of several": rattled_triclinic(elements[-1:], repeat=(2, 2, 2), seed=7),
+        "one atom": Atoms([elements[0]], positions=[[1.0, 2.0, 3.0]]),
+    }
+
+
+@pytest.mark.parametrize("name", ["two_layers", "three_layers", "moments"])
+def test_steps_equal_the_reference_whatever_came_before(name, files):
+    trained, path = files[name]
+    model = ResidentModel(path)
+    for label, atoms in structures(model.metadata["elements"]).items():
+        if name != "two_layers" and len(atoms) > 100:
+            continue
+        try:
+            assert_equals_the_reference(model.step(atoms), trained, atoms)
+        except AssertionError as error:
+            raise AssertionError(f"{label}: {error}") from None
+
+
+def test_no_atoms_give_nothing(files):
+    model = ResidentModel(files["two_layers"][1])
+    for _ in range(2):
+        found = model.step(Atoms())
+        assert (found.energy, found.node_energies.size, found.closest) == (0.0, 0, None)
+        np.testing.assert_array_equal(found.virial, 0.0)
+
+
+def test_steps_between_new_lists_follow_the_atoms(files):
+    """The second step records its launches and later ones replay them."""
+    trained, path = files["two_layers"]
+    model, rng = ResidentModel(path), np.random.default_rng(3)
+    atoms = rattled_triclinic(model.metadata["elements"], repeat=(3, 3, 2), seed=2)
+    assert_equals_the_reference(model.step(atoms), trained, atoms)
+    for _ in range(4):
+        # 4 steps stay within half the skin
+        atoms.positions += rng.uniform(-0.03, 0.03, size=(len(atoms), 3))
+        assert_equals_the_reference(model.step(atoms, has_new_lists=False), trained, atoms)
+
+
+def test_more_edges_than_there_is_memory_for_are_found_all_the_same(files):
+    """Nearly all candidates come within the cutoff, and the arrays of edges were made for a part of them."""
+    trained, path = files["one_layer"]
+    model = ResidentModel(path)
+    atoms = rattled_triclinic(("Si",), repeat=(11, 11, 10), rattle=0.05, seed=2)
+    atoms.pbc = False
+    model.step(atoms, skin=4.0)
+    atoms.positions *= 0.48
+    n_edges = build_graph(atoms, model.metadata["cutoff"]).n_edges
+    assert n_edges > 1.3 * _EDGES_AT_FIRST
+    assert_equals_the_reference(model.step(atoms, skin=4.0, has_new_lists=False), trained, atoms)
+
+
+def test_a_step_repeats_bit_for_bit(files):
+    model = ResidentModel(files["three_layers"][1])
+    elements = model.metadata["elements"]
+    first = model.step(rattled_triclinic(elements, repeat=(2, 2, 3), seed=1))
+    model.step(rattled_triclinic(elements, repeat=(3, 2, 3), seed=2))
+    again = model.step(rattled_triclinic(elements, repeat=(2, 2, 3), seed=1))
+    replayed = [
+        model.step(rattled_triclinic(elements, repeat=(2, 2, 3), seed=1), has_new_lists=False) for _ in range(2)
+    ]
+    for other in (again, *replayed):
+        assert other.energy == first.energy
+        np.testing.assert_array_equal(other.forces, first.forces)
+        np.testing.assert_array_equal(other.virial, first.virial)
+
+
+@pytest.mark.parametrize("has_new_lists", [True, False])
+def test_a_position_that_is_not_a_number_shows_in_energy_and_forces(has_new_lists, files):
+    model = ResidentModel(files["two_layers"][1])
+    atoms = rattled_triclinic(model.metadata["elements"], repeat=(2, 2, 2), seed=1)
+    model.step(atoms)
+    atoms.positions[3, 1] = np.nan
+    found = model.step(atoms, has_new_lists=has_new_lists)
+    assert np.isnan(found.energy)
+    assert np.isnan(found.node_energies[3])
+    assert np.isnan(found.forces[3]).all()
+
+
+def test_the_closest_pair_is_named_with_its_image(files):
+    model = ResidentModel(files["two_layers"][1])
+    atoms = rattled_triclinic(model.metadata["elements"], repeat=(2, 2, 2), rattle=0.05, seed=1)
+    assert model.step(atoms).closest is None
+    atoms.positions[5] = atoms.positions[2] + [0.3, 0.1, 0.0] + atoms.cell[1]
+    atoms.positions[7] = atoms.positions[4] + [0.4, 0.2, 0.1]
+    assert sorted(model.step(atoms).closest) == [2, 5]
+
+
+def test_too_little_memory_is_told_with_what_would_fit(files, monkeypatch):
+    monkeypatch.setenv("MLIP_LAMMPS_EMULATED_MEMORY", str(35_000_000))
+    model = ResidentModel(files["two_layers"][1])
+    small = rattled_triclinic(model.metadata["elements"], repeat=(2, 2, 2), seed=1)
+    expected = model.step(small)
+    large = rattled_triclinic(model.metadata["elements"], repeat=(12, 12, 12), seed=1)
+    told = r"no memory on the GPU for 1728 atoms \(needs .* GB of .* GB\); about \d+ would fit; use more GPUs"
+    with pytest.raises(MlipError, match=told):
+        model.step(large)
+    np.testing.assert_array_equal(model.step(small).forces, expected.forces)
+
+
+def test_a_file_for_a_cpu_finds_no_edges(compile_once):
+    with pytest.raises(ModelFileError, match="is for a CPU"):
+        ResidentModel(compile_once("two_layers"))
