@@ -51,7 +51,14 @@ def write_emulated(trained: TrainedModel, output: Path, dtype: str = "float64") 
     distances = min_distances(elements)
     with TemporaryDirectory(dir=output.parent) as scratch:
         compiled = compile_for_gpu(
-            lowered, PRECISIONS[dtype].features, distances, (), output, Path(scratch), lambda line: None
+            lowered,
+            PRECISIONS[dtype].features,
+            distances,
+            (),
+            output,
+            Path(scratch),
+            lambda line: None,
+            has_emulated=True,
         )
         add_member(output, EMULATED_PATH, compiled.emulated.read_bytes())
     padded, spec = with_padded_channels(lowered), trained.spec
