@@ -14,7 +14,7 @@ SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 # Stamps: an environment is made again when what it was made from has changed.
 INSTALLED := $(VENV)/.installed
 PEER_INSTALLED := $(PEER_VENV)/.installed
-PLUGIN_SOURCES := $(wildcard pair_style/*.cpp pair_style/*.h pair_style/*.py)
+PLUGIN_SOURCES := $(shell find pair_style -name "*.cpp" -o -name "*.h" -o -name "*.py")
 
 # The second variable is for pip 25.3 and newer, which keeps the first from what a package is built with.
 pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRAINT=$(1) $(2)/bin/python -m pip install -q

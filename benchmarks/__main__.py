@@ -21,7 +21,7 @@ from benchmarks.common import load_average, machine, model_file
 from benchmarks.kernels import draw_kernels, kernel_table, measure_kernels
 from benchmarks.scaling import draw_scaling, measure_in_turn, scaling_table
 from benchmarks.speed import DTYPES, draw_speed, measure_case, speed_table
-from mlip_lammps.export import compiled_model
+from mlip_lammps.compilation import compiled_model
 
 PARTS = ("speed", "kernels", "scaling")
 SMALL = CASES[0]

@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 
 from benchmarks.cases import Case
 from benchmarks.structures import ROOT, structure, typical
-from mlip_lammps.checkpoint import read_model
+from mlip_lammps.families import read_model
 from mlip_lammps.models import resolve_model
 
 PEER_PYTHON = Path(os.environ.get("MLIP_LAMMPS_MACE_PYTHON", ROOT / ".venv-mace/bin/python"))

@@ -16,12 +16,11 @@ from pathlib import Path
 
 import torch
 
-from mlip_lammps.export.lowered import LoweredLayer, LoweredModel
-from mlip_lammps.export.lowering import lower
-from mlip_lammps.kernels.cpu_contraction import Node, polynomial_terms, polynomial_trees
-from mlip_lammps.kernels.cpu_convolution import by_source, coupled_pairs
-from mlip_lammps.kernels.edge_convolution import ConvolutionPath
-from mlip_lammps.kernels.spherical_harmonics import raising_terms
+from mlip_lammps.families.mace import lower
+from mlip_lammps.kernels.cpu.contraction import Node, polynomial_terms, polynomial_trees
+from mlip_lammps.kernels.cpu.convolution import by_source, coupled_pairs
+from mlip_lammps.kernels.lowered import ConvolutionPath, LoweredLayer, LoweredModel
+from mlip_lammps.kernels.torch.spherical_harmonics import raising_terms
 
 WARP = 32
 PER_LIST = ("bins", "near", "list")
@@ -143,7 +142,7 @@ class Counter:
         return [value for kind, value in op["args"] if kind == "int"][which]
 
     def _sum(self, op: dict, t: int, adjoint: bool) -> float:
-        layer, l_max = self.model.layers[t - 1], self.model.spec.l_max
+        layer, l_max = self.model.layers[t - 1], self.model.l_max
         arguments = op["args"]
         at = next(k for k, one in enumerate(arguments) if list(one) == ["weight", f"table_{t}"])
         n_intervals = next(value for kind, value in arguments[at:] if kind == "int")
@@ -254,7 +253,7 @@ def check_counts(lowered: LoweredModel) -> list[str]:
     for t, layer in enumerate(lowered.layers, start=1):
         n = shapes.padded_channels(layer.n_channels)
         components = layer.n_components_in, layer.n_components_mid
-        struct = shapes.convolution_shape("S", torch.float64, n, *components, lowered.spec.l_max, 3, layer.paths)
+        struct = shapes.convolution_shape("S", torch.float64, n, *components, lowered.l_max, 3, layer.paths)
         terms, _ = polynomial_terms(layer.polynomial, layer.n_components_out)
         sizes = n, layer.n_components_message, layer.n_components_out, len(lowered.atomic_numbers)
         polynomial = shapes.contraction_shape("S", torch.float64, *sizes, terms, (1, 1))
@@ -263,7 +262,7 @@ def check_counts(lowered: LoweredModel) -> list[str]:
         expected = {
             "accumulate": forward,
             "accumulate_adjoint": adjoint,
-            "harmonics_adjoint": harmonics_adjoint_flops(lowered.spec.l_max),
+            "harmonics_adjoint": harmonics_adjoint_flops(lowered.l_max),
             "values": sum(value for value, _ in trees),
             "gradients": sum(gradient for _, gradient in trees),
         }

@@ -11,7 +11,7 @@ from pathlib import Path
 from ase import Atoms
 
 from benchmarks.gpu_card import MemoryWatch
-from mlip_lammps.engines.lammps_cases import rank_environment
+from mlip_lammps.engines.lammps.cases import rank_environment
 from mlip_lammps.engines.mpi_process import find_program
 from mlip_lammps.structure.lammps_data import write_lammps_data
 

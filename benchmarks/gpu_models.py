@@ -13,11 +13,10 @@ from ase import Atoms
 
 from benchmarks.gpu_report import Report
 from benchmarks.structures import ROOT, silicon, water
-from mlip_lammps.checkpoint import TrainedModel
-from mlip_lammps.checkpoint.portable import write_portable
-from mlip_lammps.export import export_model
-from mlip_lammps.export.archive import read_metadata
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.compilation import export_model
+from mlip_lammps.families.mace import MaceModel, MaceReference
+from mlip_lammps.families.mace.reader.portable import write_portable
+from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.models import resolve_model
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.testing.random_models import random_model
@@ -98,10 +97,10 @@ def find_sources(context: Context) -> None:
             write_portable(model, context.sources[f"speed-{name}"])
 
 
-def _with_strong_forces(model: TrainedModel) -> TrainedModel:
+def _with_strong_forces(model: MaceModel) -> MaceModel:
     """Return the model with its energies scaled: the largest force on rattled silicon becomes 3 eV/angstrom."""
     name = "scale_shift.scale"
-    factor = _STRONG / largest(ReferenceModel(model).evaluate(silicon(1)).forces)
+    factor = _STRONG / largest(MaceReference(model).evaluate(silicon(1)).forces)
     return replace(model, weights={**model.weights, name: model.weights[name] * factor})
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from ase import Atoms
 
 from benchmarks.gpu_models import DTYPES, Context, elements_of, is_for_speed, largest, parity_structures
-from mlip_lammps.checkpoint import read_model
-from mlip_lammps.engines.lammps_cases import Case, CaseResult, run_cases
-from mlip_lammps.export.check import TOLERANCES
-from mlip_lammps.export.runtime import CompiledModel
-from mlip_lammps.model import Evaluation, ReferenceModel
+from mlip_lammps.compilation.check import TOLERANCES
+from mlip_lammps.engines.lammps.cases import Case, CaseResult, run_cases
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import MaceReference
+from mlip_lammps.model_file.compiled_model import CompiledModel
+from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.graph import forces_from_gradients
 
 ENERGY_EV, FORCE_EV_PER_ANGSTROM = 1e-9, 1e-8
@@ -26,7 +27,7 @@ HEADING = "Parity with the reference in float64"
 NOTE = """Largest differences over a rattled triclinic cell with all elements and, for water and silicon, a box too.
 Two ranks share the card. "Same bits": a second evaluation of the same file, and a second start of LAMMPS with 15 steps
 of NVE, give identical numbers. Limits: in float64, 1e-9 eV per atom and 1e-8 eV/angstrom; in mixed precision, those of
-`mlip_lammps/export/check.py`: 2e-4 eV per atom, and for forces 1e-4 of the largest force or of 1 eV/angstrom."""
+`mlip_lammps/compilation/check.py`: 2e-4 eV per atom, and for forces 1e-4 of the largest force or of 1 eV/angstrom."""
 HEADINGS = ("model", "precision", "through", "energy of an atom, eV", "force, eV/angstrom", "same bits", "verdict")
 
 
@@ -41,7 +42,7 @@ def measure_parity(context: Context) -> None:
             if is_for_speed(name) or not keys:
                 continue
             structures = parity_structures(name, elements_of(context, *keys[0]))
-            reference = ReferenceModel(read_model(context.sources[name]))
+            reference = MaceReference(read_model(context.sources[name]))
             expected = {label: reference.evaluate(atoms) for label, atoms in structures.items()}
             for key in keys:
                 file = context.files[key]

@@ -7,9 +7,9 @@ from benchmarks.common import markdown_table
 from benchmarks.gpu_counts import PER_LIST, Work, check_counts, open_counter
 from benchmarks.gpu_lammps import TimedRun, profile_environment, run_lammps
 from benchmarks.gpu_models import Context, box, elements_of, pairs_of_an_atom, speed_model
-from mlip_lammps.checkpoint import read_model
-from mlip_lammps.export.lowered import LoweredModel
-from mlip_lammps.export.lowering import lower
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import lower
+from mlip_lammps.kernels.lowered import LoweredModel
 
 CASES = (("medium", "mixed", 11), ("small", "mixed", 11), ("water-revpbe0d3", "mixed", 4), ("medium", "float64", 11))
 _EMULATED = (("small", "mixed", 1), ("water-revpbe0d3", "float64", 1))
@@ -90,7 +90,7 @@ def _check(lowered: LoweredModel) -> str:
 def _sizes(lowered: LoweredModel, atoms, model: str, run: TimedRun) -> dict[str, float]:
     """Return the sizes of the graph: pairs are counted in a smaller box of the same structure."""
     small = atoms if len(atoms) < 5000 else box(model, 5 if not model.startswith("water") else 2)
-    cutoff, n = lowered.spec.cutoff, run.n_atoms
+    cutoff, n = lowered.cutoff, run.n_atoms
     edges, slots = (n * pairs_of_an_atom(small, reach) for reach in (cutoff, cutoff + _SKIN))
     return {"local": n, "nodes": n, "atoms": n + run.n_ghost, "edges": edges, "slots": slots, "cells": 0}
 

@@ -17,11 +17,11 @@ import torch
 
 from benchmarks.cases import CASES, Case
 from benchmarks.common import markdown_table, model_file, structure_of
-from mlip_lammps.checkpoint import read_model
-from mlip_lammps.export.fast_layers import CpuKernels
-from mlip_lammps.export.lowered import LoweredModel
-from mlip_lammps.export.lowering import lower
-from mlip_lammps.kernels.cpu_moments import MomentsShape
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import lower
+from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
+from mlip_lammps.kernels.cpu.moments import MomentsShape
+from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.structure.graph import build_graph
 
 _CENTRES = 128
@@ -41,8 +41,8 @@ def measure_kernels(case: Case, source: Path, dtype: str, folder: Path) -> tuple
     """Return the measurements, and the multiply-adds a microsecond of a product of matrices."""
     features = getattr(torch, dtype)
     model, atoms = lower(read_model(source)), structure_of(case, source)
-    kernels = CpuKernels(model, features, folder)
-    graph = build_graph(atoms, model.spec.cutoff)
+    kernels = CpuOperators(model, features, folder)
+    graph = build_graph(atoms, model.cutoff)
     n_edges = int(np.searchsorted(graph.edge_centre, _CENTRES))
     rows = {z: k for k, z in enumerate(model.atomic_numbers)}
     species = torch.tensor([rows[int(z)] for z in graph.atomic_numbers])
@@ -57,11 +57,11 @@ def measure_kernels(case: Case, source: Path, dtype: str, folder: Path) -> tuple
     return found, _limit(features)
 
 
-def _measure_layer(t: int, model: LoweredModel, kernels: CpuKernels, edges, species, dtype) -> list[Measurement]:
+def _measure_layer(t: int, model: LoweredModel, kernels: CpuOperators, edges, species, dtype) -> list[Measurement]:
     layer, centre_species = model.layers[t - 1], species[:_CENTRES]
     vectors, centre, neighbour = edges
     step = kernels.sums[t - 1]
-    degree, n_harmonics = step.table.degree, (model.spec.l_max + 1) ** 2
+    degree, n_harmonics = step.table.degree, (model.l_max + 1) ** 2
     neighbours = len(vectors) / _CENTRES
     if isinstance(step.shape, MomentsShape):
         source, inputs = species.index_select(0, neighbour), None

@@ -13,7 +13,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 
-from mlip_lammps.engines.ase_calculator import MlipCalculator
+from mlip_lammps.engines.ase.calculator import MlipCalculator
 
 
 def measure(model_file: str, structure_file: str, seconds: str) -> None:

@@ -23,10 +23,10 @@ from rich.console import Console
 from benchmarks.common import load_average, machine, markdown_table
 from benchmarks.structures import typical
 from mlip_lammps.analysis.thermo import read_thermo
-from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.engines.lammps_process import LammpsProcess
-from mlip_lammps.export import compiled_model
-from mlip_lammps.export.archive import read_metadata
+from mlip_lammps.compilation import compiled_model
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.engines.lammps.process import LammpsProcess
+from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.models import shipped_models
 
 DRIFT_LIMIT = 0.05

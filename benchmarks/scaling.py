@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.common import markdown_table
-from mlip_lammps.engines.lammps_cases import rank_environment
-from mlip_lammps.engines.lammps_process import LammpsProcess, read_peak_bytes
+from mlip_lammps.engines.lammps.cases import rank_environment
+from mlip_lammps.engines.lammps.process import LammpsProcess, read_peak_bytes
 
 DECK = """units metal
 atom_modify map array

@@ -13,8 +13,8 @@ import ase.io
 from benchmarks.cases import Case
 from benchmarks.common import PEER_PYTHON, markdown_table, model_file, run, structure_of
 from benchmarks.structures import ROOT, structure
-from mlip_lammps.checkpoint import read_model
-from mlip_lammps.export import compiled_model
+from mlip_lammps.compilation import compiled_model
+from mlip_lammps.families import read_model
 
 # Fresh large allocations are dear; mace-torch runs up to 2.6 times faster when glibc keeps its memory.
 KEEP_MEMORY = {

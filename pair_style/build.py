@@ -19,43 +19,43 @@ SOURCES = Path(__file__).resolve().parent
 MODEL_LIBRARY = "libmlip_model.so"
 PLUGIN_LIBRARY = "mliptorchplugin.so"
 MODEL_SOURCES = (
-    "model.cpp",
-    "evaluation.cpp",
-    "chunk.cpp",
-    "document.cpp",
-    "torch_shim.cpp",
-    "shared_object.cpp",
-    "gpu_engine.cpp",
-    "gpu_features.cpp",
-    "gpu_lists.cpp",
-    "gpu_plan.cpp",
-    "gpu_memory.cpp",
-    "gpu_device.cpp",
-    "cuda_device.cpp",
-    "cuda_driver.cpp",
-    "cuda_blas.cpp",
-    "emulated_device.cpp",
-    "archive.cpp",
-    "machine.cpp",
-    "model_c_api.cpp",
+    "model/model.cpp",
+    "model/evaluation.cpp",
+    "model/chunk.cpp",
+    "model/document.cpp",
+    "model/torch_shim.cpp",
+    "model/shared_object.cpp",
+    "model/gpu/gpu_engine.cpp",
+    "model/gpu/gpu_features.cpp",
+    "model/gpu/gpu_lists.cpp",
+    "model/gpu/gpu_plan.cpp",
+    "model/gpu/gpu_memory.cpp",
+    "model/gpu/gpu_device.cpp",
+    "model/gpu/cuda_device.cpp",
+    "model/gpu/cuda_driver.cpp",
+    "model/gpu/cuda_blas.cpp",
+    "model/gpu/emulated_device.cpp",
+    "model/archive.cpp",
+    "model/machine.cpp",
+    "model/model_c_api.cpp",
 )
 PLUGIN_SOURCES = (
-    "plugin.cpp",
-    "pair_mlip_torch.cpp",
-    "pair_arguments.cpp",
-    "agreement.cpp",
-    "neighbour_rules.cpp",
-    "step_faults.cpp",
-    "restart_record.cpp",
-    "step_profile.cpp",
-    "deviations.cpp",
-    "loaded_models.cpp",
-    "committee.cpp",
+    "lammps/plugin.cpp",
+    "lammps/pair_mlip_torch.cpp",
+    "lammps/pair_arguments.cpp",
+    "lammps/agreement.cpp",
+    "lammps/neighbour_rules.cpp",
+    "lammps/step_faults.cpp",
+    "lammps/restart_record.cpp",
+    "lammps/step_profile.cpp",
+    "lammps/deviations.cpp",
+    "lammps/loaded_models.cpp",
+    "lammps/committee.cpp",
     "atom_rows.cpp",
     "edges.cpp",
-    "resident_atoms.cpp",
-    "resident_step.cpp",
-    "atom_sums.cpp",
+    "lammps/resident_atoms.cpp",
+    "lammps/resident_step.cpp",
+    "lammps/atom_sums.cpp",
 )
 COMPILER = "g++"
 # Never -ffast-math: it removes the checks for numbers that are not finite.
@@ -174,10 +174,10 @@ def build(folder: Path, lammps_prefix: Path | None = None, mpi_prefix: Path | No
     objects.mkdir(parents=True, exist_ok=True)
 
     def compile_one(source: str) -> Path:
-        target = objects / f"{source}.o"
+        target = objects / f"{source.replace('/', '-')}.o"
         # the model side takes nlohmann/json.hpp from there, nothing of LAMMPS
         flags = lammps_flags if source in PLUGIN_SOURCES else json_flags
-        _run([COMPILER, *COMPILE_FLAGS, *flags, "-c", source, "-o", str(target)])
+        _run([COMPILER, *COMPILE_FLAGS, f"-I{SOURCES}", *flags, "-c", source, "-o", str(target)])
         return target
 
     try:

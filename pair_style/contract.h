@@ -1,5 +1,5 @@
 /* The border between the LAMMPS side and the model side: plain arrays and one interface.
-   mlip_lammps/export/contract.py says the same in Python. No torch and no LAMMPS header here. */
+   mlip_lammps/model_file/contract.py says the same in Python. No torch and no LAMMPS header here. */
 
 #ifndef MLIP_CONTRACT_H
 #define MLIP_CONTRACT_H

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlip_lammps.checkpoint import TrainedModel, write_portable
-from mlip_lammps.export import compiled_model
+from mlip_lammps.compilation import compiled_model
+from mlip_lammps.families.mace import MaceModel, write_portable
 from mlip_lammps.testing.random_models import random_model
 
 # Tests run beside each other: threads that wait for each other on full cores cost more than they bring.
@@ -27,7 +27,7 @@ SHAPES = {
 
 
 @pytest.fixture(scope="session")
-def trained_models() -> dict[str, TrainedModel]:
+def trained_models() -> dict[str, MaceModel]:
     """Return random models of one, two and three layers."""
     return {name: random_model(seed=number, **shape) for number, (name, shape) in enumerate(SHAPES.items())}
 

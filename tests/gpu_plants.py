@@ -57,9 +57,9 @@ IN_THE_GPU_KERNELS = [
     ),
     _GpuPlant(
         "edges of the model's own 1 % too short",
-        "mlip_lammps/export/gpu_neighbours.py",
-        "float(model.spec.cutoff) ** 2",
-        "(0.99 * float(model.spec.cutoff)) ** 2",
+        "mlip_lammps/kernels/gpu/neighbours.py",
+        "float(model.cutoff) ** 2",
+        "(0.99 * float(model.cutoff)) ** 2",
         (TWO_RANKS, "forces"),
     ),
     _GpuPlant(
@@ -95,7 +95,7 @@ IN_THE_GPU_KERNELS = [
     ),
     _GpuPlant(
         "matrices of a linear map not transposed in its adjoint",
-        "mlip_lammps/export/gpu_products.py",
+        "mlip_lammps/kernels/gpu/products.py",
         '            "transposed": is_transposed,\n',
         '            "transposed": is_transposed and block.matrix.shape[-1] != block.matrix.shape[-2],\n',
         (REFERENCE, "forces"),
@@ -105,7 +105,7 @@ IN_THE_GPU_KERNELS = [
 IN_THE_GPU_ENGINE = [
     _GpuPlant(
         "results in the order of the elements",
-        "pair_style/gpu_lists.cpp",
+        "pair_style/model/gpu/gpu_lists.cpp",
         "std::memcpy(caller_rows + atom_of[row] * row_bytes, device_rows + row * row_bytes, row_bytes);",
         "std::memcpy(caller_rows + row * row_bytes, device_rows + row * row_bytes, row_bytes);",
         (REFERENCE, "atomic energies"),
@@ -114,7 +114,7 @@ IN_THE_GPU_ENGINE = [
     ),
     _GpuPlant(
         "gradients of edges in the order of the elements",
-        "pair_style/gpu_engine.cpp",
+        "pair_style/model/gpu/gpu_engine.cpp",
         "edge_gradients.begin() + 3 * edges.edge_of_row(row, order)",
         "edge_gradients.begin() + 3 * int64_t(edges.first[row])",
         (REFERENCE, "forces"),
@@ -122,21 +122,21 @@ IN_THE_GPU_ENGINE = [
     ),
     _GpuPlant(
         "gradients of features that other ranks add left on the host",
-        "pair_style/gpu_features.cpp",
+        "pair_style/model/gpu/gpu_features.cpp",
         "                order->n_local * row_bytes(moving));\n}\n\n/* ",
         "                0 * row_bytes(moving));\n}\n\n/* ",
         (TWO_RANKS, "forces"),
     ),
     _GpuPlant(
         "positions of the step in which lists were built",
-        "pair_style/gpu_engine.cpp",
+        "pair_style/model/gpu/gpu_engine.cpp",
         "if (bytes > 0) std::memcpy(up->data(), atoms.positions, bytes);",
         "if (bytes > 0 && !has_lists) std::memcpy(up->data(), atoms.positions, bytes);",
         (SETTINGS, "moved since the list was built"),
     ),
     _GpuPlant(
         "images of an atom that belong to its neighbour in order",
-        "pair_style/gpu_lists.cpp",
+        "pair_style/model/gpu/gpu_lists.cpp",
         "node_of[ghost] = row_of[owner];",
         "node_of[ghost] = row_of[(owner + 1) % n_local];",
         (ONE_RANK, "forces"),
@@ -144,7 +144,7 @@ IN_THE_GPU_ENGINE = [
     ),
     _GpuPlant(
         "moments about the middle of the atoms",
-        "pair_style/gpu_engine.cpp",
+        "pair_style/model/gpu/gpu_engine.cpp",
         "edge_moments[9 * e + 3 * a + b] = -offsets[3 * graph.edge_centre[e] + a] * edge_gradients[3 * e + b];",
         "edge_moments[9 * e + 3 * a + b] = 0.0 * edge_gradients[3 * e + b];",
         (REFERENCE, "nine components of atoms' virials"),

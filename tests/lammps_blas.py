@@ -74,8 +74,8 @@ def main(output: str, model: str | None = None) -> None:
         np.savez(output, by_torch=torch_product(os.RTLD_NOW, a, b))
         return
 
-    from mlip_lammps.engines.lammps_session import LammpsSession
-    from mlip_lammps.export.archive import read_metadata
+    from mlip_lammps.engines.lammps.session import LammpsSession
+    from mlip_lammps.model_file.archive import read_metadata
     from mlip_lammps.testing.structures import smaller_than_cutoff
 
     with LammpsSession() as session:

@@ -5,7 +5,7 @@ from lammps_run import Finished
 from lammps_structures import Expected
 from numpy.typing import NDArray
 
-from mlip_lammps.engines.lammps_session import BAR_PER_EV_PER_CUBIC_ANGSTROM
+from mlip_lammps.engines.lammps.session import BAR_PER_EV_PER_CUBIC_ANGSTROM
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import (
     assert_energies_agree,

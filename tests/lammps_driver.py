@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from lammps_structures import parity_structures
 
-from mlip_lammps.engines.lammps_session import LammpsSession
-from mlip_lammps.export.archive import read_metadata
+from mlip_lammps.engines.lammps.session import LammpsSession
+from mlip_lammps.model_file.archive import read_metadata
 
 
 def main(model: Path, output: Path) -> None:

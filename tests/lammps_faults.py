@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lammps_run import Finished, lammps_options, run_command
 
-from mlip_lammps.engines.lammps_process import find_program
-from mlip_lammps.engines.plugin import source_folder
+from mlip_lammps.engines.lammps.plugin import source_folder
+from mlip_lammps.engines.lammps.process import find_program
 
 SOURCE = r"""
 #include "model.h"

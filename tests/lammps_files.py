@@ -12,8 +12,8 @@ from typing import Any
 from lammps_run import run_command
 
 from mlip_lammps.core.native import torch_folder
-from mlip_lammps.engines.lammps_process import find_program
-from mlip_lammps.export.contract import METADATA_PATH
+from mlip_lammps.engines.lammps.process import find_program
+from mlip_lammps.model_file.contract import METADATA_PATH
 
 
 def with_metadata(model: Path, changed: Path, change: Callable[[dict[str, Any]], None]) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from mlip_lammps.engines.ase_calculator import MlipCalculator
+from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree
 

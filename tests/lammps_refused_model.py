@@ -3,7 +3,7 @@
 import sys
 
 from mlip_lammps.core.errors import MlipError
-from mlip_lammps.engines.lammps_session import LammpsSession
+from mlip_lammps.engines.lammps.session import LammpsSession
 from mlip_lammps.testing.structures import rattled_triclinic
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mlip_lammps
-from mlip_lammps.engines.lammps_cases import rank_environment
-from mlip_lammps.engines.lammps_process import ThermoReader, find_program
+from mlip_lammps.engines.lammps.cases import rank_environment
+from mlip_lammps.engines.lammps.process import ThermoReader, find_program
 
 TIME_LIMIT = 120.0
 """Seconds: a run takes a few; this one is for a busy machine. What reaches it hangs."""

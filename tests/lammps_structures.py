@@ -69,7 +69,7 @@ def expected_results(model: Path, atoms: Atoms) -> Expected:
         Energies in eV, forces in eV/angstrom, virial in eV in ASE's Voigt order, positive in compression as in LAMMPS.
     """
     # brings torch, which the ranks of a driver do without
-    from mlip_lammps.engines.ase_calculator import MlipCalculator
+    from mlip_lammps.engines.ase.calculator import MlipCalculator
 
     atoms = atoms.copy()
     atoms.calc = MlipCalculator(model, n_threads=1)

@@ -4,8 +4,9 @@ import sys
 
 from ase import Atoms
 
-from mlip_lammps.engines.lammps_session import Evaluation, LammpsSession
-from mlip_lammps.export.archive import read_metadata
+from mlip_lammps.engines.lammps.session import LammpsSession
+from mlip_lammps.model_file.archive import read_metadata
+from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_forces_agree, assert_virials_agree
 from mlip_lammps.testing.structures import rattled_triclinic, smaller_than_cutoff

@@ -15,8 +15,8 @@ from plants import Plant
 
 import mlip_lammps
 from mlip_lammps.core.native import MODEL_LIBRARY, PLUGIN_LIBRARY, native_folder
-from mlip_lammps.engines.lammps_cases import rank_environment
-from mlip_lammps.engines.plugin import source_folder
+from mlip_lammps.engines.lammps.cases import rank_environment
+from mlip_lammps.engines.lammps.plugin import source_folder
 
 PACKAGE = Path(mlip_lammps.__file__).parent
 TIME_LIMIT = 1800
@@ -28,7 +28,7 @@ SILENCE = 60
 # An export compares the file with the reference and would refuse it; verify must see what that check does not.
 WITHOUT_CHECK = Plant(
     "the check of an export left out",
-    "mlip_lammps/export/check.py",
+    "mlip_lammps/compilation/check.py",
     "        if energy > tolerance.energy or relative > tolerance.gradient:\n",
     "        if False:\n",
     ("", ""),
@@ -130,7 +130,7 @@ def emulated_from(root: Path, source: Path) -> Path:
     """Return a file for an emulated GPU that a copy of the package made of ``source``; no check was made of it."""
     model = root / "emulated.pt2"
     code = (
-        "import sys; from pathlib import Path; from mlip_lammps.checkpoint import read_model; "
+        "import sys; from pathlib import Path; from mlip_lammps.families import read_model; "
         "from mlip_lammps.testing.emulated_gpu import write_emulated; "
         "write_emulated(read_model(Path(sys.argv[1])), Path(sys.argv[2]))"
     )

@@ -11,7 +11,7 @@ from mlip_lammps.analysis.plots import RdfReference, plot_dynamics
 from mlip_lammps.analysis.rdf import RadialDistribution, radial_distribution, read_lammps_rdf
 from mlip_lammps.analysis.thermo import read_thermo
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.engines.lammps_process import LammpsProcess
+from mlip_lammps.engines.lammps.process import LammpsProcess
 from mlip_lammps.structure.boxes import build_box
 from mlip_lammps.structure.lammps_data import write_lammps_data
 

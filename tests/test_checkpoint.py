@@ -15,15 +15,16 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from mlip_lammps.checkpoint import read_model, write_portable
-from mlip_lammps.checkpoint.archive import TorchArchive
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
-from mlip_lammps.testing.random_models import random_model
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import write_portable
+from mlip_lammps.families.mace.reader.archive import TorchArchive
+from mlip_lammps.testing.random_models import RESIDUAL, random_model
 
 MODELS = {
     "plain": {},
     "one_layer": {"n_layers": 1, "correlation": 1, "hidden_irreps": "4x0e"},
-    "high": {"l_max": 3, "correlation": 3, "hidden_irreps": "4x0e+4x1o+4x2e", "n_layers": 3, "is_residual": True},
+    "high": {"l_max": 3, "correlation": 3, "hidden_irreps": "4x0e+4x1o+4x2e", "n_layers": 3, "interaction": RESIDUAL},
     "odd": {"hidden_irreps": "4x0e+4x0o+4x1o+4x1e", "cutoff_on": "weights", "model_class": "MACE"},
     "single": {"dtype": "float32", "elements": ("C", "O", "H", "N")},
 }
@@ -65,7 +66,7 @@ def test_reading_does_not_import_torch(tmp_path):
     write_portable(random_model(), tmp_path / "model.safetensors")
     _torch_file(tmp_path / "file.model", b"\x80\x02]q\x00.")
     code = (
-        "import sys\nfrom mlip_lammps.checkpoint import read_model\n"
+        "import sys\nfrom mlip_lammps.families import read_model\n"
         f"read_model({str(tmp_path / 'model.safetensors')!r})\n"
         f"try: read_model({str(tmp_path / 'file.model')!r})\n"
         "except Exception: pass\n"
@@ -113,7 +114,7 @@ HOSTILE = [
     "torch.storage._load_from_bytes", "torch.jit.load", "torch.hub.load", "torch.fx.graph_module._exec_with_source",
     "torch.utils.collect_env.run", "numpy.load", "numpy.testing._private.utils.runstring", "mace.tools.utils.os.system",
     "e3nn.util.jit.compile", "sys.exit", "socket.create_connection", "webbrowser.open", "types.CodeType",
-    "torch.nn.functional.silu.__globals__", "mlip_lammps.checkpoint.read_model",
+    "torch.nn.functional.silu.__globals__", "mlip_lammps.families.mace.reader.read_model",
 ]  # fmt: skip
 
 

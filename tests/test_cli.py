@@ -19,7 +19,7 @@ from mlip_lammps.cli import main as main_module
 from mlip_lammps.cli._demo_settings import read_demo_settings
 from mlip_lammps.cli.main import find_subcommands, main
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.engines.lammps_process import LoopTime, ThermoReader, find_program
+from mlip_lammps.engines.lammps.process import LoopTime, ThermoReader, find_program
 from mlip_lammps.structure.boxes import build_box
 from mlip_lammps.structure.lammps_data import write_lammps_data
 from mlip_lammps.workflows.timed_run import steps_for

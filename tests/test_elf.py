@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlip_lammps.export.elf import drop_needed
+from mlip_lammps.compilation.elf import drop_needed
 
 
 def _build(folder: Path, name: str, source: str, *flags: str) -> Path:

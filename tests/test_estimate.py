@@ -5,7 +5,7 @@ from ase import Atoms
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.export import CompiledModel
+from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.testing.structures import rattled_triclinic
 from mlip_lammps.workflows.estimate import close_packing, estimate_run, lammps_peak_bytes
 

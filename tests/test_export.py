@@ -15,18 +15,19 @@ import torch
 from ase import Atoms
 from lammps_run import run_command
 
-from mlip_lammps.checkpoint import read_model, write_portable
 from mlip_lammps.cli.main import main
+from mlip_lammps.compilation import check, export, export_model
 from mlip_lammps.core.errors import MlipError, ModelFileError, UserInputError
-from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.engines.lammps_process import find_program
-from mlip_lammps.export import CompiledModel, check, export_model, model_export
-from mlip_lammps.export.archive import read_metadata
-from mlip_lammps.export.compilation import CompiledPrograms
-from mlip_lammps.export.contract import METADATA_PATH
-from mlip_lammps.export.fast_layers import CpuKernels, interpolated
-from mlip_lammps.export.lowering import lower
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.engines.lammps.process import find_program
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import MaceReference, lower, write_portable
+from mlip_lammps.kernels.backend import OperatorCode
+from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
+from mlip_lammps.kernels.radial_functions import interpolated
+from mlip_lammps.model_file.archive import read_metadata
+from mlip_lammps.model_file.compiled_model import CompiledModel
+from mlip_lammps.model_file.contract import METADATA_PATH
 from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_node_energies_agree
@@ -73,18 +74,18 @@ def recompile_nothing(compile_once, monkeypatch) -> None:
     """Let exports take the programs of ``one_layer`` instead of compiling them again."""
     compiled = compile_once("one_layer")  # before exports are changed: this may be the first to ask for it
 
-    def copy_programs(trained, chosen, dtype, radial, output, tell) -> CompiledPrograms:
+    def copy_programs(model, dtype, operators, output, tell) -> OperatorCode:
         with zipfile.ZipFile(compiled) as source, zipfile.ZipFile(output, "w") as target:
             for name in source.namelist():
                 if not name.endswith(METADATA_PATH):
                     target.writestr(name, source.read(name))
-        return CompiledPrograms({})
+        return OperatorCode()
 
-    monkeypatch.setattr(model_export, "compile_programs", copy_programs)
+    monkeypatch.setattr(export, "compile_programs", copy_programs)
 
 
-def reference_of(compile_once, trained_models, name: str, dtype: str) -> tuple[CompiledModel, ReferenceModel]:
-    return CompiledModel(compile_once(name, dtype), n_threads=1), ReferenceModel(trained_models[name])
+def reference_of(compile_once, trained_models, name: str, dtype: str) -> tuple[CompiledModel, MaceReference]:
+    return CompiledModel(compile_once(name, dtype), n_threads=1), MaceReference(trained_models[name])
 
 
 def test_the_command_line_exports_a_file_of_mace_torch_and_says_how_to_use_it(exported):
@@ -98,7 +99,7 @@ def test_the_command_line_exports_a_file_of_mace_torch_and_says_how_to_use_it(ex
 def test_a_choice_of_elements_in_another_order_gives_the_same_energies(exported, mace_file):
     model = exported.folder / "two.pt2"
     assert CompiledModel(model).elements == CHOSEN
-    reference = ReferenceModel(read_model(mace_file))
+    reference = MaceReference(read_model(mace_file))
     for atoms in (rattled_triclinic(CHOSEN, seed=1), smaller_than_cutoff(CHOSEN, seed=2)):
         expected = reference.evaluate(atoms)
         atoms.calc = MlipCalculator(model, n_threads=1)
@@ -272,14 +273,14 @@ def _evaluate(model: CompiledModel, atoms: Atoms):
 
 def test_the_reference_on_the_same_tables_equals_the_compiled_model(compile_once, trained_models, tmp_path):
     trained = trained_models["two_layers"]
-    kernels = CpuKernels(lower(trained), torch.float64, tmp_path)
-    on_tables = ReferenceModel(trained, radial_functions=kernels.radial_functions())
+    kernels = CpuOperators(lower(trained), torch.float64, tmp_path)
+    on_tables = MaceReference(trained, radial_functions=interpolated(kernels.table_contents()))
     atoms = rattled_triclinic(("H", "O"), repeat=(2, 2, 3), seed=4)
     expected = on_tables.evaluate(atoms)
     results = CompiledModel(compile_once("two_layers")).evaluate(expected.graph)
     assert np.abs(results.node_energies - expected.node_energies).max() < tolerances.TABLE_REFERENCE
     assert np.abs(results.edge_gradients - expected.edge_gradients).max() < tolerances.TABLE_REFERENCE
-    exact = ReferenceModel(trained).evaluate(atoms)
+    exact = MaceReference(trained).evaluate(atoms)
     differences = {
         "same tables": np.abs(results.edge_gradients - expected.edge_gradients).max(),
         "network": np.abs(results.edge_gradients - exact.edge_gradients).max(),
@@ -298,12 +299,12 @@ def test_the_file_states_what_its_tables_do_to_forces(compile_once, trained_mode
 
 def test_tables_that_change_a_force_too_much_are_refused(compile_once, trained_models, tmp_path):
     trained, compiled = trained_models["one_layer"], CompiledModel(compile_once("one_layer"), n_threads=1)
-    kernels = CpuKernels(lower(trained), torch.float64, tmp_path)
+    kernels = CpuOperators(lower(trained), torch.float64, tmp_path)
     right = interpolated(kernels.table_contents())
-    check.check_compiled(compiled, trained, right)
+    check.check_compiled(compiled, MaceReference(trained), right)
     wrong = [lambda distances: right[0](distances) * (1.0 + 1e-6)]
     with pytest.raises(MlipError, match=r"radial tables change a force .* \(limit 1e-07\).* --radial exact"):
-        check.check_compiled(compiled, trained, wrong)
+        check.check_compiled(compiled, MaceReference(trained), wrong)
 
 
 def test_exact_radial_functions_equal_the_network(portable_models, trained_models, tmp_path):

@@ -11,9 +11,9 @@ from lammps_run import environment
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import ModelFileError
-from mlip_lammps.export import CompiledModel
-from mlip_lammps.export.gpu_compilation import ARCHITECTURES, EMULATED_PATH
 from mlip_lammps.kernels.gpu import nvrtc
+from mlip_lammps.kernels.gpu.backend import ARCHITECTURES, EMULATED_PATH
+from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.testing.emulated_gpu import write_emulated
 
 # What a driver says of a GPU, until it is given kernels: it tells for which GPU they are, and refuses them.

@@ -9,18 +9,17 @@ import pytest
 import torch
 from ase import Atoms
 
-from mlip_lammps.checkpoint import write_portable
-from mlip_lammps.export import CompiledModel, check, export_model
-from mlip_lammps.export.gpu_model import plan_model
-from mlip_lammps.export.layers import PRECISIONS
-from mlip_lammps.export.lowering import lower
+from mlip_lammps.compilation import check, export_model
+from mlip_lammps.families.mace import MaceReference, lower, write_portable
 from mlip_lammps.kernels.gpu import shapes
+from mlip_lammps.kernels.gpu.model import plan_model
 from mlip_lammps.kernels.gpu.source import Kernel, KernelSource, spilling_kernels
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.kernels.precision import PRECISIONS
+from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.emulated_gpu import write_emulated
-from mlip_lammps.testing.random_models import random_model
+from mlip_lammps.testing.random_models import RESIDUAL, random_model
 from mlip_lammps.testing.structures import rattled_triclinic
 
 # Every kernel and each way through it: channels padded, below a warp, in slices; sums as moments or convolutions.
@@ -30,12 +29,12 @@ MODELS = {
     "three layers with l = 2": dict(n_layers=3, hidden_irreps="4x0e+4x1o+4x2e", l_max=2),
     "moments and repulsion": dict(hidden_irreps="33x0e", l_max=1, pair_repulsion=True),
     "two slices, l_max 3": dict(elements=("Si",), hidden_irreps="64x0e", l_max=3, correlation=3),
-    "a residual first layer": dict(is_residual=(True, True), elements=("H", "C", "O"), hidden_irreps="40x0e+40x1o"),
+    "a residual first layer": dict(interaction=RESIDUAL, elements=("H", "C", "O"), hidden_irreps="40x0e+40x1o"),
     "many elements": dict(elements=range(1, 12), hidden_irreps="16x0e", l_max=1),
     "a cutoff on the weights": dict(n_layers=1, pair_repulsion=True, cutoff_on="weights"),
     "four channels, no products": dict(hidden_irreps="4x0e+4x1o", l_max=1, correlation=1),
     "slices in part padding": dict(elements=("Si", "O"), hidden_irreps="33x0e+33x1o", correlation=(1, 2)),
-    "l of features below l of edges": dict(hidden_irreps="16x0e+16x1o+16x2e", l_max=3, is_residual=True),
+    "l of features below l of edges": dict(hidden_irreps="16x0e+16x1o+16x2e", l_max=3, interaction=RESIDUAL),
 }
 SAME = tolerances.EMULATED_GPU
 
@@ -53,7 +52,7 @@ def emulate(tmp_path_factory):
 
 def differences(found: CompiledModel, trained, atoms: Atoms) -> tuple[float, float]:
     """Return the largest differences from the reference: energies of atoms, gradients relative to the largest."""
-    expected = ReferenceModel(trained).evaluate(atoms)
+    expected = MaceReference(trained).evaluate(atoms)
     results = found.evaluate(expected.graph)
     energy = np.abs(results.node_energies - expected.node_energies).max(initial=0.0)
     gradient = np.abs(results.edge_gradients - expected.edge_gradients).max(initial=0.0)

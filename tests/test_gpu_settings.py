@@ -7,9 +7,8 @@ from lammps_structures import write_data
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.export import CompiledModel
-from mlip_lammps.export.runtime import Gpu, gpu_of
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.model_file.compiled_model import CompiledModel, Gpu, gpu_of
 from mlip_lammps.testing.emulated_gpu import ResidentModel
 from mlip_lammps.testing.structures import rattled_triclinic
 from mlip_lammps.workflows import estimate_gpu

@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 
 from mlip_lammps.core.errors import MlipError, ModelFileError
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.families.mace import MaceReference
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.emulated_gpu import ResidentModel, Step, write_emulated
@@ -15,7 +15,7 @@ from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic,
 # With moments of two elements in the first layer, and repulsion.
 MOMENTS = dict(hidden_irreps="33x0e", l_max=1, pair_repulsion=True)
 _EDGES_AT_FIRST = 1 << 16
-"""Of which there is always memory: ``MIN_EDGES`` in ``pair_style/gpu_engine.cpp``."""
+"""Of which there is always memory: ``MIN_EDGES`` in ``pair_style/model/gpu/gpu_engine.cpp``."""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def files(tmp_path_factory, trained_models):
 
 def assert_equals_the_reference(found: Step, trained, atoms: Atoms) -> None:
     """Raise unless energies, forces and virial are the reference's in float64."""
-    expected = ReferenceModel(trained).evaluate(atoms)
+    expected = MaceReference(trained).evaluate(atoms)
     limit = tolerances.EMULATED_GPU * max(1.0, np.abs(expected.forces).max(initial=0.0))
     np.testing.assert_allclose(found.node_energies, expected.node_energies, rtol=0, atol=tolerances.EMULATED_GPU)
     assert found.energy == pytest.approx(expected.energy, abs=len(atoms) * tolerances.EMULATED_GPU)

@@ -4,12 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from ase.build import bulk
 
-from mlip_lammps.checkpoint import write_portable
 from mlip_lammps.cli.main import main
-from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.export import CompiledModel, cache, export_model, model_export
+from mlip_lammps.compilation import cache, export_model
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.families.mace import write_portable
+from mlip_lammps.kernels.gpu import backend as gpu_backend
+from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.testing.random_models import random_model
 from mlip_lammps.testing.structures import rattled_triclinic
@@ -37,13 +40,13 @@ def test_verify_takes_the_kernels_of_a_gpu(compile_once, portable_models, tmp_pa
 
 def test_a_file_for_gpus_is_kept_whatever_the_processor_and_torch(portable_models, tmp_path, monkeypatch):
     monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path))
-    monkeypatch.setattr(model_export, "ARCHITECTURES", (90,))
+    monkeypatch.setattr(gpu_backend, "ARCHITECTURES", (90,))
     source = portable_models["one_layer"]
     made = {device: cache.compiled_model(source, device=device) for device in ("cuda", "emulated")}
-    monkeypatch.setattr(cache.torch, "__version__", "another")
+    monkeypatch.setattr(torch, "__version__", "another")
     for device, path in made.items():
         assert cache.compiled_model(source, device=device) == path
-    monkeypatch.setattr(cache, "machine_record", lambda: {"architecture": "another"})
+    monkeypatch.setattr(gpu_backend, "machine_record", lambda: {"architecture": "another"})
     assert cache.compiled_model(source, device="cuda") == made["cuda"]
     # emulated kernels are code for this processor
     assert cache.compiled_model(source, device="emulated") != made["emulated"]

@@ -7,18 +7,19 @@ import pytest
 import torch
 from e3nn import o3
 
-from mlip_lammps.export import fast_layers
-from mlip_lammps.export.fast_layers import SLOPE_TOLERANCES, CpuKernels, radial_functions
-from mlip_lammps.export.layers import LayerChain
-from mlip_lammps.export.lowered import LoweredModel
-from mlip_lammps.export.lowering import lower
-from mlip_lammps.export.machine import machine_record
-from mlip_lammps.kernels import vectors
-from mlip_lammps.kernels.edge_convolution import edge_convolution
-from mlip_lammps.kernels.linear import irrep_linear
-from mlip_lammps.kernels.spherical_harmonics import spherical_harmonics
-from mlip_lammps.kernels.symmetric_contraction import symmetric_contraction
-from mlip_lammps.kernels.vectors import Vectors, lanes
+from mlip_lammps.core.machine import machine_record
+from mlip_lammps.families.mace import lower
+from mlip_lammps.families.mace.layers import MaceChain
+from mlip_lammps.kernels.cpu import layer_operators, simd
+from mlip_lammps.kernels.cpu.layer_operators import SLOPE_TOLERANCES, CpuOperators
+from mlip_lammps.kernels.cpu.simd import Vectors, lanes
+from mlip_lammps.kernels.lowered import LoweredModel
+from mlip_lammps.kernels.radial_functions import radial_functions
+from mlip_lammps.kernels.torch.edge_convolution import edge_convolution
+from mlip_lammps.kernels.torch.layer_operators import TorchOperators
+from mlip_lammps.kernels.torch.linear import irrep_linear
+from mlip_lammps.kernels.torch.spherical_harmonics import spherical_harmonics
+from mlip_lammps.kernels.torch.symmetric_contraction import symmetric_contraction
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.random_models import random_model
 
@@ -36,8 +37,8 @@ class Case:
     """Kernels and random inputs of one layer."""
 
     model: LoweredModel
-    chain: LayerChain
-    kernels: CpuKernels
+    chain: MaceChain
+    kernels: CpuOperators
     t: int
     vectors: torch.Tensor
     centre: torch.Tensor
@@ -64,7 +65,7 @@ def make_case(shape: dict, dtype: str, folder: Path, n_local: int = 7, n_edges: 
     """Return layer ``t`` with one centre that has more edges than a chunk of the kernel, one with none."""
     generator = torch.Generator().manual_seed(5)
     model = lower(random_model(cutoff=4.0, seed=3, **shape))
-    chain = LayerChain(model, dtype)
+    chain = MaceChain(model, dtype, TorchOperators(model, dtype))
     n_nodes = n_local + 4
     directions = torch.nn.functional.normalize(torch.randn(n_edges, 3, generator=generator, dtype=torch.float64), dim=1)
     lengths = 0.6 + 3.8 * torch.rand(n_edges, 1, generator=generator, dtype=torch.float64)  # some beyond the cutoff
@@ -74,7 +75,7 @@ def make_case(shape: dict, dtype: str, folder: Path, n_local: int = 7, n_edges: 
     return Case(
         model=model,
         chain=chain,
-        kernels=CpuKernels(model, chain.precision.features, folder),
+        kernels=CpuOperators(model, chain.precision.features, folder),
         t=t,
         vectors=directions * lengths,
         centre=centre.sort().values,
@@ -96,7 +97,7 @@ def plain_messages(case: Case, features: torch.Tensor, vectors: torch.Tensor) ->
     weights = case.kernels.tables[case.t - 1].evaluate(distances)
     return edge_convolution(
         features.to(torch.float64),
-        spherical_harmonics(vectors / distances.unsqueeze(1), case.model.spec.l_max),
+        spherical_harmonics(vectors / distances.unsqueeze(1), case.model.l_max),
         weights.view(len(vectors), len(case.layer.paths), -1),
         case.centre,
         case.source,
@@ -172,9 +173,9 @@ def test_linear_maps_and_their_adjoints_equal_the_reference(shape, dtype, kernel
 @pytest.mark.parametrize("widest", [Vectors("long", 64, 32), Vectors("short", 32, 16)], ids=lambda widest: widest[0])
 def test_kernels_written_for_another_processor_equal_the_reference(widest, kernel_folder, monkeypatch):
     """What they compute depends neither on the width of vectors nor on the number of registers."""
-    monkeypatch.setattr(vectors, "widest_vectors", lambda: widest)
+    monkeypatch.setattr(simd, "widest_vectors", lambda: widest)
     # the shape of the test of moments: one library has all kernels
-    monkeypatch.setattr(fast_layers, "moments_are_cheaper", lambda *_: True)
+    monkeypatch.setattr(layer_operators, "moments_are_cheaper", lambda *_: True)
     shape = dict(elements=("Si",), hidden_irreps="16x0e+16x1o", l_max=3, correlation=2)
     case = make_case(shape, "float64", kernel_folder)
     source = case.kernels.sums[1].shape.source()
@@ -189,7 +190,7 @@ def test_kernels_written_for_another_processor_equal_the_reference(widest, kerne
 def test_vectors_are_no_wider_than_the_processor_has():
     """A vector of the compiler that is wider lives in memory: kernels then take several times as long."""
     flags = set(machine_record()["cpu_flags"])
-    widest = vectors.widest_vectors()
+    widest = simd.widest_vectors()
     assert widest.n_bytes <= (64 if "avx512f" in flags else 32 if "avx" in flags else 16)
     assert lanes(96, torch.float64) == widest.n_bytes // 8
     assert lanes(6, torch.float32) == 2
@@ -198,7 +199,7 @@ def test_vectors_are_no_wider_than_the_processor_has():
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])
 @pytest.mark.parametrize("elements", [("Si",), ("H", "C", "O")])
 def test_moments_of_the_first_layer_give_the_messages_of_the_reference(elements, dtype, kernel_folder, monkeypatch):
-    monkeypatch.setattr(fast_layers, "moments_are_cheaper", lambda *_: True)
+    monkeypatch.setattr(layer_operators, "moments_are_cheaper", lambda *_: True)
     shape = dict(elements=elements, hidden_irreps="16x0e+16x1o", l_max=3, correlation=2)
     case = make_case(shape, dtype, kernel_folder, t=1)
     generator = torch.Generator().manual_seed(8)
@@ -210,7 +211,7 @@ def test_moments_of_the_first_layer_give_the_messages_of_the_reference(elements,
     distances = vectors[1].norm(dim=1)
     received = edge_convolution(
         sources[species],
-        spherical_harmonics(vectors[1] / distances.unsqueeze(1), case.model.spec.l_max),
+        spherical_harmonics(vectors[1] / distances.unsqueeze(1), case.model.l_max),
         radial_functions(case.model, layer)(distances).view(len(distances), len(layer.paths), -1),
         case.centre,
         case.source,

@@ -9,7 +9,7 @@ from lammps_frames import Frame, assert_frame_is_the_models, read_frames, write_
 from lammps_run import run_lammps
 from lammps_structures import write_data
 
-from mlip_lammps.engines.ase_calculator import MlipCalculator
+from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.structures import rattled_triclinic
 

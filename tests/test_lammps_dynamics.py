@@ -11,7 +11,7 @@ from lammps_run import finish, lammps_command, run_lammps, start
 from lammps_structures import write_data
 
 from mlip_lammps.core.errors import MlipError
-from mlip_lammps.engines.lammps_process import ThermoReader
+from mlip_lammps.engines.lammps.process import ThermoReader
 from mlip_lammps.testing.structures import rattled_triclinic
 
 ELEMENTS = ("H", "O")

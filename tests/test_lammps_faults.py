@@ -10,7 +10,7 @@ from lammps_frames import assert_frame_is_the_models, read_frames, write_frame
 from lammps_run import Finished, error_line, run_lammps
 from lammps_structures import expected_results, write_data
 
-from mlip_lammps.engines.ase_calculator import MlipCalculator
+from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.testing.structures import rattled_triclinic
 
 ELEMENTS = ("H", "O")

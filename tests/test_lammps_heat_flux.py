@@ -6,8 +6,8 @@ from lammps_deck import deck, pair_coeff
 from lammps_run import run_lammps
 from lammps_structures import write_data
 
-from mlip_lammps.engines.lammps_session import BAR_PER_EV_PER_CUBIC_ANGSTROM
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.engines.lammps.session import BAR_PER_EV_PER_CUBIC_ANGSTROM
+from mlip_lammps.families.mace import MaceReference
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.structures import rattled_triclinic
 
@@ -73,7 +73,7 @@ def test_virials_of_a_cluster_equal_derivatives_of_all_energies(n_ranks, compile
     atoms.pbc = False
     write_data(tmp_path / "box.data", atoms, ELEMENTS["two_layers"])
     text = stress_deck(pair_coeff(f"{compile_once('two_layers')} H O"), first="boundary s s s")
-    expected = ReferenceModel(trained_models["two_layers"]).centroid_virials(atoms)
+    expected = MaceReference(trained_models["two_layers"]).centroid_virials(atoms)
     found = with_virials(run_lammps(text, n_ranks, tmp_path), len(atoms))
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerances.LAMMPS_VIRIAL_PER_ATOM)
 

@@ -9,7 +9,7 @@ from ase.build import bulk
 from ase.optimize import BFGS
 from lammps_run import Finished, lammps_command, run_command
 
-from mlip_lammps.engines.ase_calculator import MlipCalculator
+from mlip_lammps.engines.ase.calculator import MlipCalculator
 
 INPUTS = Path(__file__).parents[1] / "inputs"
 GPA_PER_EV_PER_CUBIC_ANGSTROM = 160.21766

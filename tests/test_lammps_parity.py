@@ -9,8 +9,8 @@ from lammps_run import run_driver, run_lammps
 from lammps_structures import HAS_IDLE_RANKS, expected_results, parity_structures, write_data
 from numpy.typing import NDArray
 
-from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.families.mace import MaceReference
 from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import (
@@ -102,7 +102,7 @@ def test_structures_leave_ranks_without_atoms(in_lammps):
 def test_the_ase_calculator_equals_the_reference(name, model_name, model, structures, trained_models):
     atoms = structures[name].copy()
     atoms.calc = MlipCalculator(model, n_threads=1)
-    expected = ReferenceModel(trained_models[model_name]).evaluate(atoms)
+    expected = MaceReference(trained_models[model_name]).evaluate(atoms)
     tolerance = tolerances.LAMMPS_ENERGY_PER_ATOM
     assert_energies_agree(atoms.get_potential_energy(), expected.energy, len(atoms), tolerance)
     assert_node_energies_agree(atoms.get_potential_energies(), expected.node_energies, tolerance, atoms.numbers)

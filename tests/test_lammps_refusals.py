@@ -8,7 +8,7 @@ from lammps_files import build_for_another_lammps, fake_torch, truncated, with_m
 from lammps_run import error_line, lammps_options, run_command, run_lammps
 from lammps_structures import expected_results, write_data
 
-from mlip_lammps.engines.lammps_process import find_program
+from mlip_lammps.engines.lammps.process import find_program
 from mlip_lammps.testing.structures import rattled_triclinic
 
 ELEMENTS = ("H", "O")

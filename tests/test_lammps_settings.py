@@ -10,7 +10,7 @@ from lammps_deck import assert_results_agree, atom_sums, deck, pair_coeff, read_
 from lammps_run import run_driver, run_lammps
 from lammps_structures import Expected, expected_results, write_data
 
-from mlip_lammps.engines.ase_calculator import MlipCalculator
+from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_virials_agree
 from mlip_lammps.testing.structures import rattled_triclinic, smaller_than_cutoff

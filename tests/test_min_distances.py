@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.export.archive import read_metadata
-from mlip_lammps.export.min_distances import min_distances, read_min_distances
+from mlip_lammps.model_file.archive import read_metadata
+from mlip_lammps.structure.min_distances import min_distances, read_min_distances
 
 
 def test_covalent_radii_give_distances_below_every_bond():

@@ -9,17 +9,17 @@ import pytest
 import torch
 from ase import Atoms
 
-from mlip_lammps.checkpoint import read_model, write_portable
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import MaceReference, write_portable
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_virials_agree
-from mlip_lammps.testing.random_models import random_model
+from mlip_lammps.testing.random_models import RESIDUAL, random_model
 from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic, smaller_than_cutoff
 
 MODELS = {
     "plain_first": {},
-    "residual_first": {"is_residual": True, "cutoff_on": "weights"},
+    "residual_first": {"interaction": RESIDUAL, "cutoff_on": "weights"},
     "one_layer": {"n_layers": 1, "correlation": 3, "l_max": 3, "hidden_irreps": "8x0e"},
     "three_layers": {
         "n_layers": 3, "correlation": (2, 1, 3), "hidden_irreps": "8x0e+8x1o+8x2e", "elements": ("O", "H"),
@@ -29,8 +29,8 @@ MODELS = {
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def model(request) -> ReferenceModel:
-    return ReferenceModel(random_model(**MODELS[request.param], seed=2))
+def model(request) -> MaceReference:
+    return MaceReference(random_model(**MODELS[request.param], seed=2))
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_swapped_elements_change_the_forces(model, atoms):
 def test_every_layer_reaches_one_cutoff_further():
     """A chain of atoms 3 angstrom apart at a cutoff of 4: the last atom matters to the first through n layers alone."""
     for n_layers in (1, 2, 3):
-        model = ReferenceModel(random_model(("O",), n_layers=n_layers, seed=1, is_residual=True))
+        model = MaceReference(random_model(("O",), n_layers=n_layers, seed=1, interaction=RESIDUAL))
         chain = Atoms("O5", positions=[[3.0 * k, 0.1 * k * k, 0.3 * (k % 2)] for k in range(5)])
         energies = [model.evaluate(chain[:n]).node_energies[0] for n in range(1, 6)]
         changes = np.abs(np.diff(energies))
@@ -174,7 +174,7 @@ def test_every_layer_reaches_one_cutoff_further():
 
 def test_single_precision_is_close_to_double(atoms):
     trained = random_model(n_layers=2, correlation=3, seed=3)
-    double, single = (ReferenceModel(trained, dtype).evaluate(atoms) for dtype in (torch.float64, torch.float32))
+    double, single = (MaceReference(trained, dtype).evaluate(atoms) for dtype in (torch.float64, torch.float32))
     scale = np.abs(double.forces).max()
     assert_forces_agree(single.forces / scale, double.forces / scale, tolerances.SINGLE_PRECISION_FORCE)
     assert (single.forces != double.forces).any()
@@ -183,19 +183,19 @@ def test_single_precision_is_close_to_double(atoms):
 def test_model_from_the_portable_form_gives_the_same_bits(tmp_path, atoms):
     trained = random_model(seed=5)
     write_portable(trained, tmp_path / "model.safetensors")
-    again = ReferenceModel(read_model(tmp_path / "model.safetensors")).evaluate(atoms)
-    np.testing.assert_array_equal(again.forces, ReferenceModel(trained).evaluate(atoms).forces)
+    again = MaceReference(read_model(tmp_path / "model.safetensors")).evaluate(atoms)
+    np.testing.assert_array_equal(again.forces, MaceReference(trained).evaluate(atoms).forces)
 
 
 def test_node_energies_are_differentiable_to_second_order():
-    model = ReferenceModel(random_model(hidden_irreps="2x0e+2x1o", radial_widths=(4,), seed=1))
+    model = MaceReference(random_model(hidden_irreps="2x0e+2x1o", radial_widths=(4,), seed=1))
     vectors = torch.tensor([[1.1, 0.3, -0.2], [-1.1, -0.3, 0.2]], dtype=torch.float64, requires_grad=True)
     species, centre, neighbour = torch.tensor([0, 1]), torch.tensor([0, 1]), torch.tensor([1, 0])
     assert torch.autograd.gradgradcheck(lambda r: model.node_energies(species, r, centre, neighbour), vectors)
 
 
 def test_model_imports_without_environment_variables_and_without_warnings():
-    code = "import mlip_lammps.model, sys; assert 'mace' not in sys.modules"
+    code = "import mlip_lammps.families.mace.reference, sys; assert 'mace' not in sys.modules"
     subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         check=True, timeout=120, cwd=Path(__file__).parents[1], env={"PATH": ""},

@@ -6,8 +6,8 @@ from ase import Atoms
 from test_export import with_metadata
 
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.export.runtime import CompiledModel
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.families.mace import MaceReference
+from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import build_graph, centroid_virials_from_moments
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.structures import rattled_triclinic
@@ -36,7 +36,7 @@ def test_virials_of_atoms_equal_derivatives_of_all_energies(name, chunk_atoms, c
         path = with_metadata(path, tmp_path / "chunked.pt2", chunk_atoms=chunk_atoms)
     model = CompiledModel(path)
     atoms = cluster(model.elements, seed=2)
-    expected = ReferenceModel(trained_models[name]).centroid_virials(atoms)
+    expected = MaceReference(trained_models[name]).centroid_virials(atoms)
     np.testing.assert_allclose(centroid_virials(model, atoms), expected, rtol=0, atol=tolerances.LAMMPS_VIRIAL_PER_ATOM)
 
 
@@ -51,7 +51,7 @@ def test_gradients_alone_are_not_enough_beyond_one_layer(compile_once):
 def test_moments_in_single_precision_are_as_exact_as_forces(compile_once, trained_models):
     model = CompiledModel(compile_once("two_layers", "mixed"))
     atoms = cluster(model.elements, seed=3)
-    expected = ReferenceModel(trained_models["two_layers"]).centroid_virials(atoms)
+    expected = MaceReference(trained_models["two_layers"]).centroid_virials(atoms)
     difference = np.abs(centroid_virials(model, atoms) - expected).max()
     assert 1e-10 < difference < tolerances.SINGLE_PRECISION_FORCE * np.abs(expected).max()
 
@@ -71,7 +71,7 @@ def test_an_evaluation_after_one_with_moments_is_not_changed(compile_once):
 def test_the_smallest_clusters_have_moments(n_atoms, compile_once, trained_models):
     model = CompiledModel(compile_once("two_layers"))
     atoms = cluster(model.elements, seed=5)[:n_atoms]
-    expected = ReferenceModel(trained_models["two_layers"]).centroid_virials(atoms)
+    expected = MaceReference(trained_models["two_layers"]).centroid_virials(atoms)
     np.testing.assert_allclose(centroid_virials(model, atoms), expected, rtol=0, atol=tolerances.LAMMPS_VIRIAL_PER_ATOM)
 
 
@@ -81,4 +81,4 @@ def test_periodic_images_are_refused(compile_once, trained_models):
     with pytest.raises(UserInputError, match="no periodic image"):
         model.evaluate(build_graph(atoms, model.cutoff), atoms.positions)
     with pytest.raises(UserInputError, match="the structure is periodic"):
-        ReferenceModel(trained_models["one_layer"]).centroid_virials(atoms)
+        MaceReference(trained_models["one_layer"]).centroid_virials(atoms)

@@ -14,15 +14,18 @@ from ase.data import atomic_numbers, covalent_radii
 from lammps_run import run_driver
 from lammps_structures import parity_structures
 
-from mlip_lammps.checkpoint import TrainedModel, read_model, write_portable
+from mlip_lammps.compilation import check, compiled_model
 from mlip_lammps.core.errors import MlipError, ModelFileError
-from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.export import CompiledModel, check, compiled_model
-from mlip_lammps.export.contract import DTYPES
-from mlip_lammps.export.fast_layers import CpuKernels, interpolated
-from mlip_lammps.export.layers import EdgeGraph, LayerChain
-from mlip_lammps.export.lowering import lower
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.families import read_model
+from mlip_lammps.families.chain import EdgeGraph
+from mlip_lammps.families.mace import MaceModel, MaceReference, lower, write_portable
+from mlip_lammps.families.mace.layers import MaceChain
+from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
+from mlip_lammps.kernels.radial_functions import interpolated
+from mlip_lammps.kernels.torch.layer_operators import TorchOperators
+from mlip_lammps.model_file.compiled_model import CompiledModel
+from mlip_lammps.model_file.contract import DTYPES
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import (
@@ -40,19 +43,19 @@ SHAPE = dict(elements=ELEMENTS, hidden_irreps="4x0e+4x1o", l_max=1, correlation=
 
 
 @pytest.fixture(scope="module")
-def trained() -> TrainedModel:
+def trained() -> MaceModel:
     return random_model(seed=3, pair_repulsion=True, **SHAPE)
 
 
 @pytest.fixture(scope="module")
-def silent_model() -> TrainedModel:
+def silent_model() -> MaceModel:
     """The same model without the repulsion."""
     return random_model(seed=3, **SHAPE)
 
 
 @pytest.fixture(scope="module")
-def silent(silent_model) -> ReferenceModel:
-    return ReferenceModel(silent_model)
+def silent(silent_model) -> MaceReference:
+    return MaceReference(silent_model)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +79,7 @@ def dimer(first: str, second: str, distance: float) -> Atoms:
 
 
 def test_two_atoms_repel_as_the_formula_says(trained, silent):
-    model, scale = ReferenceModel(trained), float(trained.weights["scale_shift.scale"][0])
+    model, scale = MaceReference(trained), float(trained.weights["scale_shift.scale"][0])
     distance, screening = 0.9, 0.4543 * 0.529 / (14**0.3 + 8**0.3)
     x, u = distance / screening, distance / (covalent_radii[14] + covalent_radii[8])
     decay = 0.1818 * np.exp(-3.2 * x) + 0.5099 * np.exp(-0.9423 * x)
@@ -92,7 +95,7 @@ def test_two_atoms_repel_as_the_formula_says(trained, silent):
 @pytest.mark.parametrize("pair", [("Si", "Si"), ("Si", "O"), ("Ni", "Ni")])
 def test_beyond_the_radii_or_the_cutoff_there_is_none(pair, trained, silent):
     reach = min(CUTOFF, sum(covalent_radii[atomic_numbers[symbol]] for symbol in pair))
-    model = ReferenceModel(trained)
+    model = MaceReference(trained)
     for distance, is_felt in ((0.97 * reach, True), (reach + 1e-6, False)):
         atoms = dimer(*pair, distance)
         difference = model.evaluate(atoms).energy - silent.evaluate(atoms).energy
@@ -101,7 +104,7 @@ def test_beyond_the_radii_or_the_cutoff_there_is_none(pair, trained, silent):
 
 
 def test_forces_are_minus_the_gradient_of_the_energy(trained):
-    model, step = ReferenceModel(trained), tolerances.CENTRAL_DIFFERENCE_STEP
+    model, step = MaceReference(trained), tolerances.CENTRAL_DIFFERENCE_STEP
     atoms = dimer("Si", "Ni", 1.3)
     energies = []
     for sign in (1, -1):
@@ -114,7 +117,7 @@ def test_forces_are_minus_the_gradient_of_the_energy(trained):
 
 
 def test_the_compiled_model_equals_the_reference(trained, silent, compiled_file):
-    compiled, reference = CompiledModel(compiled_file, n_threads=1), ReferenceModel(trained)
+    compiled, reference = CompiledModel(compiled_file, n_threads=1), MaceReference(trained)
     n_felt = 0
     for atoms in structures().values():
         expected = reference.evaluate(atoms)
@@ -131,7 +134,8 @@ def test_the_compiled_model_equals_the_reference(trained, silent, compiled_file)
 def test_the_repulsion_is_worked_out_in_float64_in_every_precision(dtype, trained, silent_model):
     atoms, results = dimer("Ni", "O", 0.3), []
     for model in (trained, silent_model):
-        chain, graph = LayerChain(lower(model), dtype), build_graph(atoms, CUTOFF)
+        lowered, graph = lower(model), build_graph(atoms, CUTOFF)
+        chain = MaceChain(lowered, dtype, TorchOperators(lowered, dtype))
         species = torch.tensor([2, 1])
         vectors = torch.tensor(graph.edge_vectors, requires_grad=True)
         pairs = (torch.from_numpy(graph.edge_centre), torch.from_numpy(graph.edge_neighbour))
@@ -143,7 +147,7 @@ def test_the_repulsion_is_worked_out_in_float64_in_every_precision(dtype, traine
         (gradients,) = torch.autograd.grad(energies.sum(), vectors)
         results.append((energies.detach().numpy(), gradients.numpy()))
     (with_energies, with_gradients), (energies, gradients) = results
-    reference, without = ReferenceModel(trained).evaluate(atoms), ReferenceModel(silent_model).evaluate(atoms)
+    reference, without = MaceReference(trained).evaluate(atoms), MaceReference(silent_model).evaluate(atoms)
     expected = reference.node_energies - without.node_energies
     assert expected.min() > 100
     np.testing.assert_allclose(with_energies - energies, expected, rtol=1e-12)
@@ -195,14 +199,14 @@ def test_a_repulsion_that_does_not_fit_is_refused(trained, name, value, words, t
 
 def test_tables_may_change_more_where_atoms_are_closer_than_a_bond(compiled_file, trained, tmp_path, monkeypatch):
     compiled = CompiledModel(compiled_file, n_threads=1)
-    kernels = CpuKernels(lower(trained), torch.float64, tmp_path)
+    kernels = CpuOperators(lower(trained), torch.float64, tmp_path)
     right = interpolated(kernels.table_contents())
     monkeypatch.setitem(check.TOLERANCES, "float64", dataclasses.replace(check.TOLERANCES["float64"], gradient=1e-4))
 
     def off_when_close(error: float) -> list:
         return [lambda r, table=table: table(r) * (1.0 + error * (r < 0.85).double().unsqueeze(1)) for table in right]
 
-    found = check.check_compiled(compiled, trained, off_when_close(1e-6))
+    found = check.check_compiled(compiled, MaceReference(trained), off_when_close(1e-6))
     assert found.table_force_ev_per_angstrom > check.TOLERANCES["float64"].table_force
     with pytest.raises(MlipError, match="radial tables change a force"):
-        check.check_compiled(compiled, trained, off_when_close(1e-2))
+        check.check_compiled(compiled, MaceReference(trained), off_when_close(1e-2))

@@ -13,13 +13,14 @@ from ase import Atoms
 from lammps_run import run_command
 
 from mlip_lammps import models
-from mlip_lammps.checkpoint import read_model, write_portable
 from mlip_lammps.cli.main import main
+from mlip_lammps.compilation import compiled_model, export, runnable_model
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
-from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.engines.lammps_process import find_program
-from mlip_lammps.export import compiled_model, model_export, runnable_model
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.engines.lammps.process import find_program
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import write_portable
 
 REPOSITORY = Path(__file__).parents[1]
 TIME_LIMIT = 60
@@ -29,7 +30,7 @@ import numpy as np
 from ase import Atoms
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
-from mlip_lammps.engines.lammps_session import LammpsSession
+from mlip_lammps.engines.lammps.session import LammpsSession
 with LammpsSession() as session:
     session.set_structure(Atoms("Si2", positions=[[0, 0, 0], [1.1, 1.2, 1.3]], cell=[9, 9, 9], pbc=True))
     try:
@@ -59,13 +60,13 @@ def compilations(compile_once, monkeypatch) -> list[Path]:
     """What would have been compiled; the file of ``one_layer`` stands in for each."""
     compiled, made = compile_once("one_layer"), []
 
-    def export(source, path, *, progress, **options):
+    def pretend(source, path, *, progress, **options):
         progress("reading")
         progress("comparing")
         made.append(source)
         shutil.copy(compiled, path)
 
-    monkeypatch.setattr(model_export, "export_model", export)
+    monkeypatch.setattr(export, "export_trained", pretend)
     return made
 
 
@@ -93,7 +94,7 @@ def test_what_is_compiled_runs_without_what_compiles(compile_once, tmp_path):
     """e3nn brings the compiler of torch: seconds of every start."""
     code = (
         "import sys\n"
-        "from mlip_lammps.engines.ase_calculator import MlipCalculator\n"
+        "from mlip_lammps.engines.ase.calculator import MlipCalculator\n"
         "MlipCalculator(sys.argv[1])\n"
         "print({'e3nn', 'torch._dynamo', 'torch._inductor'} & set(sys.modules))"
     )
@@ -103,14 +104,14 @@ def test_what_is_compiled_runs_without_what_compiles(compile_once, tmp_path):
 
 def test_who_wants_what_another_is_compiling_waits_for_it(shipped, compilations, monkeypatch, tmp_path):
     monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path / "cache"))
-    export, has_begun, may_end = model_export.export_model, threading.Event(), threading.Event()
+    original, has_begun, may_end = export.export_trained, threading.Event(), threading.Event()
 
     def export_when_told(*arguments, **options):
         has_begun.set()
         assert may_end.wait(TIME_LIMIT)
-        export(*arguments, **options)
+        original(*arguments, **options)
 
-    monkeypatch.setattr(model_export, "export_model", export_when_told)
+    monkeypatch.setattr(export, "export_trained", export_when_told)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(compiled_model, shipped, progress=print)
         assert has_begun.wait(TIME_LIMIT)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from ase.data import chemical_symbols
 
-from mlip_lammps.checkpoint import read_model
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.families import read_model
 from mlip_lammps.models import model_card, one_line_card, resolve_model, shipped_models
 
 REPOSITORY = Path(__file__).parents[1]

@@ -48,7 +48,7 @@ def test_a_planted_fault_is_caught(plant, verify):
 
 def test_without_a_plant_everything_passes(packages, compile_once, portable_models):
     """The plugin is built in the same way, from a source that differs in a comment."""
-    file = "pair_style/plugin.cpp"
+    file = "pair_style/lammps/plugin.cpp"
     harmless = Plant("a comment", file, "#include <string>\n", "#include <string>  // planted\n", ("", ""))
     root, words = packages.make("control", [harmless]), ("--source", portable_models[LAYERED_MODEL])
     found = verify_from(root, compile_once(LAYERED_MODEL), *words)

@@ -16,8 +16,8 @@ from ase.calculators.emt import EMT
 from ase.stress import voigt_6_to_full_3x3_stress
 from ase.units import GPa
 
-from mlip_lammps.checkpoint import TrainedModel, read_model, write_portable
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import MaceModel, MaceReference, write_portable
 from mlip_lammps.models import shipped_models
 from mlip_lammps.testing.random_models import random_model
 
@@ -262,7 +262,7 @@ def test_a_snapshot_is_a_moved_frame_without_labels():
 
 
 def test_a_label_is_the_mean_of_the_teachers(two_trainings):
-    teachers = [ReferenceModel(trained) for trained in two_trainings]
+    teachers = [MaceReference(trained) for trained in two_trainings]
     atoms = Atoms(numbers=two_trainings[0].spec.atomic_numbers[:2], positions=[[0, 0, 0], [0.9, 0.3, 0]])
     one, two = (teacher.evaluate(atoms) for teacher in teachers)
     spread = label(atoms, teachers)
@@ -272,7 +272,7 @@ def test_a_label_is_the_mean_of_the_teachers(two_trainings):
 
 
 @pytest.fixture
-def two_trainings() -> list[TrainedModel]:
+def two_trainings() -> list[MaceModel]:
     """A model, and another of its shape."""
     return [random_model(seed=seed) for seed in (1, 2)]
 

@@ -14,17 +14,18 @@ from ase import Atoms
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.engines.lammps_cases import Case, CaseResult, run_cases
+from mlip_lammps.engines.lammps.cases import Case, CaseResult, run_cases
 from mlip_lammps.engines.mpi_process import MpiProcess, MpiRunError
+from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.files import read_structure
 from mlip_lammps.structure.graph import build_graph
-from mlip_lammps.workflows.verify import find_subject
-from mlip_lammps.workflows.verify_checks import QUANTITIES, Comparison, Results, Worst, differences
-from mlip_lammps.workflows.verify_lammps import LammpsPlan, count_wrong_edges
-from mlip_lammps.workflows.verify_limits import BETWEEN_ENGINES, DYNAMICS, ROTATION
-from mlip_lammps.workflows.verify_physics import choose_time_step
-from mlip_lammps.workflows.verify_structures import BASE, MOLECULE, SHEARED, SMALL, USER, make_structures, make_twins
-from mlip_lammps.workflows.verify_structures import ROTATION as ROTATED
+from mlip_lammps.verify.checks import QUANTITIES, Comparison, Worst, differences
+from mlip_lammps.verify.lammps_checks import LammpsPlan, count_wrong_edges
+from mlip_lammps.verify.limits import BETWEEN_ENGINES, DYNAMICS, ROTATION
+from mlip_lammps.verify.physics_checks import choose_time_step
+from mlip_lammps.verify.structures import BASE, MOLECULE, SHEARED, SMALL, USER, make_structures, make_twins
+from mlip_lammps.verify.structures import ROTATION as ROTATED
+from mlip_lammps.verify.verify import find_subject
 
 LIMITS = BETWEEN_ENGINES["float64"]
 CUTOFF = 4.0
@@ -36,13 +37,13 @@ def structures() -> dict[str, Atoms]:
     return make_structures(("H", "O"), CUTOFF)
 
 
-def made_up_results(n_atoms: int = 4) -> Results:
+def made_up_results(n_atoms: int = 4) -> Evaluation:
     rng = np.random.default_rng(0)
     node_energies = rng.normal(size=n_atoms)
-    return Results(float(node_energies.sum()), node_energies, rng.normal(size=(n_atoms, 3)), rng.normal(size=6))
+    return Evaluation(float(node_energies.sum()), node_energies, rng.normal(size=(n_atoms, 3)), rng.normal(size=6))
 
 
-def failed(found: Results, expected: Results) -> set[str]:
+def failed(found: Evaluation, expected: Evaluation) -> set[str]:
     compared = differences(found, expected, LIMITS)
     return {quantity for quantity, (number, limit) in compared.items() if not number <= limit}
 
@@ -161,7 +162,7 @@ def test_structures_hold_every_element_and_cannot_hide_a_mistake(elements):
 def test_twins_have_the_results_that_they_expect(structures):
     """Shown with an energy that depends on distances alone."""
 
-    def evaluate(atoms: Atoms) -> Results:
+    def evaluate(atoms: Atoms) -> Evaluation:
         graph = build_graph(atoms, CUTOFF)
         lengths = np.linalg.norm(graph.edge_vectors, axis=1)
         weights = graph.atomic_numbers[graph.edge_centre] * np.sqrt(graph.atomic_numbers[graph.edge_neighbour])
@@ -171,7 +172,7 @@ def test_twins_have_the_results_that_they_expect(structures):
         np.add.at(forces, graph.edge_centre, slopes)
         np.add.at(forces, graph.edge_neighbour, -slopes)
         tensor = graph.edge_vectors.T @ slopes
-        return Results(energies.sum(), energies, forces, tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]])
+        return Evaluation(energies.sum(), energies, forces, tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]])
 
     twins = make_twins(structures, n_atoms=500)
     assert set(twins) == {"translation", "unwrapped coordinates", "permutation", "rotation", "supercell"}
@@ -190,9 +191,9 @@ def test_the_time_step_follows_stiffness_and_forces():
     atoms = Atoms("H", positions=[[0, 0, 0]], cell=10 * np.eye(3), pbc=True)
 
     def spring(stiffness: float, force: float):
-        def evaluate(atoms: Atoms) -> Results:
+        def evaluate(atoms: Atoms) -> Evaluation:
             pull = np.array([[force, 0.0, 0.0]])
-            return Results(0.0, np.zeros(1), pull - stiffness * atoms.positions, None)
+            return Evaluation(0.0, np.zeros(1), pull - stiffness * atoms.positions, None)
 
         return evaluate
 

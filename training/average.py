@@ -15,15 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mlip_lammps.checkpoint import TrainedModel, read_model, write_portable
 from mlip_lammps.core.errors import MlipError
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import MaceModel, write_portable
 
 
 class UnlikeModels(MlipError):
     """Models whose mean means nothing."""
 
 
-def mean_of_weights(models: Sequence[TrainedModel]) -> TrainedModel:
+def mean_of_weights(models: Sequence[MaceModel]) -> MaceModel:
     """Return the model whose trained weights are the means of those of ``models``.
 
     Raises

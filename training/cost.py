@@ -23,10 +23,10 @@ from ase import Atoms
 from ase.build import add_adsorbate, bulk, fcc100, molecule
 from numpy.typing import NDArray
 
-from mlip_lammps.checkpoint import write_portable
+from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import MlipError
-from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.export import compiled_model
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.families.mace import write_portable
 from mlip_lammps.testing.random_models import random_model
 
 HERE = Path(__file__).parent

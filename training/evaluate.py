@@ -21,10 +21,10 @@ from ase.units import GPa
 from numpy.typing import NDArray
 from split import DataError, Frame, read_frames
 
-from mlip_lammps.checkpoint import read_model
 from mlip_lammps.core.errors import MlipError
-from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import MaceReference
 from mlip_lammps.models import resolve_model
 
 Prediction = tuple[float, NDArray[np.float64], NDArray[np.float64] | None]
@@ -122,7 +122,7 @@ def _milli_rms(values: Iterator[float | NDArray[np.float64] | None]) -> float | 
 
 def reference_predictor(source: Path) -> Predict:
     """Return energies, forces and stresses by the reference in float64."""
-    model = ReferenceModel(read_model(source))
+    model = MaceReference(read_model(source))
 
     def predict(atoms: Atoms) -> Prediction:
         result = model.evaluate(atoms)

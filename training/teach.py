@@ -19,10 +19,10 @@ from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
 from split import DataError, read_frames
 
-from mlip_lammps.checkpoint import read_model
 from mlip_lammps.core.errors import MlipError
-from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import MaceReference
 from mlip_lammps.models import resolve_model
 
 TIME_STEP, FRICTION, N_STEPS = 1.5 * units.fs, 0.02 / units.fs, 200
@@ -37,7 +37,7 @@ def snapshot(start: Atoms, calculator: MlipCalculator, temperature: float, rng: 
     return Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
 
 
-def label(atoms: Atoms, teachers: list[ReferenceModel]) -> float:
+def label(atoms: Atoms, teachers: list[MaceReference]) -> float:
     """Give a frame the mean of what the models say; return the spread of their forces (RMS, eV/angstrom)."""
     evaluations = [teacher.evaluate(atoms) for teacher in teachers]
     forces = np.array([evaluation.forces for evaluation in evaluations])
@@ -68,7 +68,7 @@ def main() -> None:
             for frame in read_frames(settings["data"], arguments.data_dir)
             if frame.part == "train" and frame.kind in kinds
         ]
-        teachers = [ReferenceModel(read_model(resolve_model(name))) for name in arguments.models]
+        teachers = [MaceReference(read_model(resolve_model(name))) for name in arguments.models]
         calculator = MlipCalculator(arguments.models[0], n_threads=1)
         for frame in starts:
             for temperature in kinds[frame.kind]:

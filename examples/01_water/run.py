@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mpi4py import MPI
 
-from mlip_lammps.engines.lammps_session import QUIET, LammpsSession
+from mlip_lammps.engines.lammps.session import QUIET, LammpsSession
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS_IN_BLOCK = 10

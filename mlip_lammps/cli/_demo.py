@@ -81,7 +81,7 @@ def choose_steps(lammps_input: LammpsInput, minutes: float, folder: Path, consol
 def compile_model(source: Path, dtype: str, console: Console) -> Path:
     """Return ``source`` compiled for this machine, from the cache if nothing has changed since an earlier demo."""
     # Slow to import, and a demo without a model does without torch.
-    from mlip_lammps.export import compiled_model
+    from mlip_lammps.compilation import compiled_model
 
     console.print(f"Compiling {source} for this machine: about a minute, and done once ...")
     return compiled_model(source, dtype=dtype, progress=lambda line: console.print(f"  {line}"))

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlip_lammps.cli.options import check_json_file, read_rank_list
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.models import resolve_model
-from mlip_lammps.workflows.verify import find_subject, verify_model
-from mlip_lammps.workflows.verify_checks import QUANTITIES, Check, Verification
+from mlip_lammps.verify.checks import QUANTITIES, Check, Verification
+from mlip_lammps.verify.verify import find_subject, verify_model
 
 _PLAIN_WIDTH = 110
 _STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
@@ -28,13 +29,10 @@ def run_verify(arguments: argparse.Namespace) -> int:
     """
     # A terminated verification ends its MPI ranks as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    n_ranks = _parse_ranks(arguments.ranks)
+    n_ranks = read_rank_list(arguments.ranks)
     if not arguments.time_limit > 0:
         raise UserInputError(f"--time-limit is {arguments.time_limit:g}, and must be larger than 0")
-    if arguments.json is not None and not arguments.json.parent.is_dir():
-        raise UserInputError(f"there is no folder {arguments.json.parent}; make it first")
-    if arguments.json is not None and arguments.json.is_dir():
-        raise UserInputError(f"--json {arguments.json} is a folder; name a file")
+    check_json_file(arguments.json)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PLAIN_WIDTH)
@@ -60,13 +58,6 @@ def run_verify(arguments: argparse.Namespace) -> int:
             "--source, or accept it with --no-reference"
         )
     return 0 if verdict == "pass" else 1
-
-
-def _parse_ranks(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(word) for word in text.split(","))
-    except ValueError:
-        raise UserInputError(f"--ranks {text} is no list of numbers; give for instance --ranks 1,2,4") from None
 
 
 class _Progress:

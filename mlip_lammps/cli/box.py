@@ -1,7 +1,8 @@
 """``mlip-lammps box``: a LAMMPS data file with a box of molecules."""
 
 import argparse
-from pathlib import Path
+
+from mlip_lammps.cli import options
 
 NAME = "box"
 HELP = "build a periodic box of molecules and write a LAMMPS data file"
@@ -13,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--density", type=float, required=True, help="mass density in g/cm3")
     parser.add_argument("--elements", nargs="+", help="element of each atom type, in order (default: alphabetic)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the orientations (default: 0)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="data file to write")
+    options.add_output(parser, "LAMMPS data file to write")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build, and print what was built."""
-    from mlip_lammps.engines.plugin_build import build_plugin
+    from mlip_lammps.engines.lammps.plugin_build import build_plugin
 
     libraries = build_plugin(arguments.output, arguments.lammps, arguments.mpi)
     for library in libraries:

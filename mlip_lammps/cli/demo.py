@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from mlip_lammps.cli import options
+
 NAME = "demo"
 HELP = "compile the shipped model, run liquid water on several MPI ranks and draw the result"
 
@@ -15,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=Path("inputs/demo.toml"),
         help="what to run (default: inputs/demo.toml)",
     )
-    parser.add_argument("--ranks", type=int, default=2, help="MPI ranks (default: 2)")
+    options.add_ranks(parser, 2)
     parser.add_argument(
         "--minutes",
         type=float,
@@ -23,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="length of the run, measured in a short warm-up (default: 2)",
     )
     parser.add_argument("--steps", type=int, help="length of the run in steps, without a warm-up")
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for results (default: out/demo)")
+    options.add_out(parser, "out/demo")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -4,36 +4,29 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlip_lammps.cli import options
+
 if TYPE_CHECKING:
     from ase import Atoms
 
 NAME = "estimate"
-HELP = "say what memory and time a run will need on this machine"
+HELP = "estimate the memory and time that a run needs on this machine"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="compiled file, trained or portable file, or name of a shipped model")
-    parser.add_argument("--atoms", type=int, required=True, metavar="N", help="atoms of the run")
-    parser.add_argument("--ranks", type=int, default=1, metavar="R", help="MPI ranks (default: 1)")
-    parser.add_argument(
-        "--structure",
-        type=Path,
-        metavar="FILE",
-        help="what the run is like (any format of ASE); default: a dense packing",
-    )
-    parser.add_argument(
-        "--device",
-        choices=("cpu", "cuda"),
-        help="what to compile for if MODEL is not compiled (default: cpu); a compiled MODEL must be for it",
-    )
+    options.add_model(parser)
+    parser.add_argument("--atoms", type=int, required=True, metavar="N", help="number of atoms of the run")
+    options.add_ranks(parser, 1)
+    options.add_structure(parser, "a structure like that of the run; default: a dense packing of the model's elements")
+    options.add_device(parser, is_for_any_model=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from mlip_lammps.export import runnable_model
-    from mlip_lammps.export.archive import read_metadata
+    from mlip_lammps.compilation import runnable_model
+    from mlip_lammps.model_file.archive import read_metadata
     from mlip_lammps.structure.files import read_structure
     from mlip_lammps.workflows.estimate import estimate_run
 

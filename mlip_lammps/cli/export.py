@@ -1,26 +1,22 @@
 """``mlip-lammps export``: compile a trained model for this machine."""
 
 import argparse
-from pathlib import Path
 
-from mlip_lammps.core.precision import DEFAULT_DTYPE
+from mlip_lammps.cli import options
 
 NAME = "export"
 HELP = "compile a trained MACE model into the file that LAMMPS and ASE run"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="file of mace-torch, portable file, or name of a shipped model")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="compiled file to write, ending in .pt2")
+    options.add_model(parser, options.TRAINED_MODEL)
+    options.add_output(parser, "compiled file to write; its name must end in .pt2")
     parser.add_argument(
-        "--elements", help="symbols to keep, separated by commas, for instance H,O (default: all of the model's)"
+        "--elements",
+        metavar="SYMBOLS",
+        help="elements to keep, separated by commas, for example H,O (default: all elements of the model)",
     )
-    parser.add_argument(
-        "--dtype",
-        choices=("float64", "float32", "mixed"),
-        default=DEFAULT_DTYPE,
-        help=f"mixed: geometry and energies in float64, features in float32 (default: {DEFAULT_DTYPE})",
-    )
+    options.add_dtype(parser)
     parser.add_argument(
         "--radial",
         choices=("table", "exact"),
@@ -31,24 +27,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-distance",
         metavar="ANGSTROM",
-        help="LAMMPS tells of atoms that are closer: for all pairs (0.8) or by pair (H-H=0.6,H-O=0.7; default: 0.6 of "
-        "the sum of the covalent radii)",
+        help="LAMMPS warns about atoms closer than this: one number for all pairs (0.8), or one for each pair "
+        "(H-H=0.6,H-O=0.7); default: 0.6 times the sum of the covalent radii",
     )
-    parser.add_argument(
-        "--device",
-        choices=("cpu", "cuda"),
-        default="cpu",
-        help="cuda: for NVIDIA GPUs of several generations, on any machine (default: cpu)",
-    )
+    options.add_device(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from mlip_lammps.export import export_model
-    from mlip_lammps.export.min_distances import read_min_distances
+    from mlip_lammps.compilation import export_model
     from mlip_lammps.models import resolve_model
+    from mlip_lammps.structure.min_distances import read_min_distances
 
     elements = arguments.elements.replace(",", " ").split() if arguments.elements is not None else None
     console = Console(highlight=False)

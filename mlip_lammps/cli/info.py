@@ -3,12 +3,14 @@
 import argparse
 from pathlib import Path
 
+from mlip_lammps.cli import options
+
 NAME = "info"
-HELP = "print the metadata of a model file: of mace-torch, portable or compiled; loads no native code"
+HELP = "print what a model file says about itself, without loading native code"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="model file, or name of a shipped model")
+    options.add_model(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -33,15 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _describe(path: Path) -> dict[str, object]:
     """Return the facts of a file in the form that it has."""
-    from dataclasses import asdict
-
-    from mlip_lammps.checkpoint import read_model
-    from mlip_lammps.export.archive import is_archive, read_metadata
+    from mlip_lammps.families import read_model
+    from mlip_lammps.model_file.archive import is_archive, read_metadata
 
     if is_archive(path):
         return {"form": "compiled", **read_metadata(path)}
     trained = read_model(path)
     form = "portable" if path.suffix == ".safetensors" else "mace-torch"
     source = {"name": trained.source_name, "sha256": trained.source_sha256}
-    n_weights = sum(array.size for name, array in trained.weights.items() if "U_matrix" not in name)
-    return {"form": form, "source": source, "n_weights": n_weights, **asdict(trained.spec)}
+    return {"form": form, "family": trained.family, "source": source, **trained.facts()}

@@ -1,4 +1,5 @@
-"""``mlip-lammps``: one subcommand for each module of this folder whose name starts with no underscore.
+"""``mlip-lammps``: one subcommand for each module of this folder besides this one, ``options`` and those with a
+leading underscore.
 
 A subcommand has ``NAME``, ``HELP``, ``configure(parser)`` and ``run(arguments) -> exit code``; what is slow to
 import stands inside ``run`` or in a module with an underscore, so that ``--help`` is instant.
@@ -53,7 +54,7 @@ def find_subcommands() -> list[ModuleType]:
     return [
         importlib.import_module(f"{cli.__name__}.{name}")
         for name in names
-        if name != "main" and not name.startswith("_")
+        if name not in ("main", "options") and not name.startswith("_")
     ]
 
 

@@ -1,42 +1,35 @@
-"""``mlip-lammps verify``: hold a model to the reference in every engine of this machine."""
+"""``mlip-lammps verify``: compare a model with its reference in every engine on this machine."""
 
 import argparse
 from pathlib import Path
 
+from mlip_lammps.cli import options
+
 NAME = "verify"
-HELP = "check that reference, ASE and LAMMPS on several ranks agree on a model, and that its forces are derivatives"
-EPILOG = "Exit code 0: everything passed; 1: a check failed; 2: a mistake in the input, or nothing to compare with."
+HELP = "check that the reference, ASE and LAMMPS agree on a model, and that its forces are derivatives of its energy"
+EPILOG = "Exit code 0: all checks passed; 1: a check failed; 2: wrong input, or no reference to compare with."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("model", help="file of mace-torch, portable or compiled file, or name of a shipped model")
+    options.add_model(parser)
+    options.add_structure(parser, "a structure of your own, checked beside the built-in ones; its first frame is used")
+    options.add_rank_list(parser, "1,2,4")
     parser.add_argument(
-        "--structure", type=Path, help="a structure of yours, in any format of ase.io; its first frame is added"
+        "--source", type=Path, metavar="FILE", help="file that a compiled MODEL was made from, if it is not found"
     )
-    parser.add_argument("--ranks", default="1,2,4", help="numbers of MPI ranks (default: 1,2,4)")
-    parser.add_argument("--source", type=Path, help="what a compiled MODEL was made from, where it is not found")
     parser.add_argument(
         "--no-reference", action="store_true", help="accept that a compiled MODEL is not compared with its source"
     )
-    parser.add_argument(
-        "--dtype",
-        choices=("float64", "float32", "mixed"),
-        default="float64",
-        help="of the compilation, where MODEL is not compiled (default: float64)",
-    )
-    parser.add_argument(
-        "--device",
-        choices=("cpu", "cuda"),
-        help="of the compilation, where MODEL is not compiled (default: cpu); a compiled MODEL must be for it",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON")
+    options.add_dtype(parser, "float64", is_for_any_model=True)
+    options.add_device(parser, is_for_any_model=True)
+    options.add_json_file(parser)
     parser.add_argument(
         "--time-limit",
         type=float,
         default=120.0,
         metavar="SECONDS",
-        help="a single evaluation in LAMMPS that takes longer counts as a hang (default: 120)",
+        help="time limit of one evaluation in LAMMPS; a longer one counts as a hang (default: 120)",
     )
 
 

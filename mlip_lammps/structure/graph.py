@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from vesin import NeighborList
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.structure.voigt import voigt_of
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,15 @@ class Graph:
         r_ij = x_j - x_i in angstrom with the periodic image of j, shape (n_edges, 3), float64.
     edge_centre, edge_neighbour
         i and j, shape (n_edges,), int64; ``edge_centre`` does not decrease.
+    volume
+        Of the cell, angstrom^3; None without three cell vectors or a periodic direction.
     """
 
     atomic_numbers: NDArray[np.int64]
     edge_vectors: NDArray[np.float64]
     edge_centre: NDArray[np.int64]
     edge_neighbour: NDArray[np.int64]
+    volume: float | None = None
 
     @property
     def n_atoms(self) -> int:
@@ -63,6 +67,7 @@ def build_graph(atoms: Atoms, cutoff: float) -> Graph:
         edge_vectors=np.ascontiguousarray(vectors[order], dtype=np.float64),
         edge_centre=np.ascontiguousarray(i[order], dtype=np.int64),
         edge_neighbour=np.ascontiguousarray(j[order], dtype=np.int64),
+        volume=abs(atoms.cell.volume) if atoms.pbc.any() and atoms.cell.rank == 3 else None,
     )
 
 
@@ -140,10 +145,7 @@ def centroid_virials_from_moments(
     return virials
 
 
-def stress_from_gradients(
-    graph: Graph, edge_gradients: NDArray[np.float64], volume: float
-) -> NDArray[np.float64]:
-    """Return the stress sum r_ij (x) g_ij / V: eV/angstrom^3, shape (6,), Voigt xx yy zz yz xz xy, tension positive."""
-    tensor = graph.edge_vectors.T @ edge_gradients / abs(volume)
-    tensor = 0.5 * (tensor + tensor.T)
-    return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+def virial_from_gradients(graph: Graph, edge_gradients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return sum of r_ij (x) g_ij: eV, shape (6,), Voigt order xx yy zz yz xz xy, positive in tension."""
+    tensor = graph.edge_vectors.T @ edge_gradients
+    return voigt_of(0.5 * (tensor + tensor.T))

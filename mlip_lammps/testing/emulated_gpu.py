@@ -1,6 +1,7 @@
 """Model files for a GPU that is emulated on this CPU, made in seconds: neither NVRTC nor a GPU is needed."""
 
 import ctypes
+import uuid
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -12,16 +13,13 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from mlip_lammps.checkpoint import TrainedModel
 from mlip_lammps.core.errors import MlipError, ModelFileError
 from mlip_lammps.core.native import MODEL_LIBRARY, native_folder, torch_folder
-from mlip_lammps.export.archive import add_member, add_metadata, read_metadata
-from mlip_lammps.export.contract import FORMAT_VERSION
-from mlip_lammps.export.gpu_compilation import EMULATED_PATH, compile_for_gpu
-from mlip_lammps.export.gpu_model import with_padded_channels
-from mlip_lammps.export.layers import PRECISIONS
-from mlip_lammps.export.lowering import lower
-from mlip_lammps.export.min_distances import min_distances
+from mlip_lammps.families import TrainedModel, family_of
+from mlip_lammps.kernels.backend import CompileRequest, OperatorCode, backend_of
+from mlip_lammps.model_file.archive import add_metadata, read_metadata
+from mlip_lammps.model_file.contract import FORMAT_VERSION
+from mlip_lammps.structure.min_distances import min_distances
 
 _ERROR_BYTES = 4096
 
@@ -46,37 +44,32 @@ def write_emulated(trained: TrainedModel, output: Path, dtype: str = "float64") 
     ``export_model(..., device="emulated")`` writes the same, and compares it with the reference first. This function
     does not, so that tests can hold kernels with a planted fault to the reference themselves.
     """
-    lowered = lower(trained)
-    elements = [chemical_symbols[z] for z in lowered.atomic_numbers]
+    model = family_of(trained).layers(trained, trained.atomic_numbers)
+    elements = [chemical_symbols[z] for z in model.atomic_numbers]
     distances = min_distances(elements)
     with TemporaryDirectory(dir=output.parent) as scratch:
-        compiled = compile_for_gpu(
-            lowered,
-            PRECISIONS[dtype].features,
-            distances,
-            (),
-            output,
-            Path(scratch),
-            lambda line: None,
-            has_emulated=True,
+        request = CompileRequest(
+            lowered=model.lowered,
+            family=trained.family,
+            dtype=dtype,
+            radial="table",
+            smallest=distances,
+            output=output,
+            scratch=Path(scratch),
+            progress=lambda line: None,
+            compile_programs=_no_programs,
         )
-        add_member(output, EMULATED_PATH, compiled.emulated.read_bytes())
-    padded, spec = with_padded_channels(lowered), trained.spec
+        compiled = backend_of("emulated").compile(request)
     add_metadata(
         output,
         {
             "format_version": FORMAT_VERSION,
-            "build_id": compiled.emulated.stem,
+            "build_id": uuid.uuid4().hex,
             "source": {"name": trained.source_name, "sha256": trained.source_sha256},
-            "model_class": spec.model_class,
-            "heads": list(spec.heads),
-            "head": spec.heads[0],
+            **trained.describe(),
             "elements": elements,
-            "cutoff": spec.cutoff,
-            "n_layers": spec.n_layers,
-            "feature_widths": list(padded.feature_widths),
-            "skip_widths": list(padded.skip_widths),
-            "message_widths": list(padded.message_widths),
+            "cutoff": model.cutoff,
+            "n_layers": model.n_layers,
             "dtype": dtype,
             "device": "cuda",
             "min_distances": distances,
@@ -84,6 +77,10 @@ def write_emulated(trained: TrainedModel, output: Path, dtype: str = "float64") 
         },
     )
     return output
+
+
+def _no_programs(operators: str) -> OperatorCode:
+    raise MlipError("a GPU runs no traced programs")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,15 +10,18 @@ from ase.data import covalent_radii
 from e3nn import o3
 from numpy.typing import NDArray
 
-from mlip_lammps.checkpoint import (
+from mlip_lammps.families.mace.interactions import block_of
+from mlip_lammps.families.mace.reader.validation import order_weight
+from mlip_lammps.families.mace.spec import (
     LayerSpec,
+    MaceModel,
     ModelSpec,
     PairRepulsionSpec,
     RadialSpec,
     ReadoutSpec,
-    TrainedModel,
 )
 
+REAL_AGNOSTIC, RESIDUAL = "RealAgnosticInteractionBlock", "RealAgnosticResidualInteractionBlock"
 _SILU_SCALE = 1.6790
 """About the factor that gives silu a unit second moment: any number does, as long as readers take it from the spec."""
 _REPULSION = {
@@ -44,12 +46,12 @@ def random_model(
     cutoff_on: str = "basis",
     radial_widths: Sequence[int] = (16, 16),
     readout_irreps: str = "4x0e",
-    is_residual: bool | Sequence[bool] = (False, True),
+    interaction: str | Sequence[str] = (REAL_AGNOSTIC, RESIDUAL),
     avg_num_neighbors: float = 3.0,
     model_class: str = "ScaleShiftMACE",
     dtype: str = "float64",
     pair_repulsion: bool = False,
-) -> TrainedModel:
+) -> MaceModel:
     """Return a MACE model with seeded random weights and the structure that mace-torch gives such a model.
 
     Parameters
@@ -68,8 +70,8 @@ def random_model(
         Hidden widths of the radial MLP.
     readout_irreps
         Hidden irreps of the last readout; a model of one layer has a linear readout alone.
-    is_residual
-        Kind of each layer; a shorter sequence is continued with its last entry.
+    interaction
+        Interaction block of each layer, as mace-torch calls it; a shorter sequence is continued with its last entry.
     avg_num_neighbors
         Divisor of the messages; the default is small, so that far atoms and high orders matter.
     dtype
@@ -79,7 +81,7 @@ def random_model(
 
     Returns
     -------
-    TrainedModel
+    MaceModel
         Spec and weights; ``source_name`` is ``random-SEED``.
     """
     numbers = tuple(number_of_symbol[e] if isinstance(e, str) else int(e) for e in elements)
@@ -95,7 +97,7 @@ def random_model(
             o3.Irreps(hidden_irreps),
             l_max,
             _per_layer(correlation, n_layers),
-            _per_layer(is_residual, n_layers),
+            _per_layer(interaction, n_layers),
             tuple(radial_widths),
             readout_irreps,
             avg_num_neighbors,
@@ -103,13 +105,13 @@ def random_model(
         dtype=dtype,
         pair_repulsion=PairRepulsionSpec(cutoff_power) if pair_repulsion else None,
     )
-    return TrainedModel(
+    return MaceModel(
         spec=spec, weights=_random_weights(spec, seed), source_sha256=f"{seed:064x}", source_name=f"random-{seed}"
     )
 
 
-def _per_layer(value: int | bool | Sequence[int] | Sequence[bool], n_layers: int) -> list[int]:
-    values = [value] if isinstance(value, int) else list(value)
+def _per_layer(value: int | str | Sequence[int] | Sequence[str], n_layers: int) -> list:
+    values = [value] if isinstance(value, int | str) else list(value)
     return (values + values[-1:] * n_layers)[:n_layers]
 
 
@@ -117,7 +119,7 @@ def _layers(
     hidden: o3.Irreps,
     l_max: int,
     correlations: list[int],
-    are_residual: list[int],
+    interactions: list[str],
     radial_widths: tuple[int, ...],
     readout_irreps: str,
     avg_num_neighbors: float,
@@ -135,7 +137,7 @@ def _layers(
         nonlinear = is_last and n_layers > 1
         layers.append(
             LayerSpec(
-                is_residual=bool(are_residual[t]),
+                interaction=interactions[t],
                 irreps_in=str(irreps_in),
                 irreps_mid=str(mid),
                 irreps_message=str(message),
@@ -195,24 +197,13 @@ def _trained_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
     elements = o3.Irreps([(n_elements, "0e")])
     yield "node_embedding.linear.weight", (_linear_size(elements, o3.Irreps(spec.irreps_embedding)),)
     for t, layer in enumerate(spec.layers):
-        irreps_in, message, out = (
-            o3.Irreps(text) for text in (layer.irreps_in, layer.irreps_message, layer.irreps_out)
-        )
-        mid = o3.Irreps(layer.irreps_mid)
-        yield f"interactions.{t}.linear_up.weight", (_linear_size(irreps_in, irreps_in),)
-        widths = (spec.radial.n_basis, *layer.radial_widths, sum(irreps_in[i].mul for i, _, _ in layer.paths))
-        for k, shape in enumerate(pairwise(widths)):
-            yield f"interactions.{t}.conv_tp_weights.layer{k}.weight", shape
-        yield f"interactions.{t}.linear.weight", (_linear_size(mid, message),)
-        skip = _linear_size(irreps_in, out) if layer.is_residual else _linear_size(message, message)
-        yield f"interactions.{t}.skip_tp.weight", (skip * n_elements,)
+        message, out = o3.Irreps(layer.irreps_message), o3.Irreps(layer.irreps_out)
+        yield from block_of(layer.interaction).weight_shapes(spec, layer, f"interactions.{t}")
         for k, (mul, ir) in enumerate(out):
             prefix = f"products.{t}.symmetric_contractions.contractions.{k}"
             for order in range(1, layer.correlation + 1):
                 n_paths = coupling_tensor(_kinds(message), str(ir), order).shape[-1]
-                is_highest = order == layer.correlation
-                name = "weights_max" if is_highest else f"weights.{layer.correlation - order - 1}"
-                yield f"{prefix}.{name}", (n_elements, n_paths, mul)
+                yield f"{prefix}.{order_weight(layer, order)}", (n_elements, n_paths, mul)
         yield f"products.{t}.linear.weight", (_linear_size(out, out),)
         yield from _readout_shapes(f"readouts.{t}", layer, out)
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from mlip_lammps.checkpoint import read_model
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import MaceReference
 
 
 class ReferenceCalculator(Calculator):
@@ -24,7 +24,7 @@ class ReferenceCalculator(Calculator):
 
     def __init__(self, model: Path | str):
         super().__init__()
-        self.model = ReferenceModel(read_model(model))
+        self.model = MaceReference(read_model(model))
 
     def calculate(
         self,

@@ -17,8 +17,8 @@ from ase.build import bulk, make_supercell
 from ase.data import atomic_numbers, covalent_radii
 
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.engines.lammps_process import LammpsProcess, read_peak_bytes
-from mlip_lammps.export.runtime import CompiledModel
+from mlip_lammps.engines.lammps.process import LammpsProcess, read_peak_bytes
+from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import build_graph
 
 SKIN = 2.0

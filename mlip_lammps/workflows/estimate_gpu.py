@@ -11,9 +11,9 @@ import ase.io
 from ase import Atoms
 
 from mlip_lammps.core.errors import ModelFileError
-from mlip_lammps.engines.lammps_process import LammpsProcess
-from mlip_lammps.export.archive import read_metadata
-from mlip_lammps.export.runtime import CompiledModel, Gpu
+from mlip_lammps.engines.lammps.process import LammpsProcess
+from mlip_lammps.model_file.archive import read_metadata
+from mlip_lammps.model_file.compiled_model import CompiledModel, Gpu
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.workflows.estimate import SKIN, close_packing, ghosts, repeated, require_run
 

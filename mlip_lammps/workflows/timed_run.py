@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.engines.lammps_process import LammpsProcess, LoopTime
+from mlip_lammps.engines.lammps.process import LammpsProcess, LoopTime
 
 WARM_UP_STEPS = 40
 WARM_UP_SECONDS = 2.0

@@ -9,8 +9,8 @@ import pytest
 from ase import Atoms
 from mace_torch_models import MODELS
 
-from mlip_lammps.checkpoint import read_model, write_portable
-from mlip_lammps.model import ReferenceModel
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import MaceReference, write_portable
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import (
     assert_energies_agree,
@@ -35,7 +35,7 @@ def _atoms(expected: dict[str, np.ndarray]) -> Atoms:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_reference_gives_mace_torch_energies_forces_and_stress(peer_folder, name):
-    model = ReferenceModel(read_model(peer_folder / f"{name}.model"))
+    model = MaceReference(read_model(peer_folder / f"{name}.model"))
     for expected in _expected(peer_folder, name):
         found = model.evaluate(_atoms(expected))
         numbers = expected["numbers"]
@@ -61,7 +61,7 @@ def test_nuclei_are_close_enough_to_repel_each_other(peer_folder, name):
     trained = read_model(peer_folder / f"{name}.model")
     silent = replace(trained, spec=replace(trained.spec, pair_repulsion=None))
     for expected in _expected(peer_folder, name):
-        without = ReferenceModel(silent).evaluate(_atoms(expected))
+        without = MaceReference(silent).evaluate(_atoms(expected))
         assert expected["energy"] - without.energy > 1e-3
 
 
@@ -74,7 +74,7 @@ def test_spec_says_what_the_model_was_made_with(peer_folder, name):
     assert spec.atomic_numbers == tuple(options["elements"])
     assert spec.l_max == options["l_max"]
     assert [layer.correlation for layer in spec.layers] == expected
-    assert spec.layers[0].is_residual == ("first" not in options)
+    assert spec.layers[0].interaction == options.get("first", "RealAgnosticResidualInteractionBlock")
     assert spec.model_class == ("ScaleShiftMACE" if options.get("scaled", True) else "MACE")
     assert spec.radial.cutoff_on == ("basis" if options.get("apply_cutoff", True) else "weights")
     assert spec.radial.n_basis == options.get("n_basis", 8)

@@ -5,8 +5,8 @@ import contextlib
 import pytest
 from mace_torch_models import UNSUPPORTED
 
-from mlip_lammps.checkpoint import read_model
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.families import read_model
 
 WORDS = {
     "density": "RealAgnosticDensityInteractionBlock",

@@ -8,8 +8,9 @@ import pytest
 import yaml
 from ase.build import molecule
 
-from mlip_lammps.checkpoint import read_model, write_portable
-from mlip_lammps.testing.random_models import random_model
+from mlip_lammps.families import read_model
+from mlip_lammps.families.mace import write_portable
+from mlip_lammps.testing.random_models import RESIDUAL, random_model
 
 TRAIN = Path(__file__).parents[2] / "training" / "train.py"
 SHAPE = {
@@ -44,7 +45,7 @@ def test_a_training_begins_from_the_weights_of_a_portable_file(peer, configurati
     """mace-torch by itself would begin from the weights of its seed and the averages of the data."""
     given = random_model(
         ("H", "O"), "4x0e", l_max=1, correlation=2, n_layers=2, cutoff=SHAPE["r_max"], n_basis=8, radial_widths=(8,),
-        is_residual=True, avg_num_neighbors=3.0,
+        interaction=RESIDUAL, avg_num_neighbors=3.0,
     )  # fmt: skip
     write_portable(given, tmp_path / "given.safetensors")
     words = "--stage", "2", "--weights", tmp_path / "given.safetensors"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from ase.calculators.calculator import Calculator
 
-from mlip_lammps.engines.ase_calculator import MlipCalculator
-from mlip_lammps.export import compiled_model
+from mlip_lammps.compilation import compiled_model
+from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.testing.reference_calculator import ReferenceCalculator
 
 compile_once = cache(partial(compiled_model, dtype="float64"))

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import torch
 
-from mlip_lammps.kernels.cpu_contraction import Node, polynomial_trees
-from mlip_lammps.kernels.cpu_convolution import CoupledPair, by_source, coupled_pairs
-from mlip_lammps.kernels.cpu_functions import C_TYPES
-from mlip_lammps.kernels.edge_convolution import ConvolutionPath
-from mlip_lammps.kernels.spherical_harmonics import raising_terms
+from mlip_lammps.kernels.cpu.contraction import Node, polynomial_trees
+from mlip_lammps.kernels.cpu.convolution import CoupledPair, by_source, coupled_pairs
+from mlip_lammps.kernels.cpu.functions import C_TYPES
+from mlip_lammps.kernels.lowered import ConvolutionPath
+from mlip_lammps.kernels.torch.spherical_harmonics import raising_terms
 
 WARP = 32
 

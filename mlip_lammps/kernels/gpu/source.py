@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlip_lammps.core.errors import MlipError
+from mlip_lammps.kernels.cpu.simd import COMPILER
 from mlip_lammps.kernels.gpu.nvrtc import compile_cubin
-from mlip_lammps.kernels.vectors import COMPILER
 
 HEADERS = ("lanes.h", "geometry.h", "convolution.h", "moments.h", "contraction.h", "lists.h", "sums.h", "repulsion.h")
 WARPS_OF_A_BLOCK = 4

@@ -1,0 +1,105 @@
+"""Options that several subcommands share, each defined once."""
+
+import argparse
+from pathlib import Path
+
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.precision import DEFAULT_DTYPE
+
+ANY_MODEL = "compiled .pt2 file, mace-torch .model file, portable .safetensors file, or name of a shipped model"
+TRAINED_MODEL = "mace-torch .model file, portable .safetensors file, or name of a shipped model"
+
+
+def add_model(parser: argparse.ArgumentParser, help: str = ANY_MODEL) -> None:
+    """Add the argument MODEL."""
+    parser.add_argument("model", metavar="MODEL", help=help)
+
+
+def add_dtype(parser: argparse.ArgumentParser, default: str = DEFAULT_DTYPE, is_for_any_model: bool = False) -> None:
+    """Add ``--dtype``.
+
+    Parameters
+    ----------
+    is_for_any_model
+        Whether MODEL may be compiled already, which makes the option one for other models.
+    """
+    condition = "; used only if MODEL is not compiled yet" if is_for_any_model else ""
+    parser.add_argument(
+        "--dtype",
+        choices=("float64", "float32", "mixed"),
+        default=default,
+        help=f"precision; mixed: geometry and energies in float64, features in float32 (default: {default}){condition}",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser, is_for_any_model: bool = False) -> None:
+    """Add ``--device``; the default is None where MODEL may be compiled already, for any device."""
+    text = "cpu: this machine's processor; cuda: NVIDIA GPUs of several generations, compiled on any machine"
+    if is_for_any_model:
+        text += "; a compiled MODEL must be for this device"
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default=None if is_for_any_model else "cpu",
+        help=f"{text} (default: {'that of a compiled MODEL, else cpu' if is_for_any_model else 'cpu'})",
+    )
+
+
+def add_ranks(parser: argparse.ArgumentParser, default: int) -> None:
+    """Add ``--ranks`` with one number."""
+    parser.add_argument(
+        "--ranks", type=int, default=default, metavar="N", help=f"number of MPI ranks (default: {default})"
+    )
+
+
+def add_rank_list(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--ranks`` with a list of numbers, which `read_rank_list` reads."""
+    parser.add_argument(
+        "--ranks", default=default, metavar="N,N,...", help=f"numbers of MPI ranks to run on (default: {default})"
+    )
+
+
+def read_rank_list(text: str) -> tuple[int, ...]:
+    """Return the numbers of ``--ranks``.
+
+    Raises
+    ------
+    UserInputError
+        If the text is not a list of numbers.
+    """
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise UserInputError(f"--ranks {text} is not a list of numbers; give for example --ranks 1,2,4") from None
+
+
+def add_structure(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add ``--structure``."""
+    parser.add_argument("--structure", type=Path, metavar="FILE", help=f"{help} (any format that ASE reads)")
+
+
+def add_out(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--out``, a folder for results."""
+    parser.add_argument(
+        "--out", type=Path, default=Path(default), metavar="FOLDER", help=f"folder for the results (default: {default})"
+    )
+
+
+def add_output(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add ``-o``, a file to write."""
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=help)
+
+
+def add_json_file(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json FILE``, which `check_json_file` checks before the work."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE as JSON")
+
+
+def check_json_file(path: Path | None) -> None:
+    """Raise ``UserInputError`` if ``--json`` names a file that cannot be written."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise UserInputError(f"there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise UserInputError(f"--json {path} is a folder; name a file")

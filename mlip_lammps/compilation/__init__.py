@@ -1,0 +1,21 @@
+"""From a trained model to the file that LAMMPS and ASE run.
+
+Names are imported when they are first used: reading metadata must not load torch.
+"""
+
+import importlib
+
+_HOMES = {
+    "ExportReport": "export",
+    "compiled_model": "cache",
+    "export_model": "export",
+    "runnable_model": "cache",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__} has no {name}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,152 @@
+"""Compiled models kept between runs, under a key of everything that shapes them.
+
+What compiles is imported where a model has to be compiled: it brings e3nn and the compiler of torch, seconds that a
+model which is there must not cost.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock
+
+from mlip_lammps.core.errors import ModelFileError, UserInputError
+from mlip_lammps.core.precision import DEFAULT_DTYPE
+from mlip_lammps.families import read_model
+from mlip_lammps.kernels.backend import backend_of
+from mlip_lammps.model_file import contract
+from mlip_lammps.model_file.archive import is_archive, read_metadata
+from mlip_lammps.models import resolve_model, shipped_models
+
+_DEVICE_NAMES = {"cpu": "CPU", "cuda": "GPU"}
+
+
+def cache_folder() -> Path:
+    """Return ``MLIP_LAMMPS_CACHE``, else the folder that the XDG base directory specification names."""
+    if folder := os.environ.get("MLIP_LAMMPS_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "mlip-lammps")
+
+
+def compiled_model(
+    source: Path | str,
+    *,
+    dtype: str = DEFAULT_DTYPE,
+    device: str = "cpu",
+    radial: str = "table",
+    elements: Sequence[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Path:
+    """Return a compiled form of ``source`` for ``device``, from the cache where it is there.
+
+    Parameters and errors are those of ``export_model``.
+    """
+    source = resolve_model(source)
+    trained = read_model(source)
+    key = {
+        "source": trained.source_sha256,
+        "content": trained.content_digest(),
+        "elements": elements and list(elements),
+        "dtype": dtype,
+        "device": device,
+        "radial": radial,
+        **backend_of(device).fingerprint(),
+        "package": version("mlip-lammps"),
+        "code": _code_digest(),
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    path = cache_folder() / f"{_label(source)}-{dtype}-{digest}.pt2"
+    if _is_complete(path):
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # a process that wants what another is compiling waits for it
+        if not _is_complete(path):
+            from mlip_lammps.compilation.export import export_trained
+
+            options = {"dtype": dtype, "device": device, "radial": radial, "elements": elements}
+            export_trained(trained, path, progress=progress, **options)
+    return path
+
+
+def require_device(model: Path | str, device: str | None) -> None:
+    """Raise unless a compiled file is for a device; any is right if None.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is no compiled model.
+    UserInputError
+        If it is for another device.
+    """
+    if device is None:
+        return
+    found = read_metadata(model)["device"]
+    if found != backend_of(device).runs_on:
+        raise UserInputError(
+            f"{model} is compiled for a {_DEVICE_NAMES[found]}, and device {device} was asked for; compile the model "
+            f"again with: mlip-lammps export --device {device}"
+        )
+
+
+def runnable_model(model: Path | str, device: str | None = None) -> Path:
+    """Return a file that ASE and LAMMPS run here: ``model`` itself where it is compiled, else its compiled form.
+
+    What is not in the cache is compiled in the default precision. A line on stderr says so: for a CPU it takes about a
+    minute.
+
+    Parameters
+    ----------
+    model
+        Name of a shipped model, or a compiled, portable or trained file.
+    device
+        As of ``export_model``: of what has to be compiled, for a CPU if None. A compiled file has its own, which must
+        be this one.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no such file or name, or the file is no model.
+    UserInputError
+        If a compiled file is for another device.
+    MlipError
+        As from ``export_model``.
+    """
+    path = resolve_model(model)
+    # a damaged .pt2 goes on too: who opens it says what is wrong
+    if path.suffix == ".pt2" or is_archive(path):
+        require_device(path, device)
+        return path
+    device = device or "cpu"
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        if not lines:
+            print(f"mlip-lammps: compiling {model} {backend_of(device).duration}, once", file=sys.stderr)
+        lines.append(line)
+
+    return compiled_model(path, device=device, progress=tell)
+
+
+def _is_complete(path: Path) -> bool:
+    try:
+        read_metadata(path)
+    except ModelFileError:
+        return False
+    return True
+
+
+def _label(source: Path) -> str:
+    """Return what a model is called: all portable files of shipped models have one name, their folders have theirs."""
+    return source.parent.name if source in shipped_models().values() else source.stem
+
+
+def _code_digest() -> str:
+    """Return a digest of the code that a compiled model is made from: all folders below the engines."""
+    package = Path(contract.__file__).parent.parent
+    folders = ("core", "structure", "model_file", "kernels", "families", "compilation")
+    files = [file for folder in folders for file in (package / folder).rglob("*") if file.suffix in (".py", ".h")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()

@@ -1,0 +1,218 @@
+"""``export_model``: from a trained file to a compiled one that has been held to the reference."""
+
+import importlib.metadata
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ase.data import atomic_numbers as number_of_symbol
+from ase.data import chemical_symbols
+
+from mlip_lammps.compilation.check import Differences, check_compiled
+from mlip_lammps.compilation.programs import compile_programs
+from mlip_lammps.core.errors import TableError, UserInputError
+from mlip_lammps.core.precision import DEFAULT_DTYPE
+from mlip_lammps.families import TrainedModel, family_of, read_model
+from mlip_lammps.families.layered import LayeredModel
+from mlip_lammps.kernels.backend import Backend, CompileRequest, backend_of
+from mlip_lammps.model_file.archive import add_member, add_metadata
+from mlip_lammps.model_file.compiled_model import CompiledModel
+from mlip_lammps.model_file.contract import DTYPES, FORMAT_VERSION, RADIAL_FORMS
+from mlip_lammps.structure.min_distances import min_distances
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export did.
+
+    Attributes
+    ----------
+    compile_seconds
+        Wall time of tracing and compilation.
+    differences
+        From the reference, as measured with the finished file.
+    """
+
+    path: Path
+    metadata: dict[str, Any]
+    compile_seconds: float
+    file_bytes: int
+    differences: Differences
+
+
+def export_model(
+    source: Path | str,
+    output: Path | str,
+    *,
+    dtype: str = DEFAULT_DTYPE,
+    device: str = "cpu",
+    radial: str = "table",
+    elements: Sequence[str] | None = None,
+    smallest: Mapping[str, float] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> ExportReport:
+    """Compile a trained MACE model for this machine.
+
+    Parameters
+    ----------
+    source
+        File of mace-torch, portable file, or name of a shipped model.
+    output
+        Model file to write; an older one is replaced only when the new one has passed the check.
+    dtype
+        ``float64``, ``float32``, or ``mixed``: geometry and energies in float64, features in float32.
+    device
+        ``cpu``, ``cuda``, or ``emulated``: the kernels and the engine of a GPU, slowly on this CPU, for tests.
+    radial
+        ``table``: radial functions are polynomials with the error that the metadata states, and the C++ kernels run.
+        ``exact``: the network on every edge, in plain torch, many times slower; on a CPU alone.
+    elements
+        Symbols to keep, in the order of species rows; all if None.
+    smallest
+        Distances (angstrom) below which LAMMPS tells of two atoms, as ``min_distances`` takes them.
+    progress
+        Is called with a line at each step.
+
+    Raises
+    ------
+    UserInputError
+        If an option, the file, or the machine does not fit.
+    MlipError
+        If compilation fails or the compiled model differs from the reference.
+    """
+    tell = progress or (lambda line: None)
+    tell(f"reading {source}")
+    options = {"dtype": dtype, "device": device, "radial": radial, "elements": elements, "smallest": smallest}
+    _check_options(dtype, device, radial, Path(output))
+    return export_trained(read_model(source), output, progress=progress, **options)
+
+
+def export_trained(
+    trained: TrainedModel,
+    output: Path | str,
+    *,
+    dtype: str = DEFAULT_DTYPE,
+    device: str = "cpu",
+    radial: str = "table",
+    elements: Sequence[str] | None = None,
+    smallest: Mapping[str, float] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> ExportReport:
+    """Compile a model that has been read; parameters and errors are those of ``export_model``."""
+    tell = progress or (lambda line: None)
+    output = Path(output)
+    _check_options(dtype, device, radial, output)
+    chosen = _chosen_elements(trained, elements)
+    layers = family_of(trained).layers(trained, chosen)
+    distances = min_distances([chemical_symbols[z] for z in chosen], smallest)
+    job = _Job(trained, layers, dtype, radial, distances, output, tell)
+    backend = backend_of(device)
+    try:
+        return job.export(backend)
+    except TableError:
+        if (finer := backend.retry()) is None:
+            raise
+        tell("the radial tables are too coarse for this model: compiling again with finer ones")
+        return job.export(finer)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be exported, once it has been checked."""
+
+    trained: TrainedModel
+    layers: LayeredModel
+    dtype: str
+    radial: str
+    min_distances: list[list[float]]
+    output: Path
+    tell: Callable[[str], None]
+
+    def export(self, backend: Backend) -> ExportReport:
+        with TemporaryDirectory(dir=self.output.parent, prefix=f".{self.output.stem}-") as folder:
+            programs, draft = Path(folder, "programs.pt2"), Path(folder, "model.pt2")
+            started = time.monotonic()
+            compiled = backend.compile(self._request(programs, Path(folder)))
+            compile_seconds = time.monotonic() - started
+            metadata = self._metadata(backend) | compiled.record | {"compile_seconds": round(compile_seconds, 1)}
+            shutil.copy(programs, draft)
+            add_metadata(draft, metadata)
+            for name, content in compiled.check_members.items():
+                add_member(draft, name, content)
+            self.tell("comparing with the reference")
+            reference = family_of(self.trained).reference(self.trained)
+            differences = check_compiled(CompiledModel(draft), reference, compiled.radial_functions)
+            metadata = metadata | {"differences": differences.as_dict()}
+            add_metadata(programs, metadata)
+            programs.replace(self.output)
+        return ExportReport(self.output, metadata, compile_seconds, self.output.stat().st_size, differences)
+
+    def _request(self, programs: Path, folder: Path) -> CompileRequest:
+        return CompileRequest(
+            lowered=self.layers.lowered,
+            family=self.trained.family,
+            dtype=self.dtype,
+            radial=self.radial,
+            smallest=self.min_distances,
+            output=programs,
+            scratch=folder,
+            progress=self.tell,
+            compile_programs=lambda operators: compile_programs(
+                self.layers, self.dtype, operators, programs, self.tell
+            ),
+        )
+
+    def _metadata(self, backend: Backend) -> dict[str, Any]:
+        trained, layers = self.trained, self.layers
+        return {
+            "format_version": FORMAT_VERSION,
+            "build_id": uuid.uuid4().hex,
+            "package_version": importlib.metadata.version("mlip-lammps"),
+            "source": {"name": trained.source_name, "sha256": trained.source_sha256},
+            "family": trained.family,
+            **trained.describe(),
+            "elements": [chemical_symbols[z] for z in layers.atomic_numbers],
+            "cutoff": layers.cutoff,
+            "n_layers": layers.n_layers,
+            "feature_widths": list(layers.feature_widths),
+            "skip_widths": list(layers.skip_widths),
+            "message_widths": list(layers.message_widths),
+            "chunk_atoms": layers.chunk_atoms(),
+            "programs": [
+                {"name": program.name, "inputs": list(program.inputs), "outputs": list(program.outputs)}
+                for program in layers.programs
+            ],
+            "dtype": self.dtype,
+            "device": backend.runs_on,
+            "min_distances": self.min_distances,
+        }
+
+
+def _check_options(dtype: str, device: str, radial: str, output: Path) -> None:
+    if dtype not in DTYPES:
+        raise UserInputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    if radial not in RADIAL_FORMS:
+        raise UserInputError(f"radial {radial!r} is not one of {', '.join(RADIAL_FORMS)}")
+    backend_of(device).check_options(radial)
+    if output.suffix != ".pt2":
+        raise UserInputError(f"{output} does not end in .pt2, as a compiled model must")
+    if not output.parent.is_dir():
+        raise UserInputError(f"there is no folder {output.parent}; make it first")
+
+
+def _chosen_elements(trained: TrainedModel, elements: Sequence[str] | None) -> tuple[int, ...]:
+    known = trained.atomic_numbers
+    if elements is None:
+        return known
+    known_symbols = [chemical_symbols[z] for z in known]
+    for symbol in elements:
+        if symbol not in known_symbols:
+            raise UserInputError(f"the model does not know element {symbol}; it knows {', '.join(known_symbols)}")
+    if len(set(elements)) != len(elements) or not elements:
+        raise UserInputError(f"--elements {','.join(elements)} must name each element once")
+    return tuple(number_of_symbol[symbol] for symbol in elements)

@@ -1,0 +1,82 @@
+"""Has the programs of a model compiled with AOTInductor in processes of their own, and packs them."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from mlip_lammps.core.errors import MlipError
+from mlip_lammps.core.processes import python_module
+from mlip_lammps.families.layered import LayeredModel
+from mlip_lammps.kernels.backend import OperatorCode
+from mlip_lammps.kernels.cpu.simd import COMPILER
+from mlip_lammps.model_file.archive import add_member
+
+FILES = ".files.json"
+"""How the names of the lists end that the compiling process leaves, one for each program."""
+JOB, CODE = "job.pickle", "code.pt"
+"""What the compiling process takes and leaves."""
+
+
+def compile_programs(
+    model: LayeredModel, dtype: str, operators: str, output: Path, progress: Callable[[str], None]
+) -> OperatorCode:
+    """Write an archive with every program of the model to ``output``; no metadata yet.
+
+    Parameters
+    ----------
+    operators
+        Backend whose operators the programs call: ``torch`` or ``cpu``.
+
+    Returns
+    -------
+    OperatorCode
+        What the operators added.
+
+    Raises
+    ------
+    MlipError
+        If a program does not compile.
+    """
+    with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as scratch:
+        folder = Path(scratch)
+        job = {"model": pickle.dumps(model), "dtype": dtype, "operators": operators, "path": _path_of(model)}
+        (folder / JOB).write_bytes(pickle.dumps(job))
+        _run_worker(folder, progress)
+        left = {file.name.removesuffix(FILES): file for file in sorted(folder.glob(f"*{FILES}"))}
+        files = {name: json.loads(file.read_text()) for name, file in left.items()}
+        from torch._inductor.package import package_aoti
+
+        package_aoti(str(output), files)
+        members, record, tables = torch.load(folder / CODE, weights_only=False)
+        for name, file in members.items():
+            add_member(output, name, Path(file).read_bytes())
+    return OperatorCode(record=record, tables=tables)
+
+
+def _path_of(model: LayeredModel) -> list[str]:
+    """Return the import path that the compiling process needs for a family outside this package."""
+    root = type(model).__module__.partition(".")[0]
+    return [] if root == "mlip_lammps" else [os.path.abspath(entry or os.curdir) for entry in sys.path]
+
+
+def _run_worker(folder: Path, progress: Callable[[str], None]) -> None:
+    """Run the compiling process; pass its lines on."""
+    command = [*python_module("mlip_lammps.compilation.worker"), str(folder)]
+    environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1", "OMP_NUM_THREADS": "1", "CXX": COMPILER}
+    with (
+        open(folder / "errors", "w+") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as worker,
+    ):
+        for line in worker.stdout:
+            if line.startswith("compiled "):
+                progress(line.strip())
+        if worker.wait() != 0:
+            errors.seek(0)
+            raise MlipError(errors.read()[-2000:] or f"the compiling process ended with {worker.returncode}")

@@ -1,0 +1,79 @@
+"""From a program of a chain of layers to a graph with dynamic sizes that AOTInductor compiles."""
+
+import torch
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from mlip_lammps.families.chain import Chain, Program
+from mlip_lammps.families.layered import LayeredModel
+from mlip_lammps.kernels.precision import Precision
+from mlip_lammps.model_file.contract import NODE_TENSORS, ProgramSpec
+
+_TRACE_SIZES = {"n_local": 5, "n_nodes": 11, "n_edges": 37}
+"""Sizes of the tracing example: all different, so that no two are taken for one."""
+
+
+def trace(model: LayeredModel, chain: Chain, spec: ProgramSpec) -> tuple[ExportedProgram, tuple[Tensor, ...]]:
+    """Trace one program with its gradient unrolled; every size is dynamic.
+
+    Returns
+    -------
+    ExportedProgram
+        Takes and returns the tensors of ``spec`` in order.
+    example
+        Inputs it was traced with.
+    """
+    example = example_inputs(model, chain.precision, spec, _TRACE_SIZES)
+    program = Program(chain, spec)
+    program(*example)  # fills the caches of constants, which cannot be made while tracing
+    unrolled = make_fx(program, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
+    exported = torch.export.export(unrolled, example, dynamic_shapes=_dynamic_shapes(spec))
+    return exported, example
+
+
+def example_inputs(
+    model: LayeredModel, precision: Precision, spec: ProgramSpec, sizes: dict[str, int]
+) -> tuple[Tensor, ...]:
+    """Return random inputs of ``spec``, seeded, with n_local, n_nodes and n_edges from ``sizes``."""
+    generator = torch.Generator().manual_seed(1)
+    n_local, n_nodes, n_edges = sizes["n_local"], sizes["n_nodes"], sizes["n_edges"]
+    species = torch.randint(0, len(model.atomic_numbers), (n_nodes,), generator=generator)
+    vectors = torch.randn(n_edges, 3, generator=generator, dtype=torch.float64)
+    lengths = model.cutoff * (0.3 + 0.8 * torch.rand(n_edges, 1, generator=generator, dtype=torch.float64))
+    tensors = {
+        "centre_species": species[:n_local].clone(),
+        "species": species,
+        "edge_vectors": torch.nn.functional.normalize(vectors, dim=1) * lengths,
+        "edge_centre": torch.randint(0, n_local, (n_edges,), generator=generator).sort().values,
+        "edge_neighbour": torch.randint(0, n_nodes, (n_edges,), generator=generator),
+        "energy_weights": torch.ones(n_local, dtype=torch.float64),
+    }
+    widths = _widths(model)
+    for name in spec.inputs:
+        if name not in tensors:
+            rows = n_nodes if name.startswith(NODE_TENSORS) else n_local
+            tensors[name] = torch.randn(rows, widths[name], generator=generator, dtype=torch.float64).to(
+                precision.features
+            )
+    return tuple(tensors[name] for name in spec.inputs)
+
+
+def _widths(model: LayeredModel) -> dict[str, int]:
+    widths = {}
+    layers = zip(model.feature_widths, model.skip_widths, model.message_widths, strict=True)
+    for t, (feature, skip, message) in enumerate(layers, start=1):
+        widths |= {f"features_{t}": feature, f"feature_gradients_{t}": feature, f"messages_{t}": message}
+        widths |= {f"skips_{t}": skip, f"skip_gradients_{t}": skip}
+    return widths
+
+
+def _dynamic_shapes(spec: ProgramSpec) -> tuple[dict[int, Dim], ...]:
+    n_local, n_nodes, n_edges = (Dim(name, min=2, max=2**31 - 1) for name in ("n_local", "n_nodes", "n_edges"))
+
+    def rows(name: str) -> Dim:
+        if name.startswith("edge"):
+            return n_edges
+        return n_nodes if name.startswith(NODE_TENSORS) else n_local
+
+    return tuple({0: rows(name)} for name in spec.inputs)

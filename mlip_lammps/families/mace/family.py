@@ -1,0 +1,57 @@
+"""MACE as a family: which files are its own, and what is made of them."""
+
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.families.mace.reader.mace_torch import read_mace_torch
+from mlip_lammps.families.mace.reader.portable import read_portable
+from mlip_lammps.families.mace.reader.validation import check_model
+from mlip_lammps.families.mace.spec import FAMILY_NAME, MaceModel
+
+if TYPE_CHECKING:
+    from mlip_lammps.families.mace.layers import MaceLayers
+    from mlip_lammps.families.mace.reference import MaceReference
+
+
+class MaceFamily:
+    """See ``Family``."""
+
+    name = FAMILY_NAME
+    files = "a .model file of mace-torch or a portable .safetensors model"
+
+    def is_model_file(self, path: Path, start: bytes) -> bool:
+        # zip of torch.save, bare pickle, safetensors (eight bytes of header length, then JSON)
+        return start[:2] == b"PK" or start[:1] == b"\x80" or start[8:9] == b"{"
+
+    def read(self, path: Path) -> MaceModel:
+        with path.open("rb") as stream:
+            start = stream.read(16)
+        # A file in torch's old form may end in a zip of its own: the first bytes decide.
+        if start[:2] == b"PK":
+            if not zipfile.is_zipfile(path):
+                raise ModelFileError(f"{path} is a zip that was cut off; copy the model again")
+            trained = read_mace_torch(path)
+            check_model(trained)
+            return trained
+        if start[8:9] == b"{":
+            return read_portable(path)
+        raise ModelFileError(
+            f"{path} is a bare pickle, as torch.save wrote before version 1.6; "
+            "load it with mace-torch and save it again with torch.save(model, path)"
+        )
+
+    def reference(self, trained: MaceModel) -> "MaceReference":
+        from mlip_lammps.families.mace.reference import MaceReference
+
+        return MaceReference(trained)
+
+    def layers(self, trained: MaceModel, atomic_numbers: tuple[int, ...]) -> "MaceLayers":
+        from mlip_lammps.families.mace.layers import MaceLayers
+        from mlip_lammps.families.mace.lowering import lower
+
+        return MaceLayers(lower(trained, atomic_numbers))
+
+
+FAMILY = MaceFamily()

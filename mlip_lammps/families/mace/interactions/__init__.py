@@ -1,0 +1,37 @@
+"""Interaction blocks of MACE, one file each, registered under their names in mace-torch."""
+
+import importlib
+import pkgutil
+
+from mlip_lammps.core.errors import UnsupportedModelError
+from mlip_lammps.families.mace.interactions.block import InteractionBlock
+
+_blocks: dict[str, InteractionBlock] = {}
+
+
+def register(block: InteractionBlock) -> InteractionBlock:
+    """Add a block under its name in mace-torch; return it."""
+    _blocks[block.name] = block
+    return block
+
+
+def block_of(name: str) -> InteractionBlock:
+    """Return the block that mace-torch calls ``name``.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If there is none.
+    """
+    if name not in _blocks:
+        raise UnsupportedModelError(f"interaction block {name} is not supported; known: {', '.join(block_names())}")
+    return _blocks[name]
+
+
+def block_names() -> tuple[str, ...]:
+    """Return the names of all blocks."""
+    return tuple(sorted(_blocks))
+
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,153 @@
+"""The layers of MACE as torch functions, in terms of a backend's operators."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mlip_lammps.families.chain import Chain, EdgeGraph, Named, weighted_outputs
+from mlip_lammps.families.layered import LayeredModel
+from mlip_lammps.kernels.backend import LayerOperators, layer_operators
+from mlip_lammps.kernels.lowered import LoweredLayer, LoweredModel
+from mlip_lammps.kernels.torch.layer_operators import cast, flat
+from mlip_lammps.kernels.torch.linear import irrep_linear
+from mlip_lammps.kernels.torch.pair_repulsion import pair_repulsion
+
+
+@dataclass(frozen=True)
+class MaceLayers(LayeredModel):
+    """A MACE model as a chain of layers."""
+
+    lowered: LoweredModel
+
+    @property
+    def atomic_numbers(self) -> tuple[int, ...]:
+        return self.lowered.atomic_numbers
+
+    @property
+    def cutoff(self) -> float:
+        return self.lowered.cutoff
+
+    @property
+    def feature_widths(self) -> tuple[int, ...]:
+        return self.lowered.feature_widths
+
+    @property
+    def skip_widths(self) -> tuple[int, ...]:
+        return self.lowered.skip_widths
+
+    @property
+    def message_widths(self) -> tuple[int, ...]:
+        return self.lowered.message_widths
+
+    def chunk_atoms(self) -> int:
+        return self.lowered.chunk_atoms()
+
+    def operators(self, name: str, dtype: str, scratch: Path) -> LayerOperators:
+        return layer_operators(name, self.lowered, dtype, scratch)
+
+    def chain(self, dtype: str, operators: LayerOperators) -> "MaceChain":
+        return MaceChain(self.lowered, dtype, operators)
+
+
+class MaceChain(Chain):
+    """Layers of a lowered model in one precision, on flat features: (rows, components * channels)."""
+
+    def __init__(self, model: LoweredModel, dtype: str, operators: LayerOperators):
+        super().__init__(dtype, model.n_layers)
+        self.operators = operators
+        self.layers = tuple(cast(layer, self.precision.features) for layer in model.layers)
+        self.node_constants = model.node_constants
+        self.energy_scale = model.energy_scale
+        # the first layer's sources and skip depend on the element alone
+        first = model.layers[0]
+        self.element_sources = flat(irrep_linear(first.embedding, first.up, 1)).to(self.precision.features)
+        self.element_skips = None
+        if first.skip:
+            rows = torch.arange(len(model.node_constants))
+            skips = irrep_linear(first.embedding, first.skip, first.n_components_out, rows)
+            self.element_skips = flat(skips).to(self.precision.features)
+        self.repulsion = model.repulsion
+
+    def layer(self, t: int, graph: EdgeGraph, features: Tensor | None, skips: Tensor | None) -> tuple[Named, Tensor]:
+        messages = self.messages(t, graph, features)
+        result, node_energies = self.update(t, graph, skips, messages)
+        return self.hand_on(t, graph, result) | {f"messages_{t}": messages}, node_energies
+
+    def layer_gradients(self, t: int, graph: EdgeGraph, variables: Named, named: Named) -> Named:
+        """Go back through the update at the messages, then through the messages.
+
+        Messages are linear in what comes in: where they are kept, the compiler drops working them out again.
+        """
+        variables = dict(variables)
+        again = self.messages(t, graph, variables.get(f"feature_gradients_{t - 1}"))
+        messages = named.get(f"messages_{t}", again).detach().requires_grad_(True)
+        skips = variables.pop(f"skip_gradients_{t - 1}", None)
+        result, node_energies = self.update(t, graph, skips, messages)
+        outputs, upstream = weighted_outputs(t, self.hand_on(t, graph, result), node_energies, named)
+        into = {"messages": messages} | ({} if skips is None else {f"skip_gradients_{t - 1}": skips})
+        if t == 1 and self.repulsion is not None:
+            into["repulsion"] = graph.edge_vectors
+        found = torch.autograd.grad(outputs, list(into.values()), upstream, materialize_grads=True)
+        direct = dict(zip(into, found, strict=True))
+        through = torch.autograd.grad(again, list(variables.values()), direct.pop("messages"))
+        found = dict(zip(variables, through, strict=True))
+        if "repulsion" in direct:
+            found["edge_gradients"] = found["edge_gradients"] + direct.pop("repulsion")
+        return found | direct
+
+    def messages(self, t: int, graph: EdgeGraph, features: Tensor | None) -> Tensor:
+        """Return what the atoms of layer ``t`` (1 is the first) receive, shape (n_local, message width).
+
+        ``features`` are those of layer t - 1 for all nodes, shape (n_nodes, width); None for the first layer.
+        """
+        source = graph.edge_neighbour
+        if features is None:
+            features, source = self.element_sources, graph.species.index_select(0, source)
+        edges = graph.edge_vectors, graph.edge_centre, source
+        return self.operators.messages(t, features, *edges, graph.centre_species)
+
+    def update(self, t: int, graph: EdgeGraph, skips: Tensor | None, messages: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn messages into the result of layer ``t``.
+
+        Returns
+        -------
+        result
+            Shape (n_local, width of layer t).
+        node_energies
+            What the layer adds to each atom's energy, shape (n_local,), float64, eV.
+        """
+        layer, species = self.layers[t - 1], graph.centre_species
+        if t == 1 and self.element_skips is not None:
+            skips = self.element_skips.index_select(0, species)
+        result = self.operators.linear("mix", t, self.operators.contract(t, messages, species), species)
+        if skips is not None:
+            result = result + skips
+        return result, self._energies(t, layer, graph, result)
+
+    def hand_on(self, t: int, graph: EdgeGraph, result: Tensor) -> dict[str, Tensor]:
+        """Return ``features_t`` and, where layer t + 1 has a skip connection, ``skips_t``."""
+        if t == self.n_layers:
+            return {}
+        species = graph.centre_species
+        handed = {f"features_{t}": self.operators.linear("up", t + 1, result, species)}
+        if self.layers[t].skip:
+            handed[f"skips_{t}"] = self.operators.linear("skip", t + 1, result, species)
+        return handed
+
+    def _energies(self, t: int, layer: LoweredLayer, graph: EdgeGraph, result: Tensor) -> Tensor:
+        energies = torch.zeros(graph.n_local, dtype=torch.float64)
+        if layer.readout_matrices:
+            starts = [component * layer.n_channels for component in layer.readout_scalars]
+            scalars = torch.cat([result[:, start : start + layer.n_channels] for start in starts], dim=1)
+            scalars = scalars @ layer.readout_matrices[0]
+            for matrix in layer.readout_matrices[1:]:
+                scalars = layer.readout_activation_scale * torch.nn.functional.silu(scalars) @ matrix
+            energies = energies + self.energy_scale * scalars[:, 0].to(torch.float64)
+        if t == 1:
+            energies = energies + self.node_constants.index_select(0, graph.centre_species)
+            if self.repulsion is not None:
+                edges = graph.edge_vectors, graph.edge_centre, graph.edge_neighbour
+                energies = energies + pair_repulsion(self.repulsion, *edges, graph.centre_species, graph.species)
+        return energies

@@ -1,0 +1,165 @@
+"""The zip that ``torch.save`` writes: its pickle, and its tensors decoded with numpy."""
+
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.families.mace.reader.pickle_reader import Opcodes, Record, Storage
+
+_STORAGE_TYPES = {
+    "torch.DoubleStorage": "f8",
+    "torch.FloatStorage": "f4",
+    "torch.LongStorage": "i8",
+    "torch.IntStorage": "i4",
+    "torch.BoolStorage": "?",
+}
+_PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
+_TENSOR = "torch._utils._rebuild_tensor_v2"
+_SAVE_AGAIN = "load it with mace-torch and save it again with torch.save(model, path)"
+
+NAMES = frozenset(
+    {
+        *_STORAGE_TYPES,
+        *_PARAMETERS,
+        _TENSOR,
+        "torch.Size",
+        "torch.device",
+        "torch.float32",
+        "torch.float64",
+        "collections.OrderedDict",
+        "__builtin__.set",
+        "builtins.set",
+        "_codecs.encode",
+        "numpy.core.multiarray.scalar",
+        "numpy._core.multiarray.scalar",
+        "numpy.dtype",
+    }
+)
+"""What any ``torch.save`` file may name."""
+
+
+class TorchArchive:
+    """An open ``torch.save`` file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    allowed
+        Full names that its pickle may hold besides `NAMES`.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is no zip of ``torch.save``.
+    """
+
+    def __init__(self, path: Path, allowed: frozenset[str]):
+        self.name = path.name
+        self._allowed = allowed | NAMES
+        try:
+            self._zip = zipfile.ZipFile(path)
+            entries = self._zip.infolist()
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise ModelFileError(f"{path} is a damaged zip ({error}); copy the model again") from error
+        self._entries = {entry.filename: entry for entry in entries}
+        pickles = [name for name in self._entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ModelFileError(f"{path} is a zip without a model (no data.pkl); give a .model file of mace-torch")
+        self._prefix = pickles[0].removesuffix("data.pkl")
+        if f"{self._prefix}constants.pkl" in self._entries or any("/code/" in name for name in self._entries):
+            raise ModelFileError(
+                f"{path} is a compiled TorchScript model; give the .model file that training wrote beside it"
+            )
+        # Uncompressed entries that fit into the file: what is read is never larger than the file.
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ModelFileError(f"{path} holds compressed entries, which torch.save does not write; {_SAVE_AGAIN}")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise ModelFileError(f"{path} is a zip whose entries overlap; copy the model again")
+        order = self._entry("byteorder").decode("ascii", "replace") if self._has("byteorder") else "little"
+        self._byte_order = ">" if order == "big" else "<"
+        self._storages: dict[str, NDArray[np.generic]] = {}
+
+    def __enter__(self) -> "TorchArchive":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+    def root(self) -> Any:
+        """Return the saved object as inert records."""
+        return Opcodes(self._allowed, self.name).read(self._entry("data.pkl"))
+
+    def array(self, record: Any, label: str) -> NDArray[np.generic]:
+        """Return a tensor or parameter of the file as an array of its own.
+
+        Parameters
+        ----------
+        record
+            What the pickle holds for the tensor.
+        label
+            Its name, for messages.
+
+        Raises
+        ------
+        ModelFileError
+            If the tensor reaches beyond its storage, or is no tensor.
+        """
+        if isinstance(record, Record) and record.name in _PARAMETERS and record.args:
+            record = record.args[0]
+        if not isinstance(record, Record) or record.name != _TENSOR or len(record.args) < 4:
+            raise ModelFileError(f"{label} of {self.name} is no tensor; {_SAVE_AGAIN}")
+        storage, offset, size, stride = record.args[:4]
+        sizes = (size, stride)
+        is_sound = (
+            isinstance(storage, Storage)
+            and all(isinstance(values, tuple) and len(values) <= 16 for values in sizes)
+            and len(size) == len(stride)
+            and all(type(value) is int and 0 <= value < 2**48 for value in (offset, *size, *stride))
+        )
+        if not is_sound:
+            raise ModelFileError(f"{label} of {self.name} has a damaged shape; copy the model again")
+        flat = self._storage(storage, label)
+        n_numbers = math.prod(size)
+        if n_numbers == 0:
+            return np.zeros([min(n, 2**16) for n in size], dtype=flat.dtype.newbyteorder("="))
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        if last >= len(flat) or n_numbers > len(flat):
+            raise ModelFileError(
+                f"{label} of {self.name} reaches number {max(last + 1, n_numbers)} of a storage of {len(flat)}; "
+                "the file is damaged, copy the model again"
+            )
+        steps = [step * flat.itemsize for step in stride]
+        view = np.lib.stride_tricks.as_strided(flat[offset:], shape=size, strides=steps, writeable=False)
+        return np.array(view, dtype=flat.dtype.newbyteorder("="), order="C")
+
+    def _storage(self, storage: Storage, label: str) -> NDArray[np.generic]:
+        if storage.key not in self._storages:
+            kind = np.dtype(self._byte_order + _STORAGE_TYPES.get(storage.type_name, "f8"))
+            content = self._entry(f"data/{storage.key}")
+            if storage.type_name not in _STORAGE_TYPES or len(content) < storage.n_numbers * kind.itemsize:
+                raise ModelFileError(
+                    f"the storage of {label} in {self.name} has {len(content)} bytes where {storage.n_numbers} "
+                    f"numbers of {storage.type_name} belong; copy the model again"
+                )
+            self._storages[storage.key] = np.frombuffer(content, dtype=kind, count=storage.n_numbers)
+        flat = self._storages[storage.key]
+        if flat.dtype.newbyteorder("=") != np.dtype(_STORAGE_TYPES.get(storage.type_name, "V1")):
+            raise ModelFileError(f"the storage of {label} in {self.name} has two types; copy the model again")
+        return flat
+
+    def _has(self, name: str) -> bool:
+        return self._prefix + name in self._entries
+
+    def _entry(self, name: str) -> bytes:
+        if not self._has(name):
+            raise ModelFileError(f"{self.name} lacks its entry {name}; copy the model again")
+        try:
+            return self._zip.read(self._prefix + name)
+        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+            raise ModelFileError(f"entry {name} of {self.name} is damaged ({error}); copy the model again") from error

@@ -1,0 +1,157 @@
+"""Checks that modules of e3nn mean what the spec says: their irreps, paths and normalisations.
+
+The spec holds no path weights: those in the file have to be the ones that e3nn's defaults give, else it is refused.
+"""
+
+import math
+from typing import Any
+
+from mlip_lammps.core.errors import UnsupportedModelError
+from mlip_lammps.families.mace.irreps import Entry, format_irreps, linear_pairs
+from mlip_lammps.families.mace.reader.module import Module
+from mlip_lammps.families.mace.reader.pickle_reader import GlobalName, Record
+
+_RELATIVE = 1e-9
+"""Path weights are square roots of small fractions, stored in double precision."""
+
+
+def require(condition: bool, module: Module, what: str, found: str) -> None:
+    """Raise if a module differs from what MACE has in its place."""
+    if not condition:
+        raise UnsupportedModelError(
+            f"{what} of {module.label} is {found}, which no supported MACE model has; "
+            "train with mace-torch's defaults there"
+        )
+
+
+def linear(module: Module) -> tuple[str, str]:
+    """Return the irreps of an ``o3.Linear`` with all connections and no bias."""
+    module.require_class("Linear")
+    irreps_in, irreps_out = module.irreps("irreps_in"), module.irreps("irreps_out")
+    pairs = linear_pairs(irreps_in, irreps_out)
+    wanted = [
+        (i, k, (irreps_in[i].mul, irreps_out[k].mul), _fan_in(irreps_in, pairs, k) ** -0.5) for i, k in pairs
+    ]
+    _compare(module, wanted)
+    return format_irreps(irreps_in), format_irreps(irreps_out)
+
+
+def element_product(module: Module, n_elements: int) -> tuple[str, str]:
+    """Return the irreps of an ``o3.FullyConnectedTensorProduct`` with one-hot elements."""
+    module.require_class("FullyConnectedTensorProduct")
+    irreps_in, irreps_out = module.irreps("irreps_in1"), module.irreps("irreps_out")
+    elements = format_irreps(module.irreps("irreps_in2"))
+    require(elements == f"{n_elements}x0e", module, "irreps_in2", elements)
+    pairs = linear_pairs(irreps_in, irreps_out)
+    wanted = [
+        (
+            i, 0, k, "uvw", True,
+            (irreps_out[k].dim / (n_elements * _fan_in(irreps_in, pairs, k))) ** 0.5,
+            (irreps_in[i].mul, n_elements, irreps_out[k].mul),
+        )
+        for i, k in pairs
+    ]  # fmt: skip
+    _compare(module, wanted)
+    return format_irreps(irreps_in), format_irreps(irreps_out)
+
+
+def convolution(module: Module, l_max: int) -> tuple[str, str, tuple[tuple[int, int, int], ...]]:
+    """Return irreps and paths of the tensor product of neighbours' features with spherical harmonics."""
+    module.require_class("TensorProduct")
+    irreps_in, irreps_mid = module.irreps("irreps_in1"), module.irreps("irreps_out")
+    harmonics = module.irreps("irreps_in2")
+    require(harmonics == _natural(l_max), module, "irreps_in2", format_irreps(harmonics))
+    paths, wanted = [], []
+    for number, instruction in enumerate(_instructions(module)):
+        require(len(instruction) == 7, module, f"instruction {number}", f"of {len(instruction)} entries")
+        i, order, k = instruction[:3]
+        is_path = all(type(value) is int for value in (i, order, k))
+        is_path = is_path and 0 <= i < len(irreps_in) and 0 <= order <= l_max and 0 <= k < len(irreps_mid)
+        require(is_path, module, f"instruction {number}", "no path between its irreps")
+        paths.append((i, order, k))
+        wanted.append((i, order, k, "uvu", True, irreps_mid[k].dim ** 0.5, (irreps_in[i].mul, 1)))
+    _compare(module, wanted)
+    require(len({k for _, _, k in paths}) == len(paths), module, "instructions", "a list with two paths to one output")
+    return format_irreps(irreps_in), format_irreps(irreps_mid), tuple(paths)
+
+
+def spherical_harmonics(module: Module) -> int:
+    """Return l_max of spherical harmonics of normalised vectors in component normalisation."""
+    irreps = module.irreps("irreps_out")
+    require(irreps == _natural(len(irreps) - 1), module, "irreps_out", format_irreps(irreps))
+    require(module.attribute("normalize") is True, module, "normalize", "False")
+    normalization = module.attribute("normalization")
+    require(normalization == "component", module, "normalization", _shown(normalization))
+    return len(irreps) - 1
+
+
+def radial_mlp(module: Module) -> tuple[tuple[int, ...], float]:
+    """Return the hidden widths and the activation's scale of a ``FullyConnectedNet`` with silu."""
+    module.require_class("FullyConnectedNet")
+    layers = module.children()
+    require(len(layers) >= 2, module, "depth", f"{len(layers)} layers")
+    for layer in layers:
+        variances = (layer.attribute("var_in"), layer.attribute("var_out"))
+        require(variances in ((1, 1), (1.0, 1.0)), layer, "variance", "not 1")
+    scales = {activation_scale(layer.child("act")) for layer in layers[:-1]}
+    require(len(scales) == 1, module, "activation", "not the same in all layers")
+    require(not layers[-1].has_child("act"), layers[-1], "activation", "there after the last layer")
+    return tuple(layer.array("weight").shape[-1] for layer in layers[:-1]), scales.pop()
+
+
+def scalar_activation(module: Module) -> tuple[str, float]:
+    """Return irreps and scale of an ``Activation`` with silu on even scalars."""
+    module.require_class("Activation")
+    irreps = module.irreps("irreps_in")
+    is_scalar = len(irreps) == 1 and irreps[0].kind == (0, 1)
+    require(is_scalar, module, "irreps_in", format_irreps(irreps))
+    acts = module.child("acts")
+    require(acts.has_child("0"), module, "gate", "missing")
+    return format_irreps(irreps), activation_scale(acts.child("0"))
+
+
+def activation_scale(module: Module) -> float:
+    """Return the constant that ``normalize2mom`` multiplies silu with."""
+    module.require_class("normalize2mom")
+    if module.has_child("f"):
+        module.child("f").require_class("SiLU")
+    else:
+        function = module.attribute("f")
+        name = function.name if isinstance(function, GlobalName) else type(function).__name__
+        require(name == "torch.nn.functional.silu", module, "gate", name)
+    return 1.0 if module.attribute("_is_id", False) is True else module.number("cst")
+
+
+def _natural(l_max: int) -> tuple[Entry, ...]:
+    return tuple(Entry(1, order, (-1) ** order) for order in range(l_max + 1))
+
+
+def _fan_in(irreps_in: tuple[Entry, ...], pairs: list[tuple[int, int]], k: int) -> int:
+    return sum(irreps_in[i].mul for i, out in pairs if out == k)
+
+
+def _instructions(module: Module) -> list[tuple]:
+    instructions = module.attribute("instructions")
+    is_list = isinstance(instructions, list) and all(isinstance(one, Record) for one in instructions)
+    require(is_list, module, "instructions", "no list")
+    return [one.args for one in instructions]
+
+
+def _compare(module: Module, wanted: list[tuple]) -> None:
+    found = _instructions(module)
+    require(len(found) == len(wanted), module, "instructions", f"a list of {len(found)} (expected {len(wanted)})")
+    for number, (one, expected) in enumerate(zip(found, wanted, strict=True)):
+        is_same = len(one) == len(expected) and all(map(_is_same, one, expected))
+        require(is_same, module, f"instruction {number}", "not e3nn's for these irreps")
+
+
+def _is_same(found: Any, expected: Any) -> bool:
+    if isinstance(expected, tuple):
+        return isinstance(found, tuple) and len(found) == len(expected) and all(map(_is_same, found, expected))
+    if isinstance(expected, float):
+        return isinstance(found, int | float) and math.isclose(found, expected, rel_tol=_RELATIVE)
+    return type(found) is type(expected) and found == expected
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, str | int | float) else type(value).__name__

@@ -1,0 +1,232 @@
+"""Turns the records of a model that mace-torch saved into a spec and a table of weights."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.families.mace.interactions import block_names, block_of
+from mlip_lammps.families.mace.irreps import format_irreps
+from mlip_lammps.families.mace.reader import checks
+from mlip_lammps.families.mace.reader.archive import TorchArchive
+from mlip_lammps.families.mace.reader.module import Module
+from mlip_lammps.families.mace.reader.names import MODELS, allowed_names
+from mlip_lammps.families.mace.reader.pickle_reader import Record
+from mlip_lammps.families.mace.spec import (
+    LayerSpec,
+    MaceModel,
+    ModelSpec,
+    PairRepulsionSpec,
+    RadialSpec,
+    ReadoutSpec,
+)
+
+Weights = dict[str, NDArray[np.generic]]
+
+
+def read_mace_torch(path: Path) -> MaceModel:
+    """Read a file that mace-torch wrote with ``torch.save(model, path)``, without running what it holds.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is no such file or is damaged.
+    UnsupportedModelError
+        If the model has a feature that the spec cannot express; the message names it.
+    """
+    weights: Weights = {}
+    with TorchArchive(path, allowed_names()) as archive:
+        root = archive.root()
+        _check_root(root, path)
+        try:
+            spec = _model_spec(Module(root, archive, ""), weights)
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
+            raise ModelFileError(f"{path} is damaged ({error}); copy or save the model again") from error
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return MaceModel(spec=spec, weights=weights, source_sha256=digest, source_name=path.name)
+
+
+def _check_root(root: Any, path: Path) -> None:
+    if isinstance(root, dict):
+        raise ModelFileError(
+            f"{path} holds a dictionary ({', '.join(str(key)[:40] for key in list(root)[:3])}, ...), weights without a "
+            "model; give the .model file that training wrote at its end"
+        )
+    if not isinstance(root, Record):
+        raise ModelFileError(f"{path} holds a {type(root).__name__} and no model; give the .model file of a training")
+    if root.name not in MODELS:
+        raise UnsupportedModelError(f"{path} holds a {root.name}; this package knows MACE and ScaleShiftMACE")
+
+
+def _model_spec(model: Module, weights: Weights) -> ModelSpec:
+    """Return the spec, and put the weights into ``weights``."""
+    heads = tuple(model.attribute("heads", None) or ("Default",))
+    if not all(type(head) is str for head in heads):
+        raise ModelFileError(f"the heads of {model.source} are no names; copy or save the model again")
+    if len(heads) > 1:
+        raise UnsupportedModelError(
+            f"{model.source} has {len(heads)} heads ({', '.join(heads)}), and this package takes one; "
+            "choose it with mace_select_head, which comes with mace-torch"
+        )
+    for name in ("use_so3", "use_agnostic_product", "use_last_readout_only", "edge_irreps"):
+        model.require_absent(name)
+    model.require_absent("embedding_specs")
+    numbers = model.array("atomic_numbers")
+    interactions, products = model.child("interactions").children(), model.child("products").children()
+    readouts = model.child("readouts").children()
+    if not len(interactions) == len(products) == len(readouts) >= 1:
+        raise UnsupportedModelError(
+            f"{model.source} has {len(interactions)} interactions, {len(products)} products and {len(readouts)} "
+            "readouts, and this package wants one of each a layer; train without use_last_readout_only"
+        )
+    radial, cutoff = _radial_spec(model, weights)
+    embedding = model.child("node_embedding").child("linear")
+    embedding_in, irreps_embedding = checks.linear(embedding)
+    checks.require(embedding_in == f"{numbers.size}x0e", embedding, "irreps_in", embedding_in)
+    weights["node_embedding.linear.weight"] = embedding.array("weight")
+    l_max = checks.spherical_harmonics(model.child("spherical_harmonics"))
+    layers = tuple(
+        _layer(l_max, numbers.size, *modules, weights) for modules in zip(interactions, products, readouts, strict=True)
+    )
+    _energy_constants(model, weights)
+    repulsion = _pair_repulsion(model, weights)
+    return ModelSpec(
+        model_class=model.class_name,
+        atomic_numbers=tuple(int(number) for number in numbers.reshape(-1)),
+        heads=heads,
+        cutoff=cutoff,
+        l_max=l_max,
+        radial=radial,
+        irreps_embedding=irreps_embedding,
+        layers=layers,
+        dtype=str(weights["node_embedding.linear.weight"].dtype),
+        pair_repulsion=repulsion,
+    )
+
+
+def _radial_spec(model: Module, weights: Weights) -> tuple[RadialSpec, float]:
+    block = model.child("radial_embedding")
+    basis, cutoff = block.child("bessel_fn"), block.child("cutoff_fn")
+    basis.require_class("BesselBasis")
+    cutoff.require_class("PolynomialCutoff")
+    if block.has_child("distance_transform"):
+        raise UnsupportedModelError(f"{model.source} has a distance transform; train with distance_transform None")
+    for name in ("bessel_weights", "prefactor"):
+        weights[f"radial_embedding.bessel_fn.{name}"] = basis.array(name)
+    r_max = cutoff.number("r_max")
+    if r_max != model.number("r_max"):
+        raise UnsupportedModelError(f"{model.source} has cutoffs {model.number('r_max')} and {r_max}; train it again")
+    is_on_basis = bool(block.attribute("apply_cutoff", True))
+    spec = RadialSpec(
+        n_basis=weights["radial_embedding.bessel_fn.bessel_weights"].size,
+        cutoff_power=int(cutoff.number("p")),
+        cutoff_on="basis" if is_on_basis else "weights",
+    )
+    return spec, r_max
+
+
+def _layer(
+    l_max: int, n_elements: int, interaction: Module, product: Module, readout: Module, weights: Weights
+) -> LayerSpec:
+    if interaction.class_name not in block_names():
+        raise UnsupportedModelError(f"{interaction.label} is a {interaction.full_name}, which is not supported")
+    block = block_of(interaction.class_name)
+    convolution, linear = interaction.child("conv_tp"), interaction.child("linear")
+    irreps_in, up_out = checks.linear(interaction.child("linear_up"))
+    checks.require(up_out == irreps_in, interaction, "edge_irreps", up_out)
+    conv_in, irreps_mid, paths = checks.convolution(convolution, l_max)
+    checks.require(conv_in == irreps_in, convolution, "irreps_in1", conv_in)
+    linear_in, irreps_message = checks.linear(linear)
+    checks.require(linear_in == irreps_mid, linear, "irreps_in", linear_in)
+    correlation, irreps_out = _product(product, irreps_message, block.needs_skip, weights)
+    block.check(interaction, n_elements, irreps_in, irreps_message, irreps_out)
+    radial_widths, radial_scale = checks.radial_mlp(interaction.child("conv_tp_weights"))
+    for module in block.modules_with_weights(interaction):
+        weights[f"{module.path}.weight"] = module.array("weight")
+    return LayerSpec(
+        interaction=block.name,
+        irreps_in=irreps_in,
+        irreps_mid=irreps_mid,
+        irreps_message=irreps_message,
+        irreps_out=irreps_out,
+        paths=paths,
+        correlation=correlation,
+        radial_widths=radial_widths,
+        radial_activation_scale=radial_scale,
+        avg_num_neighbors=interaction.number("avg_num_neighbors"),
+        readout=_readout(readout, irreps_out, weights),
+        settings=block.read(interaction),
+    )
+
+
+def _product(product: Module, irreps_message: str, needs_skip: bool, weights: Weights) -> tuple[int, str]:
+    """Return correlation and output irreps of a symmetric contraction with its linear map."""
+    product.require_class("EquivariantProductBasisBlock")
+    product.require_absent("use_agnostic_product")
+    if needs_skip and not product.attribute("use_sc", True):
+        raise UnsupportedModelError(f"{product.label} drops the skip connection (use_sc False), which is not supported")
+    contraction = product.child("symmetric_contractions")
+    contraction.require_class("SymmetricContraction")
+    irreps_in = format_irreps(contraction.irreps("irreps_in"))
+    checks.require(irreps_in == irreps_message, contraction, "irreps_in", irreps_in)
+    linear_in, irreps_out = checks.linear(product.child("linear"))
+    irreps = format_irreps(contraction.irreps("irreps_out"))
+    checks.require(linear_in == irreps_out == irreps, contraction, "irreps_out", irreps)
+    weights[f"{product.path}.linear.weight"] = product.child("linear").array("weight")
+    parts = contraction.child("contractions").children()
+    correlations = [part.attribute("correlation") for part in parts]
+    correlation = correlations[0] if correlations else None
+    if not all(type(one) is int and one == correlation and 1 <= one <= 8 for one in [correlation, *correlations]):
+        raise UnsupportedModelError(f"{contraction.label} has no one correlation order for its outputs; train with one")
+    for part in parts:
+        weights[f"{part.path}.weights_max"] = part.array("weights_max")
+        for n in range(correlation - 1):
+            weights[f"{part.path}.weights.{n}"] = part.child("weights").array(str(n))
+        for order in range(1, correlation + 1):
+            weights[f"{part.path}.U_matrix_{order}"] = part.array(f"U_matrix_{order}")
+    return correlation, irreps_out
+
+
+def _readout(readout: Module, irreps_in: str, weights: Weights) -> ReadoutSpec:
+    if readout.class_name == "LinearReadoutBlock":
+        linears, spec = [readout.child("linear")], ReadoutSpec("linear", None, None)
+    else:
+        readout.require_class("NonLinearReadoutBlock")
+        linears = [readout.child("linear_1"), readout.child("linear_2")]
+        spec = ReadoutSpec("nonlinear", *checks.scalar_activation(readout.child("non_linearity")))
+    widths = [irreps_in] if spec.irreps_hidden is None else [irreps_in, spec.irreps_hidden]
+    for linear, given, wanted in zip(linears, widths, [*widths[1:], "1x0e"], strict=True):
+        found = checks.linear(linear)
+        checks.require(found == (given, wanted), linear, "irreps", " -> ".join(found))
+        weights[f"{linear.path}.weight"] = linear.array("weight")
+    return spec
+
+
+def _energy_constants(model: Module, weights: Weights) -> None:
+    energies = np.atleast_2d(model.child("atomic_energies_fn").array("atomic_energies"))
+    weights["atomic_energies_fn.atomic_energies"] = energies
+    if model.class_name == "MACE":
+        weights["scale_shift.scale"] = np.ones(1, dtype=energies.dtype)
+        weights["scale_shift.shift"] = np.zeros(1, dtype=energies.dtype)
+    else:
+        for name in ("scale", "shift"):
+            weights[f"scale_shift.{name}"] = np.atleast_1d(model.child("scale_shift").array(name))
+
+
+def _pair_repulsion(model: Module, weights: Weights) -> PairRepulsionSpec | None:
+    if not model.has_child("pair_repulsion_fn"):
+        model.require_absent("pair_repulsion")
+        return None
+    repulsion = model.child("pair_repulsion_fn")
+    repulsion.require_class("ZBLBasis")
+    if not repulsion.has_array("covalent_radii"):
+        raise UnsupportedModelError(
+            f"{repulsion.label} has one cutoff for all pairs, as an older mace-torch wrote it; "
+            "train with version 0.3.16 or without pair_repulsion"
+        )
+    for name in ("c", "a_exp", "a_prefactor", "covalent_radii"):
+        weights[f"{repulsion.path}.{name}"] = repulsion.array(name)
+    return PairRepulsionSpec(cutoff_power=int(repulsion.number("p")))

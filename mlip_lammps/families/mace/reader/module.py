@@ -1,0 +1,127 @@
+"""A view of a torch module's record: children, attributes and arrays, by name."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.families.mace.irreps import Entry
+from mlip_lammps.families.mace.reader.archive import TorchArchive
+from mlip_lammps.families.mace.reader.pickle_reader import Record
+
+_MISSING = object()
+
+
+class Module:
+    """The record of a torch module at ``path`` (its name in the ``state_dict``) of ``archive``."""
+
+    def __init__(self, record: Any, archive: TorchArchive, path: str):
+        self.path = path
+        self.source = archive.name
+        self._archive = archive
+        if not isinstance(record, Record) or not isinstance(record.state, dict):
+            raise ModelFileError(f"{self.label} is no module; copy or save the model again")
+        self.full_name = record.name
+        self._state = record.state
+
+    @property
+    def label(self) -> str:
+        """Name for messages."""
+        return f"{self.path or 'the model'} of {self.source}"
+
+    @property
+    def class_name(self) -> str:
+        return self.full_name.rpartition(".")[2]
+
+    def require_class(self, name: str) -> None:
+        """Raise unless the class is ``name``."""
+        if self.class_name != name:
+            raise UnsupportedModelError(f"{self.label} is a {self.full_name}, and this package knows {name} there")
+
+    def attribute(self, name: str, default: Any = _MISSING) -> Any:
+        """Return a plain attribute; files of older versions may lack one that has a ``default``."""
+        if name in self._state:
+            return self._state[name]
+        if default is _MISSING:
+            raise ModelFileError(f"{self.label} lacks {name}; load the model with mace-torch and save it again")
+        return default
+
+    def require_absent(self, name: str) -> None:
+        """Raise if the attribute ``name`` is there and switched on."""
+        value = self._state.get(name)
+        if value is not None and value is not False:
+            raise UnsupportedModelError(f"{self.label} uses {name}, which is not supported; train without it")
+
+    def has_child(self, name: str) -> bool:
+        return name in self._table("_modules")
+
+    def child(self, name: str) -> "Module":
+        """Return the submodule ``name``."""
+        if not self.has_child(name):
+            raise UnsupportedModelError(f"{self.label} ({self.full_name}) lacks {name}; this is no known MACE model")
+        return Module(self._table("_modules")[name], self._archive, f"{self.path}.{name}".lstrip("."))
+
+    def children(self) -> list["Module"]:
+        """Return the submodules in their order."""
+        return [self.child(name) for name in self._table("_modules")]
+
+    def has_array(self, name: str) -> bool:
+        return any(name in self._table(table) for table in ("_parameters", "_buffers"))
+
+    def array(self, name: str) -> NDArray[np.generic]:
+        """Return a parameter or buffer."""
+        for table in ("_parameters", "_buffers"):
+            if name in self._table(table):
+                return self._archive.array(self._table(table)[name], f"{self.path}.{name}".lstrip("."))
+        raise ModelFileError(f"{self.label} lacks {name}; copy or save the model again")
+
+    def number(self, name: str) -> float:
+        """Return a number that is stored as a plain attribute, a NumPy scalar, a buffer or a parameter."""
+        value = self._state.get(name)
+        if isinstance(value, int | float):
+            return float(value)
+        if isinstance(value, Record):
+            value = _numpy_scalar(value)
+            array = np.asarray(value) if value is not None else self._archive.array(self._state[name], name)
+        else:
+            array = self.array(name)
+        if array.size != 1:
+            raise UnsupportedModelError(f"{self.label} has {array.size} values of {name}, and this package takes one")
+        return float(array.reshape(-1)[0])
+
+    def irreps(self, name: str) -> tuple[Entry, ...]:
+        """Return the irreps in attribute ``name``."""
+        try:
+            ((entries,),) = [self.attribute(name).args]
+            pairs = [entry.args[0] for entry in entries]
+            return tuple(_entry(mul, *irrep.args[0]) for mul, irrep in pairs)
+        except (AttributeError, ValueError, TypeError, IndexError) as error:
+            raise ModelFileError(f"{name} of {self.label} holds no irreps; copy or save the model again") from error
+
+    def _table(self, name: str) -> dict:
+        table = self._state.get(name, {})
+        if not isinstance(table, dict):
+            raise ModelFileError(f"{name} of {self.label} is no table; copy or save the model again")
+        return table
+
+
+def _entry(mul: Any, order: Any, parity: Any) -> Entry:
+    are_integers = all(type(value) is int for value in (mul, order, parity))
+    if not are_integers or not (0 < mul < 10**6 and 0 <= order < 100 and parity in (-1, 1)):
+        raise ValueError("no irrep")
+    return Entry(mul, order, parity)
+
+
+def _numpy_scalar(record: Record) -> np.generic | None:
+    """Return the value of a pickled NumPy float, None if the record is something else."""
+    if not record.name.endswith("multiarray.scalar") or len(record.args) != 2:
+        return None
+    kind, content = record.args
+    code = kind.args[0] if isinstance(kind, Record) and kind.name == "numpy.dtype" and kind.args else None
+    if isinstance(content, Record) and content.name == "_codecs.encode" and content.args:
+        text = content.args[0]
+        content = text.encode("latin1", "replace") if isinstance(text, str) else None
+    if code not in ("f8", "f4", "i8") or not isinstance(content, bytes) or len(content) != int(code[1]):
+        raise ModelFileError("the model file holds a NumPy number in an unknown form; save the model again")
+    return np.frombuffer(content, dtype="<" + code)[0]

@@ -1,0 +1,48 @@
+"""Classes and functions that a supported file of mace-torch names."""
+
+from mlip_lammps.families.mace.interactions import block_names
+
+MODELS = frozenset({"mace.modules.models.MACE", "mace.modules.models.ScaleShiftMACE"})
+
+_NAMES = MODELS | frozenset(
+    {
+        "e3nn.math._normalize_activation.normalize2mom",
+        "e3nn.nn._activation.Activation",
+        "e3nn.nn._fc.FullyConnectedNet",
+        "e3nn.nn._fc._Layer",
+        "e3nn.o3._irreps.Irrep",
+        "e3nn.o3._irreps.Irreps",
+        "e3nn.o3._irreps._MulIr",
+        "e3nn.o3._linear.Instruction",
+        "e3nn.o3._linear.Linear",
+        "e3nn.o3._spherical_harmonics.SphericalHarmonics",
+        "e3nn.o3._tensor_product._instruction.Instruction",
+        "e3nn.o3._tensor_product._sub.FullyConnectedTensorProduct",
+        "e3nn.o3._tensor_product._tensor_product.TensorProduct",
+        "mace.modules.blocks.AtomicEnergiesBlock",
+        "mace.modules.blocks.EquivariantProductBasisBlock",
+        "mace.modules.blocks.LinearNodeEmbeddingBlock",
+        "mace.modules.blocks.LinearReadoutBlock",
+        "mace.modules.blocks.NonLinearReadoutBlock",
+        "mace.modules.blocks.RadialEmbeddingBlock",
+        "mace.modules.blocks.ScaleShiftBlock",
+        "mace.modules.irreps_tools.reshape_irreps",
+        "mace.modules.radial.BesselBasis",
+        "mace.modules.radial.PolynomialCutoff",
+        "mace.modules.radial.ZBLBasis",
+        "mace.modules.symmetric_contraction.Contraction",
+        "mace.modules.symmetric_contraction.EmptyParam",
+        "mace.modules.symmetric_contraction.SymmetricContraction",
+        "torch.fx._symbolic_trace.Tracer",
+        "torch.fx.graph_module.reduce_graph_module",
+        "torch.nn.functional.silu",
+        "torch.nn.modules.activation.SiLU",
+        "torch.nn.modules.container.ModuleList",
+        "torch.nn.modules.container.ParameterList",
+    }
+)
+
+
+def allowed_names() -> frozenset[str]:
+    """Return every global that a file may name: those of MACE and those of the registered interaction blocks."""
+    return _NAMES | {f"mace.modules.blocks.{name}" for name in block_names()}

@@ -1,0 +1,175 @@
+"""Whether a spec is consistent and its weights have the shapes that follow from it, for every source."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.families.mace.interactions import block_of
+from mlip_lammps.families.mace.irreps import Entry, linear_size, parse_irreps
+from mlip_lammps.families.mace.spec import ZBL_EXPONENTS, LayerSpec, MaceModel, ModelSpec
+
+Irreps = tuple[Entry, ...]
+
+
+def check_model(trained: MaceModel) -> None:
+    """Raise unless the spec is consistent and every weight is there, finite and of its shape.
+
+    Raises
+    ------
+    ModelFileError
+        Naming the first thing that does not fit.
+    """
+    spec, name = trained.spec, trained.source_name
+    check_spec(spec, name)
+    for key, shape in weight_shapes(spec):
+        array = trained.weights.get(key)
+        if array is None:
+            raise ModelFileError(f"{name} lacks the weight {key}; copy or save the model again")
+        # The number of couplings or of covalent radii is free: what has to fit is the rest of the shape.
+        fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
+        if not fits:
+            expected = "x".join("any" if n is None else str(n) for n in shape)
+            raise ModelFileError(
+                f"{key} of {name} has shape {'x'.join(map(str, array.shape))}, expected {expected}; "
+                "copy or save the model again"
+            )
+        if array.dtype != np.dtype(spec.dtype):
+            raise ModelFileError(
+                f"{key} of {name} is {array.dtype} in a model of {spec.dtype}; convert the model to one precision "
+                "(model.double()) and save it again"
+            )
+        if not np.isfinite(array).all():
+            raise ModelFileError(f"{key} of {name} holds values that are not finite; the training failed, train again")
+    _check_couplings(trained)
+    _check_pair_repulsion(trained)
+
+
+def check_spec(spec: ModelSpec, name: str) -> None:
+    """Raise unless the layers of ``spec`` fit together."""
+    faults = [
+        (bool(spec.atomic_numbers) and all(0 < z < 119 for z in spec.atomic_numbers), "its atomic numbers"),
+        (len(set(spec.atomic_numbers)) == len(spec.atomic_numbers), "an atomic number that occurs twice"),
+        (np.isfinite(spec.cutoff) and 0 < spec.cutoff < 1e3, "its cutoff"),
+        (0 <= spec.l_max <= 12, "its l_max"),
+        (1 <= spec.radial.n_basis <= 10_000, "its radial basis"),
+        (1 <= spec.radial.cutoff_power <= 1000, "the power of its cutoff"),
+        (spec.radial.cutoff_on in ("basis", "weights"), "its cutoff"),
+        (spec.dtype in ("float32", "float64"), "its precision"),
+        (len(spec.heads) == 1, "its heads"),
+        (spec.n_layers >= 1, "its layers"),
+        (spec.pair_repulsion is None or 1 <= spec.pair_repulsion.cutoff_power <= 1000, "its pair repulsion"),
+    ]
+    irreps = parse_irreps(spec.irreps_embedding)
+    for t, layer in enumerate(spec.layers):
+        faults.append((parse_irreps(layer.irreps_in) == irreps, f"the input of layer {t + 1}"))
+        faults.extend(_layer_faults(spec, layer, f"layer {t + 1}"))
+        irreps = parse_irreps(layer.irreps_out)
+    for is_sound, what in faults:
+        if not is_sound:
+            raise ModelFileError(f"{name} is not consistent in {what}; copy or save the model again")
+
+
+def _layer_faults(spec: ModelSpec, layer: LayerSpec, label: str) -> Iterator[tuple[bool, str]]:
+    irreps_in, mid, message, out = (
+        parse_irreps(text) for text in (layer.irreps_in, layer.irreps_mid, layer.irreps_message, layer.irreps_out)
+    )
+    n_channels = message[0].mul
+    yield all(entry.mul == n_channels > 0 for entry in (*message, *out)), f"the channels of {label}"
+    yield 1 <= layer.correlation <= 8, f"the correlation of {label}"
+    is_positive = np.isfinite(layer.avg_num_neighbors) and layer.avg_num_neighbors > 0
+    yield bool(is_positive), f"avg_num_neighbors of {label}"
+    yield len({k for _, _, k in layer.paths}) == len(mid) == len(layer.paths) > 0, f"the paths of {label}"
+    yield all(_is_path(path, irreps_in, mid, spec.l_max) for path in layer.paths), f"a path of {label}"
+    yield len(layer.radial_widths) >= 1 and all(0 < n < 10**6 for n in layer.radial_widths), f"the MLP of {label}"
+    if layer.readout is not None:
+        is_nonlinear = layer.readout.kind == "nonlinear"
+        yield layer.readout.kind in ("linear", "nonlinear"), f"the readout of {label}"
+        yield (layer.readout.irreps_hidden is not None) == is_nonlinear, f"the readout of {label}"
+        yield (layer.readout.activation_scale is not None) == is_nonlinear, f"the readout of {label}"
+
+
+def _is_path(path: tuple[int, int, int], irreps_in: Irreps, mid: Irreps, l_max: int) -> bool:
+    i, order, k = path
+    if not (0 <= i < len(irreps_in) and 0 <= order <= l_max and 0 <= k < len(mid)):
+        return False
+    a, b = irreps_in[i], mid[k]
+    is_coupled = abs(a.order - order) <= b.order <= a.order + order and b.parity == a.parity * (-1) ** order
+    return a.mul == b.mul and is_coupled
+
+
+def weight_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+    """Yield the name and shape of every weight of ``spec``; None stands for any size."""
+    n_elements = len(spec.atomic_numbers)
+    yield "atomic_energies_fn.atomic_energies", (1, n_elements)
+    yield "scale_shift.scale", (1,)
+    yield "scale_shift.shift", (1,)
+    yield "radial_embedding.bessel_fn.bessel_weights", (spec.radial.n_basis,)
+    yield "radial_embedding.bessel_fn.prefactor", ()
+    embedding = linear_size((Entry(n_elements, 0, 1),), parse_irreps(spec.irreps_embedding))
+    yield "node_embedding.linear.weight", (embedding,)
+    if spec.pair_repulsion is not None:
+        yield "pair_repulsion_fn.c", (len(ZBL_EXPONENTS),)
+        yield "pair_repulsion_fn.a_exp", ()
+        yield "pair_repulsion_fn.a_prefactor", ()
+        yield "pair_repulsion_fn.covalent_radii", (None,)
+    for t, layer in enumerate(spec.layers):
+        yield from _layer_shapes(spec, layer, t)
+
+
+def _layer_shapes(spec: ModelSpec, layer: LayerSpec, t: int) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+    n_elements = len(spec.atomic_numbers)
+    message, out = parse_irreps(layer.irreps_message), parse_irreps(layer.irreps_out)
+    yield from block_of(layer.interaction).weight_shapes(spec, layer, f"interactions.{t}")
+    yield f"products.{t}.linear.weight", (linear_size(out, out),)
+    n_components = sum(entry.dim for entry in message)
+    for k, entry in enumerate(out):
+        prefix = f"products.{t}.symmetric_contractions.contractions.{k}"
+        rows = () if entry.order == 0 else (entry.dim,)
+        for order in range(1, layer.correlation + 1):
+            yield f"{prefix}.U_matrix_{order}", (*rows, *[n_components] * order, None)
+            yield f"{prefix}.{order_weight(layer, order)}", (n_elements, None, entry.mul)
+    if layer.readout is not None:
+        energy = parse_irreps("1x0e")
+        hidden = None if layer.readout.irreps_hidden is None else parse_irreps(layer.readout.irreps_hidden)
+        if hidden is None:
+            yield f"readouts.{t}.linear.weight", (linear_size(out, energy),)
+        else:
+            yield f"readouts.{t}.linear_1.weight", (linear_size(out, hidden),)
+            yield f"readouts.{t}.linear_2.weight", (linear_size(hidden, energy),)
+
+
+def order_weight(layer: LayerSpec, order: int) -> str:
+    """Return mace-torch's name of the weights of one correlation order: the highest first, then downwards."""
+    return "weights_max" if order == layer.correlation else f"weights.{layer.correlation - order - 1}"
+
+
+def _check_couplings(trained: MaceModel) -> None:
+    for t, layer in enumerate(trained.spec.layers):
+        for k in range(len(parse_irreps(layer.irreps_out))):
+            prefix = f"products.{t}.symmetric_contractions.contractions.{k}"
+            for order in range(1, layer.correlation + 1):
+                coupling, weight = f"{prefix}.U_matrix_{order}", f"{prefix}.{order_weight(layer, order)}"
+                n_couplings, n_weights = trained.weights[coupling].shape[-1], trained.weights[weight].shape[1]
+                if n_couplings != n_weights:
+                    raise ModelFileError(
+                        f"{coupling} of {trained.source_name} has {n_couplings} couplings and {n_weights} weights; "
+                        "copy or save the model again"
+                    )
+
+
+def _check_pair_repulsion(trained: MaceModel) -> None:
+    spec, weights = trained.spec, trained.weights
+    if spec.pair_repulsion is None:
+        return
+    radii, largest = weights["pair_repulsion_fn.covalent_radii"], max(spec.atomic_numbers)
+    if len(radii) <= largest or min(radii[z] for z in spec.atomic_numbers) <= 0:
+        raise ModelFileError(
+            f"pair_repulsion_fn.covalent_radii of {trained.source_name} has no radius for every element up to "
+            f"{largest}; copy or save the model again"
+        )
+    if weights["pair_repulsion_fn.a_prefactor"] <= 0:
+        raise ModelFileError(
+            f"pair_repulsion_fn.a_prefactor of {trained.source_name} is {weights['pair_repulsion_fn.a_prefactor']}, "
+            "expected more than 0; copy or save the model again"
+        )

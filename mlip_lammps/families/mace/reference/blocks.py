@@ -1,0 +1,145 @@
+"""One message-passing layer of MACE, in e3nn's modules."""
+
+import torch
+from e3nn import o3
+from torch import Tensor, nn
+
+from mlip_lammps.families.mace.interactions import block_of
+from mlip_lammps.families.mace.reader.validation import order_weight
+from mlip_lammps.families.mace.reference.interaction import InteractionModules, LayerInputs
+from mlip_lammps.families.mace.reference.modules import Weights, load_linear
+from mlip_lammps.families.mace.spec import LayerSpec, ModelSpec, ReadoutSpec
+
+
+class Layer(nn.Module):
+    """Message, symmetric contraction, skip connection and readout of layer ``t`` (counted from 0)."""
+
+    def __init__(self, spec: ModelSpec, t: int, weights: Weights, dtype: torch.dtype):
+        super().__init__()
+        layer = spec.layers[t]
+        self.block = block_of(layer.interaction)
+        self.interaction = InteractionModules(spec, t, weights, dtype)
+        self.radial_mlp = RadialMLP(layer, f"interactions.{t}.conv_tp_weights", weights, dtype)
+        product = f"products.{t}"
+        self.contraction = SymmetricContraction(layer, f"{product}.symmetric_contractions", weights, dtype)
+        self.mix = load_linear(layer.irreps_out, layer.irreps_out, weights[f"{product}.linear.weight"], dtype)
+        self.readout = None
+        if layer.readout is not None:
+            self.readout = Readout(layer.irreps_out, layer.readout, f"readouts.{t}", weights, dtype)
+
+    def forward(self, inputs: LayerInputs) -> Tensor:
+        """Return the features after the layer, shape (n_atoms, dim of ``irreps_out``)."""
+        message, skip = self.block.reference(self.interaction, inputs)
+        products = self.mix(self.contraction(message, inputs.one_hot))
+        return products if skip is None else products + skip
+
+    def radial_weights(self, basis: Tensor, cutoff: Tensor | None) -> Tensor:
+        """Return the weights of the convolution, shape (n_edges, n_weights), from what `RadialBasis` gives."""
+        weights = self.radial_mlp(basis)
+        return weights if cutoff is None else weights * cutoff
+
+    def energies(self, features: Tensor) -> Tensor:
+        """Return this layer's share of the atomic energies before the scale, shape (n_atoms,)."""
+        if self.readout is None:
+            return torch.zeros_like(features[:, 0])
+        return self.readout(features)
+
+
+class RadialMLP(nn.Module):
+    """Multilayer perceptron without biases, silu times a constant between its layers, inputs scaled by 1/sqrt(n)."""
+
+    def __init__(self, layer: LayerSpec, prefix: str, weights: Weights, dtype: torch.dtype):
+        super().__init__()
+        arrays = [weights[f"{prefix}.layer{k}.weight"] for k in range(len(layer.radial_widths) + 1)]
+        self.matrices = nn.ParameterList(
+            nn.Parameter(torch.tensor(array, dtype=dtype), requires_grad=False) for array in arrays
+        )
+        self.activation_scale = layer.radial_activation_scale
+
+    def forward(self, basis: Tensor) -> Tensor:
+        """Return the weights of the convolution, shape (n_edges, n_weights)."""
+        hidden = basis @ (self.matrices[0] / self.matrices[0].shape[0] ** 0.5)
+        for matrix in self.matrices[1:]:
+            hidden = self.activation_scale * nn.functional.silu(hidden)
+            hidden = hidden @ (matrix / matrix.shape[0] ** 0.5)
+        return hidden
+
+
+class SymmetricContraction(nn.Module):
+    """Polynomials of the message with weights by element (arXiv 2206.07697, eq. 10 and 11).
+
+    Notes
+    -----
+    For each output irrep: sum over orders nu of U_nu W_nu contracted with nu copies of the message. The factors are
+    taken out of the highest order first, so that lower orders join on the way (Horner's scheme).
+    """
+
+    def __init__(self, layer: LayerSpec, prefix: str, weights: Weights, dtype: torch.dtype):
+        super().__init__()
+        self.irreps_in = o3.Irreps(layer.irreps_message)
+        self.irreps_out = o3.Irreps(layer.irreps_out)
+        self.correlation = layer.correlation
+        self.n_components = sum(ir.dim for _, ir in self.irreps_in)
+        for k, (_, ir) in enumerate(self.irreps_out):
+            for order in range(1, self.correlation + 1):
+                contraction = f"{prefix}.contractions.{k}"
+                coupling = torch.tensor(weights[f"{contraction}.U_matrix_{order}"], dtype=dtype)
+                shape = (ir.dim, *[self.n_components] * order, coupling.shape[-1])
+                self.register_buffer(f"coupling_{k}_{order}", coupling.reshape(shape))
+                weight = torch.tensor(weights[f"{contraction}.{order_weight(layer, order)}"], dtype=dtype)
+                self.register_buffer(f"weight_{k}_{order}", weight)
+
+    def forward(self, message: Tensor, one_hot: Tensor) -> Tensor:
+        """Return the product basis, shape (n_atoms, dim of ``irreps_out``).
+
+        Parameters
+        ----------
+        message
+            Shape (n_atoms, dim of ``irreps_message``), irreps outermost.
+        one_hot
+            Elements, shape (n_atoms, n_elements).
+        """
+        blocks = [
+            message[:, part].reshape(len(message), mul, ir.dim)
+            for (mul, ir), part in zip(self.irreps_in, self.irreps_in.slices(), strict=True)
+        ]
+        components = torch.cat(blocks, dim=2)
+        outputs = [self._contract(k, components, one_hot) for k in range(len(self.irreps_out))]
+        return torch.cat(outputs, dim=1)
+
+    def _contract(self, k: int, components: Tensor, one_hot: Tensor) -> Tensor:
+        """Return one output irrep, shape (n_atoms, n_channels * dim)."""
+        partial = torch.zeros_like(components[..., :1])
+        for order in range(self.correlation, 0, -1):
+            coupling, weight = getattr(self, f"coupling_{k}_{order}"), getattr(self, f"weight_{k}_{order}")
+            by_atom = torch.einsum("be,ekc->bck", one_hot, weight)
+            tensor = torch.tensordot(by_atom, coupling, dims=([2], [coupling.ndim - 1]))
+            if order < self.correlation:
+                tensor = tensor + partial
+            partial = torch.einsum("bc...i,bci->bc...", tensor, components)
+        return partial.flatten(1)
+
+
+class Readout(nn.Module):
+    """Atomic energies from the scalar features: linear, or linear, silu times a constant, linear."""
+
+    def __init__(self, irreps_in: str, readout: ReadoutSpec, prefix: str, weights: Weights, dtype: torch.dtype):
+        super().__init__()
+        self.activation_scale = readout.activation_scale
+        if readout.kind == "linear":
+            self.linears = nn.ModuleList([load_linear(irreps_in, "0e", weights[f"{prefix}.linear.weight"], dtype)])
+        else:
+            hidden = readout.irreps_hidden
+            self.linears = nn.ModuleList(
+                [
+                    load_linear(irreps_in, hidden, weights[f"{prefix}.linear_1.weight"], dtype),
+                    load_linear(hidden, "0e", weights[f"{prefix}.linear_2.weight"], dtype),
+                ]
+            )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return energies before the scale, shape (n_atoms,)."""
+        values = self.linears[0](features)
+        for linear in self.linears[1:]:
+            values = linear(self.activation_scale * nn.functional.silu(values))
+        return values.squeeze(1)

@@ -1,0 +1,72 @@
+"""What the reference of an interaction block works with: its submodules in e3nn, and what comes in."""
+
+from dataclasses import dataclass
+
+import torch
+from e3nn import o3
+from torch import Tensor, nn
+
+from mlip_lammps.families.mace.interactions import block_of
+from mlip_lammps.families.mace.reference.modules import Weights, load_linear, load_weight
+from mlip_lammps.families.mace.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class LayerInputs:
+    """What a layer works on.
+
+    Attributes
+    ----------
+    features
+        Shape (n_atoms, dim of ``irreps_in``).
+    one_hot
+        Elements, shape (n_atoms, n_elements).
+    radial_weights
+        Of the convolution, shape (n_edges, n_weights).
+    basis, cutoff, harmonics
+        From `RadialBasis`.
+    edge_centre, edge_neighbour
+        Shape (n_edges,).
+    """
+
+    features: Tensor
+    one_hot: Tensor
+    radial_weights: Tensor
+    basis: Tensor
+    cutoff: Tensor | None
+    harmonics: Tensor
+    edge_centre: Tensor
+    edge_neighbour: Tensor
+
+
+class InteractionModules(nn.Module):
+    """Submodules of the interaction block of layer ``t`` (from 0), under their names in mace-torch.
+
+    ``weights`` holds the model's weights, and names of this block's begin with ``prefix``: a block finds there what it
+    has besides the submodules that all blocks share.
+    """
+
+    def __init__(self, spec: ModelSpec, t: int, weights: Weights, dtype: torch.dtype):
+        super().__init__()
+        self.layer = layer = spec.layers[t]
+        self.prefix = prefix = f"interactions.{t}"
+        self.weights = weights
+        self.dtype = dtype
+        self.linear_up = load_linear(layer.irreps_in, layer.irreps_in, weights[f"{prefix}.linear_up.weight"], dtype)
+        self.convolution = o3.TensorProduct(
+            layer.irreps_in,
+            o3.Irreps.spherical_harmonics(spec.l_max),
+            layer.irreps_mid,
+            [(i, order, k, "uvu", True) for i, order, k in layer.paths],
+            shared_weights=False,
+            internal_weights=False,
+        ).to(dtype)
+        self.linear = load_linear(layer.irreps_mid, layer.irreps_message, weights[f"{prefix}.linear.weight"], dtype)
+        skip_irreps = block_of(layer.interaction).skip_irreps(layer.irreps_in, layer.irreps_message, layer.irreps_out)
+        skip = o3.FullyConnectedTensorProduct(skip_irreps[0], f"{len(spec.atomic_numbers)}x0e", skip_irreps[1])
+        self.skip_tp = load_weight(skip, weights[f"{prefix}.skip_tp.weight"], dtype)
+
+    def sum_over_neighbours(self, features: Tensor, inputs: LayerInputs) -> Tensor:
+        """Return the convolution's outputs summed over the neighbours of each atom, shape (n_atoms, dim of mid)."""
+        messages = self.convolution(features[inputs.edge_neighbour], inputs.harmonics, inputs.radial_weights)
+        return messages.new_zeros(len(features), messages.shape[1]).index_add(0, inputs.edge_centre, messages)

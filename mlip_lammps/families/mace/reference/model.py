@@ -1,0 +1,100 @@
+"""The reference MACE: plain torch and e3nn, any dtype; what every faster path is compared with."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mlip_lammps.families.mace.reference.blocks import Layer
+from mlip_lammps.families.mace.reference.interaction import LayerInputs
+from mlip_lammps.families.mace.reference.modules import load_linear
+from mlip_lammps.families.mace.reference.pair_repulsion import PairRepulsion
+from mlip_lammps.families.mace.reference.radial import RadialBasis
+from mlip_lammps.families.mace.spec import MaceModel
+from mlip_lammps.families.reference import ReferenceModel
+
+
+class MaceReference(ReferenceModel):
+    """MACE as in arXiv 2206.07697, with the weights of a trained model.
+
+    Parameters
+    ----------
+    trained
+        Spec and weights.
+    dtype
+        Precision of every operation; weights are cast to it.
+    radial_functions
+        For each layer a function from distances (n,) to the weights of its convolution (n, n_weights), in place of the
+        trained ones: for instance tables of them.
+    """
+
+    def __init__(
+        self,
+        trained: MaceModel,
+        dtype: torch.dtype = torch.float64,
+        radial_functions: Sequence[Callable[[Tensor], Tensor]] | None = None,
+    ):
+        spec, weights = trained.spec, trained.weights
+        super().__init__(spec.atomic_numbers, spec.cutoff, dtype)
+        self.radial_functions = radial_functions
+        self.spec = spec
+        self.radial_basis = RadialBasis(spec, weights, dtype)
+        self.embedding = load_linear(
+            f"{len(spec.atomic_numbers)}x0e", spec.irreps_embedding, weights["node_embedding.linear.weight"], dtype
+        )
+        with _default_dtype(getattr(torch, spec.dtype)):
+            self.layers = nn.ModuleList(Layer(spec, t, weights, dtype) for t in range(spec.n_layers))
+        self.pair_repulsion = None
+        if spec.pair_repulsion is not None:
+            self.pair_repulsion = PairRepulsion(spec, weights, dtype)
+        energies = np.atleast_2d(weights["atomic_energies_fn.atomic_energies"])[0]
+        self.register_buffer("atomic_energies", torch.tensor(energies, dtype=dtype))
+        for name in ("scale", "shift"):
+            value = np.atleast_1d(weights[f"scale_shift.{name}"])[0]
+            self.register_buffer(name, torch.tensor(value, dtype=dtype))
+
+    @property
+    def has_repulsion(self) -> bool:
+        return self.pair_repulsion is not None
+
+    def with_radial_functions(self, functions: Sequence[Callable[[Tensor], Tensor]]) -> "MaceReference":
+        other = copy.copy(self)
+        other.radial_functions = functions
+        return other
+
+    def node_energies(
+        self, species: Tensor, edge_vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor
+    ) -> Tensor:
+        one_hot = nn.functional.one_hot(species, len(self.spec.atomic_numbers)).to(self.dtype)
+        # MACE's vectors point from the sender j to the receiver i.
+        vectors = -edge_vectors.to(self.dtype)
+        basis, cutoff, harmonics = self.radial_basis(vectors)
+        features = self.embedding(one_hot)
+        interaction = torch.zeros_like(one_hot[:, 0])
+        for t, layer in enumerate(self.layers):
+            if self.radial_functions is None:
+                weights = layer.radial_weights(basis, cutoff)
+            else:
+                weights = self.radial_functions[t](torch.linalg.norm(vectors, dim=1))
+            inputs = LayerInputs(
+                features, one_hot, weights, basis, cutoff, harmonics, edge_centre, edge_neighbour
+            )
+            features = layer(inputs)
+            interaction = interaction + layer.energies(features)
+        if self.pair_repulsion is not None:
+            interaction = interaction + self.pair_repulsion(species, vectors, edge_centre, edge_neighbour)
+        return self.scale * interaction + self.shift + self.atomic_energies[species]
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make e3nn round its coupling constants as it did when the file was written; they stay so in every dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

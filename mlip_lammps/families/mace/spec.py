@@ -1,0 +1,168 @@
+"""What a trained MACE model is, apart from its weights: plain, frozen, and the same for every source.
+
+Irreps are strings in e3nn's notation (``16x0e+16x1o``). Names of weights are those of the ``state_dict`` of
+mace-torch, so that a weight is found under the name that its author knows.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FAMILY_NAME = "mace"
+
+
+@dataclass(frozen=True)
+class RadialSpec:
+    """Radial basis: Bessel functions times a polynomial cutoff (arXiv 2206.07697, eq. 7 and 8 of its appendix)."""
+
+    n_basis: int
+    cutoff_power: int
+    """Exponent p of the polynomial cutoff."""
+    cutoff_on: Literal["basis", "weights"]
+    """Whether the cutoff multiplies the basis before the MLP or the weights after it."""
+
+
+@dataclass(frozen=True)
+class ReadoutSpec:
+    """Readout of one layer: a linear map, or linear, activation, linear."""
+
+    kind: Literal["linear", "nonlinear"]
+    irreps_hidden: str | None
+    activation_scale: float | None
+    """Factor that e3nn multiplies silu with (``normalize2mom``), as found in the file; None where linear."""
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One message-passing layer."""
+
+    interaction: str
+    """Class of the interaction block in mace-torch, as ``interactions`` registers it."""
+    irreps_in: str
+    irreps_mid: str
+    """Outputs of the tensor product, one entry a path, in the order of ``paths``' third numbers."""
+    irreps_message: str
+    irreps_out: str
+    paths: tuple[tuple[int, int, int], ...]
+    """(entry of irreps_in, l of the spherical harmonic, entry of irreps_mid), in the order of the radial weights."""
+    correlation: int
+    radial_widths: tuple[int, ...]
+    """Hidden widths of the radial MLP."""
+    radial_activation_scale: float
+    avg_num_neighbors: float
+    readout: ReadoutSpec | None
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What the interaction block has besides: plain values by name, as its ``read`` returned them."""
+
+
+@dataclass(frozen=True)
+class PairRepulsionSpec:
+    """Screened repulsion of nuclei below the sum of two covalent radii: J. F. Ziegler, J. P. Biersack, U. Littmark,
+    The Stopping and Range of Ions in Solids, Pergamon (1985), times a polynomial cutoff.
+
+    Notes
+    -----
+    With a_ij = a_prefactor a_0 / (Z_i^a_exp + Z_j^a_exp) and u = r_ij / (R_i + R_j) atom i gains
+    1/2 sum_j k Z_i Z_j / r_ij sum_n c_n exp(-b_n r_ij / a_ij) f(u), where f is the polynomial cutoff of `RadialSpec`,
+    k is ``ZBL_COULOMB``, a_0 ``ZBL_BOHR`` and b ``ZBL_EXPONENTS``. The model's ``scale`` multiplies it as it does the
+    readouts.
+    """
+
+    cutoff_power: int
+    """Exponent p of the polynomial cutoff."""
+
+
+ZBL_EXPONENTS = (3.2, 0.9423, 0.4028, 0.2016)
+"""Of mace-torch; the third is 0.4029 in the book."""
+ZBL_BOHR = 0.529
+"""Angstrom, as mace-torch rounds it."""
+ZBL_COULOMB = 14.3996
+"""e^2 / (4 pi epsilon_0) in eV angstrom, as mace-torch rounds it."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A trained MACE model without its weights."""
+
+    model_class: str
+    atomic_numbers: tuple[int, ...]
+    heads: tuple[str, ...]
+    cutoff: float
+    """Angstrom."""
+    l_max: int
+    """Largest order of the spherical harmonics; parity is (-1)^l."""
+    radial: RadialSpec
+    irreps_embedding: str
+    layers: tuple[LayerSpec, ...]
+    dtype: Literal["float64", "float32"]
+    """Precision that the weights were stored in."""
+    pair_repulsion: PairRepulsionSpec | None = None
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.layers)
+
+
+@dataclass(frozen=True)
+class MaceModel:
+    """A trained MACE model: a spec with its weights. See ``TrainedModel``.
+
+    Attributes
+    ----------
+    weights
+        Arrays keyed by mace-torch's ``state_dict`` names, in the precision of the file. Besides the trained
+        weights: ``atomic_energies_fn.atomic_energies`` (n_heads, n_elements), ``scale_shift.scale`` and
+        ``scale_shift.shift`` (1 and 0 for class MACE), ``radial_embedding.bessel_fn.bessel_weights`` and
+        ``.prefactor``, the coupling tensors
+        ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as dense arrays, and where the model has
+        a pair repulsion ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor`` and ``.covalent_radii``, in
+        angstrom by atomic number.
+    source_sha256
+        Digest of the file that was read first; a portable file keeps that of its origin.
+    """
+
+    spec: ModelSpec
+    weights: dict[str, NDArray[np.generic]]
+    source_sha256: str
+    source_name: str
+
+    @property
+    def family(self) -> str:
+        return FAMILY_NAME
+
+    @property
+    def atomic_numbers(self) -> tuple[int, ...]:
+        return self.spec.atomic_numbers
+
+    @property
+    def cutoff(self) -> float:
+        return self.spec.cutoff
+
+    @property
+    def n_layers(self) -> int:
+        return self.spec.n_layers
+
+    def content_digest(self) -> str:
+        """Return a digest of spec and weights: a portable file may hold others than the file it was made from."""
+        digest = hashlib.sha256(repr(self.spec).encode())
+        for name, weights in sorted(self.weights.items()):
+            digest.update(f"{name} {weights.dtype} {weights.shape}".encode())
+            digest.update(weights.tobytes())
+        return digest.hexdigest()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``mlip-lammps info`` shows."""
+        n_weights = sum(array.size for name, array in self.weights.items() if "U_matrix" not in name)
+        return {"n_weights": n_weights, **asdict(self.spec)}
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the metadata of a compiled file says of the model."""
+        return {
+            "model_class": self.spec.model_class,
+            "heads": list(self.spec.heads),
+            "head": self.spec.heads[0],
+            "hidden_irreps": [layer.irreps_out for layer in self.spec.layers],
+        }

@@ -1,0 +1,122 @@
+"""What every family's reference shares: from atoms to energies, forces and stress in plain torch."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.structure.evaluation import Evaluation
+from mlip_lammps.structure.graph import build_graph
+
+
+class ReferenceModel(nn.Module):
+    """The oracle of every faster path.
+
+    Parameters
+    ----------
+    atomic_numbers
+        Elements in the order of species rows.
+    cutoff
+        Angstrom.
+    dtype
+        Precision of every operation.
+    """
+
+    def __init__(self, atomic_numbers: tuple[int, ...], cutoff: float, dtype: torch.dtype = torch.float64):
+        super().__init__()
+        self.atomic_numbers = atomic_numbers
+        self.cutoff = cutoff
+        self.dtype = dtype
+
+    @abstractmethod
+    def node_energies(
+        self, species: Tensor, edge_vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor
+    ) -> Tensor:
+        """Return the energy of every atom in eV, shape (n_atoms,), differentiable in ``edge_vectors``.
+
+        Parameters
+        ----------
+        species
+            Rows of the element table, shape (n_atoms,), int64.
+        edge_vectors
+            r_ij = x_j - x_i, angstrom, shape (n_edges, 3).
+        edge_centre, edge_neighbour
+            i and j, shape (n_edges,), int64: atom i receives from atom j.
+        """
+
+    @property
+    def has_repulsion(self) -> bool:
+        """Whether the model adds a repulsion of its own for atoms closer than a bond, where no data were."""
+        return False
+
+    def with_radial_functions(self, functions: Sequence[Callable[[Tensor], Tensor]]) -> "ReferenceModel":
+        """Return the same model on other radial functions, for instance tables of them; only lowered models have any.
+
+        Parameters
+        ----------
+        functions
+            For each layer, from distances (n,) to the weights of its convolution, shape (n, n_weights).
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no radial functions to replace")
+
+    def evaluate(self, atoms: Atoms) -> Evaluation:
+        """Return energy, forces and stress of ``atoms``.
+
+        Raises
+        ------
+        UserInputError
+            If ``atoms`` holds an element that the model does not know.
+        """
+        graph = build_graph(atoms, self.cutoff)
+        species = torch.from_numpy(self.species_of(graph.atomic_numbers))
+        centre, neighbour = torch.from_numpy(graph.edge_centre), torch.from_numpy(graph.edge_neighbour)
+        vectors = torch.tensor(graph.edge_vectors, dtype=self.dtype, requires_grad=True)
+        node_energies = self.node_energies(species, vectors, centre, neighbour)
+        (gradients,) = torch.autograd.grad(node_energies.sum(), vectors, materialize_grads=True)
+        edge_gradients = gradients.to(torch.float64).numpy()
+        per_atom = node_energies.detach().to(torch.float64).numpy()
+        return Evaluation.of_edges(graph, per_atom, edge_gradients)
+
+    def centroid_virials(self, atoms: Atoms) -> NDArray[np.float64]:
+        """Return sum_i (x_i - x_n) (x) dU_i/dx_n of every atom n of an isolated cluster, eV, shape (n_atoms, 3, 3).
+
+        U_i is the energy of atom i. Times the velocity of n and summed over atoms this is what the potential adds to
+        the heat flux: d/dt sum_i x_i e_i = sum_i e_i v_i + sum_n W_n v_n (Fan et al., Phys. Rev. B 92, 094301 (2015)).
+
+        Raises
+        ------
+        UserInputError
+            If ``atoms`` is periodic, or holds an element that the model does not know.
+        """
+        if atoms.pbc.any():
+            raise UserInputError("centroid virials are of clusters, and the structure is periodic; set pbc=False")
+        graph = build_graph(atoms, self.cutoff)
+        species = torch.from_numpy(self.species_of(graph.atomic_numbers))
+        centre, neighbour = torch.from_numpy(graph.edge_centre), torch.from_numpy(graph.edge_neighbour)
+        positions = torch.tensor(atoms.positions, dtype=self.dtype, requires_grad=True)
+        node_energies = self.node_energies(species, positions[neighbour] - positions[centre], centre, neighbour)
+        virials = np.zeros((len(atoms), 3, 3))
+        for i, energy in enumerate(node_energies):
+            (gradient,) = torch.autograd.grad(energy, positions, retain_graph=True, materialize_grads=True)
+            apart = atoms.positions[i] - atoms.positions
+            virials += apart[:, :, None] * gradient.numpy()[:, None, :]
+        return virials
+
+    def species_of(self, atomic_numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows of the element table for ``atomic_numbers``, shape (n_atoms,)."""
+        rows = {number: row for row, number in enumerate(self.atomic_numbers)}
+        unknown = sorted({int(number) for number in atomic_numbers} - set(rows))
+        if unknown:
+            known = ", ".join(chemical_symbols[number] for number in rows)
+            named = ", ".join(chemical_symbols[number] for number in unknown)
+            raise UserInputError(
+                f"the structure holds {named}, and the model knows {known}; "
+                "remove these atoms or take a model trained on them"
+            )
+        return np.array([rows[int(number)] for number in atomic_numbers], dtype=np.int64)

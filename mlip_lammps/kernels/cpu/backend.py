@@ -1,0 +1,47 @@
+"""The backend of a CPU: programs traced with C++ operators, compiled with AOTInductor for this machine."""
+
+import subprocess
+
+import torch
+
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.machine import machine_record
+from mlip_lammps.kernels.backend import CompiledCode, CompileRequest
+from mlip_lammps.kernels.cpu.simd import compiler_version
+from mlip_lammps.kernels.radial_functions import interpolated
+
+
+class CpuBackend:
+    """See ``Backend``."""
+
+    runs_on = "cpu"
+    duration = "for this machine, about a minute"
+
+    def check_options(self, radial: str) -> None:
+        return
+
+    def fingerprint(self) -> dict[str, object]:
+        return {"torch": torch.__version__, "machine": machine_record()}
+
+    def compile(self, request: CompileRequest) -> CompiledCode:
+        try:
+            compiler = compiler_version()
+        except (OSError, subprocess.CalledProcessError):
+            raise UserInputError("no C++ compiler; install it with: apt-get install g++") from None
+        has_kernels = request.lowered is not None and request.radial == "table"
+        code = request.compile_programs("cpu" if has_kernels else "torch")
+        record = {
+            **code.record,
+            "torch_version": torch.__version__,
+            "compiler": compiler,
+            "machine": machine_record(),
+        }
+        return CompiledCode(record, None if code.tables is None else interpolated(code.tables))
+
+    def retry(self) -> None:
+        return None
+
+
+def backend(device: str) -> CpuBackend:
+    """Return the backend of device ``cpu``."""
+    return CpuBackend()

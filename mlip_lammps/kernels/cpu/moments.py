@@ -1,0 +1,43 @@
+"""Constants of the moments for the template in ``cpu/moments.h``."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mlip_lammps.kernels.cpu.functions import C_TYPES
+from mlip_lammps.kernels.cpu.harmonics import harmonics_steps
+from mlip_lammps.kernels.cpu.simd import lanes
+
+
+@dataclass(frozen=True)
+class MomentsShape:
+    """What the moments of a layer look like: (l_max + 1)^2 harmonics, elements, radial functions."""
+
+    name: str
+    dtype: torch.dtype
+    n_functions: int
+    n_elements: int
+    l_max: int
+    degree: int
+
+    @property
+    def width(self) -> int:
+        return (self.l_max + 1) ** 2 * self.n_elements * self.n_functions
+
+    def source(self) -> str:
+        """Return the struct that the template ``Moments`` takes."""
+        n_lanes = lanes(self.n_functions, self.dtype)
+        return f"""struct {self.name} {{
+  using T = {C_TYPES[self.dtype]};
+  static constexpr int N = {n_lanes}, N_BLOCKS = {self.n_functions // n_lanes}, N_ELEMENTS = {self.n_elements};
+  static constexpr int N_Y = {(self.l_max + 1) ** 2}, DEGREE = {self.degree};
+{harmonics_steps(self.l_max)}}};
+"""
+
+    def table_layout(self, coefficients: Tensor) -> Tensor:
+        """Return radial coefficients (n_intervals, n_functions, degree + 1) in the order of the kernel."""
+        n_lanes = lanes(self.n_functions, self.dtype)
+        blocks = coefficients.view(coefficients.shape[0], self.n_functions // n_lanes, n_lanes, self.degree + 1)
+        blocks = blocks.transpose(2, 3)
+        return torch.cat([blocks, torch.zeros_like(blocks[:1])]).reshape(-1).to(self.dtype).contiguous()

@@ -1,0 +1,188 @@
+"""Operators of one layer's C++ kernels: for tracing, for Python, and, as C functions, for compiled programs."""
+
+from torch import Tensor
+
+from mlip_lammps.kernels.cpu.contraction import ContractionShape
+from mlip_lammps.kernels.cpu.convolution import ConvolutionShape
+from mlip_lammps.kernels.cpu.functions import C_TYPES, Input, KernelFunction, Output, Scalar, register_gradient
+from mlip_lammps.kernels.cpu.linear import LinearShape
+from mlip_lammps.kernels.cpu.moments import MomentsShape
+
+_EDGES = (Input("vectors", "double"), Input("centre", "int64_t"), Input("source", "int64_t"))
+
+
+def _table(c_type: str) -> tuple[Input | Scalar, ...]:
+    return (Input("table", c_type), Scalar("intervals_per_angstrom", "double"), Scalar("n_intervals", "int64_t"))
+
+
+_TABLE = "{table, intervals_per_angstrom, n_intervals}"
+
+
+class ConvolutionOp:
+    """The edge convolution of one layer as an operator with a gradient.
+
+    Call it with features (n_sources, n_in * n_channels), edge vectors (n_edges, 3), centres, sources (rows of the
+    features, (n_edges,)), the table in ``shape.table_layout`` with its intervals an angstrom and their number, and a
+    tensor of n_local rows; it returns (n_local, n_mid * n_channels).
+    """
+
+    def __init__(self, shape: ConvolutionShape, digest: str):
+        self.shape = shape
+        c_type, template = C_TYPES[shape.dtype], f"Convolution<{shape.name}>"
+        inputs = (Input("features", c_type), *_EDGES, *_table(c_type))
+        arguments = f"vectors_rows, features, vectors, centre, source, {_TABLE}"
+        upstream = Input("gradients", c_type)
+        feature_gradients = Output("feature_gradients", c_type, "features", shape.width_in)
+        edge_gradients = Output("edge_gradients", "double", "vectors", 3)
+        self.forward = KernelFunction(
+            f"{shape.name}_{digest}",
+            (*inputs, Input("like", "int64_t")),
+            (Output("messages", c_type, "like", shape.width_out),),
+            f"  {template}::forward(like_rows, {arguments}, messages);",
+        )
+        split = "gradients_rows, vectors_rows, features_rows, features, vectors, centre, source"
+        self.adjoint = KernelFunction(
+            f"{shape.name}_{digest}_adjoint",
+            (*inputs, upstream),
+            (feature_gradients, edge_gradients),
+            f"  {template}::backward({split}, {_TABLE}, gradients, feature_gradients, edge_gradients);",
+        )
+        self.edge_adjoint = KernelFunction(
+            f"{shape.name}_{digest}_edge_adjoint",
+            (*inputs, upstream),
+            (edge_gradients,),
+            f"  {template}::backward({split}, {_TABLE}, gradients, nullptr, edge_gradients);",
+        )
+        self.functions = (self.forward, self.adjoint, self.edge_adjoint)
+
+    def connect(self) -> None:
+        """Register the gradient."""
+
+        def gradient(arguments, needed, upstream):
+            if needed[0]:
+                features, vectors = self.adjoint(*arguments[:-1], upstream)
+                return {"features": features, "vectors": vectors}
+            return {"vectors": self.edge_adjoint(*arguments[:-1], upstream)}
+
+        register_gradient(self.forward, gradient)
+
+    def __call__(self, *arguments) -> Tensor:
+        return self.forward(*arguments)
+
+
+class MomentsOp:
+    """Sums of radial functions times spherical harmonics over the neighbours of each element.
+
+    Call it with edge vectors, centres, species of the neighbours, the table in ``shape.table_layout`` with its
+    intervals an angstrom and their number, and a tensor of n_local rows; it returns (n_local, n_harmonics * n_elements
+    * n_functions).
+    """
+
+    def __init__(self, shape: MomentsShape, digest: str):
+        self.shape = shape
+        c_type, template = C_TYPES[shape.dtype], f"Moments<{shape.name}>"
+        inputs = (*_EDGES, *_table(c_type))
+        self.forward = KernelFunction(
+            f"{shape.name}_{digest}",
+            (*inputs, Input("like", "int64_t")),
+            (Output("moments", c_type, "like", shape.width),),
+            f"  {template}::forward(like_rows, vectors_rows, vectors, centre, source, {_TABLE}, moments);",
+        )
+        self.adjoint = KernelFunction(
+            f"{shape.name}_{digest}_adjoint",
+            (*inputs, Input("gradients", c_type)),
+            (Output("edge_gradients", "double", "vectors", 3),),
+            f"  {template}::backward(gradients_rows, vectors_rows, vectors, centre, source, {_TABLE}, gradients,\n"
+            "      edge_gradients);",
+        )
+        self.functions = (self.forward, self.adjoint)
+
+    def connect(self) -> None:
+        """Register the gradient."""
+
+        def gradient(arguments, needed, upstream):
+            return {"vectors": self.adjoint(*arguments[:-1], upstream)}
+
+        register_gradient(self.forward, gradient)
+
+    def __call__(self, *arguments) -> Tensor:
+        return self.forward(*arguments)
+
+
+class ContractionOp:
+    """The symmetric contraction of one layer as an operator with a gradient.
+
+    Call it with messages (n_local, n_in * n_channels), species (n_local,) and weights in ``shape.weights_layout``;
+    it returns (n_local, n_out * n_channels).
+    """
+
+    def __init__(self, shape: ContractionShape, digest: str):
+        self.shape = shape
+        c_type, template = C_TYPES[shape.dtype], f"Contraction<{shape.name}>"
+        inputs = (Input("messages", c_type), Input("species", "int64_t"), Input("weights", c_type))
+        self.forward = KernelFunction(
+            f"{shape.name}_{digest}",
+            inputs,
+            (Output("result", c_type, "messages", shape.width_out),),
+            f"  {template}::forward(messages_rows, messages, species, weights, result);",
+        )
+        self.adjoint = KernelFunction(
+            f"{shape.name}_{digest}_adjoint",
+            (*inputs, Input("gradients", c_type)),
+            (Output("result", c_type, "messages", shape.width_in),),
+            f"  {template}::backward(messages_rows, messages, species, weights, gradients, result);",
+        )
+        self.functions = (self.forward, self.adjoint)
+
+    def connect(self) -> None:
+        """Register the gradient."""
+
+        def gradient(arguments, needed, upstream):
+            return {"messages": self.adjoint(*arguments, upstream)}
+
+        register_gradient(self.forward, gradient)
+
+    def __call__(self, *arguments) -> Tensor:
+        return self.forward(*arguments)
+
+
+class LinearOp:
+    """Linear maps of irreps as an operator with a gradient.
+
+    Call it with features (n, n_in * n_channels), species (n,), the matrices and the transposed
+    matrices (``shape.matrices``); it returns (n, n_out * n_channels).
+    """
+
+    def __init__(self, shape: LinearShape, digest: str):
+        self.shape = shape
+        c_type = C_TYPES[shape.dtype]
+        inputs = (
+            Input("features", c_type),
+            Input("species", "int64_t"),
+            Input("matrices", c_type),
+            Input("transposed", c_type),
+        )
+        self.forward = KernelFunction(
+            f"{shape.name}_{digest}",
+            inputs,
+            (Output("result", c_type, "features", shape.width_out),),
+            f"  Linear<{shape.name}>::run(features_rows, features, species, matrices, result);",
+        )
+        self.adjoint = KernelFunction(
+            f"{shape.name}_{digest}_adjoint",
+            inputs,
+            (Output("result", c_type, "features", shape.width_in),),
+            f"  Linear<{shape.transposed().name}>::run(features_rows, features, species, transposed, result);",
+        )
+        self.functions = (self.forward, self.adjoint)
+
+    def connect(self) -> None:
+        """Register the gradient."""
+
+        def gradient(arguments, needed, upstream):
+            return {"features": self.adjoint(upstream, *arguments[1:])}
+
+        register_gradient(self.forward, gradient)
+
+    def __call__(self, *arguments) -> Tensor:
+        return self.forward(*arguments)

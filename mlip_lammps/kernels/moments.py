@@ -1,0 +1,46 @@
+"""The first layer as moments: features depend on the element alone, so few radial functions are summed by element."""
+
+import torch
+from torch import Tensor
+
+from mlip_lammps.kernels.lowered import LinearBlock, LoweredLayer
+from mlip_lammps.kernels.radial_table import RadialTable
+from mlip_lammps.kernels.torch.linear import irrep_linear
+
+# What a multiply-add over edges costs, beside one in a product of matrices; neighbours of a typical atom.
+_EDGE_COST = 3.0
+_TYPICAL_NEIGHBOURS = 40
+
+
+def moments_are_cheaper(
+    layer: LoweredLayer, table: RadialTable, reduced: RadialTable, n_elements: int, n_harmonics: int
+) -> bool:
+    """Compare the cost for an atom: channels on every edge, or few functions on every edge and a larger product."""
+    n_functions = reduced.coefficients.shape[1]
+    full = len(layer.paths) * (table.degree + 1) + n_harmonics
+    direct = _EDGE_COST * _TYPICAL_NEIGHBOURS * full * layer.n_channels + n_harmonics * layer.n_channels**2
+    edges = _EDGE_COST * _TYPICAL_NEIGHBOURS * (reduced.degree + 1 + n_harmonics) * n_functions
+    return edges + n_elements * n_functions * n_harmonics * layer.n_channels < direct
+
+
+def moment_blocks(layer: LoweredLayer, expansion: Tensor) -> tuple[LinearBlock, ...]:
+    """Fold element features, radial expansion, coupling and the map of the message into one matrix for each order."""
+    n_channels = layer.n_channels
+    # (n_elements, n_channels): features of each element as the convolution sees them
+    sources = irrep_linear(layer.embedding, layer.up, layer.n_components_in)[:, 0]
+    by_path = expansion.view(len(layer.paths), n_channels, -1)
+    blocks = []
+    for block in layer.message:
+        matrix = 0.0
+        for number, path in enumerate(layer.paths):
+            if path.out_start - block.in_start not in range(block.in_copies) or path.l_out != (block.dim - 1) // 2:
+                continue
+            copy = path.out_start - block.in_start
+            rows = block.matrix[..., copy * n_channels : (copy + 1) * n_channels, :]
+            # the element's scalar times Y_lm gives Y_lm: the coupling is a multiple of the unit matrix
+            strength = path.coupling[0, 0, 0]
+            part = strength * torch.einsum("zk,kb,...kc->...zbc", sources, by_path[number], rows)
+            matrix = matrix + part.flatten(-3, -2)
+        order = (block.dim - 1) // 2
+        blocks.append(LinearBlock(order**2, 1, block.out_start, block.dim, matrix))
+    return tuple(blocks)

@@ -1,0 +1,20 @@
+"""Number types of the precisions that a model is compiled in."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Number types of geometry and energies, and of features."""
+
+    geometry: torch.dtype
+    features: torch.dtype
+
+
+PRECISIONS = {
+    "float64": Precision(torch.float64, torch.float64),
+    "float32": Precision(torch.float32, torch.float32),
+    "mixed": Precision(torch.float64, torch.float32),
+}

@@ -1,0 +1,97 @@
+"""The operators of a lowered model in plain torch: slow, and what the other backends are compared with."""
+
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mlip_lammps.kernels.backend import OperatorCode
+from mlip_lammps.kernels.lowered import LoweredModel
+from mlip_lammps.kernels.precision import PRECISIONS
+from mlip_lammps.kernels.torch.edge_convolution import edge_convolution
+from mlip_lammps.kernels.torch.linear import irrep_linear
+from mlip_lammps.kernels.torch.radial import radial_weights
+from mlip_lammps.kernels.torch.spherical_harmonics import spherical_harmonics
+from mlip_lammps.kernels.torch.symmetric_contraction import symmetric_contraction
+
+
+class TorchOperators:
+    """``LayerOperators`` in plain torch, with the radial network on every edge."""
+
+    def __init__(self, model: LoweredModel, dtype: str):
+        self.model = model
+        self.precision = PRECISIONS[dtype]
+        self.layers = tuple(cast(layer, self.precision.features) for layer in model.layers)
+        self.wave_numbers = model.radial.wave_numbers.to(self.precision.geometry)
+        self.prefactor = model.radial.prefactor.to(self.precision.geometry)
+
+    def messages(
+        self, t: int, features: Tensor, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor
+    ) -> Tensor:
+        layer = self.layers[t - 1]
+        shaped = features.view(-1, layer.n_components_in, layer.n_channels)
+        vectors = vectors.to(self.precision.geometry)
+        distances = (vectors * vectors).sum(dim=1).sqrt()
+        harmonics = spherical_harmonics(vectors / distances.unsqueeze(1), self.model.l_max)
+        weights = radial_weights(
+            distances,
+            self.wave_numbers,
+            self.prefactor,
+            self.model.cutoff,
+            self.model.radial.cutoff_power,
+            self.model.radial.is_cutoff_on_basis,
+            layer.radial_matrices,
+            layer.radial_activation_scale,
+        )
+        received = edge_convolution(
+            shaped,
+            harmonics.to(self.precision.features),
+            weights.view(-1, len(layer.paths), layer.n_channels),
+            centre,
+            source,
+            centre_species.shape[0],
+            layer.paths,
+            layer.n_components_mid,
+        )
+        by_element = centre_species if layer.is_message_by_element else None
+        return flat(irrep_linear(received, layer.message, layer.n_components_message, by_element))
+
+    def contract(self, t: int, messages: Tensor, species: Tensor) -> Tensor:
+        layer = self.layers[t - 1]
+        shaped = messages.view(-1, layer.n_components_message, layer.n_channels)
+        return flat(symmetric_contraction(shaped, species, layer.polynomial, layer.n_components_out))
+
+    def linear(self, kind: str, t: int, features: Tensor, species: Tensor) -> Tensor:
+        layer = self.layers[t - 1]
+        shaped = features.view(features.shape[0], -1, layer.n_channels)
+        n_out = layer.n_components_in if kind == "up" else layer.n_components_out
+        by_element = species if kind == "skip" else None
+        return flat(irrep_linear(shaped, getattr(layer, kind), n_out, by_element))
+
+    def compile(self) -> None:
+        return
+
+    def code(self) -> OperatorCode:
+        return OperatorCode(record={"radial": "exact"})
+
+
+def make_operators(model: LoweredModel, dtype: str, scratch: Path) -> TorchOperators:
+    """Return the operators; ``scratch`` is not used."""
+    return TorchOperators(model, dtype)
+
+
+def flat(tensor: Tensor) -> Tensor:
+    """Return (rows, components * channels)."""
+    return tensor.reshape(tensor.shape[0], -1)
+
+
+def cast(value: object, dtype: torch.dtype) -> object:
+    """Return a frozen dataclass with every floating tensor inside it in ``dtype``."""
+    if isinstance(value, Tensor):
+        return value.to(dtype) if value.is_floating_point() else value
+    if isinstance(value, tuple):
+        return tuple(cast(item, dtype) for item in value)
+    if is_dataclass(value):
+        return replace(value, **{f.name: cast(getattr(value, f.name), dtype) for f in fields(value)})
+    return value

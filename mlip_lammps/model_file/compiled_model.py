@@ -1,0 +1,208 @@
+"""Runs a compiled model from Python, through the same library as the pair style."""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from mlip_lammps.core.errors import MlipError, ModelFileError, UserInputError
+from mlip_lammps.core.native import MODEL_LIBRARY, native_folder, torch_folder
+from mlip_lammps.model_file.archive import read_metadata
+from mlip_lammps.structure.evaluation import Evaluation
+from mlip_lammps.structure.graph import Graph, join_graphs
+
+_ERROR_BYTES = 4096
+_NAME_BYTES = 256
+EMULATED_NAME = "emulated GPU"
+"""As ``pair_style/model/gpu/emulated_device.h`` has it."""
+_SAME_PLACE = 1e-6
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The GPU that a model runs on.
+
+    Attributes
+    ----------
+    free_bytes, total_bytes
+        Of its memory, whoever takes the rest.
+    """
+
+    name: str
+    free_bytes: int
+    total_bytes: int
+
+    @property
+    def is_emulated(self) -> bool:
+        return self.name == EMULATED_NAME
+
+
+def gpu_of(library: ctypes.CDLL, handle: int | ctypes.c_void_p) -> Gpu | None:
+    """Return the GPU of an open model; None if it runs on a CPU.
+
+    Raises
+    ------
+    MlipError
+        If the GPU does not answer.
+    """
+    name, error = ctypes.create_string_buffer(_NAME_BYTES), ctypes.create_string_buffer(_ERROR_BYTES)
+    memory = (ctypes.c_int64 * 2)()
+    status = library.mlip_model_gpu(
+        handle, name, ctypes.c_int64(_NAME_BYTES), memory, error, ctypes.c_int64(_ERROR_BYTES)
+    )
+    if status != 0:
+        raise MlipError(error.value.decode())
+    return Gpu(name.value.decode(), memory[0], memory[1]) if name.value else None
+
+
+class CompiledModel:
+    """A compiled model on this machine.
+
+    Parameters
+    ----------
+    path
+        A ``.pt2`` file that ``mlip-lammps export`` wrote.
+    n_threads
+        Threads of one evaluation; as many as torch has if 0.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, is no model, or was compiled for another machine or torch.
+    """
+
+    def __init__(self, path: Path | str, n_threads: int = 0):
+        self.metadata = read_metadata(path)
+        self._rows = {atomic_numbers[symbol]: row for row, symbol in enumerate(self.metadata["elements"])}
+        self._library = _library()
+        self._error = ctypes.create_string_buffer(_ERROR_BYTES)
+        self._handle = self._library.mlip_model_open(
+            str(path).encode(), str(torch_folder()).encode(), n_threads, self._error, _ERROR_BYTES
+        )
+        if not self._handle:
+            raise ModelFileError(self._error.value.decode())
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self._library.mlip_model_close(self._handle)
+
+    @property
+    def cutoff(self) -> float:
+        """Angstrom."""
+        return self.metadata["cutoff"]
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        return tuple(self.metadata["elements"])
+
+    @property
+    def gpu(self) -> Gpu | None:
+        """The GPU that the model runs on; None if that is a CPU."""
+        return gpu_of(self._library, self._handle)
+
+    def species(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the model's row of each atomic number, shape (n_atoms,).
+
+        Raises
+        ------
+        UserInputError
+            If the model does not know an element.
+        """
+        try:
+            return np.array([self._rows[int(z)] for z in numbers], dtype=np.int64)
+        except KeyError as error:
+            raise UserInputError(
+                f"the model does not know atomic number {error.args[0]}; it knows {', '.join(self.elements)}"
+            ) from None
+
+    def evaluate(self, graph: Graph, positions: NDArray[np.float64] | None = None) -> Evaluation:
+        """Return energies and gradients of a graph whose neighbours are all atoms of its own.
+
+        Parameters
+        ----------
+        positions
+            Angstrom, shape (n_atoms, 3): also return moments of edges, for atoms that see no periodic image.
+
+        Raises
+        ------
+        UserInputError
+            If the model does not know an element, or an edge does not go from one of the positions to another.
+        MlipError
+            If a compiled program fails.
+        """
+        species = self.species(graph.atomic_numbers)
+        node_energies = np.empty(graph.n_atoms)
+        edge_gradients = np.empty((graph.n_edges, 3))
+        edge_moments = None
+        if positions is not None:
+            edge_moments = np.empty((graph.n_edges, 3, 3))
+            positions = np.ascontiguousarray(positions, dtype=np.float64)
+            across = positions[graph.edge_neighbour] - positions[graph.edge_centre] - graph.edge_vectors
+            if np.abs(across).max(initial=0.0) > _SAME_PLACE:
+                raise UserInputError(
+                    "moments of edges need atoms that see no periodic image; take an isolated cluster, or LAMMPS, "
+                    "where images are atoms of their own"
+                )
+        arrays = [
+            np.ascontiguousarray(species),
+            np.ascontiguousarray(graph.edge_vectors, dtype=np.float64),
+            np.ascontiguousarray(graph.edge_centre, dtype=np.int64),
+            np.ascontiguousarray(graph.edge_neighbour, dtype=np.int64),
+            positions,
+            node_energies,
+            edge_gradients,
+            edge_moments,
+        ]
+        status = self._library.mlip_model_evaluate(
+            self._handle,
+            graph.n_atoms,
+            graph.n_edges,
+            *(None if array is None else array.ctypes.data for array in arrays),
+            self._error,
+            _ERROR_BYTES,
+        )
+        if status != 0:
+            raise MlipError(self._error.value.decode())
+        return Evaluation.of_edges(graph, node_energies, edge_gradients, edge_moments)
+
+    def evaluate_many(self, graphs: Sequence[Graph]) -> list[Evaluation]:
+        """Return the results of several graphs from one evaluation, which a GPU takes much faster than one by one.
+
+        Raises
+        ------
+        UserInputError, MlipError
+            As ``evaluate``.
+        """
+        together = self.evaluate(join_graphs(graphs))
+        results, atom, edge = [], 0, 0
+        for graph in graphs:
+            energies = together.node_energies[atom : atom + graph.n_atoms]
+            results.append(Evaluation.of_edges(graph, energies, together.edge_gradients[edge : edge + graph.n_edges]))
+            atom, edge = atom + graph.n_atoms, edge + graph.n_edges
+        return results
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = ctypes.CDLL(str(native_folder() / MODEL_LIBRARY))
+    library.mlip_model_open.restype = ctypes.c_void_p
+    library.mlip_model_open.argtypes = [
+        ctypes.c_char_p,
+        ctypes.c_char_p,
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_int64,
+    ]
+    library.mlip_model_close.argtypes = [ctypes.c_void_p]
+    library.mlip_model_evaluate.restype = ctypes.c_int
+    library.mlip_model_evaluate.argtypes = (
+        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 8 + [ctypes.c_char_p, ctypes.c_int64]
+    )
+    library.mlip_model_gpu.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p]
+    library.mlip_model_gpu.argtypes += [ctypes.c_char_p, ctypes.c_int64]
+    return library

@@ -1,0 +1,75 @@
+"""What a model says of a structure: one type for every engine."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlip_lammps.structure.graph import Graph, forces_from_gradients, virial_from_gradients
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Energy of a structure and its derivatives; None stands for what was not asked for or does not exist.
+
+    Attributes
+    ----------
+    energy
+        eV.
+    node_energies
+        Energies of atoms, eV, shape (n_atoms,).
+    forces
+        eV/angstrom, shape (n_atoms, 3).
+    virial
+        Stress times volume, eV, shape (6,), Voigt order xx yy zz yz xz xy, positive in tension.
+    centroid_virials
+        sum_i (x_i - x_n) (x) dU_i/dx_n of every atom n, eV, shape (n_atoms, 3, 3), where U_i is the energy of atom i.
+    volume
+        Of the cell, angstrom^3; None without three cell vectors or a periodic direction.
+    edge_gradients
+        dE/dr_ij, eV/angstrom, shape (n_edges, 3), in the order of ``graph``.
+    edge_moments
+        sum_k (x_k - x_i) (x) dU_k/dr_ij of edges, eV, shape (n_edges, 3, 3).
+    graph
+        The edges that were used.
+    """
+
+    energy: float
+    node_energies: NDArray[np.float64]
+    forces: NDArray[np.float64]
+    virial: NDArray[np.float64] | None = None
+    centroid_virials: NDArray[np.float64] | None = None
+    volume: float | None = None
+    edge_gradients: NDArray[np.float64] | None = None
+    edge_moments: NDArray[np.float64] | None = None
+    graph: Graph | None = None
+
+    @property
+    def stress(self) -> NDArray[np.float64] | None:
+        """Stress in eV/angstrom^3, shape (6,), Voigt order xx yy zz yz xz xy, positive in tension."""
+        return None if self.virial is None or self.volume is None else self.virial / self.volume
+
+    @classmethod
+    def of_edges(
+        cls,
+        graph: Graph,
+        node_energies: NDArray[np.float64],
+        edge_gradients: NDArray[np.float64],
+        edge_moments: NDArray[np.float64] | None = None,
+    ) -> "Evaluation":
+        """Return everything that follows from energies of atoms and gradients of edges.
+
+        Notes
+        -----
+        With g_ij = dE/dr_ij the force on i gains g_ij and that on j loses it; the virial is sum of r_ij (x) g_ij.
+        """
+        return cls(
+            energy=float(node_energies.sum()),
+            node_energies=node_energies,
+            forces=forces_from_gradients(graph, edge_gradients),
+            virial=virial_from_gradients(graph, edge_gradients),
+            volume=graph.volume,
+            edge_gradients=edge_gradients,
+            edge_moments=edge_moments,
+            graph=graph,
+        )

@@ -1,0 +1,285 @@
+"""Whether a model gives the same, right numbers everywhere on this machine: reference, ASE, LAMMPS on several ranks."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase import Atoms
+from numpy.typing import NDArray
+
+from mlip_lammps.compilation import compiled_model
+from mlip_lammps.compilation.cache import require_device
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.families import TrainedModel, family_of, read_model
+from mlip_lammps.model_file.archive import is_archive, read_metadata
+from mlip_lammps.models import shipped_models
+from mlip_lammps.structure.evaluation import Evaluation
+from mlip_lammps.structure.files import read_structure
+from mlip_lammps.structure.graph import build_graph, centroid_virials_from_moments
+from mlip_lammps.verify.checks import QUANTITIES, Check, Comparison, Verification
+from mlip_lammps.verify.lammps_checks import LammpsPlan, parity_checks, rank_text, setting_checks, twin_checks
+from mlip_lammps.verify.limits import BETWEEN_ENGINES, DERIVATIVES, DYNAMICS, ROTATION, TO_REFERENCE
+from mlip_lammps.verify.physics_checks import MOST_ATOMS, Derivatives, LmpRun, derivative_checks, dynamics_checks
+from mlip_lammps.verify.structures import (
+    SHEARED,
+    USER,
+    has_known_moments,
+    isolated_atoms,
+    make_structures,
+    make_twins,
+)
+
+REFERENCE_GROUP = "ASE = reference"
+_ATOMS_OF_A_RANK = 64
+MOST_REFERENCE_EDGES = 100_000
+"""The reference keeps every message of every edge for its gradient: tens of kilobytes each."""
+
+
+Progress = Callable[[str, str], None]
+"""Is called with a stage and with what it is at."""
+
+
+def _silent(stage: str, detail: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is verified.
+
+    Attributes
+    ----------
+    compiled
+        The compiled file.
+    trained
+        What it was made from; None if that is not at hand.
+    source
+        File of ``trained``.
+    """
+
+    compiled: Path
+    trained: TrainedModel | None
+    source: Path | None
+
+
+def find_subject(
+    model: Path,
+    source: Path | None = None,
+    dtype: str = "float64",
+    progress: Progress = _silent,
+    device: str | None = None,
+) -> Subject:
+    """Compile ``model``, or find the source of one that is compiled.
+
+    Parameters
+    ----------
+    model
+        File of mace-torch, portable file, or compiled file.
+    source
+        What a compiled file was made from; looked for beside it, in the current folder and among the shipped models
+        if None.
+    dtype
+        Of the compilation; a compiled file keeps its own.
+    device
+        As of ``export_model``: of the compilation, for a CPU if None. A compiled file must be for
+        this one.
+
+    Raises
+    ------
+    UserInputError
+        If ``source`` is not what the file was made from, or is given for a model that is not compiled, or if a compiled
+        file is for another device.
+    """
+    if not is_archive(model):
+        if source is not None:
+            raise UserInputError(f"{model} is no compiled model: it is its own source; leave --source out")
+        compiled = compiled_model(
+            model, dtype=dtype, device=device or "cpu", progress=lambda line: progress("compiling", line)
+        )
+        return Subject(compiled, read_model(model), model)
+    require_device(model, device)
+    recorded = read_metadata(model)["source"]
+    if source is not None:
+        trained = read_model(source)
+        if trained.source_sha256 != recorded["sha256"]:
+            raise UserInputError(
+                f"{source} has sha256 {trained.source_sha256[:12]}, and {model} was made from {recorded['name']} with "
+                f"{recorded['sha256'][:12]}; give that file"
+            )
+        return Subject(model, trained, source)
+    beside = [model.parent / recorded["name"], Path(recorded["name"]), model.with_suffix(".safetensors")]
+    for candidate in dict.fromkeys([*beside, *shipped_models().values()]):
+        if candidate.is_file():
+            try:
+                trained = read_model(candidate)
+            except UserInputError:
+                continue
+            if trained.source_sha256 == recorded["sha256"]:
+                return Subject(model, trained, candidate)
+    return Subject(model, None, None)
+
+
+class AseEngine:
+    """The ASE calculator, with the results of structures that were asked for before."""
+
+    def __init__(self, model: Path):
+        self.calculator = MlipCalculator(model, n_threads=1)
+        self._known: dict[bytes, Evaluation] = {}
+
+    def evaluate(self, atoms: Atoms) -> Evaluation:
+        """Return energy, forces and virial; no virial without a cell, nine components of atoms' in small clusters."""
+        arrays = (atoms.numbers, atoms.positions, atoms.cell[:], atoms.pbc)
+        key = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+        if key not in self._known:
+            copy = atoms.copy()
+            copy.calc = self.calculator
+            has_volume = atoms.pbc.any() and atoms.cell.rank == 3
+            self._known[key] = Evaluation(
+                energy=copy.get_potential_energy(),
+                node_energies=copy.get_potential_energies(),
+                forces=copy.get_forces(),
+                virial=copy.get_volume() * copy.get_stress() if has_volume else None,
+                centroid_virials=self._centroid_virials(atoms) if has_known_moments(atoms) else None,
+            )
+        return self._known[key]
+
+    def _centroid_virials(self, atoms: Atoms) -> NDArray[np.float64]:
+        model = self.calculator.model
+        graph = build_graph(atoms, model.cutoff)
+        results = model.evaluate(graph, atoms.positions)
+        return centroid_virials_from_moments(graph, results.edge_gradients, results.edge_moments)
+
+
+def verify_model(
+    subject: Subject,
+    *,
+    structure: Path | None = None,
+    n_ranks: Sequence[int] = (1, 2, 4),
+    silence_seconds: float = 120.0,
+    progress: Progress = _silent,
+) -> Verification:
+    """Check a model in every engine.
+
+    Parameters
+    ----------
+    subject
+        From ``find_subject``.
+    structure
+        A file of the user's, added to the structures that are made up.
+    n_ranks
+        Numbers of MPI ranks.
+    silence_seconds
+        A single evaluation in LAMMPS that takes longer counts as a hang.
+    progress
+        Is told of every step.
+
+    Raises
+    ------
+    UserInputError
+        If the structure does not fit the model or a number of ranks is not positive.
+    """
+    started = time.monotonic()
+    if not n_ranks or min(n_ranks) < 1:
+        raise UserInputError(f"--ranks {','.join(map(str, n_ranks))}: give numbers from 1 up, for instance 1,2,4")
+    engine = AseEngine(subject.compiled)
+    metadata = engine.calculator.model.metadata
+    elements, cutoff, dtype = tuple(metadata["elements"]), metadata["cutoff"], metadata["dtype"]
+    structures = make_structures(elements, cutoff)
+    # every rank works through several chunks of the supercell; a GPU takes all atoms at once
+    twins = make_twins(structures, int(1.5 * max(n_ranks) * metadata.get("chunk_atoms", _ATOMS_OF_A_RANK)))
+    if structure is not None:
+        structures[USER] = read_structure(structure, elements)
+    file_dtype = subject.trained.spec.dtype if subject.trained else "float32"
+    limits, rotation = BETWEEN_ENGINES[dtype], ROTATION[file_dtype]
+    plan = LammpsPlan(subject.compiled, elements, cutoff, structures, twins, silence_seconds, limits, rotation)
+    checks = list(_reference_checks(subject, engine, {**structures, **isolated_atoms(elements)}, dtype, progress))
+    checks += _lammps_checks(plan, engine, sorted(set(n_ranks)), dtype, progress)
+    facts = {
+        "model": str(subject.compiled),
+        "source": str(subject.source) if subject.source else None,
+        "source_sha256": metadata["source"]["sha256"],
+        "dtype": dtype,
+        "device": metadata["device"],
+        "elements": list(elements),
+        "n_atoms": {name: len(atoms) for name, atoms in structures.items()},
+        "n_ranks": sorted(set(n_ranks)),
+        "package_version": version("mlip-lammps"),
+        "torch_version": torch.__version__,
+        "lammps_version": version("lammps"),
+    }
+    return Verification(facts, tuple(checks), time.monotonic() - started)
+
+
+def _reference_checks(
+    subject: Subject,
+    engine: AseEngine,
+    structures: dict[str, Atoms],
+    dtype: str,
+    progress: Progress,
+) -> Iterator[Check]:
+    """Compare the ASE calculator with the reference in float64."""
+    if subject.trained is None:
+        recorded = engine.calculator.model.metadata["source"]
+        note = f"no {recorded['name']} with sha256 {recorded['sha256'][:12]} at hand; give it with --source"
+        for quantity, unit in QUANTITIES.items():
+            yield Check(REFERENCE_GROUP, quantity, None, None, None, unit, "", "skipped", note)
+        return
+    reference = family_of(subject.trained).reference(subject.trained)
+    comparison = Comparison(REFERENCE_GROUP)
+    for number, (name, atoms) in enumerate(structures.items(), 1):
+        progress("reference", f"{number}/{len(structures)}: {name}")
+        n_edges = build_graph(atoms, reference.cutoff).n_edges
+        if n_edges > MOST_REFERENCE_EDGES:
+            note = f"{n_edges} edges, more than the {MOST_REFERENCE_EDGES} that the reference is asked for"
+            yield Check(REFERENCE_GROUP, name, None, None, None, "", name, "skipped", note)
+            continue
+        found = reference.evaluate(atoms)
+        virials = reference.centroid_virials(atoms) if has_known_moments(atoms) else None
+        expected = replace(found, centroid_virials=virials)
+        comparison.add(name, engine.evaluate(atoms), expected, TO_REFERENCE[dtype])
+    yield from comparison.checks()
+
+
+def _lammps_checks(
+    plan: LammpsPlan,
+    engine: AseEngine,
+    n_ranks: Sequence[int],
+    dtype: str,
+    progress: Progress,
+) -> Iterator[Check]:
+    """Compare LAMMPS with the ASE calculator, then with itself."""
+    small = {name: plan.structures[name] for name in (SHEARED, USER) if name in plan.structures}
+    small = {name: atoms for name, atoms in small.items() if len(atoms) <= MOST_ATOMS and atoms.pbc.all()}
+    derivatives = [Derivatives(name, atoms, DERIVATIVES[dtype], plan.cutoff) for name, atoms in small.items()]
+    n_for_many = _ranks_for_many_steps(n_ranks)
+    found = {}
+    for n in n_ranks:
+        displaced = [case for one in derivatives for case in one.cases()] if n == n_for_many else []
+        found[n] = plan.run(n, _case_counter(n, len(plan.cases()) + len(displaced), progress), displaced)
+        yield from parity_checks(plan, n, found[n], engine.evaluate)
+    yield from setting_checks(plan, found, engine.evaluate)
+    yield from twin_checks(plan, found)
+    yield from derivative_checks(derivatives, found[n_for_many])
+    progress(f"constant energy on {rank_text(n_for_many)}", "lmp")
+    name = list(small)[-1]
+    lmp = LmpRun(plan.model, name, small[name], n_for_many, plan.silence_seconds)
+    yield from dynamics_checks(lmp, engine.evaluate, DYNAMICS[dtype], plan.limits_of(name))
+
+
+def _ranks_for_many_steps(n_ranks: Sequence[int]) -> int:
+    """Return the largest number of ranks that have a core each: others wait for each other at every step."""
+    n_cores = len(os.sched_getaffinity(0))
+    return max((n for n in n_ranks if n <= n_cores), default=min(n_ranks))
+
+
+def _case_counter(n_ranks: int, n_cases: int, progress: Progress) -> Callable[[str], None]:
+    """Return what is called with the name of each case that starts."""
+    numbers = count(1)
+    return lambda name: progress(f"LAMMPS on {rank_text(n_ranks)}", f"{next(numbers)}/{n_cases}: {name}")

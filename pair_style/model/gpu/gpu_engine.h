@@ -1,0 +1,95 @@
+/* A model on a GPU: evaluates graphs whose edges the host found, or finds the edges of atoms itself. */
+
+#ifndef MLIP_GPU_ENGINE_H
+#define MLIP_GPU_ENGINE_H
+
+#include "contract.h"
+#include "model/first_fault.h"
+#include "gpu_device.h"
+#include "gpu_features.h"
+#include "gpu_lists.h"
+#include "gpu_plan.h"
+
+#include <array>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace mlip {
+
+class Archive;
+
+class GpuEngine {
+ public:
+  /* Throws std::runtime_error with a message for the user: no GPU, none that the file has kernels for, no cuBLAS. */
+  GpuEngine(const Archive &, const std::string &path, const Metadata &, const std::string &torch_dir);
+  ~GpuEngine();
+
+  /* As in model.h. */
+  Results evaluate(const Graph &, Exchange &, bool has_moments);
+  StepResults step(const Atoms &, Exchange &);
+  Gpu gpu() const;
+
+  /* Of phases that ran one by one; steps that were replayed as a whole are in "last". */
+  std::map<std::string, double> seconds;
+
+ private:
+  static constexpr int PLAIN = GpuFeatures::PLAIN;
+
+  void run(const std::string &phase, FirstFault &);
+  void run_timed(const std::string &phase);
+  void sweep(int axis, Exchange &, FirstFault &);
+  std::set<int> buffers(const std::vector<std::string> &phases, const std::vector<std::string> &others) const;
+  template <class T> void upload(const char *buffer, const std::vector<T> &values);
+  void upload_atoms();
+
+  // graphs
+  void start(const Graph &, bool has_moments);
+  void measure_offsets(const Graph &);
+  void weigh(int axis);
+  void take_energies(const Graph &);
+  const double *download_gradients();
+  void take_gradients(const Graph &);
+  void take_moments(const Graph &, int axis);
+
+  // steps
+  void load_atoms(const Atoms &);
+  void build_lists(const Atoms &);
+  bool reserve_step();
+  int32_t download_found();
+  void find_edges(const Atoms &);
+  bool has_more_edges(int64_t found);
+  void upload_positions(const Atoms &);
+  void run_alone();
+  bool record();
+  void download_results();
+  const char *result(const char *buffer) const;
+  StepResults unpack();
+  void find_closest(StepResults &);
+
+  const Metadata &metadata;
+  std::unique_ptr<GpuDevice> device;    // outlives what lies in its memory
+  std::unique_ptr<GpuPlan> plan;
+  std::unique_ptr<GpuFeatures> features;
+  std::unique_ptr<PinnedMemory> up, down;
+  std::vector<std::string> programs;    // begin, forward_1, ..., last, ..., backward_1
+  std::vector<std::string> whole;       // of a step
+
+  NodeOrder order;
+  EdgeLists edges;                         // of a graph
+  CellGrid grid;                           // of a step
+  GraphSizes sizes;                        // of the last lists
+  std::vector<double> weights, offsets;    // of owned atoms in device order; of all nodes from the origin
+  std::vector<double> node_energies, edge_gradients, edge_moments, forces;
+
+  int64_t slot_capacity = 0, edge_capacity = 0;    // for which there was memory in the last step
+  bool has_lists = false;                  // of the last step, on the device
+  bool is_warm = false;                    // these lists ran once
+  bool is_recorded = false, was_replayed = false, may_record = true;
+};
+
+}    // namespace mlip
+
+#endif

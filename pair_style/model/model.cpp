@@ -1,0 +1,182 @@
+#include "model.h"
+
+#include "archive.h"
+#include "document.h"
+#include "evaluation.h"
+#include "first_fault.h"
+#include "model/gpu/gpu_engine.h"
+#include "torch_shim.h"
+
+#include <cstdlib>
+#include <dlfcn.h>
+#include <limits>
+#include <malloc.h>
+#include <map>
+#include <stdexcept>
+#include <sys/stat.h>
+
+using namespace mlip;
+
+namespace {
+
+bool is_folder(const std::string &path)
+{
+  struct stat status;
+  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* Programs allocate the same large arrays in every step. As glibc comes, each is mapped and given back, and touching
+   fresh pages costs a tenth and more of a step: keep the memory in the process instead. */
+void keep_freed_memory()
+{
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  mallopt(M_TOP_PAD, 64 << 20);
+}
+
+}    // namespace
+
+/* ---------------------------------------------------------------------- */
+
+std::string mlip::find_torch_dir()
+{
+  if (const char *given = std::getenv("MLIP_LAMMPS_TORCH")) return given;
+  Dl_info info;
+  if (dladdr(reinterpret_cast<void *>(&mlip::find_torch_dir), &info) && info.dli_fname) {
+    const std::string library = info.dli_fname;
+    const std::string here = library.substr(0, library.rfind('/'));
+    const std::string beside = here + "/../../torch";
+    if (is_folder(beside)) return beside;
+  }
+  throw std::runtime_error("no torch beside this package; run: pip install torch, or set MLIP_LAMMPS_TORCH to the "
+                           "folder of the torch package");
+}
+
+/* ---------------------------------------------------------------------- */
+
+struct Model::State {
+  Metadata metadata;
+  int n_threads = 0;
+  std::unique_ptr<GpuEngine> gpu;    // of a file for a GPU; the rest is of one for the CPU
+  const Torch *torch = nullptr;
+  std::map<std::string, NamedProgram> programs;
+  Evaluation evaluation;
+
+  void open_programs(const Archive &, const Document &, const std::string &path);
+};
+
+Model::Model() : state(new State) {}
+Model::~Model() = default;
+
+const Metadata &Model::metadata() const
+{
+  return state->metadata;
+}
+
+bool Model::finds_edges() const
+{
+  return state->gpu != nullptr;
+}
+
+Gpu Model::gpu() const
+{
+  return state->gpu ? state->gpu->gpu() : Gpu();
+}
+
+void Model::set_threads(int n_threads)
+{
+  state->n_threads = n_threads;
+  if (n_threads > 0 && state->torch) state->torch->set_threads(n_threads);
+}
+
+std::vector<std::pair<std::string, double>> Model::timings() const
+{
+  std::vector<std::pair<std::string, double>> result;
+  if (state->gpu) result.assign(state->gpu->seconds.begin(), state->gpu->seconds.end());
+  for (const auto &entry : state->programs) result.emplace_back(entry.first, entry.second.seconds);
+  return result;
+}
+
+void Model::reset_timings()
+{
+  if (state->gpu) state->gpu->seconds.clear();
+  for (auto &entry : state->programs) entry.second.seconds = 0.0;
+}
+
+std::unique_ptr<Model> Model::open(const std::string &path, const std::string &torch_dir, int n_threads)
+{
+  const Archive archive(path);
+  const Document document = read_document(archive, path);
+  std::unique_ptr<Model> model(new Model);
+  State &state = *model->state;
+  state.metadata = document.metadata;
+  try {
+    require_this_machine(document, path, torch_dir);
+    if (state.metadata.device == "cuda") {
+      state.gpu = std::make_unique<GpuEngine>(archive, path, state.metadata, torch_dir);
+    } else {
+      keep_freed_memory();
+      state.torch = &Torch::load(torch_dir);
+    }
+    model->set_threads(n_threads);
+    if (!state.gpu) state.open_programs(archive, document, path);
+  } catch (const nlohmann_lmp::json::exception &e) {
+    throw std::runtime_error(path + ": damaged metadata (" + e.what() + "); export it again");
+  }
+  return model;
+}
+
+void Model::State::open_programs(const Archive &archive, const Document &document, const std::string &path)
+{
+  evaluation.open(metadata, *torch);
+  const auto build = document.content.at("build_id").get<std::string>();
+  for (const auto &kernels : archive.find("extra/kernels", ".so"))
+    load_kernels(build + "-kernels", archive.read(kernels));
+  for (const auto &entry : document.content.at("programs")) {
+    const auto name = entry.at("name").get<std::string>();
+    const auto libraries = archive.find("data/aotinductor/" + name + "/", ".so");
+    if (libraries.size() != 1) throw std::runtime_error(path + " has no program " + name + "; export it again");
+    auto &program = programs[name];
+    program.inputs = entry.at("inputs").get<std::vector<std::string>>();
+    program.outputs = entry.at("outputs").get<std::vector<std::string>>();
+    program.program.reset(new Program(*torch, build + "-" + name, archive.read(libraries[0])));
+  }
+}
+
+/* ---------------------------------------------------------------------- */
+
+StepResults Model::step(const Atoms &atoms, Exchange &exchange)
+{
+  if (!state->gpu) throw std::runtime_error("this model is for a CPU and needs the edges of its atoms");
+  return state->gpu->step(atoms, exchange);
+}
+
+Results Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments)
+{
+  State &s = *state;
+  if (s.gpu) return s.gpu->evaluate(graph, exchange, has_moments);
+  set_threads(s.n_threads);    // torch has one number for the process, which another model may have changed
+  FirstFault fault;
+  const auto run = [&](const std::string &program) { fault.guard([&] { s.evaluation.run(s.programs.at(program)); }); };
+  const int n_layers = static_cast<int>(s.metadata.n_layers);
+
+  fault.guard([&] { s.evaluation.start(graph, has_moments); });
+  for (int t = 1; t < n_layers; t++) {
+    run("forward_" + std::to_string(t));
+    Features rows = s.evaluation.rows("features_" + std::to_string(t));
+    exchange.forward(rows);
+  }
+  run("last");
+  for (int t = n_layers - 1; t > 0; t--) {
+    const std::string gradients = "feature_gradients_" + std::to_string(t);
+    Features rows = s.evaluation.rows(gradients);
+    exchange.reverse(rows);
+    for (int axis = 0; axis < (has_moments ? 3 : 0); axis++) {
+      rows = s.evaluation.moment_rows(gradients, axis);
+      exchange.reverse(rows);
+    }
+    run("backward_" + std::to_string(t));
+  }
+  fault.raise();
+  return s.evaluation.results();
+}

@@ -1,0 +1,110 @@
+"""A family of another package goes through export, ASE and LAMMPS, with nothing of it elsewhere."""
+
+import numpy as np
+import pytest
+from toy_families import COUNTING, LENNARD_JONES, write_toy
+
+from mlip_lammps.compilation import export_model
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.engines.lammps.cases import Case, run_cases
+from mlip_lammps.families import family_of, read_model, register_family, registry
+from mlip_lammps.model_file.archive import read_metadata
+from mlip_lammps.testing import tolerances
+from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_virials_agree
+from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic
+
+SILENCE = 120
+STRUCTURES = {
+    "triclinic": rattled_triclinic(("H", "O"), repeat=(3, 3, 4), seed=2),
+    "molecule in a corner": isolated_molecule(("H", "O")),
+}
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch) -> None:
+    monkeypatch.setattr(registry, "_registered", {})
+    for family in (LENNARD_JONES, COUNTING):
+        register_family(family)
+
+
+@pytest.fixture(scope="module", params=[LENNARD_JONES, COUNTING], ids=lambda family: family.name)
+def exported(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy")
+    source = write_toy(request.param, folder / "toy.json")
+    register_family(request.param)
+    export_model(source, folder / "toy.pt2", dtype="float64")
+    return source, folder / "toy.pt2"
+
+
+def assert_agree(found, expected) -> None:
+    n_atoms = len(expected.forces)
+    assert_energies_agree(found.energy, expected.energy, n_atoms, tolerances.LAMMPS_ENERGY_PER_ATOM)
+    assert_forces_agree(found.forces, expected.forces, tolerances.LAMMPS_FORCE)
+    assert_virials_agree(found.virial / n_atoms, expected.virial / n_atoms, tolerances.LAMMPS_VIRIAL_PER_ATOM)
+
+
+def test_a_file_is_read_by_its_family(exported):
+    source, compiled = exported
+    trained = read_model(source)
+    assert family_of(trained).name == trained.family == read_metadata(compiled)["family"]
+
+
+def test_ase_equals_the_reference(exported):
+    source, compiled = exported
+    trained = read_model(source)
+    reference = family_of(trained).reference(trained)
+    for atoms in STRUCTURES.values():
+        expected = reference.evaluate(atoms)
+        assert np.abs(expected.forces).max() > 0.01
+        atoms = atoms.copy()
+        atoms.calc = MlipCalculator(compiled, n_threads=1)
+        assert_energies_agree(atoms.get_potential_energy(), expected.energy, len(atoms), tolerances.EXACT_SYMMETRY)
+        assert_forces_agree(atoms.get_forces(), expected.forces, tolerances.REFERENCE_FORCE)
+        np.testing.assert_allclose(atoms.get_stress(), expected.stress, rtol=0, atol=tolerances.REFERENCE_STRESS)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 4])
+def test_lammps_equals_the_reference(exported, n_ranks):
+    source, compiled = exported
+    trained = read_model(source)
+    reference = family_of(trained).reference(trained)
+    found = run_cases(
+        [Case(name, atoms) for name, atoms in STRUCTURES.items()], compiled, n_ranks, silence_seconds=SILENCE
+    )
+    assert found.faults == {}
+    for name, atoms in STRUCTURES.items():
+        assert_agree(found.results[name].evaluation, reference.evaluate(atoms))
+
+
+def test_atoms_of_the_two_layer_family_feel_neighbours_of_neighbours():
+    """Else its LAMMPS test would pass without an exchange of features."""
+    trained = read_model_of(COUNTING)
+    reference = COUNTING.reference(trained)
+    atoms = isolated_molecule(("H", "O"), box=None)
+    atoms.positions *= 2.4  # chains of neighbours, some farther apart than the cutoff
+    nearest = atoms.copy()
+    far = int(np.argmax(atoms.get_distances(0, range(len(atoms)))))
+    assert atoms.get_distance(0, far) > trained.cutoff
+    del nearest[far]
+    assert abs(reference.evaluate(atoms).node_energies[0] - reference.evaluate(nearest).node_energies[0]) > 1e-4
+
+
+def read_model_of(family):
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        return read_model(write_toy(family, Path(folder, "toy.json")))
+
+
+def test_a_family_without_kernels_is_refused_for_a_gpu(tmp_path):
+    source = write_toy(LENNARD_JONES, tmp_path / "toy.json")
+    with pytest.raises(UnsupportedModelError, match="lennard-jones models are plain torch.* --device cpu"):
+        export_model(source, tmp_path / "toy.pt2", device="cuda")
+
+
+def test_a_file_of_no_family_is_refused(tmp_path):
+    (tmp_path / "model.txt").write_text("not a model at all")
+    with pytest.raises(ModelFileError, match="is not a model file; give a toy model in JSON or .* or a .model file"):
+        read_model(tmp_path / "model.txt")
