@@ -1,77 +1,93 @@
-# From a clean clone `make demo` and `make test` do everything, and nothing twice; `make help` lists the rest.
+# `make demo` and `make test` install what they need, each part once; `make help` lists all targets.
 
 PYTHON ?= python3
 VENV ?= .venv
 PEER_VENV ?= .venv-mace
+DOCS_VENV ?= .venv-docs
 PYTEST_OPTIONS ?=
-# Two environments are made at the same time; several goals (make distclean demo) one after the other.
+# One goal may build two environments at the same time; several goals (make distclean demo) run one after the other.
 ifeq ($(words $(MAKECMDGOALS)), 1)
 MAKEFLAGS += --jobs=2
 endif
-# A file of tests is one process's: what it compiles once, it compiles once.
+# Each test file runs in one process, so that a model is compiled once for it.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
-# Stamps: an environment is made again when what it was made from has changed.
+# Stamps: an environment is rebuilt when its sources have changed.
 INSTALLED := $(VENV)/.installed
 PEER_INSTALLED := $(PEER_VENV)/.installed
+DOCS_INSTALLED := $(DOCS_VENV)/.installed
 PLUGIN_SOURCES := $(wildcard pair_style/*.cpp pair_style/*.h pair_style/*.py)
 
-# The second variable is for pip 25.3 and newer, which keeps the first from what a package is built with.
+# The second variable is for pip 25.3 and newer, which does not apply the first to build dependencies.
 pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRAINT=$(1) $(2)/bin/python -m pip install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test physics teeth venv peer bench gpu precision lint clean distclean check-system
+.PHONY: help demo test physics teeth venv peer bench gpu precision docs lint clean distclean check-system
 .DELETE_ON_ERROR:
 
-help: ## say what there is to make
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## compile the shipped water model, run it on two ranks for two minutes, draw the result
+demo: $(INSTALLED) ## install, compile the shipped water model, run it on two ranks for two minutes, plot the result
 	@$(VENV)/bin/mlip-lammps demo
 
-test: $(INSTALLED) $(PEER_INSTALLED) ## run the tests
+test: $(INSTALLED) $(PEER_INSTALLED) ## install and run the tests
 	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/pytest $(SIDE_BY_SIDE) $(PYTEST_OPTIONS)
 
-physics: $(INSTALLED) ## hold the shipped models to physics: dynamics, phonons, elastic constants, adsorption; minutes
+physics: $(INSTALLED) ## check the shipped models against physics: dynamics, phonons, elastic constants, adsorption (tens of minutes)
 	$(VENV)/bin/pytest -m "physics or not physics" tests/physics $(PYTEST_OPTIONS)
 
-teeth: $(INSTALLED) ## plant every fault of tests/plants.py and show that mlip-lammps verify catches it: tens of minutes
+teeth: $(INSTALLED) ## mutation tests: mlip-lammps verify catches each planted fault (tens of minutes)
 	$(VENV)/bin/pytest -m "teeth or not teeth" tests/test_teeth.py $(PYTEST_OPTIONS)
 
-venv: $(INSTALLED) ## make the virtual environment with the package and everything it needs
+venv: $(INSTALLED) ## create .venv with the package and its dependencies
 
-peer: $(PEER_INSTALLED) ## make the second environment, with mace-torch to compare with
+peer: $(PEER_INSTALLED) ## create .venv-mace with mace-torch, for comparisons
 
-bench: $(INSTALLED) $(PEER_INSTALLED) ## measure speed beside mace-torch, kernels, sizes, ranks and memory: 25 minutes
+bench: $(INSTALLED) $(PEER_INSTALLED) ## measure speed (with mace-torch), kernels, sizes, ranks and memory (25 minutes)
 	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/python -m benchmarks
 
-gpu: $(INSTALLED) ## on a machine with a GPU: check and time model files for it, beside mace-torch; ten minutes
+gpu: $(INSTALLED) ## check and time models on the GPU of this machine, with mace-torch (ten minutes)
 	MLIP_LAMMPS_MACE_PYTHON="$${MLIP_LAMMPS_MACE_PYTHON:-$(PEER_VENV)/bin/python}" $(VENV)/bin/python -m benchmarks.gpu
 
-precision: $(INSTALLED) ## measure what mixed and float32 cost in accuracy and drift: tens of minutes
+precision: $(INSTALLED) ## measure errors and energy drift of each precision (tens of minutes)
 	$(VENV)/bin/python -m benchmarks.precision
+
+docs: $(DOCS_INSTALLED) ## build the documentation site in site/
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	@echo "site/index.html is the start page"
 
 lint: $(INSTALLED) ## check the style of the Python code
 	$(VENV)/bin/ruff check .
 
-clean: ## remove results and what was built; the environments stay
-	rm -rf out build dist ./*.egg-info tests/.cache .pytest_cache .ruff_cache
+clean: ## remove results and build products; keep the environments
+	rm -rf out build dist site ./*.egg-info tests/.cache .pytest_cache .ruff_cache
 	find mlip_lammps tests pair_style -name __pycache__ -prune -exec rm -rf {} +
 
-distclean: clean ## remove the environments and the built plugin too
-	rm -rf $(VENV) $(PEER_VENV) pair_style/*.so pair_style/*.o
+distclean: clean ## also remove the environments and the built plugin
+	rm -rf $(VENV) $(PEER_VENV) $(DOCS_VENV) pair_style/*.so pair_style/*.o
 
 check-system:
 	@PYTHON="$(PYTHON)" tools/check_system.sh
 
 $(INSTALLED): pyproject.toml constraints.txt $(PLUGIN_SOURCES) | check-system
-	@echo "Installing mlip-lammps and what it needs into $(VENV): minutes the first time, most of them for torch ..."
+	@echo "Installing mlip-lammps and its dependencies into $(VENV): the first time takes minutes, mostly for torch ..."
 	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	@$(call pip_with,constraints.txt,$(VENV)) -e '.[test]'
 	@touch $@
 
 $(PEER_INSTALLED): constraints-mace.txt | check-system
-	@echo "Installing mace-torch into $(PEER_VENV), for tests alone: minutes the first time ..."
+	@echo "Installing mace-torch into $(PEER_VENV), for comparisons only: the first time takes minutes ..."
 	@test -x $(PEER_VENV)/bin/pip || $(PYTHON) -m venv $(PEER_VENV)
 	@$(call pip_with,constraints-mace.txt,$(PEER_VENV)) mace-torch safetensors
+	@touch $@
+
+# The site needs neither the package nor torch: docstrings are read from the source.
+DOCS_REQUIREMENTS = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")
+
+$(DOCS_INSTALLED): pyproject.toml | check-system
+	@echo "Installing mkdocs into $(DOCS_VENV) ..."
+	@test -x $(DOCS_VENV)/bin/pip || $(PYTHON) -m venv $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -c '$(DOCS_REQUIREMENTS)' > $(DOCS_VENV)/requirements.txt
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(DOCS_VENV)/bin/python -m pip install -q -r $(DOCS_VENV)/requirements.txt
 	@touch $@
