@@ -1,24 +1,24 @@
-# `make demo` and `make test` install what they need, each part once; `make help` lists all targets.
+# From a clean clone `make demo` and `make test` do everything, and nothing twice; `make help` lists the rest.
 
 PYTHON ?= python3
 VENV ?= .venv
 PEER_VENV ?= .venv-mace
 DOCS_VENV ?= .venv-docs
 PYTEST_OPTIONS ?=
-# One goal may build two environments at the same time; several goals (make distclean demo) run one after the other.
+# Two environments are made at the same time; several goals (make distclean demo) one after the other.
 ifeq ($(words $(MAKECMDGOALS)), 1)
 MAKEFLAGS += --jobs=2
 endif
-# Each test file runs in one process, so that a model is compiled once for it.
+# A file of tests is one process's: what it compiles once, it compiles once.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
-# Stamps: an environment is rebuilt when its sources have changed.
+# Stamps: an environment is made again when what it was made from has changed.
 INSTALLED := $(VENV)/.installed
 PEER_INSTALLED := $(PEER_VENV)/.installed
 DOCS_INSTALLED := $(DOCS_VENV)/.installed
 PLUGIN_SOURCES := $(wildcard pair_style/*.cpp pair_style/*.h pair_style/*.py)
 
-# The second variable is for pip 25.3 and newer, which does not apply the first to build dependencies.
+# The second variable is for pip 25.3 and newer, which keeps the first from what a package is built with.
 pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRAINT=$(1) $(2)/bin/python -m pip install -q
 
 .DEFAULT_GOAL := help
@@ -71,13 +71,13 @@ check-system:
 	@PYTHON="$(PYTHON)" tools/check_system.sh
 
 $(INSTALLED): pyproject.toml constraints.txt $(PLUGIN_SOURCES) | check-system
-	@echo "Installing mlip-lammps and its dependencies into $(VENV): the first time takes minutes, mostly for torch ..."
+	@echo "Installing mlip-lammps and what it needs into $(VENV): minutes the first time, most of them for torch ..."
 	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	@$(call pip_with,constraints.txt,$(VENV)) -e '.[test]'
 	@touch $@
 
 $(PEER_INSTALLED): constraints-mace.txt | check-system
-	@echo "Installing mace-torch into $(PEER_VENV), for comparisons only: the first time takes minutes ..."
+	@echo "Installing mace-torch into $(PEER_VENV), for tests alone: minutes the first time ..."
 	@test -x $(PEER_VENV)/bin/pip || $(PYTHON) -m venv $(PEER_VENV)
 	@$(call pip_with,constraints-mace.txt,$(PEER_VENV)) mace-torch safetensors
 	@touch $@
