@@ -10,7 +10,7 @@ from mlip_lammps.engines.lammps.plugin import source_folder
 from mlip_lammps.engines.lammps.process import find_program
 
 SOURCE = r"""
-#include "model.h"
+#include "model/model.h"
 
 #include <cstdlib>
 #include <cstring>

@@ -84,7 +84,7 @@ class PlantedPackages:
     def _build(self, native: Path) -> None:
         build = _load(native / "build.py")
         run = build._run
-        headers = b"".join(path.read_bytes() for path in sorted(native.glob("*.h")))
+        headers = b"".join(path.read_bytes() for path in sorted(native.rglob("*.h")))
 
         def run_once(command: list[str]) -> str:
             """Compile what was compiled before from the same text by copying the object."""

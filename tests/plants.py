@@ -53,7 +53,7 @@ class Plant:
     @property
     def is_compiled_into_models(self) -> bool:
         """Whether the fault is in what makes a model file, not in what runs it."""
-        return self.file.startswith(("mlip_lammps/export/", "mlip_lammps/kernels/"))
+        return self.file.startswith(("mlip_lammps/families/", "mlip_lammps/kernels/", "mlip_lammps/compilation/"))
 
     @property
     def is_cpp(self) -> bool:
@@ -301,8 +301,8 @@ IN_THE_LOWERING = [
     Plant(
         "weights of the contraction of another element",
         "mlip_lammps/families/mace/lowering.py",
-        'table[f"{contraction}.{name}"][table.rows]',
-        'table[f"{contraction}.{name}"][table.rows[::-1]]',
+        "pieces.append((starts[k], coupling, weight[table.rows]))",
+        "pieces.append((starts[k], coupling, weight[table.rows[::-1]]))",
         (REFERENCE, "atomic energies"),
         model=SMALL_MODEL,
     ),
@@ -326,10 +326,10 @@ IN_THE_GRAPH = [
         (TWO_RANKS, "edges that differ"),
     ),
     Plant(
-        "yz and xy of the stress swapped in ASE",
+        "yz and xy of the virial swapped in ASE",
         "mlip_lammps/structure/graph.py",
-        "    return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]\n",
-        "    return tensor[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]\n",
+        "    return voigt_of(0.5 * (tensor + tensor.T))\n",
+        "    return voigt_of(0.5 * (tensor + tensor.T))[[0, 1, 2, 5, 4, 3]]\n",
         (TWO_RANKS, "virial"),
     ),
 ]

@@ -243,8 +243,8 @@ def _zip(entries: dict[str, bytes]) -> bytes:
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"H", "no model file"),
-        (b"LAMMPS data file\n" * 50, "no model file"),
+        (b"H", "is not a model file"),
+        (b"LAMMPS data file\n" * 50, "is not a model file"),
         (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "before version 1.6"),
         (b"PK\x03\x04" + bytes(100), "cut off"),
         (_zip({"notes.txt": b"hello"}), "zip without a model"),

@@ -79,7 +79,8 @@ def recompile_nothing(compile_once, monkeypatch) -> None:
             for name in source.namelist():
                 if not name.endswith(METADATA_PATH):
                     target.writestr(name, source.read(name))
-        return OperatorCode()
+        metadata = read_metadata(compiled)
+        return OperatorCode(record={name: metadata[name] for name in ("programs", "chunk_atoms")})
 
     monkeypatch.setattr(export, "compile_programs", copy_programs)
 

@@ -219,7 +219,7 @@ def test_moments_of_the_first_layer_give_the_messages_of_the_reference(elements,
         layer.paths,
         layer.n_components_mid,
     )
-    by_element = species[: len(case.like)] if layer.message_by_element else None
+    by_element = species[: len(case.like)] if layer.is_message_by_element else None
     expected = irrep_linear(received, layer.message, layer.n_components_message, by_element).flatten(1)
     upstream = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
     (fast,) = torch.autograd.grad(found, vectors[0], upstream.to(found.dtype))

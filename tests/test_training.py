@@ -357,7 +357,7 @@ def test_a_model_file_that_does_not_fit_is_a_line_and_not_a_traceback(monkeypatc
     )
     assert evaluation.main() == 2
     printed = capsys.readouterr().err
-    assert "bad.model is no model file" in printed
+    assert "bad.model is not a model file" in printed
     assert printed.count("\n") == 1
 
 

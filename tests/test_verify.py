@@ -106,13 +106,10 @@ def test_limits_are_those_of_a_rotation_only_where_lammps_turns_the_atoms(struct
 def case_with(edge_atoms: np.ndarray, edge_vectors: np.ndarray) -> CaseResult:
     nothing = np.zeros(0)
     return CaseResult(
-        energy=0.0,
-        forces=nothing,
-        stress=None,
-        node_energies=nothing,
+        evaluation=Evaluation(0.0, nothing, nothing),
         positions=nothing,
         node_energy_sum=0.0,
-        virial=nothing,
+        lammps_virial=nothing,
         atom_virial_sum=nothing,
         edge_atoms=edge_atoms,
         edge_vectors=edge_vectors,
@@ -224,7 +221,7 @@ def test_a_refused_case_is_kept_and_a_crash_takes_the_rest_along(compile_once, s
     ]
     found = run_cases(cases, compile_once("two_layers"), 1, silence_seconds=60.0)
     assert set(found.results) == {"first", "second"}
-    np.testing.assert_array_equal(found.results["first"].forces, found.results["second"].forces)
+    np.testing.assert_array_equal(found.results["first"].evaluation.forces, found.results["second"].evaluation.forces)
     assert "keyword is thread" in found.faults["refused"]
     assert "ended with exit code" in found.faults["crash"]
     assert found.faults["third"] == "not reached: LAMMPS ended in crash"
@@ -317,7 +314,7 @@ def test_a_structure_that_does_not_fit_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--ranks", "one"], "is no list of numbers"),
+        (["--ranks", "one"], "is not a list of numbers"),
         (["--ranks", "0"], "give numbers from 1 up"),
         (["--time-limit", "0"], "must be larger than 0"),
         (["--json", "no/such/folder/t.json"], "there is no folder"),

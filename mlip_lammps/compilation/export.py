@@ -182,11 +182,6 @@ class _Job:
             "feature_widths": list(layers.feature_widths),
             "skip_widths": list(layers.skip_widths),
             "message_widths": list(layers.message_widths),
-            "chunk_atoms": layers.chunk_atoms(),
-            "programs": [
-                {"name": program.name, "inputs": list(program.inputs), "outputs": list(program.outputs)}
-                for program in layers.programs
-            ],
             "dtype": self.dtype,
             "device": backend.runs_on,
             "min_distances": self.min_distances,

@@ -37,7 +37,7 @@ def compile_programs(
     Returns
     -------
     OperatorCode
-        What the operators added.
+        What the operators added; the record describes the programs too.
 
     Raises
     ------
@@ -57,7 +57,8 @@ def compile_programs(
         members, record, tables = torch.load(folder / CODE, weights_only=False)
         for name, file in members.items():
             add_member(output, name, Path(file).read_bytes())
-    return OperatorCode(record=record, tables=tables)
+    programs = [{"name": p.name, "inputs": list(p.inputs), "outputs": list(p.outputs)} for p in model.programs]
+    return OperatorCode(record={**record, "programs": programs, "chunk_atoms": model.chunk_atoms()}, tables=tables)
 
 
 def _path_of(model: LayeredModel) -> list[str]:

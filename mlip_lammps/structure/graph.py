@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
-from vesin import NeighborList
 
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.voigt import voigt_of
@@ -91,6 +90,8 @@ def _pairs(atoms: Atoms, cutoff: float) -> tuple[NDArray, NDArray, NDArray, NDAr
     """Return i, j, x_j - x_i and its length of every pair, in no order."""
     if len(atoms) == 0:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3)), np.zeros(0)
+    from vesin import NeighborList  # imports torch where it is installed; a rank of LAMMPS does without
+
     neighbours = NeighborList(cutoff=cutoff, full_list=True)
     i, j, vectors, distances = neighbours.compute(
         points=atoms.positions, box=_box(atoms), periodic=np.asarray(atoms.pbc), quantities="ijDd"

@@ -97,7 +97,8 @@ class Derivatives:
         """
 
         def central(part: float) -> float:
-            plus, minus = (found.results[self._key(kind, k, sign * part)].node_energies for sign in (1.0, -1.0))
+            cases = (found.results[self._key(kind, k, sign * part)] for sign in (1.0, -1.0))
+            plus, minus = (case.evaluation.node_energies for case in cases)
             return float((plus - minus).sum()) / (2.0 * part * step)
 
         return (4.0 * central(0.5) - central(1.0)) / 3.0

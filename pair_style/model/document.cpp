@@ -52,7 +52,7 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     m.source_name = d.at("source").at("name").get<std::string>();
     for (const auto &row : d.value("min_distances", json::array()))
       for (const auto &distance : row) m.min_distances.push_back(distance.get<double>());
-    m.head = d.at("head").get<std::string>();
+    m.head = d.value("head", "Default");
     m.device = d.at("device").get<std::string>();
     // files for a GPU need neither chunks nor torch
     m.chunk_atoms = m.device == "cuda" ? d.value("chunk_atoms", int64_t(1)) : d.at("chunk_atoms").get<int64_t>();
