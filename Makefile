@@ -22,7 +22,7 @@ PLUGIN_SOURCES := $(shell find pair_style -name "*.cpp" -o -name "*.h" -o -name 
 pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRAINT=$(1) $(2)/bin/python -m pip install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test physics teeth venv peer bench gpu precision docs lint clean distclean check-system
+.PHONY: help demo test physics mutations venv peer bench gpu precision docs lint clean distclean check-system
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -37,8 +37,8 @@ test: $(INSTALLED) $(PEER_INSTALLED) ## install and run the tests
 physics: $(INSTALLED) ## check the shipped models against physics: dynamics, phonons, elastic constants, adsorption (tens of minutes)
 	$(VENV)/bin/pytest -m "physics or not physics" tests/physics $(PYTEST_OPTIONS)
 
-teeth: $(INSTALLED) ## mutation tests: mlip-lammps verify catches each planted fault (tens of minutes)
-	$(VENV)/bin/pytest -m "teeth or not teeth" tests/test_teeth.py $(PYTEST_OPTIONS)
+mutations: $(INSTALLED) ## mutation tests: mlip-lammps verify catches each planted fault (tens of minutes)
+	$(VENV)/bin/pytest -m "mutations or not mutations" tests/test_mutations.py $(PYTEST_OPTIONS)
 
 venv: $(INSTALLED) ## create .venv with the package and its dependencies
 

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from benchmarks.gpu_models import DTYPES, Context, elements_of, is_for_speed, largest, parity_structures
-from mlip_lammps.compilation.check import TOLERANCES
+from mlip_lammps.core.limits import TO_REFERENCE
 from mlip_lammps.engines.lammps.cases import Case, CaseResult, run_cases
 from mlip_lammps.families import read_model
 from mlip_lammps.families.mace import MaceReference
@@ -57,11 +57,11 @@ def measure_parity(context: Context) -> None:
 
 
 def _row(key: tuple[str, str], through: str, energy: float, force: float, relative: float, is_same: bool):
-    tolerance = TOLERANCES[key[1]]
+    tolerance = TO_REFERENCE[key[1]]
     if key[1] == "float64":
         is_good = energy <= ENERGY_EV and force <= FORCE_EV_PER_ANGSTROM
     else:
-        is_good = energy <= tolerance.energy and relative <= tolerance.gradient
+        is_good = energy <= tolerance.energy and relative <= tolerance.force
     verdict = "passed" if is_good and is_same else "FAILED"
     row = (*key, through, f"{energy:.1e}", f"{force:.1e}", "yes" if is_same else "NO", verdict)
     names = ("energy_ev", "force_ev_per_angstrom", "force_relative", "is_same")

@@ -306,7 +306,7 @@ def test_banned_words_are_found(text):
 
 
 def test_banned_words_in_code_do_not_count():
-    assert banned_words("`make teeth` runs the mutation tests.\n\n```\nmake teeth\n```\n") == []
+    assert banned_words("`make mutations` runs the mutation tests.\n\n```\nmake mutations\n```\n") == []
     assert banned_words("```\nmake verify   # reference and ASE held to each other\n```\n") == ["held to"]
 
 

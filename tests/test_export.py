@@ -168,15 +168,15 @@ def test_an_output_is_replaced_only_by_a_file_that_passed_the_check(portable_mod
     output = tmp_path / "model.pt2"
     output.write_text("the older one")
     with monkeypatch.context() as patched:
-        impossible = replace(check.TOLERANCES["float64"], energy=-1.0, gradient=-1.0)
-        patched.setitem(check.TOLERANCES, "float64", impossible)
+        impossible = replace(check.TO_REFERENCE["float64"], energy=-1.0, force=-1.0)
+        patched.setitem(check.TO_REFERENCE, "float64", impossible)
         with pytest.raises(MlipError, match=r"differs from the reference .*; the file was not written"):
             export_model(portable_models["one_layer"], output, dtype="float64")
     assert output.read_text() == "the older one"
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
     report = export_model(portable_models["one_layer"], output, dtype="float64")
     assert read_metadata(output)["differences"] == report.differences.as_dict()
-    assert report.differences.energy_per_atom_ev < check.TOLERANCES["float64"].energy
+    assert report.differences.energy_per_atom_ev < check.TO_REFERENCE["float64"].energy
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
 
 
@@ -238,12 +238,12 @@ def test_results_do_not_depend_on_the_number_of_threads(compile_once):
 @pytest.mark.parametrize(("model", "dtype"), [("two_layers", "mixed"), ("one_layer", "float32")])
 def test_other_precisions_agree_within_their_tolerances(model, dtype, compile_once, trained_models):
     compiled, reference = reference_of(compile_once, trained_models, model, dtype)
-    tolerance = check.TOLERANCES[dtype]
+    tolerance = check.TO_REFERENCE[dtype]
     for atoms in (rattled_triclinic(compiled.elements, seed=1), smaller_than_cutoff(compiled.elements, seed=2)):
         expected, found = reference.evaluate(atoms), _evaluate(compiled, atoms)
         assert_node_energies_agree(found.node_energies, expected.node_energies, tolerance.energy, atoms.numbers)
         scale = max(1.0, np.abs(expected.edge_gradients).max())
-        assert_forces_agree(found.edge_gradients, expected.edge_gradients, scale * tolerance.gradient)
+        assert_forces_agree(found.edge_gradients, expected.edge_gradients, scale * tolerance.force)
         difference = np.abs(found.edge_gradients - expected.edge_gradients).max()
         assert difference > 1e-12, "as exact as float64: the precision had no effect"
 
@@ -291,7 +291,7 @@ def test_the_reference_on_the_same_tables_equals_the_compiled_model(compile_once
 
 def test_the_file_states_what_its_tables_do_to_forces(compile_once, trained_models, tmp_path):
     for dtype, limit in (("float64", 1e-7), ("mixed", 1e-6)):
-        assert check.TOLERANCES[dtype].table_force == limit
+        assert check.TABLE_FORCE[dtype] == limit
         metadata = read_metadata(compile_once("two_layers", dtype))
         assert 0.0 < metadata["differences"]["table_force_ev_per_angstrom"] < limit
     flags = set(metadata["machine"]["cpu_flags"])

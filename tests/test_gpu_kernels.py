@@ -1,7 +1,6 @@
 """Kernels and engine of a GPU, emulated on this CPU, against the reference; every export compares the two as well."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +95,7 @@ def test_tables_too_coarse_for_a_model_are_made_finer(tmp_path, monkeypatch):
     write_portable(random_model(**MODELS["two layers of few channels"]), source)
     coarse = export_model(source, tmp_path / "coarse.pt2", device="emulated").metadata
     limit = 0.5 * coarse["differences"]["table_force_ev_per_angstrom"]
-    monkeypatch.setitem(check.TOLERANCES, "mixed", replace(check.TOLERANCES["mixed"], table_force=limit))
+    monkeypatch.setitem(check.TABLE_FORCE, "mixed", limit)
     fine = export_model(source, tmp_path / "fine.pt2", device="emulated").metadata
     assert fine["differences"]["table_force_ev_per_angstrom"] < limit
     assert {table["degree"] for table in coarse["radial_tables"]} == {3}

@@ -201,12 +201,12 @@ def test_tables_may_change_more_where_atoms_are_closer_than_a_bond(compiled_file
     compiled = CompiledModel(compiled_file, n_threads=1)
     kernels = CpuOperators(lower(trained), torch.float64, tmp_path)
     right = interpolated(kernels.table_contents())
-    monkeypatch.setitem(check.TOLERANCES, "float64", dataclasses.replace(check.TOLERANCES["float64"], gradient=1e-4))
+    monkeypatch.setitem(check.TO_REFERENCE, "float64", dataclasses.replace(check.TO_REFERENCE["float64"], force=1e-4))
 
     def off_when_close(error: float) -> list:
         return [lambda r, table=table: table(r) * (1.0 + error * (r < 0.85).double().unsqueeze(1)) for table in right]
 
     found = check.check_compiled(compiled, MaceReference(trained), off_when_close(1e-6))
-    assert found.table_force_ev_per_angstrom > check.TOLERANCES["float64"].table_force
+    assert found.table_force_ev_per_angstrom > check.TABLE_FORCE["float64"]
     with pytest.raises(MlipError, match="radial tables change a force"):
         check.check_compiled(compiled, MaceReference(trained), off_when_close(1e-2))

@@ -29,9 +29,9 @@ sys.path.insert(0, str(TRAINING))
 import average  # noqa: E402
 import evaluate as evaluation  # noqa: E402
 from anchors import close_pairs, compressed_diamond, vinet_pressure  # noqa: E402
+from distill import label, snapshot  # noqa: E402
 from kinds import co2_on_slab  # noqa: E402
 from split import DataError, read_frames, split_by_kind, split_frames, unit_cell  # noqa: E402
-from teach import label, snapshot  # noqa: E402
 
 
 def write_data(folder: Path, name: str, n_frames: int, with_stress: bool) -> Path:
@@ -214,7 +214,7 @@ def test_a_stage_has_stress_weights_and_anchors_of_its_own(data):
     data[1]["stress_weights"] = {"even": 60}
     anchors = {"compressed_diamond": {"element": "Si"}, "close_pairs": {"element": "Si"}}
     stages = [
-        {"lr": 0.01, "stress_weights": {}, "anchors": ["compressed_diamond"], "taught_weight": 0.5},
+        {"lr": 0.01, "stress_weights": {}, "anchors": ["compressed_diamond"], "distilled_weight": 0.5},
         {"lr": 0.001},
     ]
     settings = {"data": data, "anchors": anchors, "mace": {"lr": 1, "r_max": 5.0}}
@@ -222,7 +222,7 @@ def test_a_stage_has_stress_weights_and_anchors_of_its_own(data):
     assert options == {"lr": 0.01, "r_max": 5.0}
     assert [source.get("stress_weights") for source in first["data"]] == [None, {}]
     assert list(first["anchors"]) == ["compressed_diamond"]
-    assert first["taught_weight"] == 0.5
+    assert first["distilled_weight"] == 0.5
     second, options = settings_of_stage(settings, stages[1])
     assert options == {"lr": 0.001, "r_max": 5.0}
     assert second["data"][1]["stress_weights"] == {"even": 60}
@@ -243,8 +243,8 @@ def test_taught_frames_are_for_training_alone(data, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     from train import write_split
 
-    taught = [bulk("Si"), bulk("Si")]
-    write_split({"data": data, "taught_weight": 0.5}, tmp_path, tmp_path, taught)
+    distilled = [bulk("Si"), bulk("Si")]
+    write_split({"data": data, "distilled_weight": 0.5}, tmp_path, tmp_path, distilled)
     written = {part: ase.io.read(tmp_path / f"{part}.xyz", ":") for part in ("train", "valid", "test")}
     assert {part: len(frames) for part, frames in written.items()} == {"train": 21, "valid": 3, "test": 8}
     assert [frame.info.get("config_weight") for frame in written["train"]] == [0.5] * 2 + [None] * 19

@@ -14,17 +14,18 @@ from ase import Atoms
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.limits import BETWEEN_ENGINES, DYNAMICS, ROTATION
 from mlip_lammps.engines.lammps.cases import Case, CaseResult, run_cases
 from mlip_lammps.engines.mpi_process import MpiProcess, MpiRunError
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.files import read_structure
 from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.structure.probes import BASE, MOLECULE, SHEARED, SMALL, USER, large_probes
 from mlip_lammps.verify.checks import QUANTITIES, Comparison, Worst, differences
 from mlip_lammps.verify.lammps_checks import LammpsPlan, count_wrong_edges
-from mlip_lammps.verify.limits import BETWEEN_ENGINES, DYNAMICS, ROTATION
 from mlip_lammps.verify.physics_checks import choose_time_step
-from mlip_lammps.verify.structures import BASE, MOLECULE, SHEARED, SMALL, USER, make_structures, make_twins
-from mlip_lammps.verify.structures import ROTATION as ROTATED
+from mlip_lammps.verify.symmetries import ROTATION as ROTATED
+from mlip_lammps.verify.symmetries import make_symmetries
 from mlip_lammps.verify.verify import find_subject
 
 LIMITS = BETWEEN_ENGINES["float64"]
@@ -34,7 +35,7 @@ TIME_LIMIT = 300
 
 @pytest.fixture(scope="module")
 def structures() -> dict[str, Atoms]:
-    return make_structures(("H", "O"), CUTOFF)
+    return large_probes(("H", "O"), CUTOFF)
 
 
 def made_up_results(n_atoms: int = 4) -> Evaluation:
@@ -95,10 +96,10 @@ def test_a_comparison_has_a_line_for_each_quantity_of_the_worst_structure():
 def test_limits_are_those_of_a_rotation_only_where_lammps_turns_the_atoms(structures):
     turned = structures[BASE].copy()
     turned.rotate(20.0, (1.0, 2.0, 3.0), rotate_cell=True)
-    twins = make_twins(structures, 100)
+    symmetries = make_symmetries(structures, 100)
     wide = ROTATION["float32"]
-    plan = LammpsPlan(Path("m.pt2"), ("H", "O"), CUTOFF, structures | {USER: turned}, twins, 60.0, LIMITS, wide)
-    for name in (*structures, *twins):
+    plan = LammpsPlan(Path("m.pt2"), ("H", "O"), CUTOFF, structures | {USER: turned}, symmetries, 60.0, LIMITS, wide)
+    for name in (*structures, *symmetries):
         assert plan.limits_of(name) == (LIMITS.widened_to(wide) if name == ROTATED else LIMITS), name
     assert plan.limits_of(USER) == LIMITS.widened_to(wide)
 
@@ -147,7 +148,7 @@ def test_an_edge_of_just_the_cutoffs_length_may_be_missing():
 
 @pytest.mark.parametrize("elements", [("Si",), ("H", "O"), ("H", "C", "N", "O", "Ni")])
 def test_structures_hold_every_element_and_cannot_hide_a_mistake(elements):
-    made = make_structures(elements, CUTOFF)
+    made = large_probes(elements, CUTOFF)
     assert set(made[BASE].get_chemical_symbols()) == set(elements)
     assert {f"isolated {symbol}" for symbol in elements} <= set(made)
     graph = build_graph(made[BASE], CUTOFF)
@@ -171,15 +172,15 @@ def test_twins_have_the_results_that_they_expect(structures):
         tensor = graph.edge_vectors.T @ slopes
         return Evaluation(energies.sum(), energies, forces, tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]])
 
-    twins = make_twins(structures, n_atoms=500)
-    assert set(twins) == {"translation", "unwrapped coordinates", "permutation", "rotation", "supercell"}
-    for name, twin in twins.items():
-        original, found = evaluate(structures[twin.of]), evaluate(twin.atoms)
-        assert failed(found, twin.expect(original)) == set(), name
+    symmetries = make_symmetries(structures, n_atoms=500)
+    assert set(symmetries) == {"translation", "unwrapped coordinates", "permutation", "rotation", "supercell"}
+    for name, symmetry in symmetries.items():
+        original, found = evaluate(structures[symmetry.of]), evaluate(symmetry.atoms)
+        assert failed(found, symmetry.expect(original)) == set(), name
         if name in ("permutation", "rotation"):
             assert failed(found, original), name
-    assert len(twins["supercell"].atoms) > 500
-    assert np.abs(twins["unwrapped coordinates"].atoms.get_scaled_positions(wrap=False)).max() > 2.0
+    assert len(symmetries["supercell"].atoms) > 500
+    assert np.abs(symmetries["unwrapped coordinates"].atoms.get_scaled_positions(wrap=False)).max() > 2.0
     assert np.linalg.norm(evaluate(structures[MOLECULE]).forces) > 1.0
 
 
@@ -241,7 +242,7 @@ def alone(compile_once, tmp_path_factory) -> Path:
 
 
 def test_a_good_model_passes_with_the_users_structure(alone, portable_models, tmp_path):
-    slab = make_structures(("H", "O"), 3.5)[BASE]
+    slab = large_probes(("H", "O"), 3.5)[BASE]
     ase.io.write(tmp_path / "mine.cif", slab)
     words = ["--source", portable_models["two_layers"], "--structure", tmp_path / "mine.cif", "--ranks", "1,2"]
     done = run_verify(alone, *words, "--json", tmp_path / "table.json")

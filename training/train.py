@@ -1,12 +1,12 @@
 """Train a shipped model with mace-torch, in stages that resume.
 
-    python training/train.py CONFIG.yaml DATA_DIR WORK_DIR [--stage N] [--weights FILE] [--taught FILE ...]
+    python training/train.py CONFIG.yaml DATA_DIR WORK_DIR [--stage N] [--weights FILE] [--distilled FILE ...]
 
 Needs an environment with ``mace-torch`` (``make peer`` makes one). The split is that of ``split.py`` with the seed in
 the configuration; its frames are written beside the checkpoints. Running it again with the same WORK_DIR resumes from
 the checkpoint there, the last one whose validation loss was the lowest until then. ``--stage`` goes on from there with
 the options of that stage; the same number resumes it. ``--weights`` begins a new WORK_DIR from trained weights, with a
-fresh optimiser. ``--taught`` adds frames that ``teach.py`` wrote to those of training. ``average.py`` takes the mean of
+fresh optimiser. ``--distilled`` adds frames that ``distill.py`` wrote to those of training. ``average.py`` takes the mean of
 several trainings.
 """
 
@@ -34,14 +34,14 @@ ANCHORS: dict[str, Callable[..., list[Atoms]]] = {
 }
 
 
-def write_split(settings: dict, data_dir: Path, work_dir: Path, taught: Sequence[Atoms] = ()) -> None:
+def write_split(settings: dict, data_dir: Path, work_dir: Path, distilled: Sequence[Atoms] = ()) -> None:
     """Write train.xyz, valid.xyz and test.xyz, each of all data sets, into ``work_dir``.
 
-    Anchors and what other models taught go to train.xyz.
+    Anchors and what other models distilled go to train.xyz.
     """
     parts: dict[str, list[Atoms]] = {"train": [], "valid": [], "test": []}
-    for atoms in taught:
-        atoms.info["config_weight"] = settings["taught_weight"]
+    for atoms in distilled:
+        atoms.info["config_weight"] = settings["distilled_weight"]
         parts["train"].append(atoms)
     for name, arguments in settings.get("anchors", {}).items():
         parts["train"] += ANCHORS[name](**arguments)
@@ -55,18 +55,18 @@ def settings_of_stage(settings: dict, stage: dict) -> tuple[dict, dict]:
     """Return the settings with what a stage has of its own, and the options of ``mace_run_train`` in it.
 
     ``stress_weights`` of a stage stand in for those of the data, ``anchors`` name those that it trains on,
-    ``taught_weight`` is how often a taught frame counts.
+    ``distilled_weight`` is how often a distilled frame counts.
     """
     options = settings["mace"] | stage
     weights, names = options.pop("stress_weights", None), options.pop("anchors", None)
-    taught_weight = options.pop("taught_weight", 1.0)
+    distilled_weight = options.pop("distilled_weight", 1.0)
     data = [
         source | {"stress_weights": weights} if weights is not None and "stress_weights" in source else source
         for source in settings["data"]
     ]
     anchors = settings.get("anchors", {})
     chosen = anchors if names is None else {name: anchors[name] for name in names}
-    return settings | {"data": data, "anchors": chosen, "taught_weight": taught_weight}, options
+    return settings | {"data": data, "anchors": chosen, "distilled_weight": distilled_weight}, options
 
 
 def begin_stage(number: int, options: dict, work_dir: Path) -> None:
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("work_dir", type=Path, help="folder for checkpoints and the trained model")
     parser.add_argument("--stage", type=int, default=1, help="stage of the configuration, from 1 on")
     parser.add_argument("--weights", type=Path, help="portable file to begin from, with a fresh optimiser")
-    parser.add_argument("--taught", type=Path, nargs="+", default=[], help="further frames for training, from teach.py")
+    parser.add_argument("--distilled", type=Path, nargs="+", default=[], help="further frames for training, from distill.py")
     arguments = parser.parse_args()
 
     settings = yaml.safe_load(arguments.config.read_text())
@@ -131,11 +131,11 @@ def main() -> None:
     settings, training_options = settings_of_stage(settings, stages[arguments.stage - 1])
     work_dir = arguments.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
-    if missing := next((file for file in arguments.taught if not file.is_file()), None):
-        sys.exit(f"train.py: there is no file {missing}; give what teach.py wrote")
+    if missing := next((file for file in arguments.distilled if not file.is_file()), None):
+        sys.exit(f"train.py: there is no file {missing}; give what distill.py wrote")
     try:
-        taught = [atoms for file in arguments.taught for atoms in ase.io.read(file, ":", format="extxyz")]
-        write_split(settings, arguments.data_dir, work_dir, taught)
+        distilled = [atoms for file in arguments.distilled for atoms in ase.io.read(file, ":", format="extxyz")]
+        write_split(settings, arguments.data_dir, work_dir, distilled)
     except DataError as error:
         sys.exit(f"train.py: {error}")
 

@@ -1,51 +1,21 @@
 """Holds a compiled model to the reference, at sizes that were not used in tracing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 
 import numpy as np
 import torch
 from ase import Atoms
-from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from torch import Tensor
 
 from mlip_lammps.core.errors import MlipError, TableError
+from mlip_lammps.core.limits import TABLE_FORCE, TO_REFERENCE
 from mlip_lammps.families.reference import ReferenceModel
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.graph import Graph
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """Largest difference that an export accepts.
-
-    Attributes
-    ----------
-    table_force
-        Of a component of a force because of the radial tables alone, eV/angstrom, or relative to the largest component
-        in the structure if that is more than 1 eV/angstrom. For two atoms closer than a bond ``gradient`` if that is
-        more: where no data were, radial functions may be large and cancel, and a table is in the type of the features.
-    energy
-        Of the energy of one atom, eV.
-    gradient
-        Of a component of dE/dr_ij, relative to the largest component in the structure or to 1 eV/angstrom,
-        whichever is more.
-    """
-
-    energy: float
-    gradient: float
-    table_force: float
-
-
-TOLERANCES = {
-    # Radial tables (slopes to 1e-9 of the steepest), and sums in another order.
-    "float64": Tolerance(energy=1e-9, gradient=1e-8, table_force=1e-7),
-    # Features in float32: 6e-8 an operation, grown by products of the correlation order.
-    "mixed": Tolerance(energy=2e-4, gradient=1e-4, table_force=1e-6),
-    "float32": Tolerance(energy=2e-3, gradient=2e-4, table_force=1e-6),
-}
+from mlip_lammps.structure.probes import close_pairs, small_probes
 
 
 @dataclass(frozen=True)
@@ -96,18 +66,19 @@ def check_compiled(
 def _compare(
     compiled: CompiledModel, reference: ReferenceModel, radial_functions: Sequence[Callable[[Tensor], Tensor]] | None
 ) -> Differences:
-    tolerance = TOLERANCES[compiled.metadata["dtype"]]
+    dtype = compiled.metadata["dtype"]
+    tolerance, table_limit = TO_REFERENCE[dtype], TABLE_FORCE[dtype]
     on_tables = None
     if radial_functions is not None:
         on_tables = reference.with_radial_functions(radial_functions)
     energy = gradient = relative = table_force = 0.0
     count = 0
     _check_empty(compiled)
-    structures = ((atoms, tolerance.table_force) for atoms in _structures(compiled.elements, compiled.cutoff))
+    structures = ((atoms, table_limit) for atoms in small_probes(compiled.elements, compiled.cutoff))
     if reference.has_repulsion:
-        limit = max(tolerance.table_force, tolerance.gradient)
-        structures = chain(structures, ((atoms, limit) for atoms in _close_pairs(compiled.elements)))
-    for atoms, table_limit in structures:
+        limit = max(table_limit, tolerance.force)
+        structures = chain(structures, ((atoms, limit) for atoms in close_pairs(compiled.elements)))
+    for atoms, limit_of_tables in structures:
         expected = reference.evaluate(atoms)
         results = compiled.evaluate(expected.graph)
         found = np.concatenate([results.node_energies, results.edge_gradients.ravel()])
@@ -118,14 +89,14 @@ def _compare(
         gradient = max(gradient, difference)
         relative = max(relative, difference / max(1.0, np.abs(expected.edge_gradients).max(initial=0.0)))
         count += 1
-        if energy > tolerance.energy or relative > tolerance.gradient:
+        if energy > tolerance.energy or relative > tolerance.force:
             raise MlipError(
                 f"the compiled model differs from the reference for {atoms.symbols} by {energy:.1e} eV per atom "
                 f"(limit {tolerance.energy:.0e}) and {relative:.1e} in relative gradients (limit "
-                f"{tolerance.gradient:.0e}); the file was not written"
+                f"{tolerance.force:.0e}); the file was not written"
             )
         if on_tables is not None:
-            table_force = max(table_force, _force_error(on_tables.evaluate(atoms), expected, table_limit, atoms))
+            table_force = max(table_force, _force_error(on_tables.evaluate(atoms), expected, limit_of_tables, atoms))
     return Differences(float(energy), float(gradient), float(relative), table_force if on_tables else None, count)
 
 
@@ -146,28 +117,3 @@ def _check_empty(compiled: CompiledModel) -> None:
     results = compiled.evaluate(Graph(none, np.zeros((0, 3)), none, none))
     if results.node_energies.size or results.edge_gradients.size:
         raise MlipError("the compiled model gives energies where there are no atoms")
-
-
-def _structures(elements: tuple[str, ...], cutoff: float) -> Iterator[Atoms]:
-    """Yield isolated atoms, pairs in and out of reach, a chain, and rattled triclinic cells, seeded."""
-    rng = np.random.default_rng(7)
-    symbols = [symbol for symbol in elements if symbol in chemical_symbols]
-    for symbol in symbols:
-        yield Atoms([symbol])
-    first, last = symbols[0], symbols[-1]
-    yield Atoms([first, last], positions=[[0, 0, 0], [0.3 * cutoff, 0.2 * cutoff, 0.1 * cutoff]])
-    yield Atoms([first, last], positions=[[0, 0, 0], [1.2 * cutoff, 0, 0]])
-    yield Atoms([first, last, first], positions=[[0, 0, 0], [0.6 * cutoff, 0, 0], [1.2 * cutoff, 0.1, 0]])
-    for n in (2, 3):
-        grid = np.array(list(np.ndindex(n, n, n))) / n
-        cell = 0.42 * cutoff * n * np.array([[1.0, 0, 0], [0.2, 1.05, 0], [-0.1, 0.15, 0.95]])
-        positions = grid @ cell + rng.normal(scale=0.02 * cutoff, size=grid.shape)
-        yield Atoms(list(rng.choice(symbols, size=len(grid))), positions=positions, cell=cell, pbc=True)
-
-
-def _close_pairs(elements: tuple[str, ...]) -> Iterator[Atoms]:
-    """Yield two atoms of each element, and of each with the next, closer than the sum of their covalent radii."""
-    for first, following in zip(elements, (*elements[1:], elements[0]), strict=True):
-        for second in sorted({first, following}):
-            reach = covalent_radii[atomic_numbers[first]] + covalent_radii[atomic_numbers[second]]
-            yield Atoms([first, second], positions=[[0, 0, 0], [0.48 * reach, 0.36 * reach, 0]])

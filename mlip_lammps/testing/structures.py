@@ -6,8 +6,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import molecule
 
-_CELL = np.array([[1.0, 0.0, 0.0], [0.18, 0.94, 0.0], [-0.12, 0.15, 1.07]])
-"""Triclinic, right-handed, as LAMMPS wants it: the first vector along x, the second in the xy plane."""
+from mlip_lammps.structure.probes import FIVE_POINTS, TRICLINIC, grid_points, rattled_grid
 
 
 def rattled_triclinic(
@@ -31,17 +30,14 @@ def rattled_triclinic(
         Standard deviation of the displacements, angstrom.
     """
     rng = np.random.default_rng(seed)
-    grid = np.stack(np.meshgrid(*map(np.arange, repeat), indexing="ij"), axis=-1).reshape(-1, 3)
-    atoms = Atoms(_mix(elements, len(grid), rng), cell=spacing * np.array(repeat)[:, None] * _CELL, pbc=True)
-    atoms.set_scaled_positions((grid + 0.5) / np.array(repeat))
-    atoms.positions += rng.normal(scale=rattle, size=(len(atoms), 3))
-    return atoms
+    symbols = _mix(elements, int(np.prod(repeat)), rng)
+    return rattled_grid(symbols, repeat, spacing, rattle, rng)
 
 
 def smaller_than_cutoff(elements: Sequence[str | int] = ("H", "O"), length: float = 2.6, seed: int = 0) -> Atoms:
     """Return two atoms in a triclinic cell of about ``length`` (angstrom), shorter than any usual cutoff."""
     rng = np.random.default_rng(seed)
-    atoms = Atoms(_mix(elements, 2, rng), cell=length * _CELL, pbc=True)
+    atoms = Atoms(_mix(elements, 2, rng), cell=length * TRICLINIC, pbc=True)
     atoms.set_scaled_positions([[0.1, 0.2, 0.15], [0.55, 0.7, 0.6]])
     atoms.positions += rng.normal(scale=0.05, size=(2, 3))
     return atoms
@@ -50,10 +46,9 @@ def smaller_than_cutoff(elements: Sequence[str | int] = ("H", "O"), length: floa
 def isolated_molecule(elements: Sequence[str | int] = ("H", "O"), box: float | None = 30.0, seed: int = 0) -> Atoms:
     """Return five atoms within bonding distance of each other, alone in a periodic box or, with None, without one."""
     rng = np.random.default_rng(seed)
-    corners = 1.5 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
-    atoms = Atoms(_mix(elements, 5, rng), positions=corners + rng.normal(scale=0.1, size=(5, 3)))
+    atoms = Atoms(_mix(elements, 5, rng), positions=1.5 * FIVE_POINTS + rng.normal(scale=0.1, size=(5, 3)))
     if box is not None:
-        atoms.set_cell(box * _CELL)
+        atoms.set_cell(box * TRICLINIC)
         atoms.pbc = True
         atoms.positions += atoms.cell[:].sum(axis=0) / 2
     return atoms
@@ -72,10 +67,9 @@ def water_box(repeat: tuple[int, int, int] = (2, 2, 2), density_g_cm3: float = 1
     water.positions -= water.get_center_of_mass()
     # 18.015 g/mol over Avogadro's number, in angstrom^3 for a density in g/cm^3.
     volume_each = 18.015 / (0.602214076 * density_g_cm3)
-    cell = np.array(repeat)[:, None] * _CELL * (volume_each / np.linalg.det(_CELL)) ** (1 / 3)
-    grid = np.stack(np.meshgrid(*map(np.arange, repeat), indexing="ij"), axis=-1).reshape(-1, 3)
+    cell = np.array(repeat)[:, None] * TRICLINIC * (volume_each / np.linalg.det(TRICLINIC)) ** (1 / 3)
     atoms = Atoms(cell=cell, pbc=True)
-    for point in grid:
+    for point in grid_points(repeat):
         turned = water.copy()
         rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
         turned.positions = water.positions @ rotation + (point + 0.5) / np.array(repeat) @ cell

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mlip_lammps.core.limits import Limits
 from mlip_lammps.structure.evaluation import Evaluation
-from mlip_lammps.verify.limits import Limits
 
 Verdict = Literal["pass", "fail", "skipped"]
 

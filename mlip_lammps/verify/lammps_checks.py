@@ -1,4 +1,4 @@
-"""LAMMPS held to the ASE calculator: on every number of ranks, in every setting, over twins of a structure."""
+"""LAMMPS held to the ASE calculator: on every number of ranks, in every setting, over symmetries of a structure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +9,14 @@ from ase import Atoms
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from mlip_lammps.core.limits import EDGE_VECTOR, SUM, Limits
+from mlip_lammps.engines.lammps.box import BoxSettings, is_turned
 from mlip_lammps.engines.lammps.cases import Case, CaseResult, CaseResults, run_cases
-from mlip_lammps.engines.lammps.session import is_turned
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.structure.probes import BASE, MOLECULE, USER
 from mlip_lammps.verify.checks import QUANTITIES, Check, Comparison, Worst, differences
-from mlip_lammps.verify.limits import EDGE_VECTOR, SUM, Limits
-from mlip_lammps.verify.structures import BASE, MOLECULE, ROTATION, USER, Twin, has_known_moments
+from mlip_lammps.verify.symmetries import ROTATION, Symmetry, has_known_moments
 
 MOVED, MIGRATED = "moved since the list was built", "moved between ranks"
 
@@ -48,30 +49,32 @@ def settings_of(atoms: Atoms, elements: Sequence[str], cutoff: float) -> dict[st
     lacking = tuple(symbol for symbol in elements if symbol not in others)[:1]
     one_too_many = (*lacking, *others) if lacking else (*others, others[-1])
     cases = {
-        "processors 1 1 *": replace(plain, before_box="processors 1 1 *"),
-        "processors * 1 1": replace(plain, before_box="processors * 1 1"),
-        "newton on off": replace(plain, before_box="newton on off"),
-        "comm_modify cutoff, longer": replace(plain, after_atoms=f"comm_modify cutoff {cutoff + 5.0:.6g}"),
-        "comm_modify mode multi": replace(plain, after_atoms="neighbor 1.0 multi\ncomm_modify mode multi"),
-        "neighbor 3.0": replace(plain, after_atoms="neighbor 3.0 bin"),
-        "no atom map": replace(plain, has_map=False),
         "two threads": replace(plain, options="threads 2"),
-        "types in another order": replace(plain, elements=one_too_many),
         MOVED: replace(
             plain, before_run=_DRIFT + "neigh_modify every 1000 delay 1000 check no", n_steps=10
         ),
         MIGRATED: replace(plain, before_run=_DRIFT + "neigh_modify every 10 delay 0 check no", n_steps=45),
     }
+    boxes = {
+        "processors 1 1 *": BoxSettings(before_box="processors 1 1 *"),
+        "processors * 1 1": BoxSettings(before_box="processors * 1 1"),
+        "newton on off": BoxSettings(before_box="newton on off"),
+        "comm_modify cutoff, longer": BoxSettings(after_atoms=f"comm_modify cutoff {cutoff + 5.0:.6g}"),
+        "comm_modify mode multi": BoxSettings(after_atoms="neighbor 1.0 multi\ncomm_modify mode multi"),
+        "neighbor 3.0": BoxSettings(after_atoms="neighbor 3.0 bin"),
+        "no atom map": BoxSettings(has_map=False),
+        "types in another order": BoxSettings(elements=one_too_many),
+    }
     if _has_room(atoms, cutoff + _TILED_SKIN):
         tiled = f"neighbor {_TILED_SKIN} bin\ncomm_style tiled\nbalance 1.0 rcb"
-        cases["comm_style tiled"] = replace(plain, after_atoms=tiled)
+        boxes["comm_style tiled"] = BoxSettings(after_atoms=tiled)
     if len(atoms) > 1:
-        cases["bits of special bonds"] = replace(
-            plain,
+        boxes["bits of special bonds"] = BoxSettings(
             before_box="atom_style full",
             box_options="bond/types 1 extra/bond/per/atom 2 extra/special/per/atom 8",
             after_atoms=_BONDS,
         )
+    cases |= {name: replace(plain, box=box) for name, box in boxes.items()}
     return {name: replace(case, name=name) for name, case in cases.items()}
 
 
@@ -83,10 +86,10 @@ class LammpsPlan:
     ----------
     structures
         By name; the first carries the settings, and so does the user's.
-    twins
+    symmetries
         Structures whose results follow from those of another.
     limits
-        Of LAMMPS from the ASE calculator, and of a twin.
+        Of LAMMPS from the ASE calculator, and of a symmetry.
     rotation
         The same for structures that one of the two has turned; taken where it is wider.
     """
@@ -95,14 +98,14 @@ class LammpsPlan:
     elements: tuple[str, ...]
     cutoff: float
     structures: Mapping[str, Atoms]
-    twins: Mapping[str, Twin]
+    symmetries: Mapping[str, Symmetry]
     silence_seconds: float
     limits: Limits
     rotation: Limits
 
     def limits_of(self, name: str) -> Limits:
-        """Return the limits for a structure or a twin; LAMMPS turns cells that do not lie as it holds them."""
-        atoms = self.structures[name] if name in self.structures else self.twins[name].atoms
+        """Return the limits for a structure or a symmetry; LAMMPS turns cells that do not lie as it holds them."""
+        atoms = self.structures[name] if name in self.structures else self.symmetries[name].atoms
         turned = name == ROTATION or is_turned(atoms)
         return self.limits.widened_to(self.rotation) if turned else self.limits
 
@@ -120,8 +123,8 @@ class LammpsPlan:
         plain = [
             Case(name, atoms, has_centroid_virials=has_known_moments(atoms)) for name, atoms in self.structures.items()
         ]
-        twins = [Case(name, twin.atoms) for name, twin in self.twins.items()]
-        return [*plain, *twins, *self.settings().values()]
+        symmetries = [Case(name, symmetry.atoms) for name, symmetry in self.symmetries.items()]
+        return [*plain, *symmetries, *self.settings().values()]
 
     def run(self, n_ranks: int, on_case: Callable[[str], None], further: Sequence[Case] = ()) -> CaseResults:
         """Evaluate every case, and ``further`` ones, on ``n_ranks`` ranks."""
@@ -200,19 +203,21 @@ def setting_checks(
         yield line.check(group, name)
 
 
-def twin_checks(plan: LammpsPlan, found: Mapping[int, CaseResults]) -> Iterator[Check]:
-    """Compare twins with the structures that they are made from, both in LAMMPS, over all numbers of ranks."""
+def symmetry_checks(plan: LammpsPlan, found: Mapping[int, CaseResults]) -> Iterator[Check]:
+    """Compare symmetric copies with the structures that they are made from, both in LAMMPS, on all numbers of ranks."""
     group = "symmetries, in LAMMPS"
-    for name, twin in plan.twins.items():
+    for name, symmetry in plan.symmetries.items():
         line = Worst()
         for n_ranks, outcome in found.items():
             where = rank_text(n_ranks)
-            if faults := [outcome.faults[key] for key in (twin.of, name) if key in outcome.faults]:
+            if faults := [outcome.faults[key] for key in (symmetry.of, name) if key in outcome.faults]:
                 line.fail(where, faults[0])
                 continue
-            original = outcome.results[twin.of].evaluation
-            twins = outcome.results[name].evaluation
-            for quantity, (number, limit) in differences(twins, twin.expect(original), plan.limits_of(name)).items():
+            original = outcome.results[symmetry.of].evaluation
+            found_differences = differences(
+                outcome.results[name].evaluation, symmetry.expect(original), plan.limits_of(name)
+            )
+            for quantity, (number, limit) in found_differences.items():
                 line.add(number, limit, f"{quantity}, {where}", QUANTITIES[quantity])
         yield line.check(group, name)
 

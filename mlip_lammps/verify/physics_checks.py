@@ -10,13 +10,13 @@ import numpy as np
 from ase import Atoms
 
 from mlip_lammps.core.errors import MlipError
+from mlip_lammps.core.limits import DerivativeLimits, DynamicsLimits, Limits
 from mlip_lammps.engines.lammps.cases import Case, CaseResults, rank_environment
 from mlip_lammps.engines.lammps.process import LammpsProcess
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.lammps_data import write_lammps_data
 from mlip_lammps.verify.checks import QUANTITIES, Check, Worst
 from mlip_lammps.verify.lammps_checks import rank_text
-from mlip_lammps.verify.limits import DerivativeLimits, DynamicsLimits, Limits
 
 GROUP = "derivatives, in LAMMPS"
 N_DIRECTIONS = 3

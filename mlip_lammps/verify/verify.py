@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.compilation.cache import require_device
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.limits import BETWEEN_ENGINES, DERIVATIVES, DYNAMICS, ROTATION, TO_REFERENCE
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.families import TrainedModel, family_of, read_model
 from mlip_lammps.model_file.archive import is_archive, read_metadata
@@ -23,18 +24,11 @@ from mlip_lammps.models import shipped_models
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.files import read_structure
 from mlip_lammps.structure.graph import build_graph, centroid_virials_from_moments
+from mlip_lammps.structure.probes import SHEARED, USER, large_probes
 from mlip_lammps.verify.checks import QUANTITIES, Check, Comparison, Verification
-from mlip_lammps.verify.lammps_checks import LammpsPlan, parity_checks, rank_text, setting_checks, twin_checks
-from mlip_lammps.verify.limits import BETWEEN_ENGINES, DERIVATIVES, DYNAMICS, ROTATION, TO_REFERENCE
+from mlip_lammps.verify.lammps_checks import LammpsPlan, parity_checks, rank_text, setting_checks, symmetry_checks
 from mlip_lammps.verify.physics_checks import MOST_ATOMS, Derivatives, LmpRun, derivative_checks, dynamics_checks
-from mlip_lammps.verify.structures import (
-    SHEARED,
-    USER,
-    has_known_moments,
-    isolated_atoms,
-    make_structures,
-    make_twins,
-)
+from mlip_lammps.verify.symmetries import has_known_moments, isolated_atoms, make_symmetries
 
 REFERENCE_GROUP = "ASE = reference"
 _ATOMS_OF_A_RANK = 64
@@ -191,14 +185,14 @@ def verify_model(
     engine = AseEngine(subject.compiled)
     metadata = engine.calculator.model.metadata
     elements, cutoff, dtype = tuple(metadata["elements"]), metadata["cutoff"], metadata["dtype"]
-    structures = make_structures(elements, cutoff)
+    structures = large_probes(elements, cutoff)
     # every rank works through several chunks of the supercell; a GPU takes all atoms at once
-    twins = make_twins(structures, int(1.5 * max(n_ranks) * metadata.get("chunk_atoms", _ATOMS_OF_A_RANK)))
+    symmetries = make_symmetries(structures, int(1.5 * max(n_ranks) * metadata.get("chunk_atoms", _ATOMS_OF_A_RANK)))
     if structure is not None:
         structures[USER] = read_structure(structure, elements)
     file_dtype = subject.trained.spec.dtype if subject.trained else "float32"
     limits, rotation = BETWEEN_ENGINES[dtype], ROTATION[file_dtype]
-    plan = LammpsPlan(subject.compiled, elements, cutoff, structures, twins, silence_seconds, limits, rotation)
+    plan = LammpsPlan(subject.compiled, elements, cutoff, structures, symmetries, silence_seconds, limits, rotation)
     checks = list(_reference_checks(subject, engine, {**structures, **isolated_atoms(elements)}, dtype, progress))
     checks += _lammps_checks(plan, engine, sorted(set(n_ranks)), dtype, progress)
     facts = {
@@ -265,7 +259,7 @@ def _lammps_checks(
         found[n] = plan.run(n, _case_counter(n, len(plan.cases()) + len(displaced), progress), displaced)
         yield from parity_checks(plan, n, found[n], engine.evaluate)
     yield from setting_checks(plan, found, engine.evaluate)
-    yield from twin_checks(plan, found)
+    yield from symmetry_checks(plan, found)
     yield from derivative_checks(derivatives, found[n_for_many])
     progress(f"constant energy on {rank_text(n_for_many)}", "lmp")
     name = list(small)[-1]

@@ -15,6 +15,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from mlip_lammps.engines.lammps.box import NO_SETTINGS, BoxSettings
 from mlip_lammps.engines.mpi_process import MpiProcess, MpiRunError
 from mlip_lammps.structure.evaluation import Evaluation
 
@@ -35,8 +36,8 @@ class Case:
     ----------
     name
         Unique among the cases of one start.
-    before_box, box_options, after_atoms, elements, has_map
-        See ``BoxSettings``.
+    box
+        How LAMMPS holds the structure.
     options
         Keywords of ``pair_style mlip/torch``.
     before_run
@@ -49,11 +50,7 @@ class Case:
 
     name: str
     atoms: Atoms
-    before_box: str = ""
-    box_options: str = ""
-    after_atoms: str = ""
-    elements: tuple[str, ...] | None = None
-    has_map: bool = True
+    box: BoxSettings = NO_SETTINGS
     options: str = ""
     before_run: str = ""
     n_steps: int = 0

@@ -1,18 +1,17 @@
 """One LAMMPS on a communicator, with structures in and energies, forces and stress out in the user's frame."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.lammps import Prism
-from ase.data import atomic_masses, atomic_numbers
 from mpi4py import MPI  # before lammps: it loads the library that liblammps.so asks for
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.engines.lammps.box import NO_SETTINGS, BoxSettings, box_commands, fit_box
 from mlip_lammps.engines.lammps.edges import edges_of_rank
 from mlip_lammps.model_file.archive import is_archive
 from mlip_lammps.models import resolve_model
@@ -27,37 +26,10 @@ NODE_ENERGIES = "mlip_node_energies"
 NODE_ENERGY_SUM = "mlip_node_energy_sum"
 _THERMO = f"thermo_style custom step pe c_{PRESSURE}[1] c_{NODE_ENERGY_SUM}"
 BAR_PER_EV_PER_CUBIC_ANGSTROM = 1.6021765e6  # as LAMMPS has it in metal units: what it multiplied is divided again
-MARGIN = 1.0  # angstrom between the atoms and a boundary that is not periodic
 
 
 class LammpsError(MlipError):
     """LAMMPS refused a command; the message is its own."""
-
-
-@dataclass(frozen=True)
-class BoxSettings:
-    """What a user may choose of LAMMPS without changing the structure.
-
-    Attributes
-    ----------
-    before_box, after_atoms
-        Commands before the box is made, and after the atoms are in it.
-    box_options
-        Further words of ``create_box``.
-    elements
-        Symbol of each atom type, in order; those of the structure, sorted, if None.
-    has_map
-        Whether LAMMPS keeps a map from atom IDs to atoms.
-    """
-
-    before_box: str = ""
-    box_options: str = ""
-    after_atoms: str = ""
-    elements: tuple[str, ...] | None = None
-    has_map: bool = True
-
-
-_NO_SETTINGS = BoxSettings()
 
 
 class LammpsSession:
@@ -105,7 +77,7 @@ class LammpsSession:
             except Exception as error:
                 raise LammpsError(f"{line.strip()}: {str(error).strip()}") from error
 
-    def set_structure(self, atoms: Atoms, settings: BoxSettings = _NO_SETTINGS) -> None:
+    def set_structure(self, atoms: Atoms, settings: BoxSettings = NO_SETTINGS) -> None:
         """Put ``atoms`` into a box of their own; forget what was there before, the model too.
 
         Parameters
@@ -125,14 +97,14 @@ class LammpsSession:
         """
         if len(atoms) == 0:
             raise UserInputError("the structure has 0 atoms; give at least one")
-        self._prism, positions = _fit_box(atoms)
+        self._prism, positions = fit_box(atoms)
         symbols = atoms.get_chemical_symbols()
         self._elements = list(settings.elements or sorted(set(symbols)))
         if missing := sorted(set(symbols) - set(self._elements)):
             raise UserInputError(f"no atom type is {missing[0]}; the types are {' '.join(self._elements)}")
         self._pbc = tuple(bool(periodic) for periodic in atoms.pbc)
         self._n_atoms = len(atoms)
-        self.run_commands(_box_commands(self._prism, self._pbc, self._elements, settings))
+        self.run_commands(box_commands(self._prism, self._pbc, self._elements, settings))
         rotated = self._prism.vector_to_lammps(positions)
         types = [self._elements.index(symbol) + 1 for symbol in symbols]
         ids = list(range(1, len(atoms) + 1))
@@ -275,51 +247,3 @@ class LammpsSession:
         pressure_bar = self.lammps.extract_compute(PRESSURE, LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR)
         stress = tensor_of_lammps([-pressure_bar[k] / BAR_PER_EV_PER_CUBIC_ANGSTROM for k in range(6)])
         return voigt_of(self._prism.tensor2_to_ase(stress))
-
-
-def _box_commands(prism: Prism, pbc: Sequence[bool], elements: Sequence[str], settings: BoxSettings) -> str:
-    """Return the commands that start afresh and make a box."""
-    xx, yy, zz, xy, xz, yz = prism.get_lammps_prism()
-    lines = [
-        "clear",
-        "units metal",
-        "atom_style atomic",
-        *(["atom_modify map yes"] if settings.has_map else []),
-        "newton on",
-        f"boundary {' '.join('p' if periodic else 'm' for periodic in pbc)}",
-        "box tilt large",
-        settings.before_box,
-        f"region mlip_box prism 0 {xx:.17g} 0 {yy:.17g} 0 {zz:.17g} {xy:.17g} {xz:.17g} {yz:.17g} units box",
-        f"create_box {len(elements)} mlip_box {settings.box_options}",
-        *(f"mass {k} {atomic_masses[atomic_numbers[e]]:.17g}" for k, e in enumerate(elements, 1)),
-    ]
-    return "\n".join(lines)
-
-
-def is_turned(atoms: Atoms) -> bool:
-    """Return whether LAMMPS turns ``atoms``: in its frame a runs along x, and b lies in the plane of x and y."""
-    prism, _ = _fit_box(atoms)
-    return not np.allclose(prism.rot_mat, np.eye(3), atol=1e-12)
-
-
-def _fit_box(atoms: Atoms) -> tuple[Prism, NDArray[np.float64]]:
-    """Return the box of LAMMPS and the positions before it turns them.
-
-    Directions that are not periodic are made to hold the atoms. They are perpendicular to the others, because LAMMPS
-    tilts a box along periodic directions only, and as near to x, y, z as they can be, so that LAMMPS turns the atoms
-    only where it must.
-    """
-    cell = np.array(atoms.cell)
-    pbc = np.asarray(atoms.pbc)
-    positions = atoms.get_positions()
-    basis = cell[pbc]
-    for k in np.flatnonzero(~pbc):
-        across = np.eye(3) - np.linalg.pinv(basis) @ basis  # rows: what x, y, z have across the others
-        lengths = np.linalg.norm(across, axis=1)
-        axis = k if lengths[k] > 0.5 else lengths.argmax()
-        direction = across[axis] / lengths[axis]
-        height = positions @ direction
-        cell[k] = direction * (np.ptp(height) + 2 * MARGIN)
-        positions += (MARGIN - height.min()) * direction
-        basis = np.vstack([basis, direction])
-    return Prism(cell, pbc=pbc), positions

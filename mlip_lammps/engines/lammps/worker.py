@@ -15,7 +15,6 @@ from mlip_lammps.engines.lammps.session import (
     BAR_PER_EV_PER_CUBIC_ANGSTROM,
     NODE_ENERGY_SUM,
     PRESSURE,
-    BoxSettings,
     LammpsSession,
 )
 from mlip_lammps.model_file.archive import read_metadata
@@ -46,8 +45,7 @@ def _main(folder: Path) -> None:
 
 def _evaluate(session: LammpsSession, model: str, case: Case) -> CaseResult | None:
     """Return the result on rank 0, None elsewhere."""
-    settings = BoxSettings(case.before_box, case.box_options, case.after_atoms, case.elements, case.has_map)
-    session.set_structure(case.atoms, settings)
+    session.set_structure(case.atoms, case.box)
     session.set_model(model, options=case.options)
     session.run_commands(case.before_run)
     # where a model finds its own edges, results are those of such a step; LAMMPS shows edges in steps that ask for

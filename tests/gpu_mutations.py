@@ -1,12 +1,12 @@
-"""Faults to plant in what runs models on a GPU; ``mlip-lammps verify`` sees them with a file for an emulated GPU."""
+"""Faults to mutation in what runs models on a GPU; ``mlip-lammps verify`` sees them with a file for an emulated GPU."""
 
 from functools import partial
 
-from plants import REFERENCE, SETTINGS, SMALL_MODEL, TWO_RANKS, Plant
+from mutations import REFERENCE, SETTINGS, SMALL_MODEL, TWO_RANKS, Mutation
 
 ONE_RANK = "LAMMPS on 1 rank = ASE"
 
-_GpuPlant = partial(Plant, device="emulated")
+_GpuPlant = partial(Mutation, device="emulated")
 
 IN_THE_GPU_KERNELS = [
     _GpuPlant(
@@ -151,4 +151,4 @@ IN_THE_GPU_ENGINE = [
     ),
 ]
 
-GPU_PLANTS = (*IN_THE_GPU_KERNELS, *IN_THE_GPU_ENGINE)
+GPU_MUTATIONS = (*IN_THE_GPU_KERNELS, *IN_THE_GPU_ENGINE)

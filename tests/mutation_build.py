@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from plants import Plant
+from mutations import Mutation
 
 import mlip_lammps
 from mlip_lammps.core.native import MODEL_LIBRARY, PLUGIN_LIBRARY, native_folder
@@ -20,13 +20,13 @@ from mlip_lammps.engines.lammps.plugin import source_folder
 
 PACKAGE = Path(mlip_lammps.__file__).parent
 TIME_LIMIT = 1800
-"""Seconds: a plant in the lowering compiles a model and takes a minute or two; the rest is for a busy machine."""
+"""Seconds: a mutation in the lowering compiles a model and takes a minute or two; the rest is for a busy machine."""
 
 SILENCE = 60
 """Seconds after which a rank counts as hanging; the slowest case takes a few."""
 
 # An export compares the file with the reference and would refuse it; verify must see what that check does not.
-WITHOUT_CHECK = Plant(
+WITHOUT_CHECK = Mutation(
     "the check of an export left out",
     "mlip_lammps/compilation/check.py",
     "        if energy > tolerance.energy or relative > tolerance.gradient:\n",
@@ -48,7 +48,7 @@ class Verified:
         return [(check["group"], check["name"]) for check in checks if check["verdict"] == "fail"]
 
 
-class PlantedPackages:
+class MutatedPackages:
     """Makes copies of the package below a folder and builds their plugins; what is unchanged is compiled once."""
 
     def __init__(self, folder: Path):
@@ -56,13 +56,13 @@ class PlantedPackages:
         self.objects = folder / "objects"
         self.objects.mkdir(parents=True)
 
-    def make(self, name: str, plants: list[Plant]) -> Path:
-        """Return the root of a copy with ``plants`` in it, its plugin built.
+    def make(self, name: str, mutations: list[Mutation]) -> Path:
+        """Return the root of a copy with ``mutations`` in it, its plugin built.
 
         Raises
         ------
         AssertionError
-            If the text of a plant does not stand in its file exactly once.
+            If the text of a mutation does not stand in its file exactly once.
         """
         root = self.folder / name
         ignored = shutil.ignore_patterns("__pycache__", "pair_style", "*.so")
@@ -70,11 +70,11 @@ class PlantedPackages:
         shutil.copytree(
             source_folder(), root / "mlip_lammps" / "pair_style", ignore=shutil.ignore_patterns("__pycache__", "*.so")
         )
-        for plant in plants:
-            path = root / _place(plant.file)
-            path.write_text(replaced(path.read_text(), plant))
+        for mutation in mutations:
+            path = root / _place(mutation.file)
+            path.write_text(replaced(path.read_text(), mutation))
         native = root / "mlip_lammps" / "pair_style"
-        if any(plant.file.startswith("pair_style/") for plant in plants):
+        if any(mutation.file.startswith("pair_style/") for mutation in mutations):
             self._build(native)
         else:
             for library in (MODEL_LIBRARY, PLUGIN_LIBRARY):
@@ -105,12 +105,12 @@ class PlantedPackages:
         build.build(native)
 
 
-def replaced(text: str, plant: Plant) -> str:
+def replaced(text: str, mutation: Mutation) -> str:
     """Return the text of a file with the fault in it."""
-    count = text.count(plant.old)
+    count = text.count(mutation.old)
     if count != 1:
-        raise AssertionError(f"plant {plant.name!r}: its text stands {count} times in {plant.file}, expected once")
-    return text.replace(plant.old, plant.new)
+        raise AssertionError(f"{mutation.name!r}: its text stands {count} times in {mutation.file}, expected once")
+    return text.replace(mutation.old, mutation.new)
 
 
 def _place(file: str) -> Path:

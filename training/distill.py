@@ -1,10 +1,10 @@
-"""Write frames that several models teach: snapshots of dynamics, labelled with the mean of their energies and forces.
+"""Label snapshots of dynamics with an ensemble, for distillation.
 
-    python training/teach.py CONFIG.yaml DATA_DIR OUT.extxyz MODEL MODEL [MODEL ...] [--seed N]
+    python training/distill.py CONFIG.yaml DATA_DIR OUT.extxyz MODEL MODEL [MODEL ...] [--seed N]
 
-Models of one shape that were trained from different weights err in different directions, so that their mean errs less
-than each; ``train.py --taught OUT.extxyz`` trains one model on it. Each training frame of the kinds under ``taught`` in
-the configuration begins Langevin dynamics with the first MODEL; its end is a snapshot.
+Models of one shape that were trained from different weights have partly uncorrelated errors; averaging their forces
+reduces them. ``train.py --distilled OUT.extxyz`` trains one model on the labels. Each training frame of the kinds under
+``distilled`` in the configuration starts Langevin dynamics with the first MODEL; the final frame is a snapshot.
 """
 
 import argparse
@@ -48,20 +48,20 @@ def label(atoms: Atoms, teachers: list[MaceReference]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, help="settings: 'data', 'taught'")
+    parser.add_argument("config", type=Path, help="settings: 'data', 'distilled'")
     parser.add_argument("data_dir", type=Path, help="folder of the data sets")
     parser.add_argument("out", type=Path, help="extended XYZ to write")
     parser.add_argument("models", nargs="+", help="trained models, portable files or names of shipped models")
     parser.add_argument("--seed", type=int, default=2026, help="of velocities and thermostats")
     arguments = parser.parse_args()
     if len(arguments.models) < 2:
-        sys.exit("teach.py: the mean of one model teaches nothing; give two or more")
+        sys.exit("distill.py: the mean of one model teaches nothing; give two or more")
 
     settings = yaml.safe_load(arguments.config.read_text())
-    if not (kinds := settings.get("taught")):
-        sys.exit(f"teach.py: {arguments.config} names no kinds of frames under 'taught'; give temperatures for some")
+    if not (kinds := settings.get("distilled")):
+        sys.exit(f"distill.py: {arguments.config} has no kinds of frames under 'distilled'; give their temperatures")
     rng = np.random.default_rng(arguments.seed)
-    taught, spreads = [], {}
+    distilled, spreads = [], {}
     try:
         starts = [
             frame
@@ -72,11 +72,11 @@ def main() -> None:
         calculator = MlipCalculator(arguments.models[0], n_threads=1)
         for frame in starts:
             for temperature in kinds[frame.kind]:
-                taught.append(snapshot(frame.atoms, calculator, temperature, rng))
-                spreads.setdefault(frame.kind, []).append(label(taught[-1], teachers))
+                distilled.append(snapshot(frame.atoms, calculator, temperature, rng))
+                spreads.setdefault(frame.kind, []).append(label(distilled[-1], teachers))
     except (DataError, MlipError) as error:
-        sys.exit(f"teach.py: {error}")
-    ase.io.write(arguments.out, taught, format="extxyz")
+        sys.exit(f"distill.py: {error}")
+    ase.io.write(arguments.out, distilled, format="extxyz")
     for kind, of_kind in spreads.items():
         print(f"{kind:<20} {len(of_kind):4} frames, forces differ by {1e3 * np.mean(of_kind):.0f} meV/angstrom")
 

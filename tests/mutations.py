@@ -1,4 +1,4 @@
-"""Faults to plant in a copy of the package: text of the source, what takes its place, and the check that must fail.
+"""Faults to mutation in a copy of the package: text of the source, what takes its place, and the check that must fail.
 
 The text stands in its file exactly once; a test says where it no longer does.
 """
@@ -17,7 +17,7 @@ LAYERED_MODEL = "two_layers"
 
 
 @dataclass(frozen=True)
-class Plant:
+class Mutation:
     """One fault.
 
     Attributes
@@ -61,7 +61,7 @@ class Plant:
 
 
 IN_THE_PAIR_STYLE = [
-    Plant(
+    Mutation(
         "the sign of one component of the virial",
         "pair_style/lammps/atom_sums.cpp",
         "                       -r[1] * g[1],\n",
@@ -69,56 +69,56 @@ IN_THE_PAIR_STYLE = [
         (TWO_RANKS, "virial"),
         is_fast=True,
     ),
-    Plant(
+    Mutation(
         "xz and yz of the virial swapped",
         "pair_style/lammps/atom_sums.cpp",
         "-0.5 * (r[0] * g[2] + r[2] * g[0]),\n                       -0.5 * (r[1] * g[2] + r[2] * g[1])}",
         "-0.5 * (r[1] * g[2] + r[2] * g[1]),\n                       -0.5 * (r[0] * g[2] + r[2] * g[0])}",
         (TWO_RANKS, "virial"),
     ),
-    Plant(
+    Mutation(
         "the force of an edge on its centre alone",
         "pair_style/lammps/atom_sums.cpp",
         "      sums.forces[j][k] -= g[k];\n",
         "",
         (TWO_RANKS, "forces"),
     ),
-    Plant(
+    Mutation(
         "half the force where both atoms of an edge are owned",
         "pair_style/lammps/atom_sums.cpp",
         "      sums.forces[j][k] -= g[k];\n",
         "      sums.forces[j][k] -= (graph.edge_neighbour[edge] < graph.n_local ? 0.5 : 1.0) * g[k];\n",
         (TWO_RANKS, "forces"),
     ),
-    Plant(
+    Mutation(
         "energies of atoms not accumulated",
         "pair_style/lammps/atom_sums.cpp",
         "    if (sums.energies) sums.energies[edges.atom_of_row(row)] += energy;\n",
         "",
         (TWO_RANKS, "atomic energies"),
     ),
-    Plant(
+    Mutation(
         "the first owned atom left out of the energy",
         "pair_style/lammps/atom_sums.cpp",
         "    if (sums.energy) *sums.energy += energy;\n",
         "    if (sums.energy && row > 0) *sums.energy += energy;\n",
         (TWO_RANKS, "sum of atomic energies"),
     ),
-    Plant(
+    Mutation(
         "the whole virial of an edge given to either atom",
         "pair_style/lammps/atom_sums.cpp",
         "    sums.virials[j][k] += 0.5 * v[k];\n",
         "    sums.virials[j][k] += v[k];\n",
         (TWO_RANKS, "sum of atomic virials"),
     ),
-    Plant(
+    Mutation(
         "bits of special bonds left in the indices of neighbours",
         "pair_style/lammps/pair_mlip_torch.cpp",
         "  rows.mask = NEIGHMASK;\n",
         "  rows.mask = ~0;\n",
         (SETTINGS, "bits of special bonds"),
     ),
-    Plant(
+    Mutation(
         "features of the step in which the neighbour list was built",
         "pair_style/lammps/pair_mlip_torch.cpp",
         "  parts->exchange.is_mute = !fault.empty();\n",
@@ -126,28 +126,28 @@ IN_THE_PAIR_STYLE = [
         (SETTINGS, "moved since the list was built"),
         is_fast=True,
     ),
-    Plant(
+    Mutation(
         "the number of a type's element taken for its row in the model",
         "pair_style/edges.cpp",
         "rows[row] = species_of_kind[all.species[row]];\n",
         "rows[row] = all.species[row];\n",
         (SETTINGS, "types in another order"),
     ),
-    Plant(
+    Mutation(
         "a cutoff 1 % too short",
         "pair_style/edges.cpp",
         "  const double cutoff_sq = cutoff * cutoff;\n",
         "  const double cutoff_sq = 0.99 * cutoff * 0.99 * cutoff;\n",
         (TWO_RANKS, "edges that differ"),
     ),
-    Plant(
+    Mutation(
         "the last edge dropped",
         "pair_style/edges.cpp",
         "  n_edges = edge;\n",
         "  n_edges = edge > 0 ? edge - 1 : 0;\n",
         (TWO_RANKS, "edges that differ"),
     ),
-    Plant(
+    Mutation(
         "the last edge doubled",
         "pair_style/edges.cpp",
         "  n_edges = edge;\n",
@@ -161,35 +161,35 @@ IN_THE_PAIR_STYLE = [
 """,
         (TWO_RANKS, "edges that differ"),
     ),
-    Plant(
+    Mutation(
         "a coordinate of the edges in float32",
         "pair_style/edges.cpp",
         "      edge_vectors[3 * edge + 2] = dz;\n",
         "      edge_vectors[3 * edge + 2] = static_cast<float>(dz);\n",
         (TWO_RANKS, "edges that differ"),
     ),
-    Plant(
+    Mutation(
         "the image of ghosts wrong: z mirrored",
         "pair_style/edges.cpp",
         "      edge_vectors[3 * edge + 2] = dz;\n",
         "      edge_vectors[3 * edge + 2] = j < atoms.n_local ? dz : -dz;\n",
         (TWO_RANKS, "edges that differ"),
     ),
-    Plant(
+    Mutation(
         "the features of one ghost of each message not received",
         "pair_style/lammps/comm_exchange.h",
         "      if (char *row = row_of(first + k)) memcpy(row, buf, bytes);\n",
         "      if (char *row = k + 1 < n ? row_of(first + k) : nullptr) memcpy(row, buf, bytes);\n",
         (TWO_RANKS, "forces"),
     ),
-    Plant(
+    Mutation(
         "gradients of features not returned to their owners",
         "pair_style/lammps/comm_exchange.h",
         "      sum[k] += value;\n",
         "      sum[k] += T(0) * value;\n",
         (TWO_RANKS, "forces"),
     ),
-    Plant(
+    Mutation(
         "features sent in float32 where float64 is stated",
         "pair_style/lammps/comm_exchange.h",
         "        memcpy(buf, row, bytes);\n",
@@ -197,49 +197,49 @@ IN_THE_PAIR_STYLE = [
         "          buf[m] = static_cast<float>(reinterpret_cast<const double *>(row)[m]);\n",
         (TWO_RANKS, "forces"),
     ),
-    Plant(
+    Mutation(
         "a rank without atoms takes no part in the exchange",
         "pair_style/model/model.cpp",
         "  fault.guard([&] { s.evaluation.start(graph, has_moments); });\n",
         "  if (graph.n_local == 0) return {};\n  fault.guard([&] { s.evaluation.start(graph, has_moments); });\n",
         (TWO_RANKS, "ranks without atoms"),
     ),
-    Plant(
+    Mutation(
         "phantom edges inside the cutoff",
         "pair_style/model/chunk.cpp",
         "    padded_vectors.assign(3 * MIN_SIZE, 2.0 * cutoff);\n",
         "    padded_vectors.assign(3 * MIN_SIZE, 0.2 * cutoff);\n",
         (REFERENCE, "atomic energies"),
     ),
-    Plant(
+    Mutation(
         "the energies of the last layer alone",
         "pair_style/model/evaluation.cpp",
         "node_energies[chunk.begin + k] += energies[k];\n",
         "node_energies[chunk.begin + k] = energies[k];\n",
         (REFERENCE, "atomic energies"),
     ),
-    Plant(
+    Mutation(
         "gradients of chunks that overwrite each other",
         "pair_style/model/evaluation.cpp",
         "to[m] += share * from[m];",
         "to[m] = share * from[m];",
         (SYMMETRIES, "supercell"),
     ),
-    Plant(
+    Mutation(
         "moments of features that stay with ghosts",
         "pair_style/model/model.cpp",
         "      rows = s.evaluation.moment_rows(gradients, axis);\n      exchange.reverse(rows);\n",
         "      rows = s.evaluation.moment_rows(gradients, axis);\n",
         (TWO_RANKS, NINE),
     ),
-    Plant(
+    Mutation(
         "moments about the origin of a chunk",
         "pair_style/model/evaluation.cpp",
         "less_axis == PLAIN ? 1.0 : -offset(row(k), less_axis)",
         "less_axis == PLAIN ? 1.0 : 0.0",
         (REFERENCE, NINE),
     ),
-    Plant(
+    Mutation(
         "rows and columns of the virials of atoms swapped",
         "pair_style/lammps/atom_sums.cpp",
         "const int a = ROW[k], b = COLUMN[k];",
@@ -249,7 +249,7 @@ IN_THE_PAIR_STYLE = [
 ]
 
 IN_THE_KERNELS = [
-    Plant(
+    Mutation(
         "the radial table read one interval off",
         "mlip_lammps/kernels/cpu/geometry.h",
         "      interval[e] = k;\n",
@@ -257,7 +257,7 @@ IN_THE_KERNELS = [
         (REFERENCE, "forces"),
         model=SMALL_MODEL,
     ),
-    Plant(
+    Mutation(
         "a direction in float32 where float64 is stated",
         "mlip_lammps/kernels/cpu/geometry.h",
         "      u[0][e] = x * inverse;\n",
@@ -265,7 +265,7 @@ IN_THE_KERNELS = [
         (DERIVATIVES, "forces, by differences of energies"),
         model=SMALL_MODEL,
     ),
-    Plant(
+    Mutation(
         "the part of the gradient along the edge left in that of the direction",
         "mlip_lammps/kernels/cpu/geometry.h",
         "(gu[k][e] - along * u[k][e]) / r[e]",
@@ -273,7 +273,7 @@ IN_THE_KERNELS = [
         (DERIVATIVES, "forces, by differences of energies"),
         model=SMALL_MODEL,
     ),
-    Plant(
+    Mutation(
         "a term of the adjoint of the harmonics missing",
         "mlip_lammps/kernels/cpu/harmonics.py",
         '                lines.append(f"      gy[{order**2 + b}][e] += T({c!r}) * {upper} * y[{1 + a}][e];")\n',
@@ -283,14 +283,14 @@ IN_THE_KERNELS = [
 ]
 
 IN_THE_LOWERING = [
-    Plant(
+    Mutation(
         "the sign of harmonics of order two",
         "mlip_lammps/families/mace/lowering.py",
         "                coupling=coupling * (-1.0) ** l_edge,\n",
         "                coupling=coupling * (-1.0) ** min(l_edge, 1),\n",
         (REFERENCE, "forces"),
     ),
-    Plant(
+    Mutation(
         "energies of two elements swapped",
         "mlip_lammps/families/mace/lowering.py",
         "        node_constants=energies[rows] + ",
@@ -298,7 +298,7 @@ IN_THE_LOWERING = [
         (REFERENCE, "energy"),
         model=SMALL_MODEL,
     ),
-    Plant(
+    Mutation(
         "weights of the contraction of another element",
         "mlip_lammps/families/mace/lowering.py",
         "pieces.append((starts[k], coupling, weight[table.rows]))",
@@ -306,7 +306,7 @@ IN_THE_LOWERING = [
         (REFERENCE, "atomic energies"),
         model=SMALL_MODEL,
     ),
-    Plant(
+    Mutation(
         "no skip connection for one element",
         "mlip_lammps/families/mace/lowering.py",
         "        for (i, k), matrix in _element_matrices(table, name, irreps_in, irreps_out).items()\n",
@@ -317,7 +317,7 @@ IN_THE_LOWERING = [
 ]
 
 IN_THE_GRAPH = [
-    Plant(
+    Mutation(
         "images of neighbours folded into one",
         "mlip_lammps/structure/graph.py",
         "    return i.astype(np.int64), j.astype(np.int64), vectors, distances\n",
@@ -325,7 +325,7 @@ IN_THE_GRAPH = [
         "    return i.astype(np.int64), j.astype(np.int64), vectors, distances\n",
         (TWO_RANKS, "edges that differ"),
     ),
-    Plant(
+    Mutation(
         "yz and xy of the virial swapped in ASE",
         "mlip_lammps/structure/graph.py",
         "    return voigt_of(0.5 * (tensor + tensor.T))\n",
@@ -334,4 +334,4 @@ IN_THE_GRAPH = [
     ),
 ]
 
-PLANTS = (*IN_THE_PAIR_STYLE, *IN_THE_KERNELS, *IN_THE_LOWERING, *IN_THE_GRAPH)
+MUTATIONS = (*IN_THE_PAIR_STYLE, *IN_THE_KERNELS, *IN_THE_LOWERING, *IN_THE_GRAPH)

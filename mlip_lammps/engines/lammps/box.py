@@ -1,0 +1,87 @@
+"""The box of LAMMPS for a structure, and what a user may choose of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.lammps import Prism
+from ase.data import atomic_masses, atomic_numbers
+from numpy.typing import NDArray
+
+MARGIN = 1.0
+"""Angstrom between the atoms and a boundary that is not periodic."""
+
+
+@dataclass(frozen=True)
+class BoxSettings:
+    """What a user may choose of LAMMPS without changing the structure.
+
+    Attributes
+    ----------
+    before_box, after_atoms
+        Commands before the box is made, and after the atoms are in it.
+    box_options
+        Further words of ``create_box``.
+    elements
+        Symbol of each atom type, in order; those of the structure, sorted, if None.
+    has_map
+        Whether LAMMPS keeps a map from atom IDs to atoms.
+    """
+
+    before_box: str = ""
+    box_options: str = ""
+    after_atoms: str = ""
+    elements: tuple[str, ...] | None = None
+    has_map: bool = True
+
+
+NO_SETTINGS = BoxSettings()
+
+
+def box_commands(prism: Prism, pbc: Sequence[bool], elements: Sequence[str], settings: BoxSettings) -> str:
+    """Return the commands that start afresh and make a box."""
+    xx, yy, zz, xy, xz, yz = prism.get_lammps_prism()
+    lines = [
+        "clear",
+        "units metal",
+        "atom_style atomic",
+        *(["atom_modify map yes"] if settings.has_map else []),
+        "newton on",
+        f"boundary {' '.join('p' if periodic else 'm' for periodic in pbc)}",
+        "box tilt large",
+        settings.before_box,
+        f"region mlip_box prism 0 {xx:.17g} 0 {yy:.17g} 0 {zz:.17g} {xy:.17g} {xz:.17g} {yz:.17g} units box",
+        f"create_box {len(elements)} mlip_box {settings.box_options}",
+        *(f"mass {k} {atomic_masses[atomic_numbers[e]]:.17g}" for k, e in enumerate(elements, 1)),
+    ]
+    return "\n".join(lines)
+
+
+def is_turned(atoms: Atoms) -> bool:
+    """Return whether LAMMPS turns ``atoms``: in its frame a runs along x, and b lies in the plane of x and y."""
+    prism, _ = fit_box(atoms)
+    return not np.allclose(prism.rot_mat, np.eye(3), atol=1e-12)
+
+
+def fit_box(atoms: Atoms) -> tuple[Prism, NDArray[np.float64]]:
+    """Return the box of LAMMPS and the positions before it turns them.
+
+    Directions that are not periodic are made to hold the atoms. They are perpendicular to the others, because LAMMPS
+    tilts a box along periodic directions only, and as near to x, y, z as they can be, so that LAMMPS turns the atoms
+    only where it must.
+    """
+    cell = np.array(atoms.cell)
+    pbc = np.asarray(atoms.pbc)
+    positions = atoms.get_positions()
+    basis = cell[pbc]
+    for k in np.flatnonzero(~pbc):
+        across = np.eye(3) - np.linalg.pinv(basis) @ basis  # rows: what x, y, z have across the others
+        lengths = np.linalg.norm(across, axis=1)
+        axis = k if lengths[k] > 0.5 else lengths.argmax()
+        direction = across[axis] / lengths[axis]
+        height = positions @ direction
+        cell[k] = direction * (np.ptp(height) + 2 * MARGIN)
+        positions += (MARGIN - height.min()) * direction
+        basis = np.vstack([basis, direction])
+    return Prism(cell, pbc=pbc), positions

@@ -1,0 +1,136 @@
+"""Structures to compare engines on: rattled and triclinic, so that no symmetry hides an error of sign or order."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers, chemical_symbols, covalent_radii
+from numpy.typing import ArrayLike, NDArray
+
+TRICLINIC = np.array([[1.0, 0.0, 0.0], [0.18, 0.94, 0.0], [-0.12, 0.15, 1.07]])
+"""Shape of a cell, right-handed, as LAMMPS wants it: the first vector along x, the second in the xy plane."""
+SHEARED_SHAPE = np.array([[1.0, 0.0, 0.0], [0.8, 0.9, 0.0], [-0.7, 0.75, 1.1]])
+
+SPACING = 0.45
+"""Between atoms, as a part of the cutoff: about 45 neighbours inside it."""
+
+RATTLE = 0.03
+"""Standard deviation of displacements, as a part of the cutoff."""
+
+MOST_ISOLATED = 8
+"""Elements whose isolated atoms are evaluated in LAMMPS."""
+
+BASE = "triclinic"
+SMALL = "smaller than the cutoff"
+SHEARED = "sheared"
+MOLECULE = "molecule in a corner"
+"""It leaves ranks without atoms."""
+CLUSTER = "isolated cluster"
+"""Spread over all ranks, without images."""
+USER = "your structure"
+
+FIVE_POINTS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
+
+
+def rattled_grid(
+    symbols: Sequence[str | int],
+    repeat: tuple[int, int, int],
+    spacing: float,
+    rattle: float,
+    rng: np.random.Generator,
+    shape: ArrayLike = TRICLINIC,
+) -> Atoms:
+    """Return a rattled periodic grid.
+
+    Parameters
+    ----------
+    symbols
+        One for each point.
+    repeat
+        Points along each cell vector.
+    spacing, rattle
+        Distance of the points, and standard deviation of the displacements, angstrom.
+    shape
+        Cell of one point in units of ``spacing``, shape (3, 3).
+    """
+    grid = grid_points(repeat)
+    atoms = Atoms(list(symbols), cell=spacing * np.array(repeat)[:, None] * np.asarray(shape), pbc=True)
+    atoms.set_scaled_positions((grid + 0.5) / np.array(repeat))
+    atoms.positions += rng.normal(scale=rattle, size=atoms.positions.shape)
+    return atoms
+
+
+def grid_points(repeat: tuple[int, int, int]) -> NDArray[np.int64]:
+    """Return the points of a grid, shape (n, 3), the last index fastest."""
+    return np.stack(np.meshgrid(*map(np.arange, repeat), indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def small_probes(elements: tuple[str, ...], cutoff: float) -> Iterator[Atoms]:
+    """Yield isolated atoms, pairs in and out of reach, a chain, and rattled triclinic cells, seeded."""
+    rng = np.random.default_rng(7)
+    symbols = [symbol for symbol in elements if symbol in chemical_symbols]
+    for symbol in symbols:
+        yield Atoms([symbol])
+    first, last = symbols[0], symbols[-1]
+    yield Atoms([first, last], positions=[[0, 0, 0], [0.3 * cutoff, 0.2 * cutoff, 0.1 * cutoff]])
+    yield Atoms([first, last], positions=[[0, 0, 0], [1.2 * cutoff, 0, 0]])
+    yield Atoms([first, last, first], positions=[[0, 0, 0], [0.6 * cutoff, 0, 0], [1.2 * cutoff, 0.1, 0]])
+    for n in (2, 3):
+        grid = np.array(list(np.ndindex(n, n, n))) / n
+        cell = 0.42 * cutoff * n * np.array([[1.0, 0, 0], [0.2, 1.05, 0], [-0.1, 0.15, 0.95]])
+        positions = grid @ cell + rng.normal(scale=0.02 * cutoff, size=grid.shape)
+        yield Atoms(list(rng.choice(symbols, size=len(grid))), positions=positions, cell=cell, pbc=True)
+
+
+def close_pairs(elements: tuple[str, ...]) -> Iterator[Atoms]:
+    """Yield two atoms of each element, and of each with the next, closer than the sum of their covalent radii."""
+    for first, following in zip(elements, (*elements[1:], elements[0]), strict=True):
+        for second in sorted({first, following}):
+            reach = covalent_radii[atomic_numbers[first]] + covalent_radii[atomic_numbers[second]]
+            yield Atoms([first, second], positions=[[0, 0, 0], [0.48 * reach, 0.36 * reach, 0]])
+
+
+def large_probes(elements: Sequence[str], cutoff: float) -> dict[str, Atoms]:
+    """Return structures of all ``elements`` by name.
+
+    Parameters
+    ----------
+    cutoff
+        Angstrom; distances follow it.
+    """
+    known = [symbol for symbol in elements if symbol in atomic_numbers]
+    repeat = (3, 3, 4) if len(known) <= 36 else (5, 5, 5)
+    slab = _grid(known, (3, 3, 2), TRICLINIC, cutoff, seed=2)
+    slab.center(vacuum=1.5 * cutoff, axis=2)
+    slab.pbc = (True, True, False)
+    structures = {
+        BASE: _grid(known, repeat, TRICLINIC, cutoff, seed=0),
+        SHEARED: _grid(known, (2, 2, 3), SHEARED_SHAPE, cutoff, seed=1),
+        SMALL: _grid(known, (1, 1, 2), TRICLINIC, cutoff, seed=3),
+        MOLECULE: _molecule(known, cutoff),
+        "slab, open along z": slab,
+    }
+    cluster = _grid(known, (3, 3, 3), TRICLINIC, cutoff, seed=6)
+    cluster.pbc = False
+    structures[CLUSTER] = cluster
+    cell = 4.0 * cutoff * np.eye(3)
+    for symbol in known[:MOST_ISOLATED]:
+        structures[f"isolated {symbol}"] = Atoms([symbol], cell=cell, pbc=True)
+    return structures
+
+
+def _grid(elements: Sequence[str], repeat: tuple[int, int, int], shape: NDArray, cutoff: float, seed: int) -> Atoms:
+    rng = np.random.default_rng(seed)
+    # Every element first, the rest in turns: the last ones of a long table are not left out.
+    symbols = rng.permutation([elements[k % len(elements)] for k in range(int(np.prod(repeat)))])
+    return rattled_grid(symbols, repeat, SPACING * cutoff, RATTLE * cutoff, rng, shape)
+
+
+def _molecule(elements: Sequence[str], cutoff: float) -> Atoms:
+    """Return five atoms within reach of each other near a corner of a large box."""
+    rng = np.random.default_rng(4)
+    positions = 0.35 * cutoff * FIVE_POINTS + rng.normal(scale=RATTLE * cutoff, size=(5, 3))
+    atoms = Atoms([elements[k % len(elements)] for k in range(5)], positions=positions, cell=5 * cutoff * TRICLINIC)
+    atoms.pbc = True
+    atoms.positions += 0.1 * atoms.cell[:].sum(axis=0)
+    return atoms

@@ -1,0 +1,82 @@
+"""Faults planted in copies of the package, in the path that runs, are each caught by ``mlip-lammps verify``.
+
+A few are planted in every run of the tests, all of them by ``make mutations``.
+"""
+
+from pathlib import Path
+
+import pytest
+from gpu_mutations import GPU_MUTATIONS
+from mutation_build import WITHOUT_CHECK, MutatedPackages, Verified, emulated_from, replaced, verify_from
+from mutations import LAYERED_MODEL, SMALL_MODEL, Mutation
+from mutations import MUTATIONS as CPU_MUTATIONS
+
+ROOT = Path(__file__).parents[1]
+MUTATIONS = (*CPU_MUTATIONS, *GPU_MUTATIONS)
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory) -> MutatedPackages:
+    return MutatedPackages(tmp_path_factory.mktemp("mutations"))
+
+
+@pytest.fixture
+def verify(packages, compile_once, portable_models):
+    """Return a function that plants a mutation and verifies a model, compiled here or by the mutated copy."""
+
+    def run(mutation: Mutation) -> Verified:
+        name, source = f"mutation_{MUTATIONS.index(mutation)}", portable_models[mutation.model]
+        if mutation.is_compiled_into_models and mutation.device == "emulated":
+            root = packages.make(name, [mutation])
+            return verify_from(root, emulated_from(root, source), "--source", source, n_ranks=mutation.n_ranks)
+        if mutation.is_compiled_into_models:
+            return verify_from(packages.make(name, [mutation, WITHOUT_CHECK]), source, n_ranks=mutation.n_ranks)
+        model = compile_once(mutation.model, device=mutation.device)
+        return verify_from(packages.make(name, [mutation]), model, "--source", source, n_ranks=mutation.n_ranks)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [pytest.param(one, marks=() if one.is_fast else pytest.mark.mutations, id=one.name) for one in MUTATIONS],
+)
+def test_a_mutation_is_caught(mutation, verify):
+    found = verify(mutation)
+    assert found.code == 1, found.output
+    assert mutation.caught_by in found.failed(), found.output
+
+
+def test_without_a_mutation_everything_passes(packages, compile_once, portable_models):
+    """The plugin is built in the same way, from a source that differs in a comment."""
+    file = "pair_style/lammps/plugin.cpp"
+    harmless = Mutation("a comment", file, "#include <string>\n", "#include <string>  // planted\n", ("", ""))
+    root, words = packages.make("control", [harmless]), ("--source", portable_models[LAYERED_MODEL])
+    found = verify_from(root, compile_once(LAYERED_MODEL), *words)
+    assert found.code == 0, found.output
+    assert found.failed() == []
+
+
+@pytest.mark.mutations
+def test_a_model_that_is_compiled_without_the_check_of_the_export_passes(packages, portable_models):
+    """The mutations in what makes models leave that check out; by itself this is no fault."""
+    found = verify_from(packages.make("compiled_control", [WITHOUT_CHECK]), portable_models[SMALL_MODEL])
+    assert found.code == 0, found.output
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_the_text_of_a_mutation_is_in_its_file_once(mutation):
+    assert replaced((ROOT / mutation.file).read_text(), mutation) != (ROOT / mutation.file).read_text()
+
+
+def test_the_table_of_mutations_is_as_promised():
+    assert len(MUTATIONS) >= 20
+    assert 2 * sum(mutation.is_cpp for mutation in MUTATIONS) >= len(MUTATIONS)
+    assert any(mutation.is_fast and mutation.is_cpp for mutation in MUTATIONS)
+    assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+
+
+def test_a_mutation_whose_text_is_gone_or_stands_twice_is_named():
+    for text in ("nothing of it", MUTATIONS[0].old * 2):
+        with pytest.raises(AssertionError, match=f"{MUTATIONS[0].name!r}: its text stands"):
+            replaced(text, MUTATIONS[0])
