@@ -31,6 +31,10 @@ class ToyModel:
     source_name: str
     source_sha256: str
 
+    @property
+    def dtype(self) -> str:
+        return "float64"
+
     def content_digest(self) -> str:
         return hashlib.sha256(repr(self).encode()).hexdigest()
 

@@ -6,7 +6,7 @@ Needs an environment with ``mace-torch`` (``make peer`` makes one). The split is
 the configuration; its frames are written beside the checkpoints. Running it again with the same WORK_DIR resumes from
 the checkpoint there, the last one whose validation loss was the lowest until then. ``--stage`` goes on from there with
 the options of that stage; the same number resumes it. ``--weights`` begins a new WORK_DIR from trained weights, with a
-fresh optimiser. ``--distilled`` adds frames that ``distill.py`` wrote to those of training. ``average.py`` takes the mean of
+fresh optimiser. ``--distilled`` adds frames of ``distill.py`` to those of training. ``average.py`` takes the mean of
 several trainings.
 """
 
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("work_dir", type=Path, help="folder for checkpoints and the trained model")
     parser.add_argument("--stage", type=int, default=1, help="stage of the configuration, from 1 on")
     parser.add_argument("--weights", type=Path, help="portable file to begin from, with a fresh optimiser")
-    parser.add_argument("--distilled", type=Path, nargs="+", default=[], help="further frames for training, from distill.py")
+    parser.add_argument("--distilled", type=Path, nargs="+", default=[], help="more training frames, from distill.py")
     arguments = parser.parse_args()
 
     settings = yaml.safe_load(arguments.config.read_text())

@@ -28,6 +28,10 @@ class TrainedModel(Protocol):
         """Angstrom."""
 
     @property
+    def dtype(self) -> str:
+        """Precision that the model was trained in: ``float64`` or ``float32``."""
+
+    @property
     def n_layers(self) -> int:
         """Message-passing layers."""
 

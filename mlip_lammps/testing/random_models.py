@@ -19,6 +19,7 @@ from mlip_lammps.families.mace.spec import (
     PairRepulsionSpec,
     RadialSpec,
     ReadoutSpec,
+    weights_of,
 )
 
 REAL_AGNOSTIC, RESIDUAL = "RealAgnosticInteractionBlock", "RealAgnosticResidualInteractionBlock"
@@ -187,8 +188,8 @@ def _random_weights(spec: ModelSpec, seed: int) -> dict[str, NDArray[np.generic]
         weights |= _REPULSION
     for name, shape in _trained_shapes(spec):
         weights[name] = rng.normal(size=shape) / (shape[1] ** 0.5 if ".symmetric_contractions." in name else 1)
-    for t, layer in enumerate(spec.layers):
-        weights |= _couplings(f"products.{t}.symmetric_contractions.contractions", layer)
+    for t, layer in enumerate(spec.layers, start=1):
+        weights |= _couplings(f"{weights_of('products', t)}.symmetric_contractions.contractions", layer)
     return {name: np.array(array, dtype=spec.dtype, order="C") for name, array in weights.items()}
 
 
@@ -196,16 +197,16 @@ def _trained_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
     n_elements = len(spec.atomic_numbers)
     elements = o3.Irreps([(n_elements, "0e")])
     yield "node_embedding.linear.weight", (_linear_size(elements, o3.Irreps(spec.irreps_embedding)),)
-    for t, layer in enumerate(spec.layers):
+    for t, layer in enumerate(spec.layers, start=1):
         message, out = o3.Irreps(layer.irreps_message), o3.Irreps(layer.irreps_out)
-        yield from block_of(layer.interaction).weight_shapes(spec, layer, f"interactions.{t}")
+        yield from block_of(layer.interaction).weight_shapes(spec, layer, weights_of("interactions", t))
         for k, (mul, ir) in enumerate(out):
-            prefix = f"products.{t}.symmetric_contractions.contractions.{k}"
+            prefix = f"{weights_of('products', t)}.symmetric_contractions.contractions.{k}"
             for order in range(1, layer.correlation + 1):
                 n_paths = coupling_tensor(_kinds(message), str(ir), order).shape[-1]
                 yield f"{prefix}.{order_weight(layer, order)}", (n_elements, n_paths, mul)
-        yield f"products.{t}.linear.weight", (_linear_size(out, out),)
-        yield from _readout_shapes(f"readouts.{t}", layer, out)
+        yield f"{weights_of('products', t)}.linear.weight", (_linear_size(out, out),)
+        yield from _readout_shapes(weights_of("readouts", t), layer, out)
 
 
 def _readout_shapes(prefix: str, layer: LayerSpec, out: o3.Irreps) -> Iterator[tuple[str, tuple[int, ...]]]:

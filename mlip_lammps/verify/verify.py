@@ -190,7 +190,7 @@ def verify_model(
     symmetries = make_symmetries(structures, int(1.5 * max(n_ranks) * metadata.get("chunk_atoms", _ATOMS_OF_A_RANK)))
     if structure is not None:
         structures[USER] = read_structure(structure, elements)
-    file_dtype = subject.trained.spec.dtype if subject.trained else "float32"
+    file_dtype = subject.trained.dtype if subject.trained else "float32"
     limits, rotation = BETWEEN_ENGINES[dtype], ROTATION[file_dtype]
     plan = LammpsPlan(subject.compiled, elements, cutoff, structures, symmetries, silence_seconds, limits, rotation)
     checks = list(_reference_checks(subject, engine, {**structures, **isolated_atoms(elements)}, dtype, progress))

@@ -14,7 +14,7 @@ from torch import Tensor
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reader.validation import order_weight
-from mlip_lammps.families.mace.spec import ZBL_BOHR, ZBL_COULOMB, ZBL_EXPONENTS, LayerSpec, MaceModel
+from mlip_lammps.families.mace.spec import ZBL_BOHR, ZBL_COULOMB, ZBL_EXPONENTS, LayerSpec, MaceModel, weights_of
 from mlip_lammps.kernels.lowered import (
     ConvolutionPath,
     LinearBlock,
@@ -62,7 +62,7 @@ def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> 
             cutoff_power=spec.radial.cutoff_power,
             is_cutoff_on_basis=spec.radial.cutoff_on == "basis",
         ),
-        layers=tuple(_lower_layer(table, t, layer) for t, layer in enumerate(spec.layers)),
+        layers=tuple(_lower_layer(table, t, layer) for t, layer in enumerate(spec.layers, start=1)),
         node_constants=energies[rows] + table["scale_shift.shift"].reshape(-1)[0],
         energy_scale=scale,
         repulsion=_repulsion(table, chosen, scale) if spec.pair_repulsion is not None else None,
@@ -102,12 +102,12 @@ def _lower_layer(table: _Table, t: int, layer: LayerSpec) -> LoweredLayer:
     irreps_in, irreps_mid = o3.Irreps(layer.irreps_in), o3.Irreps(layer.irreps_mid)
     irreps_message, irreps_out = o3.Irreps(layer.irreps_message), o3.Irreps(layer.irreps_out)
     n_channels = _common_channels(irreps_in, irreps_mid, irreps_message, irreps_out)
-    product = f"products.{t}"
+    product = weights_of("products", t)
     is_nonlinear = layer.readout is not None and layer.readout.kind == "nonlinear"
     interaction = block_of(layer.interaction).lower(InteractionLowering(table, t, layer))
     return LoweredLayer(
         n_channels=n_channels,
-        embedding=_embedding(table, n_channels) if t == 0 else None,
+        embedding=_embedding(table, n_channels) if t == 1 else None,
         n_components_in=_components(irreps_in),
         n_components_mid=_components(irreps_mid),
         n_components_message=_components(irreps_message),
@@ -142,7 +142,7 @@ class InteractionLowering:
 
     def __init__(self, table: "_Table", t: int, layer: LayerSpec):
         self.table, self.layer = table, layer
-        self.prefix = f"interactions.{t}"
+        self.prefix = weights_of("interactions", t)
         self.irreps_in, self.irreps_mid = o3.Irreps(layer.irreps_in), o3.Irreps(layer.irreps_mid)
         self.irreps_message, self.irreps_out = o3.Irreps(layer.irreps_message), o3.Irreps(layer.irreps_out)
         self._mid = _MidLayout(self.irreps_mid)
@@ -357,7 +357,7 @@ def _readout_matrices(table: _Table, t: int, layer: LayerSpec) -> tuple[Tensor, 
     n_scalars = sum(mul for mul, ir in irreps_out if ir == o3.Irrep("0e"))
     matrices, n_in = [], n_scalars
     for name in names:
-        weight = table[f"readouts.{t}.{name}.weight"]
+        weight = table[f"{weights_of('readouts', t)}.{name}.weight"]
         matrices.append(weight.view(n_in, -1) / n_in**0.5)
         n_in = matrices[-1].shape[1]
     return tuple(matrices)

@@ -14,6 +14,18 @@ from numpy.typing import NDArray
 FAMILY_NAME = "mace"
 
 
+def weights_of(part: str, t: int) -> str:
+    """Return how the names of weights of layer ``t`` begin; layers count from 1, and in mace-torch from 0.
+
+    Parameters
+    ----------
+    part
+        ``interactions``, ``products`` or ``readouts``.
+    """
+    return f"{part}.{t - 1}"
+
+
+
 @dataclass(frozen=True)
 class RadialSpec:
     """Radial basis: Bessel functions times a polynomial cutoff (arXiv 2206.07697, eq. 7 and 8 of its appendix)."""
@@ -140,6 +152,10 @@ class MaceModel:
     @property
     def cutoff(self) -> float:
         return self.spec.cutoff
+
+    @property
+    def dtype(self) -> str:
+        return self.spec.dtype
 
     @property
     def n_layers(self) -> int:

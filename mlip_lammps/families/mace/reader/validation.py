@@ -7,7 +7,7 @@ import numpy as np
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.irreps import Entry, linear_size, parse_irreps
-from mlip_lammps.families.mace.spec import ZBL_EXPONENTS, LayerSpec, MaceModel, ModelSpec
+from mlip_lammps.families.mace.spec import ZBL_EXPONENTS, LayerSpec, MaceModel, ModelSpec, weights_of
 
 Irreps = tuple[Entry, ...]
 
@@ -61,9 +61,9 @@ def check_spec(spec: ModelSpec, name: str) -> None:
         (spec.pair_repulsion is None or 1 <= spec.pair_repulsion.cutoff_power <= 1000, "its pair repulsion"),
     ]
     irreps = parse_irreps(spec.irreps_embedding)
-    for t, layer in enumerate(spec.layers):
-        faults.append((parse_irreps(layer.irreps_in) == irreps, f"the input of layer {t + 1}"))
-        faults.extend(_layer_faults(spec, layer, f"layer {t + 1}"))
+    for t, layer in enumerate(spec.layers, start=1):
+        faults.append((parse_irreps(layer.irreps_in) == irreps, f"the input of layer {t}"))
+        faults.extend(_layer_faults(spec, layer, f"layer {t}"))
         irreps = parse_irreps(layer.irreps_out)
     for is_sound, what in faults:
         if not is_sound:
@@ -113,18 +113,18 @@ def weight_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int | None, ...]
         yield "pair_repulsion_fn.a_exp", ()
         yield "pair_repulsion_fn.a_prefactor", ()
         yield "pair_repulsion_fn.covalent_radii", (None,)
-    for t, layer in enumerate(spec.layers):
+    for t, layer in enumerate(spec.layers, start=1):
         yield from _layer_shapes(spec, layer, t)
 
 
 def _layer_shapes(spec: ModelSpec, layer: LayerSpec, t: int) -> Iterator[tuple[str, tuple[int | None, ...]]]:
     n_elements = len(spec.atomic_numbers)
     message, out = parse_irreps(layer.irreps_message), parse_irreps(layer.irreps_out)
-    yield from block_of(layer.interaction).weight_shapes(spec, layer, f"interactions.{t}")
-    yield f"products.{t}.linear.weight", (linear_size(out, out),)
+    yield from block_of(layer.interaction).weight_shapes(spec, layer, weights_of("interactions", t))
+    yield f"{weights_of('products', t)}.linear.weight", (linear_size(out, out),)
     n_components = sum(entry.dim for entry in message)
     for k, entry in enumerate(out):
-        prefix = f"products.{t}.symmetric_contractions.contractions.{k}"
+        prefix = f"{weights_of('products', t)}.symmetric_contractions.contractions.{k}"
         rows = () if entry.order == 0 else (entry.dim,)
         for order in range(1, layer.correlation + 1):
             yield f"{prefix}.U_matrix_{order}", (*rows, *[n_components] * order, None)
@@ -133,10 +133,10 @@ def _layer_shapes(spec: ModelSpec, layer: LayerSpec, t: int) -> Iterator[tuple[s
         energy = parse_irreps("1x0e")
         hidden = None if layer.readout.irreps_hidden is None else parse_irreps(layer.readout.irreps_hidden)
         if hidden is None:
-            yield f"readouts.{t}.linear.weight", (linear_size(out, energy),)
+            yield f"{weights_of('readouts', t)}.linear.weight", (linear_size(out, energy),)
         else:
-            yield f"readouts.{t}.linear_1.weight", (linear_size(out, hidden),)
-            yield f"readouts.{t}.linear_2.weight", (linear_size(hidden, energy),)
+            yield f"{weights_of('readouts', t)}.linear_1.weight", (linear_size(out, hidden),)
+            yield f"{weights_of('readouts', t)}.linear_2.weight", (linear_size(hidden, energy),)
 
 
 def order_weight(layer: LayerSpec, order: int) -> str:
@@ -145,9 +145,9 @@ def order_weight(layer: LayerSpec, order: int) -> str:
 
 
 def _check_couplings(trained: MaceModel) -> None:
-    for t, layer in enumerate(trained.spec.layers):
+    for t, layer in enumerate(trained.spec.layers, start=1):
         for k in range(len(parse_irreps(layer.irreps_out))):
-            prefix = f"products.{t}.symmetric_contractions.contractions.{k}"
+            prefix = f"{weights_of('products', t)}.symmetric_contractions.contractions.{k}"
             for order in range(1, layer.correlation + 1):
                 coupling, weight = f"{prefix}.U_matrix_{order}", f"{prefix}.{order_weight(layer, order)}"
                 n_couplings, n_weights = trained.weights[coupling].shape[-1], trained.weights[weight].shape[1]

@@ -8,24 +8,24 @@ from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reader.validation import order_weight
 from mlip_lammps.families.mace.reference.interaction import InteractionModules, LayerInputs
 from mlip_lammps.families.mace.reference.modules import Weights, load_linear
-from mlip_lammps.families.mace.spec import LayerSpec, ModelSpec, ReadoutSpec
+from mlip_lammps.families.mace.spec import LayerSpec, ModelSpec, ReadoutSpec, weights_of
 
 
 class Layer(nn.Module):
-    """Message, symmetric contraction, skip connection and readout of layer ``t`` (counted from 0)."""
+    """Message, symmetric contraction, skip connection and readout of layer ``t`` (counted from 1)."""
 
     def __init__(self, spec: ModelSpec, t: int, weights: Weights, dtype: torch.dtype):
         super().__init__()
-        layer = spec.layers[t]
+        layer = spec.layers[t - 1]
         self.block = block_of(layer.interaction)
         self.interaction = InteractionModules(spec, t, weights, dtype)
-        self.radial_mlp = RadialMLP(layer, f"interactions.{t}.conv_tp_weights", weights, dtype)
-        product = f"products.{t}"
+        self.radial_mlp = RadialMLP(layer, f"{weights_of('interactions', t)}.conv_tp_weights", weights, dtype)
+        product = weights_of("products", t)
         self.contraction = SymmetricContraction(layer, f"{product}.symmetric_contractions", weights, dtype)
         self.mix = load_linear(layer.irreps_out, layer.irreps_out, weights[f"{product}.linear.weight"], dtype)
         self.readout = None
         if layer.readout is not None:
-            self.readout = Readout(layer.irreps_out, layer.readout, f"readouts.{t}", weights, dtype)
+            self.readout = Readout(layer.irreps_out, layer.readout, weights_of("readouts", t), weights, dtype)
 
     def forward(self, inputs: LayerInputs) -> Tensor:
         """Return the features after the layer, shape (n_atoms, dim of ``irreps_out``)."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reference.modules import Weights, load_linear, load_weight
-from mlip_lammps.families.mace.spec import ModelSpec
+from mlip_lammps.families.mace.spec import ModelSpec, weights_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class LayerInputs:
 
 
 class InteractionModules(nn.Module):
-    """Submodules of the interaction block of layer ``t`` (from 0), under their names in mace-torch.
+    """Submodules of the interaction block of layer ``t`` (from 1), under their names in mace-torch.
 
     ``weights`` holds the model's weights, and names of this block's begin with ``prefix``: a block finds there what it
     has besides the submodules that all blocks share.
@@ -48,8 +48,8 @@ class InteractionModules(nn.Module):
 
     def __init__(self, spec: ModelSpec, t: int, weights: Weights, dtype: torch.dtype):
         super().__init__()
-        self.layer = layer = spec.layers[t]
-        self.prefix = prefix = f"interactions.{t}"
+        self.layer = layer = spec.layers[t - 1]
+        self.prefix = prefix = weights_of("interactions", t)
         self.weights = weights
         self.dtype = dtype
         self.linear_up = load_linear(layer.irreps_in, layer.irreps_in, weights[f"{prefix}.linear_up.weight"], dtype)

@@ -46,7 +46,7 @@ class MaceReference(ReferenceModel):
             f"{len(spec.atomic_numbers)}x0e", spec.irreps_embedding, weights["node_embedding.linear.weight"], dtype
         )
         with _default_dtype(getattr(torch, spec.dtype)):
-            self.layers = nn.ModuleList(Layer(spec, t, weights, dtype) for t in range(spec.n_layers))
+            self.layers = nn.ModuleList(Layer(spec, t, weights, dtype) for t in range(1, spec.n_layers + 1))
         self.pair_repulsion = None
         if spec.pair_repulsion is not None:
             self.pair_repulsion = PairRepulsion(spec, weights, dtype)
@@ -74,11 +74,11 @@ class MaceReference(ReferenceModel):
         basis, cutoff, harmonics = self.radial_basis(vectors)
         features = self.embedding(one_hot)
         interaction = torch.zeros_like(one_hot[:, 0])
-        for t, layer in enumerate(self.layers):
+        for t, layer in enumerate(self.layers, start=1):
             if self.radial_functions is None:
                 weights = layer.radial_weights(basis, cutoff)
             else:
-                weights = self.radial_functions[t](torch.linalg.norm(vectors, dim=1))
+                weights = self.radial_functions[t - 1](torch.linalg.norm(vectors, dim=1))
             inputs = LayerInputs(
                 features, one_hot, weights, basis, cutoff, harmonics, edge_centre, edge_neighbour
             )
