@@ -26,7 +26,7 @@ pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRA
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## compile the shipped water model, run it on two ranks for half a minute, draw the result
+demo: $(INSTALLED) ## compile the shipped water model, run it on two ranks for two minutes, draw the result
 	@$(VENV)/bin/mlip-lammps demo
 
 test: $(INSTALLED) $(PEER_INSTALLED) ## run the tests
