@@ -19,7 +19,9 @@ from mlip_lammps.cli import main as main_module
 from mlip_lammps.cli._demo_settings import read_demo_settings
 from mlip_lammps.cli.main import find_subcommands, main
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.engines.lammps.process import LoopTime, ThermoReader, find_program
+from mlip_lammps.core.precision import DEFAULT_DTYPE
+from mlip_lammps.engines.lammps.process import LoopTime, ThermoReader, find_program, input_word
+from mlip_lammps.engines.mpi_process import MpiProcess
 from mlip_lammps.structure.boxes import build_box
 from mlip_lammps.structure.lammps_data import write_lammps_data
 from mlip_lammps.workflows.timed_run import steps_for
@@ -192,6 +194,43 @@ def test_demo_settings_that_do_not_fit_are_refused(demo_folder, old, new, messag
         read_demo_settings(path)
 
 
+def test_too_few_steps_for_the_picture_are_refused_before_the_run(demo_folder, monkeypatch, capsys):
+    monkeypatch.chdir(demo_folder)
+    assert main(["demo", "demo.toml", "--steps", "99", "--out", "out"]) == 2
+    assert "--steps is 99, and the picture needs g(r), which is written every 100 steps" in capsys.readouterr().err
+    assert not (demo_folder / "out").exists()
+
+
+def test_the_demo_runs_in_the_default_precision():
+    assert read_demo_settings(INPUTS / "demo.toml").dtype == DEFAULT_DTYPE
+
+
+@pytest.mark.parametrize("name", ["Größe 水", "a 'quoted' name", "plain"])
+def test_the_demo_takes_folders_of_any_name(demo_folder, name):
+    folder = demo_folder / name
+    folder.mkdir()
+    for file in ("in.demo", "demo.toml", "box.data"):
+        (demo_folder / file).rename(folder / file)
+    # from elsewhere, so that the paths are absolute and have the name in them
+    done = run("demo", folder / "demo.toml", "--steps", 100, "--out", folder / "out put", cwd=Path("/"))
+    assert done.returncode == 0, done.stderr
+    assert (folder / "out put" / "picture.png").is_file()
+    assert (folder / "out put" / "water.lammpstrj").is_file()
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [("a/b.pt2", "a/b.pt2"), ("ü.pt2", "ü.pt2"), ("a b", '"a b"'), ('a" b', "'a\" b'"), ("a$b", '"a$b"'), ("", '""')],
+)
+def test_a_path_is_one_word_of_an_input(path, word):
+    assert input_word(path) == word
+
+
+def test_a_path_with_both_quotes_is_refused():
+    with pytest.raises(UserInputError, match="both kinds of quotes"):
+        input_word("""a'b"c""")
+
+
 def test_demo_settings_that_are_not_there_are_refused(tmp_path):
     with pytest.raises(UserInputError, match="is not readable"):
         read_demo_settings(tmp_path / "demo.toml")
@@ -226,3 +265,22 @@ def test_the_search_path_serves_where_python_has_no_program_beside_it(monkeypatc
     assert find_program("sh") == shutil.which("sh")
     with pytest.raises(UserInputError, match="no-such-program is not installed"):
         find_program("no-such-program")
+
+
+def test_an_mpiexec_that_would_hang_is_refused(monkeypatch, tmp_path):
+    shutil.copy(find_program("mpiexec"), tmp_path / "mpiexec")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    for _ in range(2):  # without one, and with one that is no program
+        with pytest.raises(UserInputError, match=r"no program hydra_pmi_proxy beside it; run pip install"):
+            MpiProcess(["true"], 1, name="True")
+        (tmp_path / "hydra_pmi_proxy").touch(mode=0o600)
+    (tmp_path / "hydra_pmi_proxy").chmod(0o700)
+    MpiProcess(["true"], 1, name="True")
+
+
+def test_an_mpiexec_of_another_mpi_needs_no_proxy(monkeypatch, tmp_path):
+    (tmp_path / "mpiexec").write_text("#!/bin/sh\nshift 2\nexec \"$@\"\n")
+    (tmp_path / "mpiexec").chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with MpiProcess(["echo", "ranks"], 1, name="Echo") as process:
+        assert list(process.lines()) == ["ranks\n"]

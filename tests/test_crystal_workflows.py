@@ -11,7 +11,7 @@ from ase.units import _amu
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows.elastic import elastic_tensor
 from mlip_lammps.workflows.equation_of_state import equation_of_state
-from mlip_lammps.workflows.phonons import phonon_frequencies
+from mlip_lammps.workflows.phonons import phonon_frequencies, symmetrized
 from mlip_lammps.workflows.relaxation import relax
 
 # J. Tersoff, Phys. Rev. B 38, 9902 (1988), "Si(C)" parameters.
@@ -162,6 +162,81 @@ def test_an_unstable_mode_is_negative():
     """Simple cubic copper falls into a closer packing."""
     atoms = relax(bulk("Cu", "sc", a=2.4), EMT(), cell="isotropic").atoms
     assert phonon_frequencies(atoms, EMT(), (4, 4, 4), [[0.5, 0, 0]]).freq_thz.min() < -0.5
+
+
+def test_a_crystal_as_a_relaxation_leaves_it_has_the_modes_of_the_exact_one(silicon):
+    """Rattled and relaxed with the default tolerances, all atoms of the cubic cell differ by 1e-4 angstrom or more."""
+    names = ["G", "X", "L"]
+    exact = phonon_frequencies(silicon, tersoff(), (2, 2, 2), names)
+    rattled = silicon.copy()
+    rattled.rattle(0.05, seed=4)
+    relaxed = relax(rattled, tersoff()).atoms
+    found = phonon_frequencies(relaxed, tersoff(), (2, 2, 2), names)
+    assert 1e-5 < found.largest_shift < 1e-2
+    assert exact.largest_shift < 1e-9
+    for result in (exact, found):
+        assert result.freq_thz.shape == (3, 6)
+        assert result.n_displacements == 1
+        assert result.space_group == "Fd-3m (227)"
+        assert result.labels == ("G", "X", "L")
+        assert result.primitive.get_chemical_symbols() == ["Si", "Si"]
+        assert result.primitive.get_volume() == pytest.approx(silicon.get_volume() / 4, rel=1e-3)
+    np.testing.assert_allclose(found.freq_thz, exact.freq_thz, atol=1e-2)
+    np.testing.assert_allclose(found.q_points, [[0, 0, 0], [0.5, 0, 0.5], [0.5, 0.5, 0.5]])
+
+
+def off_by_a_little(atoms: Atoms) -> Atoms:
+    off = atoms.copy()
+    off.set_cell(atoms.cell[:] + np.array([[0, 3e-5, 0], [0, 2e-5, 0], [0, 0, -1e-5]]), scale_atoms=True)
+    return off
+
+
+def relaxed_from_a_shear(atoms: Atoms) -> Atoms:
+    strain = np.array([[0.005, 0.004, 0], [0.004, -0.003, 0.002], [0, 0.002, 0]])
+    sheared = atoms.copy()
+    sheared.set_cell(atoms.cell[:] @ (np.eye(3) + strain), scale_atoms=True)
+    return relax(sheared, EMT(), cell="free").atoms
+
+
+@pytest.mark.parametrize("change", [off_by_a_little, relaxed_from_a_shear])
+@pytest.mark.parametrize("is_primitive", [False, True])
+def test_x_and_l_stay_where_they_are_in_a_cell_that_is_not_quite_cubic(copper, change, is_primitive):
+    atoms = bulk("Cu", a=copper.cell.lengths()[0]) if is_primitive else copper
+    repeats = (4, 4, 4) if is_primitive else (2, 2, 2)
+    points = [[0.5, 0, 0.5], [0.5, 0.5, 0.5], [0, 0.5, 0.5], [0.1, 0.2, 0.3]]
+    exact = phonon_frequencies(atoms, EMT(), repeats, points)
+    found = phonon_frequencies(change(atoms), EMT(), repeats, points)
+    assert exact.labels == found.labels == ("X", "L", "X", None)
+    assert found.space_group == "Fm-3m (225)"
+    assert found.freq_thz.shape == (4, 3)
+    np.testing.assert_allclose(found.freq_thz, exact.freq_thz, atol=5e-2)
+    np.testing.assert_allclose(found.freq_thz[0], found.freq_thz[2], atol=1e-6)
+
+
+def test_a_space_group_that_depends_on_the_tolerance_is_refused_until_one_is_given(silicon):
+    """One atom is 0.01 angstrom off its place: spglib calls it symmetric within 0.03, and not within 0.01."""
+    off = silicon.copy()
+    off.positions[0, 0] += 0.01
+    with pytest.raises(UserInputError, match=r"the space group is .* within 0.01 angstrom and Fd-3m .227. within 0.03"):
+        phonon_frequencies(off, tersoff(), (1, 1, 1), ["G"])
+    assert symmetrized(off, 0.05)[1] == "Fd-3m (227)"
+    assert symmetrized(off, 1e-3)[1] != "Fd-3m (227)"
+    with pytest.raises(UserInputError, match="must be larger than 0"):
+        symmetrized(off, 0.0)
+
+
+def test_a_symmetric_crystal_keeps_its_orientation(silicon):
+    turned = silicon.copy()
+    turned.rotate(33, (1, 2, 3), rotate_cell=True)
+    turned.rattle(1e-3, seed=1)
+    symmetric, _ = symmetrized(turned)
+    np.testing.assert_allclose(symmetric.cell[:], turned.cell[:], atol=1e-3)
+    assert np.abs(symmetric.positions - turned.positions).max() < 1e-2
+
+
+def test_a_name_of_no_special_point_is_refused(copper):
+    with pytest.raises(UserInputError, match="M is no special point of this crystal; give one of G, "):
+        phonon_frequencies(copper, EMT(), (2, 2, 2), ["G", "M"])
 
 
 def test_phonons_of_what_is_no_crystal_are_refused(copper):

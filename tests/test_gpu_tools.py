@@ -1,6 +1,7 @@
 """Commands and Python tools with files for a GPU."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -98,6 +99,32 @@ def test_estimate_shows_the_memory_of_the_gpu_and_no_time(compile_once, capsys):
     assert [line.split()[2] for line in lines if line.strip().startswith("fit into")] == ["16", "24", "40", "80"]
     assert any("time of a step" in line and "not estimated" in line for line in lines)
     assert main(["estimate", str(model), "--atoms", "0"]) == 2
+
+
+def with_members(model, changed, change):
+    """Write a copy of an archive; ``change`` takes name and content of a member and returns its content, or None."""
+    with zipfile.ZipFile(model) as source, zipfile.ZipFile(changed, "w") as target:
+        for name in source.namelist():
+            content = change(name, source.read(name))
+            if content is not None:
+                target.writestr(name, content)
+    return changed
+
+
+@pytest.mark.parametrize("member", ["plan.json", "weights.bin"])
+def test_estimate_names_what_a_file_for_gpus_lacks(member, compile_once, tmp_path, capsys):
+    whole = compile_once("two_layers", device="emulated")
+    model = with_members(whole, tmp_path / "m.pt2", lambda name, text: None if name.endswith(f"/{member}") else text)
+    assert main(["estimate", str(model), "--atoms", "1000"]) == 2
+    shown = capsys.readouterr().err
+    assert f"{model} is for a GPU and has no {member} in it; export the model again with" in shown
+
+
+def test_estimate_names_a_plan_that_is_damaged(compile_once, tmp_path, capsys):
+    whole = compile_once("two_layers", device="emulated")
+    model = with_members(whole, tmp_path / "m.pt2", lambda name, text: b"{" if name.endswith("/plan.json") else text)
+    assert main(["estimate", str(model), "--atoms", "1000"]) == 2
+    assert "plan.json in" in capsys.readouterr().err
 
 
 def test_info_prints_a_file_for_gpus(compile_once, capsys):

@@ -14,8 +14,8 @@ from lammps_run import run_command
 
 from mlip_lammps import models
 from mlip_lammps.cli.main import main
-from mlip_lammps.compilation import compiled_model, export, runnable_model
-from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.compilation import cache, compiled_model, export, runnable_model
+from mlip_lammps.core.errors import ModelFileError, UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.engines.lammps.process import find_program
@@ -100,6 +100,44 @@ def test_what_is_compiled_runs_without_what_compiles(compile_once, tmp_path):
     )
     done = run_command([sys.executable, "-c", code, compile_once("one_layer")], tmp_path)
     assert done.output.strip() == "set()"
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_cache_that_cannot_be_written_to_names_its_variable(
+    shipped, compilations, monkeypatch, tmp_path, capsys, is_there
+):
+    (tmp_path / "file").touch()
+    folder = Path("/sys") if is_there else tmp_path / "file" / "cache"
+    monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(folder))
+    assert main(["estimate", shipped, "--atoms", "10"]) == 2
+    printed = capsys.readouterr().err
+    assert f"the folder of compiled models, {folder}, cannot be written to (" in printed
+    assert "set MLIP_LAMMPS_CACHE to a folder that can be written to, or compile once with mlip-lammps " in printed
+    assert "Traceback" not in printed
+    assert compilations == []
+
+
+def test_a_cache_that_cannot_be_written_to_still_gives_what_is_in_it(shipped, compilations, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path / "cache"))
+    first = runnable_model(shipped)
+
+    def refuse(folder):
+        raise AssertionError(f"written to {folder}")
+
+    monkeypatch.setattr(cache, "_make_writable", refuse)
+    assert runnable_model(shipped) == first
+
+
+def test_a_user_without_a_home_is_told_the_variable(shipped, compilations, monkeypatch):
+    for name in ("MLIP_LAMMPS_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def fail():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", fail)
+    with pytest.raises(UserInputError, match="no home folder for compiled models; set MLIP_LAMMPS_CACHE"):
+        runnable_model(shipped)
 
 
 def test_who_wants_what_another_is_compiling_waits_for_it(shipped, compilations, monkeypatch, tmp_path):

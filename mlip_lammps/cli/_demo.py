@@ -1,5 +1,6 @@
 """The demo: compile a model, run an input on several ranks, follow it on the terminal, draw what came out."""
 
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from mlip_lammps.analysis.thermo import read_thermo
 from mlip_lammps.cli._demo_settings import DemoSettings, read_demo_settings
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.lammps_data import count_atoms
-from mlip_lammps.workflows.timed_run import LammpsInput, steps_for
+from mlip_lammps.workflows.timed_run import STEP_MULTIPLE, LammpsInput, steps_for
 
 # Without a terminal there is no bar: a line each time this many of 100 are done.
 PLAIN_PERCENT = 10
@@ -44,6 +45,11 @@ def run_demo(settings_file: Path, out: Path, n_ranks: int, n_steps: int | None, 
     """
     if n_ranks < 1 or not minutes > 0 or (n_steps is not None and n_steps < 1):
         raise UserInputError("--ranks, --minutes and --steps are larger than 0")
+    if n_steps is not None and n_steps < STEP_MULTIPLE:
+        raise UserInputError(
+            f"--steps is {n_steps}, and the picture needs g(r), which is written every {STEP_MULTIPLE} steps; give "
+            f"{STEP_MULTIPLE} or more"
+        )
     # A terminated demo ends its MPI ranks as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(highlight=False, soft_wrap=True)
@@ -57,8 +63,10 @@ def run_demo(settings_file: Path, out: Path, n_ranks: int, n_steps: int | None, 
     if n_steps is None:
         n_steps = choose_steps(lammps_input, minutes, out / "warm_up", console)
 
-    options = " ".join(f"-var {name} {value}" for name, value in variables.items())
-    console.print(f"mpiexec -n {n_ranks} lmp -in {settings.input} {options} -var steps {n_steps} -var out {out}")
+    command = ["mpiexec", "-n", n_ranks, "lmp", "-in", settings.input]
+    for name, value in {**lammps_input.values, "steps": n_steps, "out": out}.items():
+        command += ["-var", name, value]
+    console.print(shlex.join(map(str, command)), markup=False)
     with RunDisplay(console, n_steps, count_atoms(settings.data)) as display:
         loop_time = lammps_input.run(n_steps, out, display.show)
     draw_run(settings, loop_time.n_atoms, out, console)

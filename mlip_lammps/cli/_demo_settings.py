@@ -7,6 +7,7 @@ from typing import Any
 
 from mlip_lammps.analysis.plots import RdfReference
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.models import resolve_model
 
 
@@ -75,7 +76,7 @@ def _from_table(table: dict[str, Any], folder: Path) -> DemoSettings:
         input=_beside(folder, table["input"]),
         data=_beside(folder, table["data"]),
         model=resolve_model(table["model"]) if "model" in table else None,
-        dtype=table.get("dtype", "float64"),
+        dtype=table.get("dtype", DEFAULT_DTYPE),
         target_temperature=float(table["target_temperature"]),
         rdf_file=rdf["file"],
         rdf_pair=rdf["pair"],

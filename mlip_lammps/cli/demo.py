@@ -21,8 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes",
         type=float,
-        default=2.0,
-        help="length of the run, measured in a short warm-up (default: 2)",
+        default=0.5,
+        help="length of the run, measured in a short warm-up (default: 0.5)",
     )
     parser.add_argument("--steps", type=int, help="length of the run in steps, without a warm-up")
     options.add_out(parser, "out/demo")

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from filelock import FileLock
 
@@ -22,14 +23,49 @@ from mlip_lammps.model_file import contract
 from mlip_lammps.model_file.archive import is_archive, read_metadata
 from mlip_lammps.models import resolve_model, shipped_models
 
+CACHE_VARIABLE = "MLIP_LAMMPS_CACHE"
+
 _DEVICE_NAMES = {"cpu": "CPU", "cuda": "GPU"}
+_CACHE_CURE = (
+    f"set {CACHE_VARIABLE} to a folder that can be written to, or compile once with "
+    "mlip-lammps export MODEL -o FILE.pt2 and give FILE.pt2 in place of MODEL"
+)
 
 
 def cache_folder() -> Path:
-    """Return ``MLIP_LAMMPS_CACHE``, else the folder that the XDG base directory specification names."""
-    if folder := os.environ.get("MLIP_LAMMPS_CACHE"):
+    """Return ``MLIP_LAMMPS_CACHE``, else the folder that the XDG base directory specification names.
+
+    Raises
+    ------
+    UserInputError
+        If neither is set and this user has no home folder.
+    """
+    if folder := os.environ.get(CACHE_VARIABLE):
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "mlip-lammps")
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return Path(folder, "mlip-lammps")
+    try:
+        return Path.home() / ".cache" / "mlip-lammps"
+    except RuntimeError:
+        raise UserInputError(f"this user has no home folder for compiled models; {_CACHE_CURE}") from None
+
+
+def _make_writable(folder: Path) -> None:
+    """Make the cache folder and write to it, before minutes of compilation.
+
+    Raises
+    ------
+    UserInputError
+        If the folder cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserInputError(
+            f"the folder of compiled models, {folder}, cannot be written to ({error.strerror}); {_CACHE_CURE}"
+        ) from None
 
 
 def compiled_model(
@@ -43,7 +79,8 @@ def compiled_model(
 ) -> Path:
     """Return a compiled form of ``source`` for ``device``, from the cache where it is there.
 
-    Parameters and errors are those of ``export_model``.
+    Parameters and errors are those of ``export_model``; a cache folder that cannot be written to is a
+    ``UserInputError``.
     """
     source = resolve_model(source)
     trained = read_model(source)
@@ -62,7 +99,7 @@ def compiled_model(
     path = cache_folder() / f"{_label(source)}-{dtype}-{digest}.pt2"
     if _is_complete(path):
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_writable(path.parent)
     with FileLock(path.with_suffix(".lock")):  # a process that wants what another is compiling waits for it
         if not _is_complete(path):
             from mlip_lammps.compilation.export import export_trained

@@ -17,5 +17,9 @@ class TableError(MlipError):
     """Tables of radial functions that are not accurate enough for a model."""
 
 
+class CloseAtomsWarning(UserWarning):
+    """Two atoms are closer than the smallest distance that the model states for their elements."""
+
+
 class ModelFileError(UserInputError):
     """A file that is no model, is damaged, or was compiled for another machine or torch."""

@@ -1,6 +1,8 @@
 """Where the package's own shared libraries lie, and the torch that they load."""
 
 import importlib.util
+import os
+import sys
 from pathlib import Path
 
 from mlip_lammps.core.errors import MlipError
@@ -22,7 +24,20 @@ def native_folder() -> Path:
     for folder in map(Path, folders):
         if (folder / MODEL_LIBRARY).is_file():
             return folder
-    raise MlipError("the plugin is not built; run: mlip-lammps build-plugin")
+    raise MlipError(why_not_built())
+
+
+def why_not_built() -> str:
+    """Return why this package has no libraries: they are not built, or it hides an installed package that has them."""
+    package = Path(__file__).resolve().parents[1]
+    for entry in sys.path:
+        other = Path(entry or os.curdir, package.name).resolve()
+        if other != package and (other / "pair_style" / MODEL_LIBRARY).is_file():
+            return (
+                f"Python imported the source tree {package}, which is not built, instead of the installed package "
+                f"{other}; start Python in another folder or with -P, and keep {package.parent} out of PYTHONPATH"
+            )
+    return f"the plugin of {package} is not built; run: mlip-lammps build-plugin"
 
 
 def torch_folder() -> Path:

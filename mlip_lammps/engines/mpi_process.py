@@ -1,5 +1,6 @@
 """A program on several MPI ranks, followed line by line; leaving the ``with`` block ends every process of it."""
 
+import os
 import queue
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 from mlip_lammps.core.errors import MlipError, UserInputError
 
 N_LAST_LINES = 15
+PROXY = "hydra_pmi_proxy"
+"""What the ``mpiexec`` of MPICH starts ranks through; without it ``mpiexec`` writes an error and hangs."""
 TERMINATE_SECONDS = 5.0
 
 
@@ -38,7 +41,7 @@ class MpiProcess:
     Raises
     ------
     UserInputError
-        If there is no ``mpiexec``.
+        If there is no ``mpiexec``, or it cannot start ranks.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class MpiProcess:
         silence_seconds: float | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.command = [find_program("mpiexec"), "-n", str(n_ranks), *map(str, program)]
+        self.command = [find_launcher(), "-n", str(n_ranks), *map(str, program)]
         self.name = name
         self._silence_seconds = silence_seconds
         self._environment = environment
@@ -131,6 +134,25 @@ def end_launcher(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def find_launcher() -> str:
+    """Return the path of ``mpiexec``.
+
+    Raises
+    ------
+    UserInputError
+        If there is none, or if it is MPICH's and misses the program that it starts ranks through.
+    """
+    launcher = find_program("mpiexec")
+    # sought in the folder of the path that mpiexec is called by; that of another MPI does not name it
+    proxy = Path(launcher).with_name(PROXY)
+    if PROXY.encode() in Path(launcher).read_bytes() and not os.access(proxy, os.X_OK):
+        raise UserInputError(
+            f"{launcher} cannot start MPI ranks: there is no program {PROXY} beside it; "
+            "run pip install --force-reinstall mpich"
+        )
+    return launcher
 
 
 def find_program(name: str) -> str:

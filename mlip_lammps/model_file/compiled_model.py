@@ -1,10 +1,13 @@
 """Runs a compiled model from Python, through the same library as the pair style."""
 
 import ctypes
+import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -74,18 +77,35 @@ class CompiledModel:
     ------
     ModelFileError
         If the file is missing, is no model, or was compiled for another machine or torch.
+
+    Notes
+    -----
+    A copy, deep or not, is this object. A pickle holds the absolute path and ``n_threads``: what is unpickled is the
+    model that the process has open, else it opens the file again.
     """
 
     def __init__(self, path: Path | str, n_threads: int = 0):
+        self._path, self._n_threads = Path(path).absolute(), n_threads
+        self._lock = threading.Lock()  # copies may be used by several threads, and the library has one work space
         self.metadata = read_metadata(path)
         self._rows = {atomic_numbers[symbol]: row for row, symbol in enumerate(self.metadata["elements"])}
         self._library = _library()
         self._error = ctypes.create_string_buffer(_ERROR_BYTES)
         self._handle = self._library.mlip_model_open(
-            str(path).encode(), str(torch_folder()).encode(), n_threads, self._error, _ERROR_BYTES
+            os.fsencode(path), os.fsencode(torch_folder()), n_threads, self._error, _ERROR_BYTES
         )
         if not self._handle:
             raise ModelFileError(self._error.value.decode())
+        _open_models[self._path, n_threads, _stamp(self._path)] = self
+
+    def __copy__(self) -> "CompiledModel":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "CompiledModel":
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _opened, (self._path, self._n_threads)
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
@@ -158,16 +178,17 @@ class CompiledModel:
             edge_gradients,
             edge_moments,
         ]
-        status = self._library.mlip_model_evaluate(
-            self._handle,
-            graph.n_atoms,
-            graph.n_edges,
-            *(None if array is None else array.ctypes.data for array in arrays),
-            self._error,
-            _ERROR_BYTES,
-        )
-        if status != 0:
-            raise MlipError(self._error.value.decode())
+        with self._lock:
+            status = self._library.mlip_model_evaluate(
+                self._handle,
+                graph.n_atoms,
+                graph.n_edges,
+                *(None if array is None else array.ctypes.data for array in arrays),
+                self._error,
+                _ERROR_BYTES,
+            )
+            if status != 0:
+                raise MlipError(self._error.value.decode())
         return Evaluation.of_edges(graph, node_energies, edge_gradients, edge_moments)
 
     def evaluate_many(self, graphs: Sequence[Graph]) -> list[Evaluation]:
@@ -185,6 +206,24 @@ class CompiledModel:
             results.append(Evaluation.of_edges(graph, energies, together.edge_gradients[edge : edge + graph.n_edges]))
             atom, edge = atom + graph.n_atoms, edge + graph.n_edges
         return results
+
+
+_open_models: WeakValueDictionary[tuple[Path, int, tuple[int, int]], CompiledModel] = WeakValueDictionary()
+
+
+def _opened(path: Path, n_threads: int) -> CompiledModel:
+    """Return the model of a file as it is now, opened once in a process as long as it is used."""
+    try:
+        found = _open_models.get((path, n_threads, _stamp(path)))
+    except OSError:
+        found = None
+    return CompiledModel(path, n_threads) if found is None else found
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written again."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 @cache

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mlip_lammps.structure.graph import Graph, forces_from_gradients, virial_from_gradients
+from mlip_lammps.structure.graph import (
+    Graph,
+    atom_virials_from_gradients,
+    forces_from_gradients,
+    virial_from_gradients,
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,13 @@ class Evaluation:
     def stress(self) -> NDArray[np.float64] | None:
         """Stress in eV/angstrom^3, shape (6,), Voigt order xx yy zz yz xz xy, positive in tension."""
         return None if self.virial is None or self.volume is None else self.virial / self.volume
+
+    @property
+    def stresses(self) -> NDArray[np.float64] | None:
+        """Stresses of atoms in eV/angstrom^3, shape (n_atoms, 6), whose sum is ``stress``, as ASE has them."""
+        if self.graph is None or self.edge_gradients is None or self.volume is None:
+            return None
+        return atom_virials_from_gradients(self.graph, self.edge_gradients) / self.volume
 
     @classmethod
     def of_edges(

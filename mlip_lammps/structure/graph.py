@@ -8,7 +8,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.structure.voigt import voigt_of
+from mlip_lammps.structure.voigt import VOIGT_INDICES, voigt_of
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,25 @@ def centroid_virials_from_moments(
     virials = np.zeros((graph.n_atoms, 3, 3))
     np.subtract.at(virials, graph.edge_centre, edge_moments)
     np.add.at(virials, graph.edge_neighbour, edge_moments - graph.edge_vectors[:, :, None] * edge_gradients[:, None, :])
+    return virials
+
+
+def atom_virials_from_gradients(graph: Graph, edge_gradients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return virials of atoms, eV, shape (n_atoms, 6), Voigt order xx yy zz yz xz xy, positive in tension.
+
+    Notes
+    -----
+    Half of the symmetric part of r_ij (x) g_ij goes to i and half to j, as in ``compute stress/atom`` of LAMMPS; the
+    sum over atoms is the virial.
+    """
+    tensors = graph.edge_vectors[:, :, None] * edge_gradients[:, None, :]
+    rows, columns = VOIGT_INDICES
+    components = 0.25 * (tensors + tensors.transpose(0, 2, 1))[:, rows, columns]
+    virials = np.empty((graph.n_atoms, 6))
+    for k in range(6):
+        of_centres = np.bincount(graph.edge_centre, weights=components[:, k], minlength=graph.n_atoms)
+        of_neighbours = np.bincount(graph.edge_neighbour, weights=components[:, k], minlength=graph.n_atoms)
+        virials[:, k] = of_centres + of_neighbours
     return virials
 
 

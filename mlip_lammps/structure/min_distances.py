@@ -1,10 +1,14 @@
 """The smallest distances between atoms that a model file states, for LAMMPS to watch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 from ase.data import atomic_numbers, covalent_radii
+from numpy.typing import ArrayLike, NDArray
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.structure.graph import Graph
 
 SHARE_OF_RADII = 0.6
 """Of the sum of two covalent radii (Cordero et al., Dalton Trans. 2008, 2832), where no distance is given."""
@@ -75,3 +79,43 @@ def min_distances(elements: Sequence[str], given: Mapping[str, float] | None = N
         if not 0.0 <= distance < float("inf"):
             raise UserInputError(f"a smallest distance is {distance:g} angstrom; give 0 or more")
     return [[round(distance, 4) for distance in row] for row in table]
+
+
+@dataclass(frozen=True)
+class ClosePair:
+    """Two atoms that are closer than the model's smallest distance for their elements.
+
+    Attributes
+    ----------
+    i, j
+        Atoms, from 0.
+    distance, smallest
+        Angstrom: theirs, and the model's.
+    """
+
+    i: int
+    j: int
+    distance: float
+    smallest: float
+
+
+def find_close_pair(graph: Graph, species: NDArray[np.int64], smallest: ArrayLike) -> ClosePair | None:
+    """Return the pair that is farthest below its smallest distance; None if no pair is too close.
+
+    Parameters
+    ----------
+    species
+        The model's row of each atom, shape (n_atoms,).
+    smallest
+        Angstrom, shape (n_elements, n_elements), as ``min_distances`` gives it.
+    """
+    if graph.n_edges == 0:
+        return None
+    allowed = np.asarray(smallest)[species[graph.edge_centre], species[graph.edge_neighbour]]
+    distances = np.sqrt(np.einsum("ek,ek->e", graph.edge_vectors, graph.edge_vectors))
+    gaps = distances - allowed
+    if gaps.min() >= 0.0:
+        return None
+    edge = int(np.argmin(gaps))
+    i, j = sorted((int(graph.edge_centre[edge]), int(graph.edge_neighbour[edge])))
+    return ClosePair(i, j, float(distances[edge]), float(allowed[edge]))

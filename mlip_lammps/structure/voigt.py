@@ -3,12 +3,13 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_ROWS, _COLUMNS = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
+VOIGT_INDICES = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
+"""Rows and columns of xx yy zz yz xz xy in a tensor."""
 
 
 def voigt_of(tensor: ArrayLike) -> NDArray[np.float64]:
     """Return xx yy zz yz xz xy, ASE's Voigt order, of a symmetric tensor of shape (3, 3)."""
-    return np.asarray(tensor)[_ROWS, _COLUMNS]
+    return np.asarray(tensor)[VOIGT_INDICES]
 
 
 def tensor_of(voigt: ArrayLike) -> NDArray[np.float64]:

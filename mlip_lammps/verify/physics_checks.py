@@ -12,7 +12,7 @@ from ase import Atoms
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.core.limits import DerivativeLimits, DynamicsLimits, Limits
 from mlip_lammps.engines.lammps.cases import Case, CaseResults, rank_environment
-from mlip_lammps.engines.lammps.process import LammpsProcess
+from mlip_lammps.engines.lammps.process import LammpsProcess, input_word
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.lammps_data import write_lammps_data
 from mlip_lammps.verify.checks import QUANTITIES, Check, Worst
@@ -187,10 +187,10 @@ def _run_dynamics(lmp: LmpRun, step: float, n_steps: int) -> list[list[Mapping[s
         text = "\nclear\n".join(
             f"""units metal
             box tilt large
-            read_data "{folder / "atoms.data"}"
+            read_data ${{data}}
             mass * {MASS}
             pair_style mlip/torch
-            pair_coeff * * "{lmp.model.resolve()}" {" ".join(elements)}
+            pair_coeff * * ${{model}} {" ".join(elements)}
             velocity all create 300 7 loop geom
             fix motion all nve
             timestep {step / divisor:.17g}
@@ -204,7 +204,7 @@ def _run_dynamics(lmp: LmpRun, step: float, n_steps: int) -> list[list[Mapping[s
         process = LammpsProcess(
             folder / "in.verify",
             lmp.n_ranks,
-            {},
+            {"data": input_word(folder / "atoms.data"), "model": input_word(lmp.model.resolve())},
             folder / "log.lammps",
             silence_seconds=lmp.silence_seconds,
             environment=rank_environment(),

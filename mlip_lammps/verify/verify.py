@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.compilation.cache import require_device
-from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.errors import CloseAtomsWarning, UserInputError
 from mlip_lammps.core.limits import BETWEEN_ENGINES, DERIVATIVES, DYNAMICS, ROTATION, TO_REFERENCE
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.families import TrainedModel, family_of, read_model
@@ -135,13 +136,16 @@ class AseEngine:
             copy = atoms.copy()
             copy.calc = self.calculator
             has_volume = atoms.pbc.any() and atoms.cell.rank == 3
-            self._known[key] = Evaluation(
-                energy=copy.get_potential_energy(),
-                node_energies=copy.get_potential_energies(),
-                forces=copy.get_forces(),
-                virial=copy.get_volume() * copy.get_stress() if has_volume else None,
-                centroid_virials=self._centroid_virials(atoms) if has_known_moments(atoms) else None,
-            )
+            with warnings.catch_warnings():
+                # some structures of the checks are close on purpose
+                warnings.simplefilter("ignore", CloseAtomsWarning)
+                self._known[key] = Evaluation(
+                    energy=copy.get_potential_energy(),
+                    node_energies=copy.get_potential_energies(),
+                    forces=copy.get_forces(),
+                    virial=copy.get_volume() * copy.get_stress() if has_volume else None,
+                    centroid_virials=self._centroid_virials(atoms) if has_known_moments(atoms) else None,
+                )
         return self._known[key]
 
     def _centroid_virials(self, atoms: Atoms) -> NDArray[np.float64]:

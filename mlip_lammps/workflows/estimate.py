@@ -10,16 +10,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from ase.build import bulk, make_supercell
 from ase.data import atomic_numbers, covalent_radii
 
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.engines.lammps.process import LammpsProcess, read_peak_bytes
+from mlip_lammps.engines.lammps.process import LammpsProcess, input_word, read_peak_bytes
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.structure.lammps_data import write_lammps_data
 
 SKIN = 2.0
 """Angstrom: LAMMPS' default in metal units, what its neighbour lists reach beyond the cutoff."""
@@ -34,10 +34,9 @@ _ROOM = 1.15
 
 _DECK = """units metal
 atom_modify map array
-read_data "{data}"
-mass * 1.0
+read_data ${{data}}
 pair_style mlip/torch
-pair_coeff * * "{model}" {elements}
+pair_coeff * * ${{model}} {elements}
 neighbor {skin} bin
 run 0
 info memory
@@ -155,11 +154,10 @@ def lammps_peak_bytes(model: Path, atoms: Atoms, elements: tuple[str, ...]) -> i
     """
     with TemporaryDirectory() as scratch:
         data, deck = Path(scratch, "atoms.data"), Path(scratch, "in.memory")
-        ase.io.write(data, atoms, format="lammps-data", specorder=list(elements), atom_style="atomic")
-        deck.write_text(
-            _DECK.format(data=data, model=Path(model).resolve(), elements=" ".join(elements), skin=SKIN)
-        )
-        with LammpsProcess(deck, 1, {}, Path(scratch, "log.lammps")) as process:
+        write_lammps_data(data, atoms, elements)
+        deck.write_text(_DECK.format(elements=" ".join(elements), skin=SKIN))
+        variables = {"data": input_word(data), "model": input_word(Path(model).resolve())}
+        with LammpsProcess(deck, 1, variables, Path(scratch, "log.lammps")) as process:
             found = read_peak_bytes("".join(process.lines()))
     if found is None:
         raise MlipError("LAMMPS does not say how much memory it takes (info memory); is it a build for Linux?")

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import ase.io
 from ase import Atoms
 
 from mlip_lammps.core.errors import ModelFileError
-from mlip_lammps.engines.lammps.process import LammpsProcess
+from mlip_lammps.engines.lammps.process import LammpsProcess, input_word
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel, Gpu
 from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.structure.lammps_data import write_lammps_data
 from mlip_lammps.workflows.estimate import SKIN, close_packing, ghosts, repeated, require_run
 
 CARDS_GB = (16, 24, 40, 80)
@@ -24,12 +24,12 @@ _TIMED_ATOMS = 20_000
 """Fill a card: time grows with the atoms from there on."""
 
 _TIMED_STEPS = 20
+_PLAN, _WEIGHTS = "plan.json", "weights.bin"
 # Atoms stay where they are: what is timed are steps between two neighbour lists.
 _DECK = """units metal
-read_data "{data}"
-mass * 1.0
+read_data ${{data}}
 pair_style mlip/torch
-pair_coeff * * "{model}" {elements}
+pair_coeff * * ${{model}} {elements}
 neighbor {skin} bin
 fix still all nve/noforce
 run 5
@@ -92,6 +92,8 @@ def estimate_gpu_run(model: Path | str, n_atoms: int, n_ranks: int = 1, structur
     ------
     UserInputError
         If a number is below 1 or the structure is not periodic.
+    ModelFileError
+        If the file has no plan of the arrays.
     MlipError
         If LAMMPS fails on the card of this machine.
     """
@@ -165,10 +167,10 @@ def time_step(model: Path, atoms: Atoms, elements: tuple[str, ...], n_steps: int
     """
     with TemporaryDirectory() as scratch:
         data, deck = Path(scratch, "atoms.data"), Path(scratch, "in.time")
-        ase.io.write(data, atoms, format="lammps-data", specorder=list(elements), atom_style="atomic")
-        names = dict(data=data, model=model.resolve(), elements=" ".join(elements))
-        deck.write_text(_DECK.format(**names, skin=SKIN, n_steps=n_steps))
-        with LammpsProcess(deck, 1, {}, Path(scratch, "log.lammps")) as process:
+        write_lammps_data(data, atoms, elements)
+        deck.write_text(_DECK.format(elements=" ".join(elements), skin=SKIN, n_steps=n_steps))
+        variables = {"data": input_word(data), "model": input_word(model.resolve())}
+        with LammpsProcess(deck, 1, variables, Path(scratch, "log.lammps")) as process:
             for _ in process.rows():
                 pass
         return process.loop_times[-1].seconds / n_steps
@@ -181,9 +183,16 @@ def _about(atoms: Atoms, n_atoms: int) -> Atoms:
 
 def _read_plan(model: Path) -> tuple[dict, int]:
     """Return the plan of a model file and the bytes of its weights."""
+    cure = "export the model again with: mlip-lammps export MODEL -o FILE --device cuda"
     with zipfile.ZipFile(model) as archive:
         members = {Path(info.filename).name: info for info in archive.infolist()}
-        return json.loads(archive.read(members["plan.json"])), members["weights.bin"].file_size
+        if missing := [name for name in (_PLAN, _WEIGHTS) if name not in members]:
+            raise ModelFileError(f"{model} is for a GPU and has no {missing[0]} in it; {cure}")
+        try:
+            plan = json.loads(archive.read(members[_PLAN]))
+        except (ValueError, zipfile.BadZipFile) as error:
+            raise ModelFileError(f"{_PLAN} in {model} is damaged ({error}); {cure}") from None
+        return plan, members[_WEIGHTS].file_size
 
 
 def _buffer_bytes(plan: dict, sizes: dict[str, float]) -> float:

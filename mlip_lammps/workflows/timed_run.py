@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.engines.lammps.process import LammpsProcess, LoopTime
+from mlip_lammps.engines.lammps.process import LammpsProcess, LoopTime, input_word
 
 WARM_UP_STEPS = 40
 WARM_UP_SECONDS = 2.0
@@ -30,6 +31,13 @@ class LammpsInput:
     path: Path
     variables: Mapping[str, object]
     n_ranks: int
+
+    @property
+    def values(self) -> dict[str, object]:
+        """Its other index variables as ``-var`` takes them; a path is one word whatever its characters."""
+        return {
+            name: input_word(value) if isinstance(value, Path) else value for name, value in self.variables.items()
+        }
 
     def run(
         self,
@@ -56,10 +64,16 @@ class LammpsInput:
             If LAMMPS fails.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        variables = {**self.variables, "steps": n_steps, "out": folder}
-        with LammpsProcess(self.path, self.n_ranks, variables, folder / "log.lammps") as process:
-            for row in process.rows():
-                on_row(row)
+        with TemporaryDirectory(prefix="mlip-lammps-") as scratch:
+            # an input puts ${out} in front of names, where a path with a blank cannot stand in quotes
+            out = folder
+            if input_word(folder) != str(folder):
+                out = Path(scratch, "out")
+                out.symlink_to(folder.resolve())
+            variables = {**self.values, "steps": n_steps, "out": out}
+            with LammpsProcess(self.path, self.n_ranks, variables, folder / "log.lammps") as process:
+                for row in process.rows():
+                    on_row(row)
         if not process.loop_times:
             raise UserInputError(f"{self.path} has no run; end it with: run ${{steps}}")
         return process.loop_times[-1]

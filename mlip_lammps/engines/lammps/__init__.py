@@ -1,0 +1,20 @@
+"""LAMMPS in this process and in others.
+
+Names are imported when they are first used: the entry point of LAMMPS imports next to nothing.
+"""
+
+import importlib
+
+_HOMES = {
+    "BoxSettings": "session",
+    "LammpsError": "session",
+    "LammpsSession": "session",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__} has no {name}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -5,7 +5,6 @@ Starting processes and opening a model take longer than an evaluation; ``lammps_
 
 import os
 import pickle
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,11 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+<<<<<<< HEAD
 from mlip_lammps.engines.lammps.box import NO_SETTINGS, BoxSettings
+=======
+from mlip_lammps.core.processes import python_module
+>>>>>>> h-python
 from mlip_lammps.engines.mpi_process import MpiProcess, MpiRunError
 from mlip_lammps.structure.evaluation import Evaluation
 
@@ -120,7 +123,7 @@ def run_cases(
         folder = Path(scratch)
         with (folder / CASES_FILE).open("wb") as stream:
             pickle.dump((str(Path(model).resolve()), list(cases)), stream)
-        program = [sys.executable, "-m", _WORKER, folder]
+        program = [*python_module(_WORKER), folder]
         process = MpiProcess(
             program, n_ranks, name="LAMMPS", silence_seconds=silence_seconds, environment=rank_environment()
         )

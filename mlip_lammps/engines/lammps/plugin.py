@@ -12,7 +12,7 @@ from pathlib import Path
 
 import mlip_lammps
 from mlip_lammps.core.errors import MlipError
-from mlip_lammps.core.native import PLUGIN_LIBRARY, torch_folder
+from mlip_lammps.core.native import PLUGIN_LIBRARY, torch_folder, why_not_built
 
 MPI_LIBRARY = "libmpi.so.12"
 TORCH_VARIABLE = "MLIP_LAMMPS_TORCH"
@@ -29,7 +29,7 @@ def plugin_folder() -> str:
     """
     folder = source_folder()
     if not (folder / PLUGIN_LIBRARY).is_file():
-        _warn(f"no {PLUGIN_LIBRARY} in {folder}; run: mlip-lammps build-plugin")
+        _warn(why_not_built())
     _name_torch()
     _load_mpi()
     return str(folder)

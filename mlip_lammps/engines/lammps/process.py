@@ -9,8 +9,7 @@ from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.engines.mpi_process import MpiProcess, find_program
 
 _LOOP_TIME = re.compile(r"Loop time of (\S+) on (\d+) procs for (\d+) steps with (\d+) atoms")
-
-
+_PLAIN = re.compile(r"""[^\s"'$#&]+""")
 _PEAK = re.compile(r"Maximum resident set size: (\S+) Mbyte")
 
 
@@ -65,6 +64,28 @@ class ThermoReader:
             return dict(zip(self._columns, map(float, words), strict=True))
         except ValueError:
             return None
+
+
+def input_word(path: Path | str) -> str:
+    """Return a path as the value of a variable that an input uses as a word: ``read_data ${data}``.
+
+    Raises
+    ------
+    UserInputError
+        If the path has both kinds of quotes.
+
+    Notes
+    -----
+    Paths reach LAMMPS in variables: in the line of an input it drops what is not ASCII, and does so before it puts in
+    the values of variables.
+    """
+    text = str(path)
+    if _PLAIN.fullmatch(text):
+        return text
+    for quote in ('"', "'"):
+        if quote not in text:
+            return f"{quote}{text}{quote}"
+    raise UserInputError(f"{text} has both kinds of quotes, which no LAMMPS input can name; rename it")
 
 
 class LammpsProcess(MpiProcess):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.lammps.box import NO_SETTINGS, BoxSettings, box_commands, fit_box
 from mlip_lammps.engines.lammps.edges import edges_of_rank
+from mlip_lammps.engines.lammps.process import input_word
 from mlip_lammps.model_file.archive import is_archive
 from mlip_lammps.models import resolve_model
 from mlip_lammps.structure.evaluation import Evaluation
@@ -24,6 +25,7 @@ QUIET = ("-log", "none", "-screen", "none", "-nocite")
 PRESSURE = "mlip_pressure"
 NODE_ENERGIES = "mlip_node_energies"
 NODE_ENERGY_SUM = "mlip_node_energy_sum"
+_MODEL_VARIABLE = "mlip_model"
 _THERMO = f"thermo_style custom step pe c_{PRESSURE}[1] c_{NODE_ENERGY_SUM}"
 BAR_PER_EV_PER_CUBIC_ANGSTROM = 1.6021765e6  # as LAMMPS has it in metal units: what it multiplied is divided again
 
@@ -135,9 +137,10 @@ class LammpsSession:
         """
         if self._prism is None:
             raise UserInputError("the session holds no atoms; call set_structure before set_model")
+        self._set_string(_MODEL_VARIABLE, input_word(self._runnable(model)))
         self.run_commands(
             f"""pair_style mlip/torch {options}
-            pair_coeff * * "{self._runnable(model)}" {" ".join(self._elements)}"""
+            pair_coeff * * ${{{_MODEL_VARIABLE}}} {" ".join(self._elements)}"""
         )
         if self.lammps.has_id("compute", PRESSURE):
             return
@@ -149,6 +152,11 @@ class LammpsSession:
             {_THERMO}
             """
         )
+
+    def _set_string(self, name: str, value: str) -> None:
+        """Set a variable of LAMMPS past its input lines, which lose what is not ASCII."""
+        self.run_commands(f"variable {name} string -")
+        self.lammps.set_string_variable(name, value)
 
     def _runnable(self, model: Path | str) -> Path:
         """Return the compiled file; one rank makes it where it must be made, and all raise what that rank met."""
