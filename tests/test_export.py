@@ -74,7 +74,7 @@ def recompile_nothing(compile_once, monkeypatch) -> None:
     """Let exports take the programs of ``one_layer`` instead of compiling them again."""
     compiled = compile_once("one_layer")  # before exports are changed: this may be the first to ask for it
 
-    def copy_programs(model, dtype, operators, output, tell) -> OperatorCode:
+    def copy_programs(model, dtype, radial, operators, output, tell) -> OperatorCode:
         with zipfile.ZipFile(compiled) as source, zipfile.ZipFile(output, "w") as target:
             for name in source.namelist():
                 if not name.endswith(METADATA_PATH):

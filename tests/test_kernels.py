@@ -10,8 +10,9 @@ from e3nn import o3
 from mlip_lammps.core.machine import machine_record
 from mlip_lammps.families.mace import lower
 from mlip_lammps.families.mace.layers import MaceChain
-from mlip_lammps.kernels.cpu import layer_operators, simd
-from mlip_lammps.kernels.cpu.layer_operators import SLOPE_TOLERANCES, CpuOperators
+from mlip_lammps.kernels.cpu import neighbour_sums, simd
+from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
+from mlip_lammps.kernels.cpu.neighbour_sums import SLOPE_TOLERANCES
 from mlip_lammps.kernels.cpu.simd import Vectors, lanes
 from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.kernels.radial_functions import radial_functions
@@ -175,7 +176,7 @@ def test_kernels_written_for_another_processor_equal_the_reference(widest, kerne
     """What they compute depends neither on the width of vectors nor on the number of registers."""
     monkeypatch.setattr(simd, "widest_vectors", lambda: widest)
     # the shape of the test of moments: one library has all kernels
-    monkeypatch.setattr(layer_operators, "moments_are_cheaper", lambda *_: True)
+    monkeypatch.setattr(neighbour_sums, "moments_are_cheaper", lambda *_: True)
     shape = dict(elements=("Si",), hidden_irreps="16x0e+16x1o", l_max=3, correlation=2)
     case = make_case(shape, "float64", kernel_folder)
     source = case.kernels.sums[1].shape.source()
@@ -199,7 +200,7 @@ def test_vectors_are_no_wider_than_the_processor_has():
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])
 @pytest.mark.parametrize("elements", [("Si",), ("H", "C", "O")])
 def test_moments_of_the_first_layer_give_the_messages_of_the_reference(elements, dtype, kernel_folder, monkeypatch):
-    monkeypatch.setattr(layer_operators, "moments_are_cheaper", lambda *_: True)
+    monkeypatch.setattr(neighbour_sums, "moments_are_cheaper", lambda *_: True)
     shape = dict(elements=elements, hidden_irreps="16x0e+16x1o", l_max=3, correlation=2)
     case = make_case(shape, dtype, kernel_folder, t=1)
     generator = torch.Generator().manual_seed(8)

@@ -69,8 +69,8 @@ def export_model(
     device
         ``cpu``, ``cuda``, or ``emulated``: the kernels and the engine of a GPU, slowly on this CPU, for tests.
     radial
-        ``table``: radial functions are polynomials with the error that the metadata states, and the C++ kernels run.
-        ``exact``: the network on every edge, in plain torch, many times slower; on a CPU alone.
+        ``table``: radial functions are polynomials with the error that the metadata states.
+        ``exact``: the trained network on every edge, on a CPU alone.
     elements
         Symbols to keep, in the order of species rows; all if None.
     smallest
@@ -163,7 +163,7 @@ class _Job:
             scratch=folder,
             progress=self.tell,
             compile_programs=lambda operators: compile_programs(
-                self.layers, self.dtype, operators, programs, self.tell
+                self.layers, self.dtype, self.radial, operators, programs, self.tell
             ),
         )
 

@@ -25,12 +25,14 @@ JOB, CODE = "job.pickle", "code.pt"
 
 
 def compile_programs(
-    model: LayeredModel, dtype: str, operators: str, output: Path, progress: Callable[[str], None]
+    model: LayeredModel, dtype: str, radial: str, operators: str, output: Path, progress: Callable[[str], None]
 ) -> OperatorCode:
     """Write an archive with every program of the model to ``output``; no metadata yet.
 
     Parameters
     ----------
+    dtype, radial
+        As of ``export_model``.
     operators
         Backend whose operators the programs call: ``torch`` or ``cpu``.
 
@@ -46,8 +48,8 @@ def compile_programs(
     """
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as scratch:
         folder = Path(scratch)
-        job = {"model": pickle.dumps(model), "dtype": dtype, "operators": operators, "path": _path_of(model)}
-        (folder / JOB).write_bytes(pickle.dumps(job))
+        job = {"model": pickle.dumps(model), "dtype": dtype, "radial": radial, "operators": operators}
+        (folder / JOB).write_bytes(pickle.dumps(job | {"path": _path_of(model)}))
         _run_worker(folder, progress)
         left = {file.name.removesuffix(FILES): file for file in sorted(folder.glob(f"*{FILES}"))}
         files = {name: json.loads(file.read_text()) for name, file in left.items()}

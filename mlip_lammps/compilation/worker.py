@@ -37,7 +37,7 @@ def compile_model(folder: Path) -> None:
     job = pickle.loads((folder / JOB).read_bytes())
     sys.path.extend(entry for entry in job["path"] if entry not in sys.path)
     model: LayeredModel = pickle.loads(job["model"])
-    operators = model.operators(job["operators"], job["dtype"], folder)
+    operators = model.operators(job["operators"], job["dtype"], job["radial"], folder)
     compiling = _fork.Process(target=operators.compile)
     compiling.start()
     # takes seconds; the forked processes have it from here

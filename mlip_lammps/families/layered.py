@@ -56,8 +56,8 @@ class LayeredModel(ABC):
         """Return how many centres one call of a program takes on a CPU: their messages stay in the cache."""
         return _PLAIN_CHUNK_ATOMS
 
-    def operators(self, name: str, dtype: str, scratch: Path) -> LayerOperators | NoOperators:
-        """Return the operators of a backend (``torch`` or ``cpu``) for this model."""
+    def operators(self, name: str, dtype: str, radial: str, scratch: Path) -> LayerOperators | NoOperators:
+        """Return the operators of a backend (``torch`` or ``cpu``) for this model; ``radial`` as of ``export_model``."""
         return NoOperators()
 
     @abstractmethod

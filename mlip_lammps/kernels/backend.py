@@ -199,7 +199,7 @@ def backend_of(device: str) -> Backend:
     return importlib.import_module(f"{_HOMES[device]}.backend").backend(device)
 
 
-def layer_operators(name: str, model: LoweredModel, dtype: str, scratch: Path) -> LayerOperators:
-    """Return the operators that a backend (``torch`` or ``cpu``) has for a model."""
+def layer_operators(name: str, model: LoweredModel, dtype: str, radial: str, scratch: Path) -> LayerOperators:
+    """Return the operators that a backend (``torch`` or ``cpu``) has for a model; ``radial`` as of ``export_model``."""
     module = importlib.import_module(f"mlip_lammps.kernels.{name}.layer_operators")
-    return module.make_operators(model, dtype, scratch)
+    return module.make_operators(model, dtype, radial, scratch)

@@ -23,6 +23,15 @@ def moments_are_cheaper(
     return edges + n_elements * n_functions * n_harmonics * layer.n_channels < direct
 
 
+def network_moments_are_cheaper(layer: LoweredLayer, n_functions: int, n_elements: int, n_harmonics: int) -> bool:
+    """Do the same where the functions are those of a network before its last matrix."""
+    last_matrix = n_functions * len(layer.paths) * layer.n_channels
+    full = _EDGE_COST * (len(layer.paths) + n_harmonics) * layer.n_channels
+    direct = _TYPICAL_NEIGHBOURS * (last_matrix + full) + n_harmonics * layer.n_channels**2
+    edges = _EDGE_COST * _TYPICAL_NEIGHBOURS * n_harmonics * n_functions
+    return edges + n_elements * n_functions * n_harmonics * layer.n_channels < direct
+
+
 def moment_blocks(layer: LoweredLayer, expansion: Tensor) -> tuple[LinearBlock, ...]:
     """Fold element features, radial expansion, coupling and the map of the message into one matrix for each order."""
     n_channels = layer.n_channels

@@ -44,8 +44,8 @@ class MaceLayers(LayeredModel):
     def chunk_atoms(self) -> int:
         return self.lowered.chunk_atoms()
 
-    def operators(self, name: str, dtype: str, scratch: Path) -> LayerOperators:
-        return layer_operators(name, self.lowered, dtype, scratch)
+    def operators(self, name: str, dtype: str, radial: str, scratch: Path) -> LayerOperators:
+        return layer_operators(name, self.lowered, dtype, radial, scratch)
 
     def chain(self, dtype: str, operators: LayerOperators) -> "MaceChain":
         return MaceChain(self.lowered, dtype, operators)

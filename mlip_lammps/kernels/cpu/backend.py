@@ -28,8 +28,7 @@ class CpuBackend:
             compiler = compiler_version()
         except (OSError, subprocess.CalledProcessError):
             raise UserInputError("no C++ compiler; install it with: apt-get install g++") from None
-        has_kernels = request.lowered is not None and request.radial == "table"
-        code = request.compile_programs("cpu" if has_kernels else "torch")
+        code = request.compile_programs("torch" if request.lowered is None else "cpu")
         record = {
             **code.record,
             "torch_version": torch.__version__,

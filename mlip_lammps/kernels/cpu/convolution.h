@@ -1,16 +1,15 @@
 /* The edge convolution: gather, multiply and add over the edges of a centre; the adjoint the same way.
 
-   Centres are taken in tiles. Radial functions of a tile's edges are worked out for a group of channels at a time, edge
-   after edge in the order of their intervals, so that the coefficients of an interval are fetched once a tile.
+   Centres are taken in tiles. Radial functions of a tile's edges are worked out for a group of channels at a time.
 
    Shape (generated): that of Geometry, T, N (lanes), N_BLOCKS, GROUP (blocks worked on together), N_IN, N_MID, N_PATHS, N_G,
-   DEGREE, and the unrolled steps
+   Radials (FromTable or FromNetwork, with its constants), and the unrolled steps
      couplings(y, g, n)                 sums of Y_lm with constants: one for each pair of components that a path couples
      for_each_pass(step)                step(Pass) for groups of components of the message that fit the registers
        Pass::accumulate(h, r, g, a)     a += what one edge gives, for one vector of channels
        Pass::store(a, out)
      accumulate_adjoint(h, a, r, dr, g, gh, gy, gr)       for the blocks of a group
-   Radial table: [interval][block][path][power][lane]. */
+*/
 
 #ifndef MLIP_KERNELS_CONVOLUTION_H
 #define MLIP_KERNELS_CONVOLUTION_H
@@ -19,49 +18,116 @@
 
 namespace mlip_kernels {
 
+/* Radial values of the edges of a tile from a table: edge after edge in the order of their intervals, so that the
+   coefficients of an interval are fetched once a tile. Shape: DEGREE. Table: [interval][block][path][power][lane]. */
+template <typename Shape> struct FromTable {
+  using T = typename Shape::T;
+  using V = typename VectorOf<T, Shape::N>::type;
+  using Source = Table<T>;
+  static constexpr int B = Shape::N_BLOCKS;
+  static constexpr int D = Shape::DEGREE;
+  static constexpr int SIZE = Shape::GROUP * Shape::N_PATHS;
+  static constexpr int TOGETHER = 3;    // edges whose radial functions are worked out together
+
+  Buffer<int32_t> interval, order, ends;
+  Buffer<T> t;
+
+  static double slope_scale(const Source &table) { return table.slope_scale(); }
+
+  template <typename Chunks> void prepare(const Source &table, const Chunks *chunks, int n)
+  {
+    int32_t *const intervals = interval.resize(n);
+    T *const places = t.resize(n);
+    for (int start = 0; start < n; start += CHUNK)
+      table.places(chunks[start / CHUNK].r, std::min(CHUNK, n - start), intervals + start, places + start);
+    sort(n, static_cast<int>(table.n_intervals));
+  }
+
+  void sort(int n, int n_intervals)
+  {
+    int32_t *const end = ends.resize(n_intervals + 2), *const edge = order.resize(n);
+    const int32_t *const of = interval.data();
+    std::fill_n(end, n_intervals + 2, 0);
+    for (int e = 0; e < n; e++) end[of[e] + 1]++;
+    for (int k = 0; k <= n_intervals; k++) end[k + 1] += end[k];
+    for (int e = 0; e < n; e++) edge[end[of[e]]++] = e;
+  }
+
+  template <bool WITH_SLOPES>
+  void evaluate(const Source &table, int64_t, int n, int block, V *values, V *slopes) const
+  {
+    for (int k = 0; k < n;) {
+      // sorting has moved the beginning of each interval to its end
+      const int32_t of = interval.data()[order.data()[k]], end = ends.data()[of];
+      const V *const c = reinterpret_cast<const V *>(table.values) +
+          (static_cast<int64_t>(of) * B + block) * Shape::N_PATHS * (D + 1);
+      for (; k + TOGETHER <= end; k += TOGETHER)
+        evaluate_edges<WITH_SLOPES, TOGETHER>(c, order.data() + k, values, slopes);
+      for (; k < end; k++) evaluate_edges<WITH_SLOPES, 1>(c, order.data() + k, values, slopes);
+    }
+  }
+
+  /* R edges of one interval at a time: a coefficient is fetched once for them. */
+  template <bool WITH_SLOPES, int R>
+  void evaluate_edges(const V *c, const int32_t *edges, V *values, V *slopes) const
+  {
+    T at[R];
+    V *value[R], *slope[R];
+    for (int k = 0; k < R; k++) {
+      const size_t place = static_cast<size_t>(edges[k]) * SIZE;
+      at[k] = t.data()[edges[k]];
+      value[k] = values + place;
+      slope[k] = WITH_SLOPES ? slopes + place : nullptr;
+    }
+    for (int q = 0; q < SIZE; q++, c += D + 1) {
+      V sums[R], derivatives[R];
+      if constexpr (WITH_SLOPES) polynomial_slopes<D, R>(c, at, sums, derivatives);
+      else polynomials<D, R>(c, at, sums);
+      for (int k = 0; k < R; k++) {
+        value[k][q] = sums[k];
+        if constexpr (WITH_SLOPES) slope[k][q] = derivatives[k];
+      }
+    }
+  }
+};
+
 template <typename Shape> struct Convolution {
   using T = typename Shape::T;
   using V = typename VectorOf<T, Shape::N>::type;
   using Sums = EdgeSums<Shape>;
+  using Radials = typename Shape::template Radials<Shape>;
+  using Source = typename Radials::Source;
   static constexpr int B = Shape::N_BLOCKS;
   static constexpr int P = Shape::N_PATHS;
-  static constexpr int D = Shape::DEGREE;
   static constexpr int GROUP = Shape::GROUP;
   static constexpr int G = (Shape::N_G + Shape::N - 1) / Shape::N * Shape::N;    // couplings of an edge, in whole vectors
-  static constexpr int TOGETHER = 3;    // edges whose radial functions are worked out together
   static constexpr int AHEAD = 4;       // edges: how far ahead the features of sources are fetched
   // radial values and slopes of a tile fill half of a second cache level of a megabyte
   static constexpr int TILE_EDGES =
       std::max(128, std::min<int>(1024, (512 << 10) / (GROUP * P * 2 * static_cast<int>(sizeof(V)))));
 
-  /* One tile: chunks of edges, their order by interval, radial functions of one group of channels. */
+  /* One tile: chunks of edges, radial functions of one group of channels. */
   struct Tile {
     int n = 0;
     Buffer<Geometry<Shape>> chunks;
-    Buffer<int32_t> interval, order, ends;
-    Buffer<T> t;
+    Radials radials;
     Buffer<T> g, by_pair;        // (edge, pair of components: G), (pair, edge of a chunk)
     Buffer<V> r, dr;             // (edge, block of the group, path)
     Buffer<double> gradients;    // (edge, Sums::WIDTH)
 
-    void prepare(const double *vectors, int64_t n_edges, const Table<T> &table)
+    void prepare(const double *vectors, int64_t n_edges, const Source &source)
     {
       n = static_cast<int>(n_edges);
       Geometry<Shape> *const chunk = chunks.resize((n + CHUNK - 1) / CHUNK);
       T *const couplings = g.resize(static_cast<size_t>(n + CHUNK) * G);    // whole chunks
       T(*const of_chunk)[CHUNK] = reinterpret_cast<T(*)[CHUNK]>(by_pair.resize(G * CHUNK));
-      int32_t *const intervals = interval.resize(n);
-      T *const places = t.resize(n);
       for (int start = 0; start < n; start += CHUNK) {
         Geometry<Shape> &c = chunk[start / CHUNK];
-        const int n_edges_of_chunk = std::min(CHUNK, n - start);
-        c.prepare(vectors + 3 * static_cast<int64_t>(start), n_edges_of_chunk, table);
-        std::copy_n(c.interval, n_edges_of_chunk, intervals + start);
-        std::copy_n(c.t, n_edges_of_chunk, places + start);
+        c.prepare(vectors + 3 * static_cast<int64_t>(start), std::min(CHUNK, n - start));
         Shape::couplings(c.y, of_chunk, c.n_rounded);
         turn(of_chunk, c.n_rounded, couplings + start * G);
       }
-      sort(static_cast<int>(table.n_intervals));
+      radials.prepare(source, chunk, n);
     }
 
     /* Couplings by pair of components -> by edge, for n edges, a multiple of the lanes. */
@@ -76,50 +142,11 @@ template <typename Shape> struct Convolution {
         }
     }
 
-    void sort(int n_intervals)
-    {
-      int32_t *const end = ends.resize(n_intervals + 2), *const edge = order.resize(n);
-      const int32_t *const of = interval.data();
-      std::fill_n(end, n_intervals + 2, 0);
-      for (int e = 0; e < n; e++) end[of[e] + 1]++;
-      for (int k = 0; k <= n_intervals; k++) end[k + 1] += end[k];
-      for (int e = 0; e < n; e++) edge[end[of[e]]++] = e;
-    }
-
-    template <bool WITH_SLOPES> void radial(const Table<T> &table, int block)
+    template <bool WITH_SLOPES> void radial(const Source &source, int64_t edge, int block)
     {
       r.resize(static_cast<size_t>(n) * GROUP * P);
       if (WITH_SLOPES) dr.resize(static_cast<size_t>(n) * GROUP * P);
-      for (int k = 0; k < n;) {
-        // sorting has moved the beginning of each interval to its end
-        const int32_t of = interval.data()[order.data()[k]], end = ends.data()[of];
-        const V *const c =
-            reinterpret_cast<const V *>(table.values) + (static_cast<int64_t>(of) * B + block) * P * (D + 1);
-        for (; k + TOGETHER <= end; k += TOGETHER) radial_of<WITH_SLOPES, TOGETHER>(c, order.data() + k);
-        for (; k < end; k++) radial_of<WITH_SLOPES, 1>(c, order.data() + k);
-      }
-    }
-
-    /* R edges of one interval at a time: a coefficient is fetched once for them. */
-    template <bool WITH_SLOPES, int R> void radial_of(const V *c, const int32_t *edges)
-    {
-      T at[R];
-      V *value[R], *slope[R];
-      for (int k = 0; k < R; k++) {
-        const size_t place = static_cast<size_t>(edges[k]) * GROUP * P;
-        at[k] = t.data()[edges[k]];
-        value[k] = r.data() + place;
-        slope[k] = WITH_SLOPES ? dr.data() + place : nullptr;
-      }
-      for (int q = 0; q < GROUP * P; q++, c += D + 1) {
-        V sums[R], slopes[R];
-        if constexpr (WITH_SLOPES) polynomial_slopes<D, R>(c, at, sums, slopes);
-        else polynomials<D, R>(c, at, sums);
-        for (int k = 0; k < R; k++) {
-          value[k][q] = sums[k];
-          if constexpr (WITH_SLOPES) slope[k][q] = slopes[k];
-        }
-      }
+      radials.template evaluate<WITH_SLOPES>(source, edge, n, block, r.data(), dr.data());
     }
   };
 
@@ -132,7 +159,7 @@ template <typename Shape> struct Convolution {
 
   /* features (n_sources, N_IN, channels), source[e] a row of it -> messages (n_local, N_MID, channels) */
   static void forward(int64_t n_local, int64_t n_edges, const T *features, const double *vectors,
-                      const int64_t *centre, const int64_t *source, const Table<T> &table, T *messages)
+                      const int64_t *centre, const int64_t *source, const Source &radial, T *messages)
   {
     std::vector<int64_t> first, starts;
     edge_ranges(n_local, n_edges, centre, first);
@@ -144,9 +171,9 @@ template <typename Shape> struct Convolution {
 #pragma omp for schedule(static)
       for (int64_t k = 0; k < n_tiles; k++) {
         const int64_t edge = first[starts[k]];
-        tile.prepare(vectors + 3 * edge, first[starts[k + 1]] - edge, table);
+        tile.prepare(vectors + 3 * edge, first[starts[k + 1]] - edge, radial);
         for (int block = 0; block < B; block += GROUP) {
-          tile.template radial<false>(table, block);
+          tile.template radial<false>(radial, edge, block);
           for (int64_t i = starts[k]; i < starts[k + 1]; i++)
             for (int b = 0; b < GROUP; b++)
               sum_over_edges(tile, static_cast<int>(first[i] - edge), static_cast<int>(first[i + 1] - edge), b,
@@ -181,7 +208,7 @@ template <typename Shape> struct Convolution {
 
   /* Gradients of the messages -> of the edge vectors and, unless null, of the features (which start from zero). */
   static void backward(int64_t n_local, int64_t n_edges, int64_t n_sources, const T *features, const double *vectors,
-                       const int64_t *centre, const int64_t *source, const Table<T> &table, const T *gradients,
+                       const int64_t *centre, const int64_t *source, const Source &radial, const T *gradients,
                        T *feature_gradients, double *edge_gradients)
   {
     std::vector<int64_t> first, starts;
@@ -190,6 +217,7 @@ template <typename Shape> struct Convolution {
     const int64_t n_tiles = static_cast<int64_t>(starts.size()) - 1;
     const size_t n_values = feature_gradients ? static_cast<size_t>(n_sources) * Shape::N_IN * B * Shape::N : 0;
     if (n_values) std::memset(feature_gradients, 0, n_values * sizeof(T));
+    const double scale = Radials::slope_scale(radial);
 #pragma omp parallel
     {
       // each further thread adds into memory of its own
@@ -203,10 +231,10 @@ template <typename Shape> struct Convolution {
 #pragma omp for schedule(static)
       for (int64_t k = 0; k < n_tiles; k++) {
         const int64_t edge = first[starts[k]];
-        tile.prepare(vectors + 3 * edge, first[starts[k + 1]] - edge, table);
+        tile.prepare(vectors + 3 * edge, first[starts[k + 1]] - edge, radial);
         std::fill_n(tile.gradients.resize(static_cast<size_t>(tile.n) * Sums::WIDTH), tile.n * Sums::WIDTH, 0.0);
         for (int block = 0; block < B; block += GROUP) {
-          tile.template radial<true>(table, block);
+          tile.template radial<true>(radial, edge, block);
           for (int64_t i = starts[k]; i < starts[k + 1]; i++)
             adjoint_over_edges(tile, static_cast<int>(first[i] - edge), static_cast<int>(first[i + 1] - edge),
                                reinterpret_cast<const V *>(features) + block, source + edge,
@@ -214,7 +242,7 @@ template <typename Shape> struct Convolution {
                                target ? reinterpret_cast<V *>(target) + block : nullptr);
         }
         for (int start = 0; start < tile.n; start += CHUNK)
-          tile.chunks.data()[start / CHUNK].finish(tile.gradients.data() + start * Sums::WIDTH, table,
+          tile.chunks.data()[start / CHUNK].finish(tile.gradients.data() + start * Sums::WIDTH, scale,
                                                    edge_gradients + 3 * (edge + start));
       }
       if (!own.empty()) {

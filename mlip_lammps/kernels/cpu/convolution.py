@@ -9,6 +9,8 @@ from torch import Tensor
 
 from mlip_lammps.kernels.cpu.functions import C_TYPES
 from mlip_lammps.kernels.cpu.harmonics import EDGE_LOOP, harmonics_steps
+from mlip_lammps.kernels.cpu.product import in_panels
+from mlip_lammps.kernels.cpu.radials import FromNetwork, FromTable
 from mlip_lammps.kernels.cpu.simd import lanes, n_registers
 from mlip_lammps.kernels.lowered import ConvolutionPath
 
@@ -27,7 +29,7 @@ class ConvolutionShape:
     n_components_in: int
     n_components_mid: int
     l_max: int
-    degree: int
+    radials: FromTable | FromNetwork
     paths: tuple[ConvolutionPath, ...]
 
     def source(self) -> str:
@@ -43,11 +45,11 @@ class ConvolutionShape:
         ]
         return f"""struct {self.name} {{
   using T = {C_TYPES[self.dtype]};
-  static constexpr int N = {n_lanes}, N_BLOCKS = {n_blocks}, GROUP = {math.gcd(4, n_blocks)};
+  static constexpr int N = {n_lanes}, N_BLOCKS = {n_blocks}, GROUP = {self._group};
   static constexpr int N_IN = {self.n_components_in}, N_MID = {self.n_components_mid};
-  static constexpr int N_PATHS = {len(self.paths)}, DEGREE = {self.degree};
+  static constexpr int N_PATHS = {len(self.paths)};
   static constexpr int N_Y = {(self.l_max + 1) ** 2}, N_G = {len(pairs)};
-{"".join(steps)}}};
+{self.radials.members("")}{"".join(steps)}}};
 """
 
     @property
@@ -61,9 +63,21 @@ class ConvolutionShape:
     def table_layout(self, coefficients: Tensor) -> Tensor:
         """Return radial coefficients (n_intervals, n_paths * n_channels, degree + 1) in the order of the kernel."""
         n_intervals, n_lanes = coefficients.shape[0], lanes(self.n_channels, self.dtype)
-        blocks = coefficients.view(n_intervals, len(self.paths), self.n_channels // n_lanes, n_lanes, self.degree + 1)
-        blocks = blocks.permute(0, 2, 1, 4, 3)
+        shape = len(self.paths), self.n_channels // n_lanes, n_lanes, coefficients.shape[2]
+        blocks = coefficients.view(n_intervals, *shape).permute(0, 2, 1, 4, 3)
         return torch.cat([blocks, torch.zeros_like(blocks[:1])]).reshape(-1).to(self.dtype).contiguous()
+
+    def last_matrix_layout(self, matrix: Tensor) -> Tensor:
+        """Return the network's last matrix (n_hidden, n_paths * n_channels): for each group of blocks one in panels."""
+        n_lanes = lanes(self.n_channels, self.dtype)
+        groups = matrix.view(len(matrix), len(self.paths), -1, self._group, n_lanes).permute(2, 0, 3, 1, 4)
+        panels = [in_panels(group.reshape(len(matrix), -1), n_lanes) for group in groups]
+        return torch.cat(panels).to(self.dtype).contiguous()
+
+    @property
+    def _group(self) -> int:
+        """Vectors of channels that are worked on together."""
+        return math.gcd(4, self.n_channels // lanes(self.n_channels, self.dtype))
 
 
 @dataclass(frozen=True)

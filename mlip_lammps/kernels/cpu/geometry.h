@@ -1,4 +1,4 @@
-/* Geometry of edges: distances, directions, spherical harmonics, places in a radial table.
+/* Geometry of edges: distances, directions, spherical harmonics; places in a radial table.
 
    Shape (generated): T, N_Y and
      harmonics(u, y, n)              Y_lm of n unit vectors
@@ -20,22 +20,36 @@ template <typename T> struct Table {
   const T *values;
   double intervals_per_angstrom;
   int64_t n_intervals;
+
+  double slope_scale() const { return 2.0 * intervals_per_angstrom; }    // from d/dt to d/dr
+
+  /* Interval of each distance, and the place within it, from -1 to 1. */
+  void places(const double *r, int n, int32_t *interval, T *t) const
+  {
+    for (int e = 0; e < n; e++) {
+      // beyond the table, and where the distance is not a number: the interval of zeros, which leaves a NaN one
+      const double place = r[e] * intervals_per_angstrom, end = static_cast<double>(n_intervals);
+      const int32_t k = static_cast<int32_t>(place < end ? place : end);
+      interval[e] = k;
+      t[e] = static_cast<T>(2.0 * (place - k) - 1.0);
+    }
+  }
 };
 
-/* Sums over the lanes of the gradients of Y_lm and, after them, of t, added to a row of WIDTH doubles. */
+/* Sums over the lanes of the gradients of Y_lm and, after them, of the distance, added to a row of WIDTH doubles. */
 template <typename Shape> struct EdgeSums {
   using T = typename Shape::T;
   static constexpr int N = Shape::N;
   static constexpr int WIDTH = (Shape::N_Y + 1 + N - 1) / N * N;
   using V = typename VectorOf<T, N>::type;
 
-  static void add(const V *gy, const V &gt, double *row)
+  static void add(const V *gy, const V &gr, double *row)
   {
 #pragma GCC unroll 32
     for (int k = 0; k < WIDTH; k += N) {
       V v[N];
 #pragma GCC unroll 16
-      for (int m = 0; m < N; m++) v[m] = k + m < Shape::N_Y ? gy[k + m] : k + m == Shape::N_Y ? gt : V{};
+      for (int m = 0; m < N; m++) v[m] = k + m < Shape::N_Y ? gy[k + m] : k + m == Shape::N_Y ? gr : V{};
       const V sums = sums_of_lanes<T, N>(v);
       for (int m = 0; m < N; m++) row[k + m] += static_cast<double>(sums[m]);
     }
@@ -48,10 +62,8 @@ template <typename Shape> struct Geometry {
   int n, n_rounded;    // whole vectors of edges
   double u[3][CHUNK], r[CHUNK];
   T y[Shape::N_Y][CHUNK];
-  T t[CHUNK];    // place within the interval, from -1 to 1
-  int32_t interval[CHUNK];
 
-  void prepare(const double *vectors, int n_edges, const Table<T> &table)
+  void prepare(const double *vectors, int n_edges)
   {
     n = n_edges;
     n_rounded = (n + 15) / 16 * 16;
@@ -63,17 +75,13 @@ template <typename Shape> struct Geometry {
       u[0][e] = x * inverse;
       u[1][e] = y * inverse;
       u[2][e] = z * inverse;
-      // beyond the table, and where the distance is not a number: the interval of zeros, which leaves a NaN one
-      const double place = distance * table.intervals_per_angstrom, end = static_cast<double>(table.n_intervals);
-      const int32_t k = static_cast<int32_t>(place < end ? place : end);
-      interval[e] = k;
-      t[e] = static_cast<T>(2.0 * (place - k) - 1.0);
     }
     Shape::harmonics(u, y, n_rounded);
   }
 
-  /* Chain rule from distance and direction to the edge vector. Row e of ``gradients`` is that of EdgeSums. */
-  void finish(const double *gradients, const Table<T> &table, double *edge_gradients) const
+  /* Chain rule from distance (d/dr = ``slope_scale`` times what was summed) and direction to the edge vector. Row e of
+     ``gradients`` is that of EdgeSums. */
+  void finish(const double *gradients, double slope_scale, double *edge_gradients) const
   {
     constexpr int N = Shape::N, WIDTH = EdgeSums<Shape>::WIDTH;
     using V = typename VectorOf<T, N>::type;
@@ -92,7 +100,7 @@ template <typename Shape> struct Geometry {
     Shape::harmonics_adjoint(y, gy, gu, n_rounded);
     for (int e = 0; e < n; e++) {
       const double along = gu[0][e] * u[0][e] + gu[1][e] * u[1][e] + gu[2][e] * u[2][e];
-      const double radial = 2.0 * table.intervals_per_angstrom * gradients[e * WIDTH + Shape::N_Y];
+      const double radial = slope_scale * gradients[e * WIDTH + Shape::N_Y];
       for (int k = 0; k < 3; k++)
         edge_gradients[3 * e + k] = (gu[k][e] - along * u[k][e]) / r[e] + radial * u[k][e];
     }

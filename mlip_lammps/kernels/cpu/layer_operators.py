@@ -9,37 +9,21 @@ from torch import Tensor
 
 from mlip_lammps.kernels.backend import OperatorCode
 from mlip_lammps.kernels.cpu.contraction import ContractionShape, contraction_terms
-from mlip_lammps.kernels.cpu.convolution import ConvolutionShape
 from mlip_lammps.kernels.cpu.library import KernelLibrary
 from mlip_lammps.kernels.cpu.linear import LinearShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
+from mlip_lammps.kernels.cpu.neighbour_sums import (
+    NeighbourSum,
+    NetworkRadials,
+    TableRadials,
+    sum_on_network,
+    sum_on_table,
+)
 from mlip_lammps.kernels.cpu.simd import widest_vectors
-from mlip_lammps.kernels.lowered import LinearBlock, LoweredLayer, LoweredModel
-from mlip_lammps.kernels.moments import moment_blocks, moments_are_cheaper
+from mlip_lammps.kernels.lowered import LinearBlock, LoweredModel
 from mlip_lammps.kernels.precision import PRECISIONS
-from mlip_lammps.kernels.radial_functions import expanded, hidden_functions, table_record
-from mlip_lammps.kernels.radial_table import RadialTable, reduce_table, tabulate
+from mlip_lammps.kernels.radial_functions import table_record
 from mlip_lammps.model_file.contract import KERNELS_PATH
-
-# Bound on the relative error of the radial slopes, for each type of features.
-SLOPE_TOLERANCES = {torch.float64: 1e-9, torch.float32: 5e-8}
-
-@dataclass(frozen=True)
-class NeighbourSum:
-    """The sum over neighbours of one layer: an operator with its table."""
-
-    shape: ConvolutionShape | MomentsShape
-    table: RadialTable
-    coefficients: Tensor
-    expansion: Tensor | None = None  # of the layer's radial functions in those of the table
-
-    def radial_functions(self, distances: Tensor) -> Tensor:
-        return expanded(self.table.evaluate(distances), self.expansion)
-
-    @property
-    def table_arguments(self) -> tuple[Tensor, float, int]:
-        return self.coefficients, self.table.n_intervals / self.table.cutoff, self.table.n_intervals
-
 
 @dataclass(frozen=True)
 class LinearMap:
@@ -50,7 +34,12 @@ class LinearMap:
 
 
 class CpuOperators:
-    """``LayerOperators`` in C++, with tables of the radial functions.
+    """``LayerOperators`` in C++.
+
+    Parameters
+    ----------
+    radial
+        ``table``: radial functions from tables; ``exact``: from the trained network on every edge.
 
     Attributes
     ----------
@@ -61,16 +50,19 @@ class CpuOperators:
     maps
         By kind (message, mix, up, skip) and layer.
     tables
-        Radial table of each layer, with its errors.
+        Radial table of each layer, with its errors; none where the network runs.
     """
 
-    def __init__(self, model: LoweredModel, features: torch.dtype, folder: Path):
+    def __init__(self, model: LoweredModel, features: torch.dtype, folder: Path, radial: str = "table"):
         self._dtype = features
+        plan = {"table": sum_on_table, "exact": sum_on_network}[radial]
         self.sums: list[NeighbourSum] = []
         self.maps: dict[tuple[str, int], LinearMap] = {}
         self.contractions: list[tuple[ContractionShape, Tensor]] = []
         for t, layer in enumerate(model.layers, start=1):
-            self._plan_messages(t, layer, model)
+            step = plan(t, layer, model, features)
+            self.sums.append(step)
+            self._plan_map("message", t, step.message, step.n_components, layer.n_components_message)
             self._plan_map("mix", t, layer.mix, layer.n_components_out, layer.n_components_out)
             if layer.embedding is None:
                 before = layer.n_components_in
@@ -80,12 +72,14 @@ class CpuOperators:
             sizes = layer.n_components_message, layer.n_components_out
             self.contractions.append(contraction_terms(name, features, layer.polynomial, *sizes))
         self._folder = folder
-        self.tables = tuple(s.table for s in self.sums)
+        on_tables = [s.radials for s in self.sums if isinstance(s.radials, TableRadials)]
+        self.tables = tuple(radials.table for radials in on_tables)
 
     @cached_property
     def library(self) -> KernelLibrary:
         """All operators, compiled when they are first asked for."""
         shapes = [s.shape for s in self.sums] + [m.shape for m in self.maps.values()]
+        shapes += [s.radials.shape for s in self.sums if isinstance(s.radials, NetworkRadials)]
         shapes += [shape for shape, _ in self.contractions]
         return KernelLibrary(shapes, self._folder)
 
@@ -93,18 +87,20 @@ class CpuOperators:
         _ = self.library
 
     def code(self) -> OperatorCode:
-        record = {
-            "radial": "table",
-            "radial_tables": table_record(self.tables),
-            "instruction_set": widest_vectors().instruction_set,
-        }
-        return OperatorCode({KERNELS_PATH: self.library.path}, record, self.library.shims(), self.table_contents())
+        record = {"radial": "exact", "instruction_set": widest_vectors().instruction_set}
+        contents = self.table_contents()
+        if contents is not None:
+            record |= {"radial": "table", "radial_tables": table_record(self.tables)}
+        return OperatorCode({KERNELS_PATH: self.library.path}, record, self.library.shims(), contents)
 
-    def table_contents(self) -> list[tuple[float, Tensor, Tensor | None]]:
-        """Return, for each layer, what ``interpolated`` takes: coefficients as the kernels have them."""
+    def table_contents(self) -> list[tuple[float, Tensor, Tensor | None]] | None:
+        """Return, for each layer, what ``interpolated`` takes: coefficients as the kernels have them; None without."""
+        if not self.tables:
+            return None
+        radials = [step.radials for step in self.sums]
         return [
-            (step.table.cutoff, step.table.coefficients.to(self._dtype).to(torch.float64), step.expansion)
-            for step in self.sums
+            (one.table.cutoff, one.table.coefficients.to(self._dtype).to(torch.float64), one.expansion)
+            for one in radials
         ]
 
     def messages(
@@ -118,7 +114,7 @@ class CpuOperators:
     ) -> Tensor:
         """Return the sum over the neighbours alone, flat."""
         step = self.sums[t - 1]
-        edges = (vectors, centre, source, *step.table_arguments, like)
+        edges = (vectors, centre, source, *self._radial_arguments(step.radials, vectors), like)
         if isinstance(step.shape, MomentsShape):
             return self._operator(step.shape)(*edges)
         return self._operator(step.shape)(features.contiguous(), *edges)
@@ -132,39 +128,26 @@ class CpuOperators:
         entry = self.maps[kind, t]
         return self._operator(entry.shape)(features.contiguous(), species, *entry.matrices)
 
+    def _radial_arguments(
+        self, radials: TableRadials | NetworkRadials, vectors: Tensor
+    ) -> tuple[Tensor | float | int, ...]:
+        """Return what the sum over neighbours takes besides its edges.
+
+        The gradient of the edge vectors needs slopes of the radial functions: nothing goes back through the network.
+        """
+        if isinstance(radials, TableRadials):
+            table = radials.table
+            return radials.coefficients, table.n_intervals / table.cutoff, table.n_intervals
+        network = self._operator(radials.shape)
+        constants = vectors.detach(), radials.wave_numbers, radials.cutoff, radials.matrices
+        if vectors.requires_grad:
+            values, slopes = network.with_slopes(*constants)
+        else:
+            values = slopes = network.values(*constants)
+        return (values, slopes) if radials.last is None else (values, slopes, radials.last)
+
     def _operator(self, shape):
         return self.library.operators[shape.name]
-
-    def _plan_messages(self, t: int, layer: LoweredLayer, model: LoweredModel) -> None:
-        tolerance = SLOPE_TOLERANCES[self._dtype]
-        hidden, matrix = hidden_functions(model, layer)
-        table = tabulate(hidden, matrix, model.cutoff, tolerance, self._dtype.itemsize)
-        n_components_in = layer.n_components_mid
-        blocks = layer.message
-        if layer.embedding is not None:
-            multiple = 8 if self._dtype == torch.float64 else 16
-            reduced, expansion = reduce_table(table, tolerance, multiple)
-            n_functions, n_elements = expansion.shape[1], layer.embedding.shape[0]
-            n_harmonics = (model.l_max + 1) ** 2
-            if moments_are_cheaper(layer, table, reduced, n_elements, n_harmonics):
-                shape = MomentsShape(
-                    f"Moments{t}", self._dtype, n_functions, n_elements, model.l_max, reduced.degree
-                )
-                self.sums.append(NeighbourSum(shape, reduced, shape.table_layout(reduced.coefficients), expansion))
-                self._plan_map("message", t, moment_blocks(layer, expansion), n_harmonics, layer.n_components_message)
-                return
-        shape = ConvolutionShape(
-            name=f"Convolution{t}",
-            dtype=self._dtype,
-            n_channels=layer.n_channels,
-            n_components_in=layer.n_components_in,
-            n_components_mid=n_components_in,
-            l_max=model.l_max,
-            degree=table.degree,
-            paths=layer.paths,
-        )
-        self.sums.append(NeighbourSum(shape, table, shape.table_layout(table.coefficients)))
-        self._plan_map("message", t, blocks, n_components_in, layer.n_components_message)
 
     def _plan_map(
         self, kind: str, t: int, blocks: tuple[LinearBlock, ...], n_components_in: int, n_components_out: int
@@ -175,6 +158,6 @@ class CpuOperators:
             self.maps[kind, t] = LinearMap(shape, shape.matrices(blocks))
 
 
-def make_operators(model: LoweredModel, dtype: str, scratch: Path) -> CpuOperators:
+def make_operators(model: LoweredModel, dtype: str, radial: str, scratch: Path) -> CpuOperators:
     """Return the operators; their library is compiled into ``scratch``."""
-    return CpuOperators(model, PRECISIONS[dtype].features, scratch)
+    return CpuOperators(model, PRECISIONS[dtype].features, scratch, radial)

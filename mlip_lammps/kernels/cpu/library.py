@@ -18,15 +18,17 @@ from mlip_lammps.kernels.cpu.contraction import ContractionShape
 from mlip_lammps.kernels.cpu.convolution import ConvolutionShape
 from mlip_lammps.kernels.cpu.linear import LinearShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
-from mlip_lammps.kernels.cpu.operators import ContractionOp, ConvolutionOp, LinearOp, MomentsOp
+from mlip_lammps.kernels.cpu.network import NetworkShape
+from mlip_lammps.kernels.cpu.operators import ContractionOp, ConvolutionOp, LinearOp, MomentsOp, NetworkOp
 from mlip_lammps.kernels.cpu.simd import COMPILE, n_registers
 
 _HEADERS = Path(__file__).parent
 
-Shape = ConvolutionShape | MomentsShape | ContractionShape | LinearShape
+Shape = ConvolutionShape | MomentsShape | NetworkShape | ContractionShape | LinearShape
 _OPERATORS = {
     ConvolutionShape: ConvolutionOp,
     MomentsShape: MomentsOp,
+    NetworkShape: NetworkOp,
     ContractionShape: ContractionOp,
     LinearShape: LinearOp,
 }
@@ -36,6 +38,7 @@ _BEGIN = """namespace mlip_kernels {{ constexpr int VECTOR_REGISTERS = {n_regist
 #include "convolution.h"
 #include "linear.h"
 #include "moments.h"
+#include "network.h"
 using namespace mlip_kernels;
 namespace {{
 """

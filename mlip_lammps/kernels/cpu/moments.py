@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mlip_lammps.kernels.cpu.functions import C_TYPES
 from mlip_lammps.kernels.cpu.harmonics import harmonics_steps
+from mlip_lammps.kernels.cpu.radials import FromNetwork, FromTable
 from mlip_lammps.kernels.cpu.simd import lanes
 
 
@@ -19,7 +20,7 @@ class MomentsShape:
     n_functions: int
     n_elements: int
     l_max: int
-    degree: int
+    radials: FromTable | FromNetwork
 
     @property
     def width(self) -> int:
@@ -31,13 +32,13 @@ class MomentsShape:
         return f"""struct {self.name} {{
   using T = {C_TYPES[self.dtype]};
   static constexpr int N = {n_lanes}, N_BLOCKS = {self.n_functions // n_lanes}, N_ELEMENTS = {self.n_elements};
-  static constexpr int N_Y = {(self.l_max + 1) ** 2}, DEGREE = {self.degree};
-{harmonics_steps(self.l_max)}}};
+  static constexpr int N_Y = {(self.l_max + 1) ** 2};
+{self.radials.members("Moments")}{harmonics_steps(self.l_max)}}};
 """
 
     def table_layout(self, coefficients: Tensor) -> Tensor:
         """Return radial coefficients (n_intervals, n_functions, degree + 1) in the order of the kernel."""
         n_lanes = lanes(self.n_functions, self.dtype)
-        blocks = coefficients.view(coefficients.shape[0], self.n_functions // n_lanes, n_lanes, self.degree + 1)
+        blocks = coefficients.view(coefficients.shape[0], self.n_functions // n_lanes, n_lanes, coefficients.shape[2])
         blocks = blocks.transpose(2, 3)
         return torch.cat([blocks, torch.zeros_like(blocks[:1])]).reshape(-1).to(self.dtype).contiguous()

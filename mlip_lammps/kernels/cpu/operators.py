@@ -7,30 +7,27 @@ from mlip_lammps.kernels.cpu.convolution import ConvolutionShape
 from mlip_lammps.kernels.cpu.functions import C_TYPES, Input, KernelFunction, Output, Scalar, register_gradient
 from mlip_lammps.kernels.cpu.linear import LinearShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
+from mlip_lammps.kernels.cpu.network import NetworkShape
+from mlip_lammps.kernels.cpu.radials import in_braces
 
 _EDGES = (Input("vectors", "double"), Input("centre", "int64_t"), Input("source", "int64_t"))
-
-
-def _table(c_type: str) -> tuple[Input | Scalar, ...]:
-    return (Input("table", c_type), Scalar("intervals_per_angstrom", "double"), Scalar("n_intervals", "int64_t"))
-
-
-_TABLE = "{table, intervals_per_angstrom, n_intervals}"
 
 
 class ConvolutionOp:
     """The edge convolution of one layer as an operator with a gradient.
 
     Call it with features (n_sources, n_in * n_channels), edge vectors (n_edges, 3), centres, sources (rows of the
-    features, (n_edges,)), the table in ``shape.table_layout`` with its intervals an angstrom and their number, and a
-    tensor of n_local rows; it returns (n_local, n_mid * n_channels).
+    features, (n_edges,)), the radial functions, and a tensor of n_local rows; it returns (n_local, n_mid * n_channels).
+    Radial functions: a table in ``shape.table_layout`` with its intervals an angstrom and their number; or values and
+    slopes of hidden functions (n_edges, n_hidden) and the matrix after them in ``shape.last_matrix_layout``.
     """
 
     def __init__(self, shape: ConvolutionShape, digest: str):
         self.shape = shape
         c_type, template = C_TYPES[shape.dtype], f"Convolution<{shape.name}>"
-        inputs = (Input("features", c_type), *_EDGES, *_table(c_type))
-        arguments = f"vectors_rows, features, vectors, centre, source, {_TABLE}"
+        radials = shape.radials.inputs(c_type)
+        inputs = (Input("features", c_type), *_EDGES, *radials)
+        arguments = f"vectors_rows, features, vectors, centre, source, {in_braces(radials)}"
         upstream = Input("gradients", c_type)
         feature_gradients = Output("feature_gradients", c_type, "features", shape.width_in)
         edge_gradients = Output("edge_gradients", "double", "vectors", 3)
@@ -40,18 +37,18 @@ class ConvolutionOp:
             (Output("messages", c_type, "like", shape.width_out),),
             f"  {template}::forward(like_rows, {arguments}, messages);",
         )
-        split = "gradients_rows, vectors_rows, features_rows, features, vectors, centre, source"
+        split = "gradients_rows, vectors_rows, features_rows, features, vectors, centre, source, " + in_braces(radials)
         self.adjoint = KernelFunction(
             f"{shape.name}_{digest}_adjoint",
             (*inputs, upstream),
             (feature_gradients, edge_gradients),
-            f"  {template}::backward({split}, {_TABLE}, gradients, feature_gradients, edge_gradients);",
+            f"  {template}::backward({split}, gradients, feature_gradients, edge_gradients);",
         )
         self.edge_adjoint = KernelFunction(
             f"{shape.name}_{digest}_edge_adjoint",
             (*inputs, upstream),
             (edge_gradients,),
-            f"  {template}::backward({split}, {_TABLE}, gradients, nullptr, edge_gradients);",
+            f"  {template}::backward({split}, gradients, nullptr, edge_gradients);",
         )
         self.functions = (self.forward, self.adjoint, self.edge_adjoint)
 
@@ -73,27 +70,28 @@ class ConvolutionOp:
 class MomentsOp:
     """Sums of radial functions times spherical harmonics over the neighbours of each element.
 
-    Call it with edge vectors, centres, species of the neighbours, the table in ``shape.table_layout`` with its
-    intervals an angstrom and their number, and a tensor of n_local rows; it returns (n_local, n_harmonics * n_elements
-    * n_functions).
+    Call it with edge vectors, centres, species of the neighbours, the radial functions, and a tensor of n_local rows; it
+    returns (n_local, n_harmonics * n_elements * n_functions). Radial functions: a table as for the convolution; or values
+    and slopes (n_edges, n_functions).
     """
 
     def __init__(self, shape: MomentsShape, digest: str):
         self.shape = shape
         c_type, template = C_TYPES[shape.dtype], f"Moments<{shape.name}>"
-        inputs = (*_EDGES, *_table(c_type))
+        radials = shape.radials.inputs(c_type)
+        inputs = (*_EDGES, *radials)
+        edges = f"vectors, centre, source, {in_braces(radials)}"
         self.forward = KernelFunction(
             f"{shape.name}_{digest}",
             (*inputs, Input("like", "int64_t")),
             (Output("moments", c_type, "like", shape.width),),
-            f"  {template}::forward(like_rows, vectors_rows, vectors, centre, source, {_TABLE}, moments);",
+            f"  {template}::forward(like_rows, vectors_rows, {edges}, moments);",
         )
         self.adjoint = KernelFunction(
             f"{shape.name}_{digest}_adjoint",
             (*inputs, Input("gradients", c_type)),
             (Output("edge_gradients", "double", "vectors", 3),),
-            f"  {template}::backward(gradients_rows, vectors_rows, vectors, centre, source, {_TABLE}, gradients,\n"
-            "      edge_gradients);",
+            f"  {template}::backward(gradients_rows, vectors_rows, {edges}, gradients, edge_gradients);",
         )
         self.functions = (self.forward, self.adjoint)
 
@@ -107,6 +105,41 @@ class MomentsOp:
 
     def __call__(self, *arguments) -> Tensor:
         return self.forward(*arguments)
+
+
+class NetworkOp:
+    """Hidden functions of a layer's radial network on every edge, without a gradient: slopes are given beside values.
+
+    Call ``values`` or ``with_slopes`` with edge vectors, wave numbers, cutoff and matrices (``shape.matrices``); they
+    return (n_edges, width), the second also derivatives in 1/angstrom.
+    """
+
+    def __init__(self, shape: NetworkShape, digest: str):
+        self.shape = shape
+        c_type, arguments = C_TYPES[shape.dtype], "vectors_rows, vectors, wave_numbers, cutoff, matrices"
+        inputs = (
+            Input("vectors", "double"),
+            Input("wave_numbers", "double"),
+            Scalar("cutoff", "double"),
+            Input("matrices", c_type),
+        )
+        values, slopes = (Output(name, c_type, "vectors", shape.width) for name in ("values", "slopes"))
+        self.values = KernelFunction(
+            f"{shape.name}_{digest}",
+            inputs,
+            (values,),
+            f"  Network<{shape.name}>::run({arguments}, values, nullptr);",
+        )
+        self.with_slopes = KernelFunction(
+            f"{shape.name}_{digest}_with_slopes",
+            inputs,
+            (values, slopes),
+            f"  Network<{shape.name}>::run({arguments}, values, slopes);",
+        )
+        self.functions = (self.values, self.with_slopes)
+
+    def connect(self) -> None:
+        """Register nothing: there is no gradient."""
 
 
 class ContractionOp:

@@ -76,8 +76,8 @@ class TorchOperators:
         return OperatorCode(record={"radial": "exact"})
 
 
-def make_operators(model: LoweredModel, dtype: str, scratch: Path) -> TorchOperators:
-    """Return the operators; ``scratch`` is not used."""
+def make_operators(model: LoweredModel, dtype: str, radial: str, scratch: Path) -> TorchOperators:
+    """Return the operators, whose radial functions are always exact; ``scratch`` is not used."""
     return TorchOperators(model, dtype)
 
 
