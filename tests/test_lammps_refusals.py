@@ -1,6 +1,7 @@
 """What the pair style refuses on two ranks: one message with its cure, an exit code that is not 0, and no hang."""
 
 import re
+from pathlib import Path
 
 import pytest
 from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
@@ -180,11 +181,37 @@ def test_a_torch_that_went_away_is_refused(folder, tmp_path):
     assert_matches("no torch in .*; run: pip install torch", message)
 
 
-def test_a_plugin_built_for_another_lammps_is_refused(folder, tmp_path):
-    plugin = build_for_another_lammps(tmp_path) / "mliptorchplugin.so"
-    first = f"plugin unload pair mlip/torch\nplugin load {plugin}"
-    message = refusal(folder, deck(coeff=pair_coeff("good.pt2 H O"), first=first))
-    assert_matches("plugin built for LAMMPS 20230802 .*, running 20250722 .*; run: mlip-lammps build-plugin", message)
+def with_another_header(headers: Path) -> None:
+    with (headers / "pair.h").open("a") as file:
+        file.write("// another layout\n")
+
+
+OTHER_LAMMPS = {
+    "another version": ("2023.8.2", None, "LAMMPS 20230802 with 32-bit atom IDs, running {running}"),
+    "another update": ("2025.7.22.99", None, "LAMMPS 20250722 update 99 with 32-bit atom IDs, running {running}"),
+    "no update and other headers": (
+        "20250722",
+        with_another_header,
+        "LAMMPS 20250722 with 32-bit atom IDs, running {running}, whose headers differ",
+    ),
+}
+RUNNING = r"20250722( update \d+)? with 32-bit atom IDs"
+
+
+@pytest.mark.parametrize("name", OTHER_LAMMPS)
+def test_a_plugin_built_for_another_lammps_is_refused(name, folder, tmp_path):
+    version, change, message = OTHER_LAMMPS[name]
+    plugin = build_for_another_lammps(tmp_path, version, change)
+    found = refusal(folder, with_plugin(plugin))
+    assert_matches(f"plugin built for {message.format(running=RUNNING)}; run: mlip-lammps build-plugin", found)
+
+
+def test_without_an_update_number_the_same_headers_are_accepted(folder, tmp_path):
+    run_lammps(with_plugin(build_for_another_lammps(tmp_path, "20250722")), 2, folder)
+
+
+def with_plugin(plugin: Path) -> str:
+    return deck(coeff=pair_coeff("good.pt2 H O"), first=f"plugin unload pair mlip/torch\nplugin load {plugin}")
 
 
 def test_the_same_input_with_nothing_wrong_runs(model, folder):

@@ -3,13 +3,11 @@
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
+#include "lammps_build.h"
 #include "pair_mlip_torch.h"
 
 #include "error.h"
 #include "lammps.h"
-#include "library.h"
-
-#include <string>
 
 using namespace LAMMPS_NS;
 
@@ -47,12 +45,7 @@ static void *create_pair(void *lmp)
 
 static void *refuse(void *handle)
 {
-  auto *lmp = static_cast<LAMMPS *>(handle);
-  const int running = lammps_version(handle);
-  std::string text = "mlip/torch: plugin built for LAMMPS " + std::to_string(MLIP_LAMMPS_VERSION) + " with " +
-      std::to_string(8 * sizeof(tagint)) + "-bit atom IDs, running " + std::to_string(running) + " with " +
-      std::to_string(8 * lammps_extract_setting(handle, "tagint")) + "-bit; run: mlip-lammps build-plugin";
-  lmp->error->all(FLERR, text);
+  static_cast<LAMMPS *>(handle)->error->all(FLERR, find_other_lammps(handle));
   return nullptr;
 }
 
@@ -60,16 +53,13 @@ static void *refuse(void *handle)
 
 void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
 {
-  const bool is_ours = lammps_version(lmp) == MLIP_LAMMPS_VERSION &&
-      lammps_extract_setting(lmp, "tagint") == static_cast<int>(sizeof(tagint));
-
   lammpsplugin_t plugin;
   plugin.version = MLIP_LAMMPS_VERSION_TEXT;
   plugin.style = "pair";
   plugin.name = "mlip/torch";
   plugin.info = "mlip/torch pair style, MACE models on any number of ranks";
   plugin.author = "the mlip-lammps developers";
-  plugin.creator.v1 = is_ours ? &create_pair : &refuse;
+  plugin.creator.v1 = find_other_lammps(lmp).empty() ? &create_pair : &refuse;
   plugin.handle = handle;
   (*reinterpret_cast<lammpsplugin_regfunc>(regfunc))(&plugin, lmp);
 }

@@ -24,15 +24,15 @@ def build_plugin(folder: Path | None = None, lammps: Path | None = None, mpi: Pa
     UserInputError
         If a compiler or a header is missing or a file does not compile.
     """
-    build = _load_build_module()
+    build = load_build_module()
     try:
         return build.build(folder or source_folder(), lammps_prefix=lammps, mpi_prefix=mpi)
     except build.BuildError as error:
         raise UserInputError(str(error)) from error
 
 
-def _load_build_module() -> ModuleType:
-    """Load it by its path: in a checkout that is not installed it is no module of the package."""
+def load_build_module() -> ModuleType:
+    """Load ``pair_style/build.py`` by its path: in a checkout that is not installed it is no module of the package."""
     name = "mlip_lammps.pair_style.build"
     spec = importlib.util.spec_from_file_location(name, source_folder() / "build.py")
     module = importlib.util.module_from_spec(spec)

