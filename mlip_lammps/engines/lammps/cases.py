@@ -14,11 +14,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
-from mlip_lammps.engines.lammps.box import NO_SETTINGS, BoxSettings
-=======
 from mlip_lammps.core.processes import python_module
->>>>>>> h-python
+from mlip_lammps.engines.lammps.box import NO_SETTINGS, BoxSettings
 from mlip_lammps.engines.mpi_process import MpiProcess, MpiRunError
 from mlip_lammps.structure.evaluation import Evaluation
 
