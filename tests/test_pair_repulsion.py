@@ -155,7 +155,6 @@ def test_the_repulsion_is_worked_out_in_float64_in_every_precision(dtype, traine
     np.testing.assert_allclose(with_gradients - gradients, expected, rtol=1e-12, atol=1e-9)
 
 
-@pytest.mark.filterwarnings("ignore::mlip_lammps.core.errors.CloseAtomsWarning")
 def test_lammps_on_two_ranks_equals_ase(compiled_file, tmp_path):
     run_driver("lammps_driver.py", 2, tmp_path, compiled_file, tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz") as results:
