@@ -25,6 +25,7 @@ from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.kernels.radial_functions import table_record
 from mlip_lammps.model_file.contract import KERNELS_PATH
 
+
 @dataclass(frozen=True)
 class LinearMap:
     """A linear map: its shape, matrices and those of the adjoint."""
