@@ -48,7 +48,7 @@ class Sums:
         self.sources = MaceChain(self.model, "float64", self.torch).element_sources
         self.species = torch.randint(0, len(self.model.atomic_numbers), (N_NODES,), generator=generator)
         directions = torch.randn(N_EDGES, 3, generator=generator, dtype=torch.float64)
-        lengths = 0.6 + 3.8 * torch.rand(N_EDGES, 1, generator=generator, dtype=torch.float64)  # to 4.4: beyond the cutoff
+        lengths = 0.6 + 3.8 * torch.rand(N_EDGES, 1, generator=generator, dtype=torch.float64)  # to 4.4: some beyond
         self.vectors = torch.nn.functional.normalize(directions, dim=1) * lengths
         centre = torch.cat([torch.full((80,), 2), torch.randint(3, N_LOCAL, (N_EDGES - 80,), generator=generator)])
         self.centre = centre.sort().values

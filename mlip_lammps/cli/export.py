@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--radial",
         choices=("table", "exact"),
         default="table",
-        help="radial functions: tables with a stated error, or the network on every edge, many times slower "
+        help="radial functions: tables with a stated error, or the trained network on every edge, which is slower "
         "(default: table)",
     )
     parser.add_argument(

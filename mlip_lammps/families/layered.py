@@ -57,7 +57,10 @@ class LayeredModel(ABC):
         return _PLAIN_CHUNK_ATOMS
 
     def operators(self, name: str, dtype: str, radial: str, scratch: Path) -> LayerOperators | NoOperators:
-        """Return the operators of a backend (``torch`` or ``cpu``); ``radial`` as in ``export_model``."""
+        """Return the operators of a backend (``torch`` or ``cpu``) for this model.
+
+        ``radial`` is that of ``export_model``.
+        """
         return NoOperators()
 
     @abstractmethod

@@ -13,9 +13,13 @@ from mlip_lammps.core.errors import TableError
 _DEGREES = (5, 7, 9)
 _INTERVALS = (16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
 _MORE_INTERVALS = (640, 768, 1024, 1280, 1536, 2048, 2560, 3072, 4096)
-"""For the low degrees of GPU tables."""
+"""For steep radial functions and for the low degrees of GPU tables; doubled from here on."""
+_LEAST_GAIN = 2.0
+"""Factor by which the error falls when intervals are halved: 2^degree for smooth functions; near 1, or below, where a
+function has a kink or the rounding of the coefficients limits the slopes."""
 _CACHED_BYTES = 640 << 10
 _ERROR_POINTS = 3001
+_POINTS_PER_INTERVAL = 5
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def tabulate(
     Raises
     ------
     TableError
-        If the finest table is too coarse.
+        If finer tables no longer reduce the error.
 
     Notes
     -----
@@ -97,48 +101,73 @@ def tabulate(
     Errors are measured between the nodes, the ends of intervals among them; the shortest distances, below 0.1 of the
     cutoff, are not: no two atoms come so close, and the basis functions vary most there.
     """
-    distances = torch.linspace(0.1 * cutoff, cutoff * (1.0 - 1e-9), _ERROR_POINTS, dtype=torch.float64)
-    exact = torch.func.jvp(functions, (distances,), (torch.ones_like(distances),))
-    tables = []
+    network = _Network(functions, matrix, cutoff)
+    tables, failures = [], []
     for degree in degrees:
-        table = _coarsest_table(functions, matrix, cutoff, degree, slope_tolerance, distances, exact)
-        if table is not None:
-            tables.append(table)
-            if table.coefficients.numel() * value_bytes <= _CACHED_BYTES:
-                break
+        try:
+            table = _coarsest_table(network, degree, slope_tolerance)
+        except TableError as error:
+            failures.append(error)
+            continue
+        tables.append(table)
+        if table.coefficients.numel() * value_bytes <= _CACHED_BYTES:
+            break
     if not tables:
-        raise TableError(f"no table of radial functions is right to {slope_tolerance:.0e}; export with --radial exact")
+        raise failures[-1]
     return min(tables, key=lambda table: table.coefficients.numel())
 
 
-def _coarsest_table(
-    functions: Callable[[Tensor], Tensor],
-    matrix: Tensor,
-    cutoff: float,
-    degree: int,
-    slope_tolerance: float,
-    distances: Tensor,
-    exact: tuple[Tensor, Tensor],
-) -> RadialTable | None:
-    def attempt(n_intervals: int) -> RadialTable:
-        table = RadialTable(_interpolate(functions, cutoff, degree, n_intervals), cutoff, 0.0, 0.0)
-        found = table._value_and_slope(distances)
-        errors = [_largest((one - two) @ matrix) for one, two in zip(found, exact, strict=True)]
-        return replace(table, value_error=errors[0], slope_error=errors[1])
+class _Network:
+    """Radial functions to interpolate: values and slopes of ``functions(r) @ matrix`` to compare tables with."""
 
-    limit = slope_tolerance * _largest(exact[1] @ matrix)
+    def __init__(self, functions: Callable[[Tensor], Tensor], matrix: Tensor, cutoff: float):
+        self.functions, self.matrix, self.cutoff = functions, matrix, cutoff
+        self._samples: dict[int, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
+
+    def samples(self, n_intervals: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return distances with some points in each interval, and values and slopes of ``functions`` there."""
+        n_points = max(_ERROR_POINTS, _POINTS_PER_INTERVAL * n_intervals + 1)
+        if n_points not in self._samples:
+            distances = torch.linspace(0.1 * self.cutoff, self.cutoff * (1.0 - 1e-9), n_points, dtype=torch.float64)
+            exact = torch.func.jvp(self.functions, (distances,), (torch.ones_like(distances),))
+            self._samples[n_points] = distances, exact
+        return self._samples[n_points]
+
+    def table(self, degree: int, n_intervals: int) -> tuple[RadialTable, float]:
+        """Return a table of ``functions`` with its errors, and the distance where its slope is worst."""
+        table = RadialTable(_interpolate(self.functions, self.cutoff, degree, n_intervals), self.cutoff, 0.0, 0.0)
+        distances, exact = self.samples(n_intervals)
+        found = table._value_and_slope(distances)
+        value, slope = (((one - two) @ self.matrix).abs().amax(1) for one, two in zip(found, exact, strict=True))
+        errors = {"value_error": float(value.max()), "slope_error": float(slope.max())}
+        return replace(table, **errors), float(distances[slope.argmax()])
+
+
+def _coarsest_table(network: _Network, degree: int, slope_tolerance: float) -> RadialTable:
+    limit = slope_tolerance * _largest(network.samples(1)[1][1] @ network.matrix)
     intervals = (*_INTERVALS, *_MORE_INTERVALS)
     best, low, high = None, 0, len(intervals)
     while low < high:
         middle = (low + high) // 2
-        table = attempt(intervals[middle])
+        table, worst = network.table(degree, intervals[middle])
         if table.slope_error <= limit:
             best, high = table, middle
         else:
             low = middle + 1
-    if best is None:
-        return None
-    return replace(best, coefficients=torch.einsum("ifk,fg->igk", best.coefficients, matrix).contiguous())
+    while best is None:
+        # ``table`` is the finest so far
+        finer, at = network.table(degree, 2 * table.n_intervals)
+        if finer.slope_error <= limit:
+            best = finer
+        elif not finer.slope_error * _LEAST_GAIN < table.slope_error:
+            raise TableError(
+                f"no table of radial functions has slopes right to {limit:.1e} per angstrom: the error is "
+                f"{table.slope_error:.1e} at {worst:.3f} angstrom with {table.n_intervals:,} intervals of degree "
+                f"{degree} and {finer.slope_error:.1e} with twice as many, so the functions are not smooth or rounding "
+                "is the limit; export with --radial exact"
+            )
+        table, worst = finer, at
+    return replace(best, coefficients=torch.einsum("ifk,fg->igk", best.coefficients, network.matrix).contiguous())
 
 
 def _largest(tensor: Tensor) -> float:

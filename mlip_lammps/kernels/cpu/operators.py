@@ -70,9 +70,9 @@ class ConvolutionOp:
 class MomentsOp:
     """Sums of radial functions times spherical harmonics over the neighbours of each element.
 
-    Call it with edge vectors, centres, species of the neighbours, the radial functions, and a tensor of n_local rows.
-    It returns (n_local, n_harmonics * n_elements * n_functions). The radial functions are a table as for the
-    convolution, or values and slopes of shape (n_edges, n_functions).
+    Call it with edge vectors, centres, species of the neighbours, the radial functions, and a tensor of n_local rows;
+    it returns (n_local, n_harmonics * n_elements * n_functions). Radial functions: a table as for the convolution; or
+    values and slopes (n_edges, n_functions).
     """
 
     def __init__(self, shape: MomentsShape, digest: str):

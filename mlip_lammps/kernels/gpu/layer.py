@@ -24,6 +24,9 @@ _TABLES = {torch.float64: ((7, 1e-9), (9, 1e-9)), torch.float32: ((3, 5e-7), (7,
 """Degree of the radial polynomials, and bound on the relative error of their slopes: the second where the first is too
 coarse for a model. Coefficients are read 16 bytes at a time; the fewer of them, the faster, however long the table."""
 
+_MOST_COARSE_INTERVALS = 4096
+"""Of a table of the first degree; a model that needs more takes the second."""
+
 _TILE_ATOMS = {torch.float64: (2, 1), torch.float32: (4, 2)}
 """Atoms that a lane of a contraction holds, and of its adjoint."""
 
@@ -93,13 +96,14 @@ class LayerPlan:
         """Return the table of the radial functions and the tolerance that it was made with."""
         hidden, matrix = hidden_functions(self.model, self.layer)
         *coarse, (degree, tolerance) = _TABLES[self.plan.dtype]
-        try:
-            if coarse and not self.plan.has_fine_tables:
-                degree, tolerance = coarse[0]
-            return self._table(hidden, matrix, degree, tolerance), tolerance
-        except TableError:
-            degree, tolerance = _TABLES[self.plan.dtype][-1]
-            return self._table(hidden, matrix, degree, tolerance), tolerance
+        if coarse and not self.plan.has_fine_tables:
+            try:
+                table = self._table(hidden, matrix, *coarse[0])
+            except TableError:
+                table = None
+            if table is not None and table.n_intervals <= _MOST_COARSE_INTERVALS:
+                return table, coarse[0][1]
+        return self._table(hidden, matrix, degree, tolerance), tolerance
 
     def _table(self, hidden: Callable[[Tensor], Tensor], matrix: Tensor, degree: int, tolerance: float) -> RadialTable:
         return tabulate(hidden, matrix, self.model.cutoff, tolerance, self.plan.dtype.itemsize, (degree,))

@@ -1,0 +1,60 @@
+"""Tables of radial functions are refined until their slopes are right, and refused with a reason where none is."""
+
+import pytest
+import torch
+
+from mlip_lammps.core.errors import TableError
+from mlip_lammps.kernels.radial_table import RadialTable, tabulate
+
+CUTOFF = 5.0
+TWO_SUMS = torch.tensor([[1.0, 0.5], [0.0, 2.0]], dtype=torch.float64)
+
+
+def smooth(distances: torch.Tensor) -> torch.Tensor:
+    return torch.stack([torch.sin(3.0 * distances), torch.exp(-distances)], dim=1)
+
+
+def steep(width: float):
+    """Return a smooth pair of functions, the first with a step of ``width`` angstrom at 1 angstrom."""
+    return lambda distances: torch.stack([torch.tanh((distances - 1.0) / width), torch.cos(distances)], dim=1)
+
+
+def with_a_kink(distances: torch.Tensor) -> torch.Tensor:
+    return torch.stack([(distances - 1.2345).abs(), torch.cos(distances)], dim=1)
+
+
+def slope_error(table: RadialTable, functions, n_points: int = 200_001) -> float:
+    """Return the largest error of a slope, relative to the largest slope, on a grid finer than that of ``tabulate``."""
+    distances = torch.linspace(0.1 * CUTOFF, 0.999 * CUTOFF, n_points, dtype=torch.float64)
+    ones = torch.ones_like(distances)
+    (_, exact), (_, found) = (torch.func.jvp(f, (distances,), (ones,)) for f in (functions, table.evaluate))
+    exact = exact @ TWO_SUMS
+    return float((found - exact).abs().max() / exact.abs().max())
+
+
+@pytest.mark.parametrize(
+    ("functions", "fewest", "most"),
+    [(smooth, 16, 512), (steep(0.05), 513, 4096), (steep(0.0005), 4097, 1 << 18)],
+    ids=["smooth", "more than 512 intervals", "more than 4,096 intervals"],
+)
+def test_tables_are_refined_until_their_slopes_are_right(functions, fewest, most):
+    table = tabulate(functions, TWO_SUMS, CUTOFF, 1e-9, degrees=(5,))
+    assert fewest <= table.n_intervals <= most
+    assert slope_error(table, functions) <= 1.5e-9
+
+
+def test_a_smaller_table_of_higher_degree_is_taken_for_a_steep_function():
+    five, nine = (tabulate(steep(0.02), TWO_SUMS, CUTOFF, 1e-9, degrees=(degree,)) for degree in (5, 9))
+    assert nine.coefficients.numel() < five.coefficients.numel()
+    chosen = tabulate(steep(0.02), TWO_SUMS, CUTOFF, 1e-9, value_bytes=1 << 20)
+    assert chosen.coefficients.numel() == nine.coefficients.numel()
+
+
+def test_a_function_that_no_table_follows_is_refused_with_the_reason():
+    with pytest.raises(TableError, match=r"at 1\.23\d angstrom with [\d,]+ intervals.* not smooth .*--radial exact"):
+        tabulate(with_a_kink, TWO_SUMS, CUTOFF, 1e-9)
+
+
+def test_a_tolerance_below_rounding_is_refused_with_the_reason():
+    with pytest.raises(TableError, match=r"rounding is the limit; export with --radial exact"):
+        tabulate(smooth, TWO_SUMS, CUTOFF, 1e-17)
