@@ -52,6 +52,7 @@ PLUGIN_SOURCES = (
     "lammps/step_profile.cpp",
     "lammps/deviations.cpp",
     "lammps/loaded_models.cpp",
+    "lammps/atom_masses.cpp",
     "lammps/committee.cpp",
     "atom_rows.cpp",
     "edges.cpp",

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
+from lammps_deck import deck, pair_coeff, read_results
 from lammps_frames import assert_frame_is_the_models, read_frames, write_frame
 from lammps_run import Finished, error_line, run_lammps
 from lammps_structures import expected_results, write_data
@@ -102,11 +102,19 @@ def test_trial_insertions_of_fix_widom_leave_no_trace(model, atoms, folder):
 
 @pytest.mark.parametrize(
     "exclude",
-    ["group still still", "group still all", "group moving still", "type 1 1", "molecule/intra all"],
+    [
+        "group still still",
+        "group still all",
+        "group moving still",
+        "type 1 1",
+        "molecule/intra all",
+        "molecule/intra still",
+        "molecule/inter all",
+    ],
 )
 def test_exclusions_that_the_model_feels_are_refused(exclude, model, atoms, folder):
     write_data(folder / "box.data", atoms, ELEMENTS, style="full")
-    groups = "group still id 1:20\ngroup moving subtract all still\nfix still still setforce 0 0 0"
+    groups = "group still id 1:20\ngroup moving subtract all still\nfix still still setforce 0 0 0\nset atom 1 mol 2"
     text = deck(
         coeff=pair_coeff(f"{model} H O"),
         first="atom_style full",
@@ -116,18 +124,29 @@ def test_exclusions_that_the_model_feels_are_refused(exclude, model, atoms, fold
     assert "neigh_modify exclude takes neighbours away" in line
 
 
-def test_exclusions_among_atoms_of_other_types_change_nothing(model, atoms, folder):
+@pytest.mark.parametrize(
+    "exclude",
+    [
+        "group wall wall exclude type 3 3 exclude group wall all",
+        "molecule/intra wall",
+        "molecule/inter wall",
+        "molecule/inter own",
+        "molecule/intra wall exclude molecule/inter own",
+    ],
+)
+def test_exclusions_among_atoms_of_other_types_change_nothing(exclude, model, atoms, folder):
+    """All atoms of the model are of molecule 1; those of other types are of molecules 1 and 2."""
     kinds = [ELEMENTS.index(symbol) + 1 for symbol in atoms.get_chemical_symbols()]
     kinds[::3] = [3] * len(kinds[::3])
-    write_data(folder / "box.data", atoms, (*ELEMENTS, "Ar"), types=kinds)
+    write_data(folder / "box.data", atoms, (*ELEMENTS, "Ar"), types=kinds, style="full")
     own = np.array(kinds) < 3
     alone = expected_results(model, atoms[own])
     text = deck(
         "hybrid/overlay mlip/torch zero 5.0",
         pair_coeff(f"mlip/torch {model} H O NULL", "zero"),
-        last="group wall type 3\nneigh_modify exclude group wall wall exclude type 3 3 exclude group wall all",
+        first="atom_style full",
+        last=f"group wall type 3\ngroup own type 1 2\nset atom 1 mol 2\nneigh_modify exclude {exclude}",
     )
     found = read_results(run_lammps(text, 4, folder))
     np.testing.assert_allclose(found.forces[own], alone.forces, rtol=0, atol=1e-8)
     assert abs(found.energy - alone.energy) < 1e-8
-    assert_results_agree(found, found)

@@ -1,5 +1,6 @@
 """The pair style beside others: dispersion, repulsion at short range, another model, scaled sums."""
 
+import numpy as np
 import pytest
 from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
 from lammps_run import run_lammps
@@ -59,3 +60,23 @@ def test_a_scaled_hybrid_weighs_the_model(models, zbl_alone, folder):
     text = deck(f"hybrid/scaled 0.7 mlip/torch 0.3 {ZBL}", coeff)
     expected = weighted((0.7, expected_results(models[0], ATOMS)), (0.3, zbl_alone))
     assert_results_agree(read_results(run_lammps(text, 2, folder)), expected)
+
+
+BONDS = [(1, 2), (2, 3), (30, 31)]
+LJ = "lj/cut 4.0"
+BONDED = dict(first="atom_style full\nbond_style zero", atoms="read_data bonds.data\nbond_coeff 1")
+WHOLE_MODEL = "special_bonds lj/coul 1e-100 1e-100 1e-100\npair_modify pair mlip/torch special lj/coul 1 1 1"
+
+
+def test_in_a_hybrid_bonded_pairs_count_in_the_model_alone(models, folder):
+    write_data(folder / "bonds.data", ATOMS, ELEMENTS, style="full", bonds=BONDS)
+
+    def classical(special: str) -> Expected:
+        text = deck(LJ, "pair_coeff * * 0.01 2.0", last=f"special_bonds lj/coul {special}", **BONDED)
+        return read_results(run_lammps(text, 2, folder))
+
+    model, unbonded = expected_results(models[0], ATOMS), classical("0 0 0")
+    assert np.abs(classical("1 1 1").forces - unbonded.forces).max() > 1e-3, "bonded pairs that add nothing"
+    coeff = f"{pair_coeff(f'mlip/torch {models[0]} H O')}\npair_coeff * * lj/cut 0.01 2.0"
+    text = deck(f"hybrid/scaled 0.3 mlip/torch 0.7 {LJ}", coeff, last=WHOLE_MODEL, **BONDED)
+    assert_results_agree(read_results(run_lammps(text, 2, folder)), weighted((0.3, model), (0.7, unbonded)))

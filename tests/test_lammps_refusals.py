@@ -34,6 +34,8 @@ def folder(tmp_path_factory, model):
     (folder / "good.pt2").symlink_to(model)
     (folder / "text.pt2").write_text("this is no archive\n")
     truncated(model, folder / "half.pt2")
+    (folder / "empty.pt2").touch()
+    (folder / "folder.pt2").mkdir()
 
     def change(name: str, **values: object) -> None:
         with_metadata(model, folder / f"{name}.pt2", lambda metadata: metadata.update(values))
@@ -58,7 +60,9 @@ def refusal(folder, text: str, **options) -> str:
 FILES = {
     "missing": "cannot open model file missing.pt2: No such file or directory",
     "text": "text.pt2 is no compiled model .*; make one with: mlip-lammps export",
-    "half": "half.pt2 is no compiled model .*; make one with: mlip-lammps export",
+    "half": r"half.pt2 is truncated or damaged \(no table of contents at its end, \d+ bytes\); copy it again, or",
+    "empty": r"empty.pt2 is truncated or damaged \(.*, 0 bytes\); copy it again, or make it again with: mlip-lammps",
+    "folder": "folder.pt2 is a folder, not a model file; name the .pt2 file, or make one with: mlip-lammps export",
     "other_format": "other_format.pt2: it has format 99, this pair style reads .*mlip-lammps export",
     "no_elements": "no_elements.pt2: damaged metadata .*mlip-lammps export",
     "other_torch": "was compiled with torch 1.0.0, this environment has torch .*; export it again here: mlip-lammps",
@@ -96,6 +100,18 @@ INPUTS = {
     "scaled special bonds": (
         FULL | dict(last="special_bonds lj/coul 0.5 1 1"),
         "special_bonds takes bonded neighbours of atom .* or scales them",
+    ),
+    "special bonds in a hybrid": (
+        FULL | dict(style="hybrid/overlay mlip/torch zero 5.0", coeff="mlip/torch good.pt2 H O\npair_coeff * * zero"),
+        "use: pair_modify pair mlip/torch special lj/coul 1 1 1, and in special_bonds 1e-100 for each weight of 0",
+    ),
+    "special bonds in a hybrid of two models": (
+        FULL
+        | dict(
+            style="hybrid/overlay mlip/torch mlip/torch",
+            coeff="mlip/torch 1 good.pt2 H O\npair_coeff * * mlip/torch 2 good.pt2 H O",
+        ),
+        "use: pair_modify pair mlip/torch N special lj/coul 1 1 1 for each N, and in special_bonds 1e-100",
     ),
     "excluded types": (dict(last="neigh_modify exclude type 1 2"), "neigh_modify exclude takes neighbours away"),
     "an excluded group": (
@@ -216,6 +232,14 @@ def with_plugin(plugin: Path) -> str:
 
 def test_the_same_input_with_nothing_wrong_runs(model, folder):
     done = run_lammps(deck(coeff=pair_coeff("good.pt2 H O")), 2, folder)
+    assert_results_agree(read_results(done), expected_results(model, rattled_triclinic(ELEMENTS, (3, 3, 4), seed=2)))
+
+
+def test_a_model_file_is_looked_for_where_potentials_are(model, folder, tmp_path):
+    (tmp_path / "box.data").symlink_to(folder / "box.data")
+    changes = {"LAMMPS_POTENTIALS": f"{tmp_path}:{folder}"}
+    done = run_lammps(deck(coeff=pair_coeff("good.pt2 H O")), 2, tmp_path, changes=changes)
+    assert f"mlip/torch: {folder}/good.pt2, types: H O" in done.output
     assert_results_agree(read_results(done), expected_results(model, rattled_triclinic(ELEMENTS, (3, 3, 4), seed=2)))
 
 

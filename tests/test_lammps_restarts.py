@@ -195,6 +195,41 @@ def test_the_same_model_continues_in_another_compilation_precision_or_order(writ
     assert "head another; types O H; pair_coeff gives own.pt2" in line, "consent must not pass on"
 
 
+@pytest.mark.parametrize("restart", ["plain", "hybrid"])
+def test_a_restart_file_stands_for_its_own_models_whatever_was_read_before(restart, written):
+    """A style that is gone when the box is cleared cannot say so."""
+    other = "pair_style mlip/torch restart any\npair_coeff * * head.pt2 O H\nrun 0\nwrite_restart other.restart"
+    before = f"""{continued("", "plain", other)}
+    clear
+    read_restart other.restart
+    pair_style zero 5.0
+    clear
+    """
+    coeff = {"plain": "pair_coeff * * {} H O", "hybrid": HYBRID}[restart]
+    run_lammps(before + continued(coeff.format("own.pt2"), restart), 2, written)
+    refused = continued("pair_coeff * * head.pt2 O H", restart, "pair_style mlip/torch")
+    line = error_line(run_lammps(before + refused, 2, written, is_refused=True))
+    assert "the restart file was written with own.pt2" in line
+
+
+def test_a_restart_file_without_a_model_takes_any(written):
+    text = """units metal
+    read_data box.data
+    pair_style zero 5.0
+    pair_coeff * *
+    write_restart zero.restart
+    clear
+    read_restart plain.restart
+    pair_style zero 5.0
+    clear
+    read_restart zero.restart
+    pair_style mlip/torch
+    pair_coeff * * source.pt2 H O
+    run 0
+    """
+    run_lammps(text, 2, written)
+
+
 def test_a_file_replaced_between_two_runs_is_told_and_not_used(model, written, tmp_path):
     shutil.copy(written / "box.data", tmp_path)
     shutil.copy(model, tmp_path / "model.pt2")

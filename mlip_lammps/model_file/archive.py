@@ -33,9 +33,19 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
             if name is None:
                 raise ModelFileError(f"{path} is no compiled model (no metadata in it); {cure}")
             metadata = json.loads(archive.read(name))
+    except IsADirectoryError:
+        raise ModelFileError(
+            f"{path} is a folder, not a model file; name the .pt2 file, or make one with: "
+            "mlip-lammps export MODEL -o FILE.pt2"
+        ) from None
     except OSError as error:
         raise ModelFileError(f"cannot open model file {path}: {error.strerror}") from None
     except (zipfile.BadZipFile, ValueError) as error:
+        if _is_begun(path):
+            raise ModelFileError(
+                f"{path} is truncated or damaged ({error}, {Path(path).stat().st_size} bytes); "
+                f"copy it again, or make it again with: mlip-lammps export MODEL -o {path}"
+            ) from None
         raise ModelFileError(f"{path} is no compiled model ({error}); {cure}") from None
     if not isinstance(metadata, dict) or metadata.get("format_version") != FORMAT_VERSION:
         raise ModelFileError(f"{path} has another format than {FORMAT_VERSION}, which this version reads; {cure}")
@@ -63,6 +73,12 @@ def add_member(path: Path, name: str, content: bytes) -> None:
     with zipfile.ZipFile(path, "a", compression=zipfile.ZIP_STORED) as archive:
         root = archive.namelist()[0].partition("/")[0]
         archive.writestr(f"{root}/{name}", content)
+
+
+def _is_begun(path: Path | str) -> bool:
+    """Return whether a file begins as a zip archive does or is empty: what an interrupted copy leaves."""
+    with open(path, "rb") as file:
+        return file.read(4) in (b"", b"PK\x03\x04") and not zipfile.is_zipfile(path)
 
 
 def _metadata_name(archive: zipfile.ZipFile) -> str | None:

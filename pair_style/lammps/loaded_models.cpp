@@ -6,8 +6,10 @@
 #include "loaded_models.h"
 
 #include "agreement.h"
+#include "atom_masses.h"
 #include "pair_arguments.h"
 
+#include "comm.h"
 #include "error.h"
 #include "utils.h"
 
@@ -42,7 +44,10 @@ void LoadedModels::open(const std::vector<std::string> &paths, int n_threads, co
   committee = mlip::Committee();
   stamps.clear();
   std::string fault;
-  for (const auto &path : paths) {
+  for (const auto &given : paths) {
+    // as LAMMPS looks for potentials: here, then in the folders of LAMMPS_POTENTIALS
+    const std::string found = utils::get_potential_file_path(given);
+    const std::string &path = found.empty() ? given : found;
     try {
       // before it is opened: a GPU that was not asked for need not be there
       if (device != "auto") fault = find_wrong_device(path, mlip::read_metadata(path), device);
@@ -92,6 +97,7 @@ void LoadedModels::map_types(const std::vector<std::string> &given, bool is_null
                    join(committee.metadata(0).elements));
   kind_of_type = kinds;
   symbols = given;
+  has_warned_of_masses = false;
   committee.name_kinds(distinct);
 }
 
@@ -186,4 +192,14 @@ void LoadedModels::warn_of_replaced_files()
     error->warning(FLERR, MLIP_STYLE + path + " was replaced after pair_coeff read it and now " + found +
                        "; the run goes on with the model that was read. Give pair_coeff again to use the new file");
   }
+}
+
+/* ---------------------------------------------------------------------- */
+
+void LoadedModels::warn_of_swapped_elements()
+{
+  if (has_warned_of_masses) return;
+  const std::string text = AtomMasses(lmp).find_swapped(symbols, kind_of_type, committee.metadata(0).elements);
+  has_warned_of_masses = !text.empty();
+  if (comm->me == 0 && !text.empty()) error->warning(FLERR, MLIP_STYLE + text);
 }

@@ -46,9 +46,13 @@ class LoadedModels : protected Pointers {
   void log(int n_threads) const;
   void warn_of_replaced_files();
 
+  /* Collective; once for each pair_coeff, on rank 0. */
+  void warn_of_swapped_elements();
+
  private:
   Agreement &agreement;
   std::vector<mlip::FileStamp> stamps;
+  bool has_warned_of_masses = false;
   std::vector<std::string> symbols;    // by atom type, from type 1
 };
 

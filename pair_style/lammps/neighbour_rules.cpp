@@ -12,6 +12,9 @@
 #include "neigh_list.h"
 #include "neighbor.h"
 
+#include <algorithm>
+#include <limits>
+
 using namespace LAMMPS_NS;
 
 /* ---------------------------------------------------------------------- */
@@ -20,7 +23,8 @@ void NeighbourRules::check_list(const NeighList *list, const std::vector<int> &k
 {
   if (is_exclusion_felt(kinds))
     error->all(FLERR, MLIP_STYLE + std::string("neigh_modify exclude takes neighbours away that the model needs; "
-                                               "use: neigh_modify exclude none, and hold atoms still with fix setforce"));
+                                               "use: neigh_modify exclude none, and hold atoms still with fix setforce, "
+                                               "or exclude groups and types without atoms of the model"));
   if (neighbor->includegroup)
     error->all(FLERR, MLIP_STYLE + std::string("neigh_modify include leaves atoms without neighbours; "
                                                "use: neigh_modify include all"));
@@ -45,7 +49,7 @@ void NeighbourRules::check_list(const NeighList *list, const std::vector<int> &k
 
 bool NeighbourRules::is_exclusion_felt(const std::vector<int> &kinds)
 {
-  if (neighbor->nex_mol > 0) return true;
+  if (is_molecule_exclusion_felt(kinds)) return true;
   for (int k = 0; k < neighbor->nex_type; k++)
     if (kinds[neighbor->ex1_type[k]] >= 0 && kinds[neighbor->ex2_type[k]] >= 0) return true;
   if (neighbor->nex_group == 0) return false;
@@ -56,5 +60,31 @@ bool NeighbourRules::is_exclusion_felt(const std::vector<int> &kinds)
   MPI_Allreduce(&mine, &groups, 1, MPI_INT, MPI_BOR, world);
   for (int k = 0; k < neighbor->nex_group; k++)
     if ((groups & neighbor->ex1_bit[k]) && (groups & neighbor->ex2_bit[k])) return true;
+  return false;
+}
+
+/* ----------------------------------------------------------------------
+   intra: a molecule of one atom is together with its own periodic images;
+   inter: felt where the atoms of the model in the group are of two molecules
+------------------------------------------------------------------------- */
+
+bool NeighbourRules::is_molecule_exclusion_felt(const std::vector<int> &kinds)
+{
+  const int n = neighbor->nex_mol;
+  if (n == 0) return false;
+  std::vector<tagint> mine(2 * n, std::numeric_limits<tagint>::lowest()), bounds(2 * n);    // largest, - smallest
+  for (int i = 0; i < atom->nlocal; i++) {
+    if (kinds[atom->type[i]] < 0 || !(atom->mask[i] & 1)) continue;
+    for (int k = 0; k < n; k++) {
+      if (!(atom->mask[i] & neighbor->ex_mol_bit[k])) continue;
+      mine[2 * k] = std::max(mine[2 * k], atom->molecule[i]);
+      mine[2 * k + 1] = std::max(mine[2 * k + 1], -atom->molecule[i]);
+    }
+  }
+  MPI_Allreduce(mine.data(), bounds.data(), 2 * n, MPI_LMP_TAGINT, MPI_MAX, world);
+  for (int k = 0; k < n; k++) {
+    if (bounds[2 * k] == std::numeric_limits<tagint>::lowest()) continue;    // no atom of the model
+    if (neighbor->ex_mol_intra[k] || bounds[2 * k] != -bounds[2 * k + 1]) return true;
+  }
   return false;
 }

@@ -21,6 +21,7 @@ class NeighbourRules : protected Pointers {
 
  private:
   bool is_exclusion_felt(const std::vector<int> &kind_of_type);
+  bool is_molecule_exclusion_felt(const std::vector<int> &kind_of_type);
 };
 
 }    // namespace LAMMPS_NS

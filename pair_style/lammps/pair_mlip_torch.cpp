@@ -400,6 +400,7 @@ void PairMlipTorch::init_style()
     fault = "cannot open " + settings.deviation_file + " for deviations: " + strerror(errno);
   parts->agreement.settle(fault);
   if (comm->me == 0) parts->loaded.warn_of_replaced_files();
+  parts->loaded.warn_of_swapped_elements();
 
   parts->profile.reset(parts->models);
   // a model that finds its own edges asks for LAMMPS's list now and then; a hybrid shares one list between its styles
@@ -465,6 +466,7 @@ void PairMlipTorch::read_restart_settings(FILE *fp)
   for (auto &word : record.settings) words.push_back(&word[0]);
   settings(static_cast<int>(words.size()), words.data());
   if (record.models.empty()) return;
+  if (force->pair == this) forget_records(lmp);    // of another restart file: this one has but one style
   keep_record(lmp, record);
   if (comm->me == 0)
     utils::logmesg(lmp, "mlip/torch: the restart file was written with {}; give pair_coeff again\n", record.describe());

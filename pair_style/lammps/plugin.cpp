@@ -5,6 +5,7 @@
 
 #include "lammps_build.h"
 #include "pair_mlip_torch.h"
+#include "restart_record.h"
 
 #include "error.h"
 #include "lammps.h"
@@ -53,6 +54,9 @@ static void *refuse(void *handle)
 
 void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
 {
+  // clear loads plugins again, also where no style of ours is there to be told of it
+  forget_records(static_cast<LAMMPS *>(lmp));
+
   lammpsplugin_t plugin;
   plugin.version = MLIP_LAMMPS_VERSION_TEXT;
   plugin.style = "pair";

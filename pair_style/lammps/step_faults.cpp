@@ -8,6 +8,7 @@
 #include "atom.h"
 #include "force.h"
 #include "neighbor.h"
+#include "utils.h"
 
 #include "fmt/format.h"
 
@@ -45,10 +46,26 @@ std::string StepFaults::find_lost_neighbours(const mlip::AtomRows &rows)
     }
     if (is_lost)
       return "special_bonds takes bonded neighbours of " + name_of_atom(i) +
-          " out of the neighbour list or scales them, and the model needs all of them whole; "
-          "use: special_bonds lj/coul 1 1 1";
+          " out of the neighbour list or scales them, and the model needs all of them whole; use: " +
+          whole_special_bonds();
   }
   return "";
+}
+
+/* ----------------------------------------------------------------------
+   in a hybrid the weights of the other styles stay: what special_bonds takes
+   out of the list, it takes from all styles, and a weight close to zero does
+   not
+------------------------------------------------------------------------- */
+
+std::string StepFaults::whole_special_bonds() const
+{
+  if (!force->pair_style || !utils::strmatch(force->pair_style, "^hybrid")) return "special_bonds lj/coul 1 1 1";
+  const bool has_several = force->pair_match("mlip/torch", 1, 1) != force->pair_match("mlip/torch", 1, 2);
+  return std::string("pair_modify pair mlip/torch ") + (has_several ? "N special lj/coul 1 1 1 for each N" :
+                                                                      "special lj/coul 1 1 1") +
+      ", and in special_bonds 1e-100 for each weight of 0, as in special_bonds lj/coul 1e-100 1e-100 1e-100 "
+      "(special_bonds lj/coul 1 1 1 would count bonded pairs in the other styles of the hybrid, too)";
 }
 
 /* ---------------------------------------------------------------------- */

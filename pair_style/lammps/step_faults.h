@@ -29,6 +29,7 @@ class StepFaults : protected Pointers {
  private:
   std::string not_finite(const char *what, int i) const;
   std::string name_of_atom(int i) const;
+  std::string whole_special_bonds() const;    // the commands that leave the model all of its neighbours
 };
 
 }    // namespace LAMMPS_NS

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fstream>
 #include <stdexcept>
+#include <sys/stat.h>
 
 using namespace mlip;
 
@@ -37,10 +38,30 @@ std::string not_a_model(const std::string &path, const std::string &why)
   return path + " is no compiled model (" + why + "); make one with: mlip-lammps export MODEL -o " + path;
 }
 
+/* Whether the file begins as a zip archive does, or holds nothing: what a copy that was interrupted leaves. */
+
+bool is_begun(const std::string &path)
+{
+  std::ifstream file(path, std::ios::binary);
+  char head[4] = {};
+  file.read(head, sizeof(head));
+  return file.gcount() == 0 || std::memcmp(head, "PK\x03\x04", sizeof(head)) == 0;
+}
+
+std::string damaged(const std::string &path, const std::string &why, uint64_t length)
+{
+  return path + " is truncated or damaged (" + why + ", " + std::to_string(length) +
+      " bytes); copy it again, or make it again with: mlip-lammps export MODEL -o " + path;
+}
+
 }    // namespace
 
 Archive::Archive(const std::string &path) : path(path)
 {
+  struct stat status;
+  if (stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode))
+    throw std::runtime_error(path + " is a folder, not a model file; name the .pt2 file, or make one with: "
+                             "mlip-lammps export MODEL -o FILE.pt2");
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) throw std::runtime_error("cannot open model file " + path + ": " + std::strerror(errno));
   const auto length = static_cast<uint64_t>(file.tellg());
@@ -49,7 +70,8 @@ Archive::Archive(const std::string &path) : path(path)
     const uint64_t tail_start = length > 70000 ? length - 70000 : 0;
     const std::string tail = read_range(path, tail_start, length - tail_start);
     const size_t end = tail.rfind(std::string("PK\x05\x06", 4));
-    if (end == std::string::npos) throw std::runtime_error("not a zip archive");
+    if (end == std::string::npos)
+      throw std::runtime_error(is_begun(path) ? "no table of contents at its end" : "not a zip archive");
 
     uint64_t n_members = field<uint16_t>(tail, end + 10);
     uint64_t offset = field<uint32_t>(tail, end + 16);
@@ -89,7 +111,7 @@ Archive::Archive(const std::string &path) : path(path)
       at = extra_end + n_comment;
     }
   } catch (const std::runtime_error &e) {
-    throw std::runtime_error(not_a_model(path, e.what()));
+    throw std::runtime_error(is_begun(path) ? damaged(path, e.what(), length) : not_a_model(path, e.what()));
   }
 }
 
