@@ -28,7 +28,7 @@ pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRA
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## install, compile the shipped water model, run it on two ranks for two minutes, plot the result
+demo: $(INSTALLED) ## install, compile the shipped water model, run it on two ranks for half a minute, plot the result
 	@$(VENV)/bin/mlip-lammps demo
 
 test: $(INSTALLED) $(PEER_INSTALLED) ## install and run the tests
