@@ -1,5 +1,7 @@
 """Steps of a model that finds its own edges, on the emulated device and in this process, against the reference."""
 
+import re
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -146,10 +148,20 @@ def test_too_little_memory_is_told_with_what_would_fit(files, monkeypatch):
     small = rattled_triclinic(model.metadata["elements"], repeat=(2, 2, 2), seed=1)
     expected = model.step(small)
     large = rattled_triclinic(model.metadata["elements"], repeat=(12, 12, 12), seed=1)
-    told = r"no memory on the GPU for 1728 atoms \(needs .* GB of .* GB\); about \d+ would fit; use more GPUs"
-    with pytest.raises(MlipError, match=told):
+    told = r"no memory on the GPU for 1728 atoms \(needs .* GB of .* GB\); about (\d+) would fit; use more GPUs"
+    with pytest.raises(MlipError, match=told) as raised:
         model.step(large)
     np.testing.assert_array_equal(model.step(small).forces, expected.forces)
+
+    n_layers = int(re.search(told, str(raised.value))[1]) // 144
+    assert n_layers > 0, raised.value
+    for count, has_room in ((n_layers, True), (2 * n_layers + 1, False)):
+        block = rattled_triclinic(model.metadata["elements"], repeat=(12, 12, count), seed=1)
+        if has_room:
+            ResidentModel(files["two_layers"][1]).step(block)
+            continue
+        with pytest.raises(MlipError, match="no memory on the GPU"):
+            ResidentModel(files["two_layers"][1]).step(block)
 
 
 def test_a_file_for_a_cpu_finds_no_edges(compile_once):

@@ -11,10 +11,11 @@
 
 namespace mlip_gpu {
 
-/* out[k] = in[0] + ... + in[k - 1] for k = 0 .. n, no more than capacity; total[0] = the sum of all. One warp. */
+/* out[k] = in[0] + ... + in[k - 1] for k = 0 .. n, no more than capacity; total[0] = the sum of all. One warp. Where the
+   sum is too large for an int, it is the largest int, and out is not to be used. */
 MLIP_DEVICE void scan(Place at, int n, const int *in, int capacity, int *out, int *total)
 {
-  constexpr int EACH = 8;
+  constexpr int EACH = 8, MOST = 2147483647;
   if (at.warp > 0) return;
   int sum = 0;
   for (int base = 0; base < n; base += WARP * EACH) {
@@ -31,7 +32,7 @@ MLIP_DEVICE void scan(Place at, int n, const int *in, int capacity, int *out, in
       store_if(start + k < n, out, start + k, select(before < capacity, before, Lanes<int>(capacity)));
       before += values[k];
     }
-    sum += of_all;
+    sum = of_all < 0 || sum > MOST - of_all ? MOST : sum + of_all;
   }
   store_if(lane() < 1, out, lane() + n, Lanes<int>(sum < capacity ? sum : capacity));
   store_if(lane() < 1, total, lane(), Lanes<int>(sum));

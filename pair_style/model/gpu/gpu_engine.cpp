@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
@@ -13,8 +14,6 @@
 using namespace mlip;
 
 namespace {
-
-constexpr int64_t MIN_EDGES = 1 << 16;    // for which there is always memory
 
 double seconds_since(std::chrono::steady_clock::time_point start)
 {
@@ -344,7 +343,7 @@ void GpuEngine::build_lists(const Atoms &atoms)
   is_warm = is_recorded = false;
   sizes.slots = slot_capacity;
   sizes.edges = edge_capacity;
-  reserve_step();
+  reserve_atoms();
   upload_atoms();
   upload("node_of", order.node_of);
   upload("atom_of", order.atom_of);
@@ -353,6 +352,7 @@ void GpuEngine::build_lists(const Atoms &atoms)
   run_timed("bins");
   sizes.slots = download_found();
   const bool has_room = sizes.slots <= slot_capacity;
+  const int64_t slots_before = slot_capacity, edges_before = edge_capacity;
   if (!has_room) {
     slot_capacity = sizes.slots + sizes.slots / 16;
     // of the candidates, those within the cutoff: about this share, and what the first step finds is what counts
@@ -360,9 +360,27 @@ void GpuEngine::build_lists(const Atoms &atoms)
     edge_capacity = std::max(edge_capacity, static_cast<int64_t>(1.2 * share * sizes.slots) + sizes.local + MIN_EDGES);
   }
   sizes.edges = edge_capacity;
-  if (!reserve_step()) return build_lists(atoms);    // memory was short and all of it was taken anew
+  bool is_kept = false;
+  try {
+    is_kept = reserve_step();
+  } catch (...) {    // a smaller system may follow
+    slot_capacity = slots_before;
+    edge_capacity = edges_before;
+    throw;
+  }
+  if (!is_kept) return build_lists(atoms);    // memory was short and all of it was taken anew
   run_timed("near");
   run_timed("list");
+}
+
+/* What finds the number of candidates: the rest is as large as they are many. */
+
+void GpuEngine::reserve_atoms()
+{
+  std::set<int> used = plan->buffers_of({"bins"});
+  for (const char *name : {"species", "element_begin", "energy_weights", "node_of", "atom_of", "positions", "grid", "found"})
+    used.insert(plan->memory.find(name));
+  plan->prepare(used, sizes, order.element_begin);
 }
 
 bool GpuEngine::reserve_step()
@@ -378,6 +396,10 @@ int32_t GpuEngine::download_found()
   int32_t *const found = reinterpret_cast<int32_t *>(down->resize(sizeof(int32_t)));
   device->download(found, plan->memory.data(plan->memory.find("found")), sizeof(*found));
   device->synchronize();
+  // the scan stops at the largest number, and those of older files run over
+  if (*found < 0 || *found == INT32_MAX)
+    throw std::runtime_error("too many pairs of atoms for one GPU (" + std::to_string(INT32_MAX) +
+                             " or more); use more GPUs or ranks");
   return *found;
 }
 

@@ -57,6 +57,7 @@ class GpuEngine {
   // steps
   void load_atoms(const Atoms &);
   void build_lists(const Atoms &);
+  void reserve_atoms();
   bool reserve_step();
   int32_t download_found();
   void find_edges(const Atoms &);

@@ -1,6 +1,7 @@
 #include "gpu_memory.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <stdexcept>
 
@@ -14,6 +15,13 @@ constexpr size_t MOST_EXTRA = size_t(256) << 20;    // what a buffer grows by be
 size_t aligned(size_t bytes)
 {
   return (std::max<size_t>(bytes, 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* Kernels find numbers of a row in 32 bits, in these buffers in 64 (row_of in kernels/gpu/convolution.h, gather_rows). */
+
+bool has_int_index(const std::string &name)
+{
+  return name != "rows" && name.compare(0, 9, "received_") != 0;
 }
 
 }    // namespace
@@ -51,7 +59,7 @@ int GpuMemory::add(const std::string &name, const SizeOf &rows, int64_t width, i
   if (width < 0 || value_bytes < 1) throw std::runtime_error("its plan has no proper size of buffer " + name);
   const int number = static_cast<int>(buffers.size());
   if (!numbers.emplace(name, number).second) throw std::runtime_error("its plan has two buffers " + name);
-  buffers.push_back({name, rows, width, value_bytes, static_cast<int>(blocks.size()), 0});
+  buffers.push_back({name, rows, width, value_bytes, static_cast<int>(blocks.size()), 0, has_int_index(name)});
   blocks.emplace_back();
   blocks.back().buffers.push_back(number);
   return number;
@@ -122,7 +130,7 @@ bool GpuMemory::reserve(const std::set<int> &wanted, const GraphSizes &of_graph)
   for (Block &block : blocks) release(block);
   if (grow(all, false)) return false;
   for (Block &block : blocks) release(block);
-  throw std::runtime_error(shortage());
+  throw std::runtime_error(shortage(wanted));
 }
 
 void GpuMemory::release(Block &block)
@@ -145,16 +153,46 @@ bool GpuMemory::grow(const std::vector<Block *> &growing, bool is_generous)
   return true;
 }
 
-std::string GpuMemory::shortage() const
+void GpuMemory::require_int32(const std::set<int> &wanted, const GraphSizes &of_graph) const
 {
-  double needed = 0.0;
-  for (const Block &block : blocks) needed += static_cast<double>(block.needed);
+  for (const int number : wanted) {
+    const Buffer &b = buffers[number];
+    const int64_t rows = b.rows(of_graph);
+    if (!b.is_counted_in_int || b.width == 0 || rows <= INT32_MAX / b.width) continue;
+    char text[256];
+    std::snprintf(text, sizeof(text),
+                  "too many atoms for one GPU: %lld atoms need %lld rows of %lld numbers in buffer %s, and it can have "
+                  "%lld rows; use more GPUs or ranks",
+                  static_cast<long long>(of_graph.local), static_cast<long long>(rows), static_cast<long long>(b.width),
+                  b.name.c_str(), static_cast<long long>(INT32_MAX / b.width));
+    throw std::runtime_error(text);
+  }
+}
+
+size_t GpuMemory::needed_for(const std::set<int> &wanted, const GraphSizes &of_graph) const
+{
+  size_t total = 0;
+  for (const int number : wanted) {
+    const Buffer &b = buffers[number];
+    total += aligned(static_cast<size_t>(b.rows(of_graph)) * static_cast<size_t>(b.width * b.value_bytes));
+  }
+  return total;
+}
+
+/* Some buffers are as large for a single atom: what is left of the memory grows with the atoms. */
+
+std::string GpuMemory::shortage(const std::set<int> &wanted) const
+{
+  GraphSizes none;
+  none.elements = sizes.elements;
+  none.edges = std::min(sizes.edges, MIN_EDGES);
+  const auto needed = static_cast<double>(needed_for(wanted, sizes)), fixed = static_cast<double>(needed_for(wanted, none));
   const auto available = static_cast<double>(device.free_bytes());
-  const double fitting = static_cast<double>(sizes.local) * std::min(1.0, available / std::max(needed, 1.0));
+  const double share = (available - fixed) / std::max(needed - fixed, 1.0);
+  const double fitting = 0.95 * static_cast<double>(sizes.local) * std::clamp(share, 0.0, 1.0);
   char text[256];
   std::snprintf(text, sizeof(text),
                 "no memory on the GPU for %lld atoms (needs %.3g GB of %.3g GB); about %lld would fit; use more GPUs",
-                static_cast<long long>(sizes.local), 1e-9 * needed, 1e-9 * available,
-                static_cast<long long>(0.95 * fitting));
+                static_cast<long long>(sizes.local), 1e-9 * needed, 1e-9 * available, static_cast<long long>(fitting));
   return text;
 }

@@ -12,6 +12,8 @@
 
 namespace mlip {
 
+constexpr int64_t MIN_EDGES = 1 << 16;    // for which there is always memory
+
 /* What rows, grids and arguments are counted in. */
 struct GraphSizes {
   int64_t local = 0, nodes = 0, atoms = 0, slots = 0, edges = 0, cells = 0, elements = 0;
@@ -41,6 +43,9 @@ class GpuMemory {
 
   int find(const std::string &name) const;    // throws std::runtime_error if there is none
 
+  /* Throws std::runtime_error for a graph with more numbers in a buffer than kernels can count. */
+  void require_int32(const std::set<int> &buffers, const GraphSizes &) const;
+
   /* Memory for these buffers of a graph; what was in a buffer that has to grow is lost. Returns false if all was lost,
      as where memory is short. Throws std::runtime_error with the number of atoms that would fit. */
   bool reserve(const std::set<int> &buffers, const GraphSizes &);
@@ -57,6 +62,7 @@ class GpuMemory {
     int64_t width, value_bytes;
     int block;
     size_t offset;
+    bool is_counted_in_int;    // by the kernels that read it
   };
   struct Block {
     std::vector<int> buffers;
@@ -66,7 +72,8 @@ class GpuMemory {
   void measure(Block &);
   void release(Block &);
   bool grow(const std::vector<Block *> &, bool is_generous);
-  std::string shortage() const;
+  size_t needed_for(const std::set<int> &buffers, const GraphSizes &) const;
+  std::string shortage(const std::set<int> &buffers) const;
 
   GpuDevice &device;
   GraphSizes sizes;

@@ -221,6 +221,7 @@ bool GpuPlan::prepare(const std::set<int> &buffers, const GraphSizes &of_graph,
   if (of_graph.atoms > INT_MAX / 3 || of_graph.nodes > INT_MAX / 3)
     throw std::runtime_error("too many atoms for one GPU (" + std::to_string(of_graph.atoms) +
                              "); use more GPUs or ranks");
+  memory.require_int32(buffers, of_graph);
   sizes = of_graph;
   element_begin = first_of_element;
   return memory.reserve(buffers, of_graph);
