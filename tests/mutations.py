@@ -113,14 +113,14 @@ IN_THE_PAIR_STYLE = [
     ),
     Mutation(
         "bits of special bonds left in the indices of neighbours",
-        "pair_style/lammps/pair_mlip_torch.cpp",
+        "pair_style/lammps/pair_mlip_torch_step.cpp",
         "  rows.mask = NEIGHMASK;\n",
         "  rows.mask = ~0;\n",
         (SETTINGS, "bits of special bonds"),
     ),
     Mutation(
         "features of the step in which the neighbour list was built",
-        "pair_style/lammps/pair_mlip_torch.cpp",
+        "pair_style/lammps/pair_mlip_torch_step.cpp",
         "  parts->exchange.is_mute = !fault.empty();\n",
         "  parts->exchange.is_mute = !fault.empty() || neighbor->ago > 0;\n",
         (SETTINGS, "moved since the list was built"),

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,15 @@ class GpuEngine {
   void run_timed(const std::string &phase);
   void sweep(int axis, Exchange &, FirstFault &);
   std::set<int> buffers(const std::vector<std::string> &phases, const std::vector<std::string> &others) const;
-  template <class T> void upload(const char *buffer, const std::vector<T> &values);
+  /* The host's values must stay until the next synchronize(). */
+  template <class T> void upload(const char *name, const std::vector<T> &values)
+  {
+    const int buffer = plan->memory.find(name);
+    const size_t bytes = values.size() * sizeof(T);
+    if (bytes > plan->memory.bytes(buffer))
+      throw std::runtime_error(std::string("buffer ") + name + " is too small in the plan; export the model again");
+    device->upload(plan->memory.data(buffer), values.data(), bytes);
+  }
   void upload_atoms();
 
   // graphs

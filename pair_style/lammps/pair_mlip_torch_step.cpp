@@ -1,0 +1,214 @@
+/* ----------------------------------------------------------------------
+   One step of pair_style mlip/torch.
+   GNU General Public License, version 2 (pair_style/LICENSE).
+------------------------------------------------------------------------- */
+
+#include "pair_parts.h"
+
+#include "atom_sums.h"
+
+#include "atom.h"
+#include "comm.h"
+#include "error.h"
+#include "force.h"
+#include "neigh_list.h"
+#include "neighbor.h"
+#include "update.h"
+
+#include <algorithm>
+
+using namespace LAMMPS_NS;
+
+/* ---------------------------------------------------------------------- */
+
+void PairMlipTorch::compute(int eflag, int vflag)
+{
+  if (!parts->is_ready)
+    error->all(FLERR, MLIP_STYLE + std::string("pair_coeff was given after the last set-up of a run, and neighbours "
+                                               "and buffers are those of another model; use: run without pre no"));
+  parts->profile.begin(parts->models);
+  const Stopwatch watch(parts->profile.total);
+  ev_init(eflag, vflag);
+  if (neighbor->ago == 0) parts->rules.check_list(list, parts->loaded.kind_of_type);
+
+  view_atoms();
+
+  // a rank with a fault, or without atoms, takes part in every exchange; then all stop or none
+  const bool is_noted = is_deviation_noted();
+  const bool has_deviations = parts->deviations.begin(eflag_global || is_noted, parts->models.size());
+  parts->is_resident = is_resident_step(has_deviations);
+  std::string notice;
+  const std::string fault = parts->is_resident ? compute_resident(notice) : compute_on_edges(has_deviations, notice);
+  settle(fault, notice);
+
+  add_results();
+  if (has_deviations) measure_deviations(is_noted);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairMlipTorch::view_atoms()
+{
+  mlip::AtomArrays &atoms = parts->atoms;
+  atoms.n_local = atom->nlocal;
+  atoms.n_ghost = atom->nghost;
+  atoms.positions = atom->x ? atom->x[0] : nullptr;
+  atoms.types = atom->type;
+  atoms.kind_of_type = parts->loaded.kind_of_type.data();
+  atoms.groups = atom->mask;
+}
+
+/* ----------------------------------------------------------------------
+   built now where LAMMPS builds it on request alone
+------------------------------------------------------------------------- */
+
+void PairMlipTorch::view_neighbours()
+{
+  if (list->occasional) neighbor->build_one(list);
+  mlip::NeighbourRows &rows = parts->rows;
+  rows.n_centres = list->inum;
+  rows.centres = list->ilist;
+  rows.counts = list->numneigh;
+  rows.rows = list->firstneigh;
+  rows.mask = NEIGHMASK;
+}
+
+/* ----------------------------------------------------------------------
+   virials of atoms and deviations need the gradients of edges; the same
+   answer on every rank
+------------------------------------------------------------------------- */
+
+bool PairMlipTorch::is_resident_step(bool has_deviations)
+{
+  return parts->models.size() == 1 && parts->models.model(0).finds_edges() && !vflag_atom && !cvflag_atom &&
+      !has_deviations;
+}
+
+/* ---------------------------------------------------------------------- */
+
+std::string PairMlipTorch::compute_on_edges(bool has_deviations, std::string &notice)
+{
+  parts->resident.forget();
+  view_neighbours();
+  std::string fault = build_edges();
+  notice = find_close_atoms(parts->edges.closest());
+  if (fault.empty() && parts->settings.close == CloseAtoms::ERROR) fault = notice;
+  parts->exchange.numbering = &parts->edges.rows();
+  parts->exchange.is_mute = !fault.empty();
+  if (!fault.empty()) parts->edges.clear();
+  parts->graph = parts->edges.graph();
+
+  const std::string model_fault = evaluate_models(has_deviations);
+  if (fault.empty()) fault = model_fault;
+  return fault.empty() ? parts->faults.find_not_finite(parts->edges, parts->results) : fault;
+}
+
+/* ---------------------------------------------------------------------- */
+
+std::string PairMlipTorch::compute_resident(std::string &notice)
+{
+  parts->graph = mlip::Graph();
+  ResidentStep &resident = parts->resident;
+  const std::string fault = resident.evaluate(parts->models.model(0), parts->atoms);
+  if (!fault.empty()) return fault;
+  notice = find_close_atoms(resident.closest());
+  if (!notice.empty() && parts->settings.close == CloseAtoms::ERROR) return notice;
+  return parts->faults.find_not_finite(resident.atoms.rows(), resident.results());
+}
+
+/* ----------------------------------------------------------------------
+   all ranks stop with the fault of one, or warn
+------------------------------------------------------------------------- */
+
+void PairMlipTorch::settle(std::string fault, std::string notice)
+{
+  const std::string step = "step " + std::to_string(update->ntimestep);
+  if (!fault.empty()) fault = step + ", rank " + std::to_string(comm->me) + ": " + fault;
+  if (!notice.empty()) notice = step + ": " + notice;
+  std::string warning;
+  {
+    const Stopwatch waiting(parts->profile.communication);
+    warning = parts->agreement.settle(fault, notice);
+  }
+  if (warning.empty()) return;
+  parts->has_warned_of_close_atoms = true;
+  if (comm->me == 0) error->warning(FLERR, MLIP_STYLE + warning);
+}
+
+/* ---------------------------------------------------------------------- */
+
+std::string PairMlipTorch::build_edges()
+{
+  const Stopwatch watch(parts->profile.edges);
+  try {
+    parts->edges.build(parts->atoms, parts->rows, parts->models.cutoff());
+    if (cvflag_atom) parts->edges.gather_positions(parts->atoms);
+    return neighbor->ago == 0 ? parts->faults.find_lost_neighbours(parts->edges.rows()) : "";
+  } catch (std::exception &e) {
+    return std::string("no memory for the edges of ") + std::to_string(atom->nlocal) + " atoms (" + e.what() +
+        "); use more ranks";
+  }
+}
+
+/* ---------------------------------------------------------------------- */
+
+std::string PairMlipTorch::find_close_atoms(const mlip::ClosePair &pair)
+{
+  const CloseAtoms close = parts->settings.close;
+  const bool is_told = close == CloseAtoms::WARN && parts->has_warned_of_close_atoms;
+  return is_told || close == CloseAtoms::IGNORE ? "" : parts->faults.find_close_atoms(pair);
+}
+
+/* ---------------------------------------------------------------------- */
+
+std::string PairMlipTorch::evaluate_models(bool has_deviations)
+{
+  try {
+    parts->results = parts->models.evaluate(parts->edges, parts->exchange, cvflag_atom);
+    if (has_deviations) parts->deviations.prepare(parts->models, parts->edges);
+    return "";
+  } catch (LAMMPSException &) {
+    throw;    // raised by LAMMPS inside a communication: it knows who else stops
+  } catch (std::exception &e) {
+    return e.what();
+  } catch (...) {
+    return "unknown exception in the model";
+  }
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairMlipTorch::add_results()
+{
+  mlip::AtomSums sums;
+  sums.forces = atom->f;
+  if (eflag_global) sums.energy = &eng_vdwl;
+  if (eflag_atom) sums.energies = eatom;
+  if (vflag_global) sums.virial = virial;
+  if (vflag_atom) sums.virials = vatom;
+  if (cvflag_atom) sums.centroid_virials = cvatom;
+  if (parts->is_resident)
+    mlip::add_results(parts->resident.atoms.rows(), parts->resident.results(), sums);
+  else
+    mlip::add_results(parts->edges, parts->results, sums);
+}
+
+/* ---------------------------------------------------------------------- */
+
+bool PairMlipTorch::is_deviation_noted()
+{
+  const int every = parts->settings.deviation_every;
+  return every > 0 && update->ntimestep % every == 0;
+}
+
+/* ----------------------------------------------------------------------
+   compute pair sums pvector over ranks: rank 0 holds the totals
+------------------------------------------------------------------------- */
+
+void PairMlipTorch::measure_deviations(bool is_noted)
+{
+  const DeviationTotals totals = parts->deviations.measure(parts->models, parts->edges, parts->exchange);
+  const double values[N_EXTRA] = {totals.energy, totals.force_max, totals.force_mean};
+  for (int k = 0; k < N_EXTRA; k++) pvector[k] = comm->me == 0 ? values[k] : 0.0;
+  if (is_noted && comm->me == 0) parts->deviations.file.note(update->ntimestep, totals);
+}

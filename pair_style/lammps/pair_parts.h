@@ -1,0 +1,56 @@
+/* ----------------------------------------------------------------------
+   What the pair style is made of; for its own files only.
+   GNU General Public License, version 2 (pair_style/LICENSE).
+------------------------------------------------------------------------- */
+
+#ifndef MLIP_PAIR_PARTS_H
+#define MLIP_PAIR_PARTS_H
+
+#include "pair_mlip_torch.h"
+
+#include "agreement.h"
+#include "comm_exchange.h"
+#include "deviations.h"
+#include "edges.h"
+#include "loaded_models.h"
+#include "neighbour_rules.h"
+#include "pair_arguments.h"
+#include "resident_step.h"
+#include "step_faults.h"
+#include "step_profile.h"
+
+namespace LAMMPS_NS {
+
+constexpr int N_EXTRA = 3;    // numbers that compute pair shows
+
+struct PairMlipTorch::Parts {
+  Parts(LAMMPS *lmp, PairMlipTorch *pair, Comm *&comm, Error *&error) :
+      agreement(lmp), rules(lmp), faults(lmp), profile(lmp), deviations(lmp), loaded(lmp, agreement),
+      exchange(pair, comm, error, profile.communication), resident(lmp, faults, profile, exchange)
+  {
+  }
+
+  PairSettings settings;
+  Agreement agreement;
+  NeighbourRules rules;
+  StepFaults faults;
+  StepProfile profile;
+  Deviations deviations;
+  LoadedModels loaded;
+
+  mlip::Committee &models = loaded.committee;
+  mlip::AtomArrays atoms;       // what LAMMPS has in this step
+  mlip::NeighbourRows rows;
+  mlip::Edges edges;
+  mlip::Graph graph;
+  mlip::Results results;
+  CommExchange exchange;
+  ResidentStep resident;
+  bool is_resident = false;     // this step takes the model's own edges
+  bool has_warned_of_close_atoms = false;
+  bool is_ready = false;    // LAMMPS has set itself up for these models
+};
+
+}    // namespace LAMMPS_NS
+
+#endif
