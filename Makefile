@@ -1,24 +1,24 @@
-# From a clean clone `make demo` and `make test` do everything, and nothing twice; `make help` lists the rest.
+# From a clean clone, `make demo` and `make test` install everything that they need, once. `make help` lists all targets.
 
 PYTHON ?= python3
 VENV ?= .venv
 PEER_VENV ?= .venv-mace
 DOCS_VENV ?= .venv-docs
 PYTEST_OPTIONS ?=
-# Two environments are made at the same time; several goals (make distclean demo) one after the other.
+# A single goal may create two environments in parallel; several goals (make distclean demo) run sequentially.
 ifeq ($(words $(MAKECMDGOALS)), 1)
 MAKEFLAGS += --jobs=2
 endif
-# A file of tests is one process's: what it compiles once, it compiles once.
+# Each test file runs in one process, so that its models are compiled once.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
-# Stamps: an environment is made again when what it was made from has changed.
+# Stamp files: an environment is rebuilt when its inputs change.
 INSTALLED := $(VENV)/.installed
 PEER_INSTALLED := $(PEER_VENV)/.installed
 DOCS_INSTALLED := $(DOCS_VENV)/.installed
 PLUGIN_SOURCES := $(shell find pair_style -name "*.cpp" -o -name "*.h" -o -name "*.py")
 
-# The second variable is for pip 25.3 and newer, which keeps the first from what a package is built with.
+# pip 25.3 and newer apply PIP_CONSTRAINT to installed packages only, and PIP_BUILD_CONSTRAINT to build requirements.
 pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRAINT=$(1) $(2)/bin/python -m pip install -q
 
 .DEFAULT_GOAL := help
@@ -71,18 +71,18 @@ check-system:
 	@PYTHON="$(PYTHON)" tools/check_system.sh
 
 $(INSTALLED): pyproject.toml constraints.txt $(PLUGIN_SOURCES) | check-system
-	@echo "Installing mlip-lammps and what it needs into $(VENV): minutes the first time, most of them for torch ..."
+	@echo "Installing mlip-lammps and its dependencies into $(VENV); the first time takes minutes, mostly for torch ..."
 	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	@$(call pip_with,constraints.txt,$(VENV)) -e '.[test]'
 	@touch $@
 
 $(PEER_INSTALLED): constraints-mace.txt | check-system
-	@echo "Installing mace-torch into $(PEER_VENV), for tests alone: minutes the first time ..."
+	@echo "Installing mace-torch, which only tests use, into $(PEER_VENV); the first time takes minutes ..."
 	@test -x $(PEER_VENV)/bin/pip || $(PYTHON) -m venv $(PEER_VENV)
 	@$(call pip_with,constraints-mace.txt,$(PEER_VENV)) mace-torch safetensors
 	@touch $@
 
-# The site needs neither the package nor torch: docstrings are read from the source.
+# The site needs neither the package nor torch, because mkdocs reads docstrings from the source.
 DOCS_REQUIREMENTS = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")
 
 $(DOCS_INSTALLED): pyproject.toml | check-system

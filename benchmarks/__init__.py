@@ -1,1 +1,1 @@
-"""Speed of the package beside mace-torch: ``python -m benchmarks``."""
+"""Benchmarks of the package and of mace-torch: ``python -m benchmarks``."""

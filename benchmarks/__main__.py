@@ -1,11 +1,11 @@
-"""Measures speed, scaling and memory in one go: one table and one picture in ``out/bench``.
+"""Measure speed, scaling and memory; write the tables and one figure to ``out/bench``.
 
     make bench
     python -m benchmarks --parts speed --cases small --seconds 3
 
-Parts: ``speed`` (every case beside mace-torch, through ASE on one core), ``kernels`` (share of each C++ kernel and of
-the arithmetic limit), ``scaling`` (LAMMPS: atoms, ranks, memory of an atom, time to the first forces). Writes
-``bench.md``, ``bench.png`` and ``results.json``.
+Parts: ``speed`` (comparison with mace-torch through ASE on one core), ``kernels`` (time of each C++ kernel and its
+fraction of the arithmetic limit), ``scaling`` (LAMMPS: atoms, ranks, memory per atom, time to the first forces). The
+output files are ``bench.md``, ``bench.png`` and ``results.json``.
 """
 
 import argparse
@@ -29,7 +29,7 @@ KERNEL_DTYPES = ("float64", "float32")
 
 
 class Report:
-    """What was measured so far; written anew after each part, so that a run that is stopped leaves what it has."""
+    """Results so far; rewritten after each part, so that an interrupted run keeps its results."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -40,7 +40,7 @@ class Report:
         self.drawings: list = []
 
     def add(self, heading: str, table: str, numbers: object, drawing) -> None:
-        """Add a part: its table, what goes to JSON, and a function that draws into axes."""
+        """Add a part: its table, its JSON content, and a function that plots it."""
         self.load.append(load_average())
         self.texts[heading], self.numbers[heading] = table, numbers
         self.drawings.append(drawing)
@@ -53,7 +53,7 @@ class Report:
         (self.folder / "results.json").write_text(json.dumps(record, indent=1))
 
     def draw(self) -> None:
-        """Draw all parts into one picture."""
+        """Plot all parts in one figure."""
         import matplotlib
 
         matplotlib.use("Agg")
@@ -116,12 +116,12 @@ def add_scaling(report: Report, arguments: argparse.Namespace, console: Console)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
-    parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES], help="of speed; default: all")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement, about (default: 5)")
-    parser.add_argument("--rounds", type=int, default=2, help="how often each case is measured in turn (default: 2)")
-    parser.add_argument("--repeats", nargs="+", type=int, default=[4, 6, 12, 23], help="silicon cells along an edge")
-    parser.add_argument("--ranks", nargs="+", type=int, default=[1, 2], help="of scaling (default: 1 2)")
-    parser.add_argument("--no-peer", action="store_true", help="leave mace-torch's times out")
+    parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES], help="speed cases; default: all")
+    parser.add_argument("--seconds", type=float, default=5.0, help="time per measurement in s (default: 5)")
+    parser.add_argument("--rounds", type=int, default=2, help="number of measurements per case (default: 2)")
+    parser.add_argument("--repeats", nargs="+", type=int, default=[4, 6, 12, 23], help="silicon cells per box edge")
+    parser.add_argument("--ranks", nargs="+", type=int, default=[1, 2], help="MPI ranks of scaling (default: 1 2)")
+    parser.add_argument("--no-peer", action="store_true", help="do not time mace-torch")
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for results (default: out/bench)")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

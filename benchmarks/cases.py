@@ -1,4 +1,4 @@
-"""What is measured: model shapes and structures."""
+"""Benchmark cases: model shapes and structures."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,19 @@ from mlip_lammps.models import shipped_models
 
 @dataclass(frozen=True)
 class Case:
-    """One model shape on one structure.
+    """One model shape with one structure.
 
     Attributes
     ----------
     model
-        Name of a shipped model, or options of mace-torch for one with random weights.
+        Name of a shipped model, or mace-torch options of a model with random weights.
     structure
-        ``silicon`` (rattled diamond, 8 n^3 atoms) or ``water`` (the shipped box, repeated); empty for what is typical
-        of the model's elements.
+        ``silicon`` (rattled diamond, 8 n^3 atoms), ``water`` (the shipped box, repeated), or empty for a structure
+        typical of the model's elements.
     repeats
-        n of the structure; about the number of atoms where the structure is the typical one.
+        Repetitions n of the structure; approximate number of atoms if ``structure`` is empty.
     peer_repeats
-        n for mace-torch, where it needs more memory for the structure than is usual.
+        Repetitions for mace-torch if the structure needs too much memory there.
     """
 
     name: str
@@ -40,7 +40,7 @@ CASES = (
         {"hidden_irreps": "128x0e+128x1o", **_SILICON},
         "silicon",
         6,
-        peer_repeats=5,  # 1,728 atoms take more than 22 GB
+        peer_repeats=5,  # mace-torch needs more than 22 GB for 1,728 atoms
     ),
     Case(
         "water",

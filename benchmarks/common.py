@@ -1,4 +1,4 @@
-"""What every benchmark needs: models, measuring processes, the record of the machine, tables."""
+"""Common parts of the benchmarks: models, measuring processes, machine record and tables."""
 
 import json
 import os
@@ -21,7 +21,7 @@ PEER_PYTHON = Path(os.environ.get("MLIP_LAMMPS_MACE_PYTHON", ROOT / ".venv-mace/
 
 
 def model_file(case: Case, folder: Path) -> Path:
-    """Return the shipped model, or one that mace-torch has made with random weights."""
+    """Return the shipped model, or a model with random weights from mace-torch."""
     if isinstance(case.model, str):
         return resolve_model(case.model)
     options, path = folder / f"{case.name}.json", folder / f"{case.name}.model"
@@ -34,14 +34,14 @@ def model_file(case: Case, folder: Path) -> Path:
 
 
 def structure_of(case: Case, source: Path) -> Atoms:
-    """Return the structure of a case: the one it names, else what is typical of the elements of its model."""
+    """Return the structure of a case, by default one typical of the model's elements."""
     if case.structure:
         return structure(case.structure, case.repeats)
     return typical([chemical_symbols[z] for z in read_model(source).spec.atomic_numbers], case.repeats)
 
 
 def run(command: Sequence[str], environment: dict[str, str]) -> dict:
-    """Run a measuring process and return what it reports."""
+    """Run a measuring process and return its results."""
     done = subprocess.run(command, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
@@ -50,7 +50,7 @@ def run(command: Sequence[str], environment: dict[str, str]) -> dict:
 
 
 def machine() -> dict[str, object]:
-    """Return what the numbers depend on."""
+    """Return the properties of the machine and software that the results depend on."""
     cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")), "unknown")
     return {
@@ -64,11 +64,11 @@ def machine() -> dict[str, object]:
 
 
 def load_average() -> str:
-    """Return the load of the last minute, as text."""
+    """Return the load average of the last minute as text."""
     return f"{os.getloadavg()[0]:.2f}"
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table in markdown, the first column to the left."""
+    """Return a Markdown table with a left-aligned first column."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

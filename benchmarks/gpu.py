@@ -1,12 +1,12 @@
-"""Checks and times files for a GPU on the card of this machine, in less than ten minutes.
+"""Check and time GPU model files on the GPU of this machine, in less than ten minutes.
 
     make gpu
     python -m benchmarks.gpu [--quick] [--out benchmarks/results] [--parts limits parity targets profile peer]
 
-Parts: ``limits`` (what the card copies and multiplies), ``parity`` (comparison with the reference in float64, through
-Python and LAMMPS), ``targets`` (whole steps of LAMMPS), ``profile`` (each operation beside the card's limits), ``peer``
-(mace-torch on the same card). A part that fails does not stop the others. Results are written as soon as they are
-there, to ``gpu_CARD.md`` and ``gpu_CARD.json``. Without a GPU it says so and ends with exit code 2.
+Parts: ``limits`` (bandwidth and arithmetic of the GPU), ``parity`` (comparison with the reference in float64, through
+Python and LAMMPS), ``targets`` (whole LAMMPS steps), ``profile`` (each operation compared with the limits of the GPU),
+``peer`` (mace-torch on the same GPU). A failed part does not stop the others. Results are written to ``gpu_CARD.md``
+and ``gpu_CARD.json`` as soon as they are available. Without a GPU the script exits with code 2.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from benchmarks.gpu_targets import measure_targets
 
 PARTS = {"parity": measure_parity, "targets": measure_targets, "profile": measure_profiles, "peer": measure_peer}
 _NO_GPU = (
-    "no GPU here: on a machine with one, this compares model files for a GPU with the reference, times LAMMPS and "
-    "mace-torch, and writes gpu_CARD.md and gpu_CARD.json into {out}"
+    "no GPU found; on a machine with a GPU, this script compares GPU files with the reference, times LAMMPS and "
+    "mace-torch, and writes gpu_CARD.md and gpu_CARD.json to {out}"
 )
 
 
 def add_limits(context: Context) -> None:
-    """Measure the bandwidth and the arithmetic of the card."""
+    """Measure the bandwidth and the arithmetic rate of the GPU."""
     context.limits = context.report.attempt("limits of the card", measure_limits) or {}
     if not context.limits:
         text = "Left out: this torch has no CUDA, so shares of the limits are not known below."
@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="default: benchmarks/results")
     parts = ["limits", *PARTS]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts, help="default: all")
-    parser.add_argument("--seconds", type=float, default=560.0, help="after which nothing new starts (default: 560)")
+    parser.add_argument("--seconds", type=float, default=560.0, help="time limit of new measurements (default: 560)")
     parser.add_argument("--emulated", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not arguments.emulated and not has_gpu():

@@ -1,4 +1,4 @@
-"""What a GPU is, how fast it copies and multiplies, and how much of its memory is taken."""
+"""Properties of the GPU, its bandwidth and arithmetic rate, and its used memory."""
 
 import ctypes
 import platform
@@ -25,7 +25,7 @@ _REPEATS = 20
 
 
 def has_gpu() -> bool:
-    """Return whether the driver of this machine knows a GPU."""
+    """Return whether the driver of this machine reports a GPU."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -35,7 +35,7 @@ def has_gpu() -> bool:
 
 
 def card_facts() -> dict[str, str]:
-    """Return what the numbers of a run depend on: the card as it was found, and versions."""
+    """Return the properties that results depend on: the state of the GPU and software versions."""
     facts = {}
     if shutil.which("nvidia-smi"):
         for name, value in zip(_QUERIES, _query(",".join(_QUERIES.values())).split(","), strict=False):
@@ -51,7 +51,7 @@ def card_facts() -> dict[str, str]:
 
 
 def card_name(facts: dict[str, str]) -> str:
-    """Return the card's name for a file: ``h200`` for "NVIDIA H200"."""
+    """Return the GPU name for file names: ``h200`` for "NVIDIA H200"."""
     words = facts.get("card", "none").lower().replace("nvidia", "").split()
     return "_".join(words) or "unknown"
 
@@ -70,10 +70,10 @@ def _query(fields: str) -> str:
 
 
 def measure_limits() -> dict[str, float]:
-    """Return bytes a second of a large copy, and operations a second of large products, by number type.
+    """Return the bandwidth of a large copy in bytes per second, and operations per second of matrix products by dtype.
 
-    Bytes read and bytes written both count. Products run without TF32, as the package's do; in float64 cuBLAS uses
-    tensor cores where the card has them, which the package's own kernels do not.
+    The bandwidth counts bytes read and written. Products run without TF32, like those of the package. In float64,
+    cuBLAS uses tensor cores if the GPU has them; the package's own kernels do not.
     """
     if not torch.cuda.is_available():
         return {}
@@ -114,7 +114,7 @@ def _seconds(call) -> float:
 
 
 def taken_bytes() -> int | None:
-    """Return how much memory of the first card is taken, by all processes; None if that cannot be known."""
+    """Return the memory of the first GPU used by all processes, or None if unknown."""
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info(0)
         return total - free
@@ -124,12 +124,12 @@ def taken_bytes() -> int | None:
 
 
 class MemoryWatch:
-    """Looks at the card's memory while the ``with`` block runs.
+    """Monitor of the GPU memory during a ``with`` block.
 
     Attributes
     ----------
     before, most
-        Bytes taken before and at most in between; None where that cannot be known.
+        Used bytes before the block, and at most during the block; None if unknown.
     """
 
     def __init__(self, interval_seconds: float = 0.05):

@@ -1,10 +1,10 @@
-"""What each operation of a plan must do: floating-point operations, and bytes through the card's memory.
+"""Floating-point operations and GPU memory traffic of each operation of a plan.
 
     python -m benchmarks.gpu_counts     # checks the counts against the source text of the kernels
 
-Bytes: every array that an operation names counts once, read or written; repeated reads do not count. Operations: those
-of the unrolled steps as they are written, a multiply-add as two, without index arithmetic, reductions over lanes and
-the geometry of an edge, which 32 lanes share.
+Bytes: each array of an operation counts once, read or written; repeated reads do not count. Operations: those of the
+unrolled steps in the source, with a multiply-add as two operations. Index arithmetic, reductions over lanes and the
+geometry of an edge, which 32 lanes share, are not counted.
 """
 
 import json
@@ -24,9 +24,9 @@ from mlip_lammps.kernels.torch.spherical_harmonics import raising_terms
 
 WARP = 32
 PER_LIST = ("bins", "near", "list")
-"""Phases that run only when LAMMPS makes new lists."""
+"""Phases that run only when LAMMPS rebuilds its neighbour lists."""
 _GEOMETRY = ("edges", "sums")
-"""Phases in float64 in every precision."""
+"""Phases that run in float64 for every precision."""
 
 
 _BOOKKEEPING = ("rows_by_element", "scan", "forget", "totals", "count_", "fill_", "sort_", "bin_")
@@ -34,14 +34,14 @@ _BOOKKEEPING = ("rows_by_element", "scan", "forget", "totals", "count_", "fill_"
 
 @dataclass(frozen=True)
 class Work:
-    """One kind of operation in a phase, all its calls of a step together.
+    """One kind of operation in a phase, summed over its calls in a step.
 
     Attributes
     ----------
     number
-        "float32" or "float64", of the operations.
+        Floating-point type of the operations, "float32" or "float64".
     flops
-        None where they are not counted.
+        Number of floating-point operations; None if not counted.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Counter:
     _trees: dict[int, list] = field(default_factory=dict)
 
     def works(self) -> list[Work]:
-        """Return what every kind of operation does in one step, in the order of the plan."""
+        """Return the counts of every kind of operation in one step, in plan order."""
         found: dict[str, Work] = {}
         for phase, ops in self.plan["phases"].items():
             for op in ops:
@@ -96,7 +96,7 @@ class Counter:
         return self.rows(buffer["rows"]) * buffer["width"] * buffer["bytes"]
 
     def n_bytes(self, op: dict) -> float:
-        """Return the bytes that an operation must move."""
+        """Return the number of bytes that an operation must move."""
         if "clear" in op:
             return self.buffer_bytes(op["clear"])
         if "copy" in op:
@@ -111,7 +111,7 @@ class Counter:
         return sum(self.buffer_bytes(name) if kind == "buffer" else self.weight_bytes[name] for kind, name in arguments)
 
     def flops(self, op: dict) -> float | None:
-        """Return the floating-point operations; None for a kernel that is not known here."""
+        """Return the number of floating-point operations, or None for an unknown kernel."""
         if "clear" in op or "copy" in op:
             return 0.0
         if "gemm" in op:
@@ -155,7 +155,7 @@ class Counter:
         return self.sizes["edges"] * slices * lanes * flops[adjoint]
 
     def _channels(self, layer: LoweredLayer, t: int) -> int:
-        """Return the number of channels that the kernels work with."""
+        """Return the number of channels in the kernels."""
         return self.width(f"messages_{t}") // layer.n_components_message
 
     def _contraction(self, op: dict, t: int, adjoint: bool) -> float:
@@ -179,7 +179,7 @@ def open_counter(file: Path, lowered: LoweredModel, sizes: Mapping[str, float]) 
 
 
 def op_name(op: dict) -> str:
-    """Return what the engine calls an operation in its profile."""
+    """Return the name of an operation in the engine's profile."""
     if "kernel" in op:
         return op["kernel"]
     if "gemm" in op:
@@ -195,7 +195,7 @@ def contraction_trees(layer: LoweredLayer) -> list[list[Node]]:
 
 
 def convolution_flops(paths: Sequence[ConvolutionPath], degree: int, l_max: int) -> tuple[float, float]:
-    """Return operations of an edge and channel: forward, and of the adjoint."""
+    """Return the operations per edge and channel, forward and adjoint."""
     pairs = coupled_pairs(paths)
     forward, adjoint = 2.0 * degree * len(paths), (4.0 * degree - 2.0) * len(paths)
     couple, uncouple = couplings_flops(paths, pairs)
@@ -203,7 +203,7 @@ def convolution_flops(paths: Sequence[ConvolutionPath], degree: int, l_max: int)
 
 
 def couplings_flops(paths: Sequence[ConvolutionPath], pairs: Sequence) -> tuple[float, float]:
-    """Return operations of ``accumulate`` and ``accumulate_adjoint``."""
+    """Return the operations of ``accumulate`` and ``accumulate_adjoint``."""
     forward = adjoint = 0.0
     for p in range(len(paths)):
         adjoint += 2
@@ -223,13 +223,13 @@ def harmonics_adjoint_flops(l_max: int) -> float:
 
 
 def moments_flops(degree: int, l_max: int) -> tuple[float, float]:
-    """Return operations of an edge and radial function: forward, and of the adjoint."""
+    """Return the operations per edge and radial function, forward and adjoint."""
     n_harmonics = (l_max + 1) ** 2
     return 2.0 * degree + 2 * n_harmonics, 4.0 * degree - 2 + 3 * n_harmonics + harmonics_adjoint_flops(l_max) + 1
 
 
 def polynomial_flops(node: Node, depth: int = 0) -> tuple[float, float]:
-    """Return operations of an atom and channel for a nested sum: its value, and its gradient."""
+    """Return the operations per atom and channel of a nested sum, for its value and its gradient."""
     add = 2 if depth else 0
     if not node.children:
         return 2.0, 2.0 + add
@@ -238,7 +238,7 @@ def polynomial_flops(node: Node, depth: int = 0) -> tuple[float, float]:
 
 
 def operations_in(struct: str, method: str) -> int:
-    """Count the operators in the body of a method of generated source, apart from constants and indices."""
+    """Count the operators in the body of a generated method, excluding constants and indices."""
     body = struct.split(f"MLIP_DEVICE static void {method}(", 1)[1].split("\n  {\n", 1)[1].split("\n  }\n", 1)[0]
     for pattern in (r"T\([^()]*\)", r"load\([^()]*\)", r"\[[^\]]*\]"):
         body = re.sub(pattern, "k", body)
@@ -246,7 +246,7 @@ def operations_in(struct: str, method: str) -> int:
 
 
 def check_counts(lowered: LoweredModel) -> list[str]:
-    """Return where counts differ from the operators in the source that ``kernels.gpu.shapes`` writes."""
+    """Return the differences between the counts and the operators in the source generated by ``kernels.gpu.shapes``."""
     from mlip_lammps.kernels.gpu import shapes
 
     faults = []

@@ -1,4 +1,4 @@
-"""Timed runs of LAMMPS on a GPU: what LAMMPS prints of its time, and the card's memory meanwhile."""
+"""Timed LAMMPS runs on a GPU: the timings that LAMMPS prints, and the GPU memory during the run."""
 
 import os
 import re
@@ -36,18 +36,18 @@ _GHOSTS = re.compile(r"Nghost:\s+(\S+) ave")
 
 @dataclass(frozen=True)
 class TimedRun:
-    """Several runs of one LAMMPS.
+    """Several runs of one LAMMPS process.
 
     Attributes
     ----------
     milliseconds
-        Of a step, for each run.
+        Time per step of each run.
     shares
-        Of LAMMPS's sections in the loop time, percent, mean of the runs.
+        Shares of LAMMPS's sections in the loop time in percent, averaged over the runs.
     builds
-        Neighbour lists in the runs together.
+        Number of neighbour list builds in all runs.
     before_gb, most_gb
-        Memory of the card taken before and at most; None where that cannot be known.
+        Used GPU memory before the run, and at most during the run; None if unknown.
     """
 
     n_atoms: int
@@ -66,7 +66,7 @@ class TimedRun:
 
     @property
     def rate(self) -> float:
-        """Atom-steps a second."""
+        """Atom-steps per second."""
         return 1e3 * self.n_atoms / self.median
 
     @property
@@ -96,8 +96,8 @@ def run_lammps(
     Parameters
     ----------
     is_loaded_twice
-        The model runs a few steps, is dropped, and runs again: by then libraries are loaded, so that times of single
-        operations hold no first calls.
+        Whether to run a few steps, close the model and run again, so that the timings of single operations exclude the
+        loading of libraries.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def _share(section: str, output: str, n_runs: int) -> float:
 
 
 def profile_environment() -> dict[str, str]:
-    """Return what makes the engine wait after each operation and print how long each took."""
+    """Return the environment variable that makes the engine time each operation separately."""
     kept = {"MLIP_LAMMPS_GPU_PROFILE": "1"}
     if "MLIP_LAMMPS_GPU_DEBUG" in os.environ:
         kept["MLIP_LAMMPS_GPU_DEBUG"] = os.environ["MLIP_LAMMPS_GPU_DEBUG"]

@@ -1,4 +1,4 @@
-"""Models and structures of the GPU benchmark, and their files for a GPU."""
+"""Models, structures and GPU files of the GPU benchmark."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ from mlip_lammps.testing.structures import rattled_triclinic
 
 SHIPPED = ("water-revpbe0d3", "silicon-pbe", "nickel-co2-pbe")
 ARCHITECTURES = {"small": "128x0e", "medium": "128x0e+128x1o"}
-"""Of MACE-MP-0: hidden irreps."""
+"""Hidden irreps of the MACE-MP-0 architectures."""
 _MP0 = {
     "elements": ("Si",),
     "l_max": 3,
@@ -44,18 +44,18 @@ DTYPES = ("float64", "mixed")
 
 @dataclass
 class Context:
-    """What every part needs.
+    """State that all parts share.
 
     Attributes
     ----------
     ends
-        Time (monotonic) after which nothing new is started.
+        Monotonic time after which no new measurement starts.
     is_emulated
-        Files whose kernels run on the processor, and tiny sizes: tests this script without a GPU.
+        Whether to use emulated GPU files and tiny sizes, to test this script without a GPU.
     sources, files
-        Model files by name; files for a GPU by name and precision.
+        Model files by name, and GPU files by name and precision.
     rates
-        Atom-steps a second found so far, by model, precision and number of atoms.
+        Atom-steps per second measured so far, by model, precision and number of atoms.
     """
 
     scratch: Path
@@ -74,11 +74,11 @@ class Context:
 
 
 def find_sources(context: Context) -> None:
-    """Find or make the models: shipped ones, and the MACE-MP-0 architectures with random weights.
+    """Find or create the models: the shipped ones, and the MACE-MP-0 architectures with random weights.
 
-    ``small`` and ``medium`` have forces of some eV/angstrom, so that a difference from the reference shows. What is
-    timed has weak forces, so that silicon stays at its temperature: ``mace-small`` and ``mace-medium``, files of
-    mace-torch in ``.models``, which mace-torch is timed on too, else ``speed-small`` and ``speed-medium``.
+    ``small`` and ``medium`` have forces of a few eV/angstrom, so that differences from the reference show. Models for
+    timing have weak forces, so that silicon keeps its temperature: ``mace-small`` and ``mace-medium``, which are
+    mace-torch files in ``.models`` that mace-torch is timed with too, otherwise ``speed-small`` and ``speed-medium``.
     """
     for name in SHIPPED[:1] if context.is_emulated else SHIPPED:
         context.sources[name] = resolve_model(name)
@@ -98,27 +98,27 @@ def find_sources(context: Context) -> None:
 
 
 def _with_strong_forces(model: MaceModel) -> MaceModel:
-    """Return the model with its energies scaled: the largest force on rattled silicon becomes 3 eV/angstrom."""
+    """Return the model with scaled energies, such that the largest force on rattled silicon is 3 eV/angstrom."""
     name = "scale_shift.scale"
     factor = _STRONG / largest(MaceReference(model).evaluate(silicon(1)).forces)
     return replace(model, weights={**model.weights, name: model.weights[name] * factor})
 
 
 def is_for_speed(name: str) -> bool:
-    """Return whether a model is there to be timed alone."""
+    """Return whether a model is used only for timing."""
     return name.startswith(("mace-", "speed-"))
 
 
 def speed_model(context: Context, name: str) -> str:
-    """Return the model that is timed: of an architecture, that of mace-torch where there is one."""
+    """Return the model to time; for an architecture the mace-torch file, if there is one."""
     if name not in ARCHITECTURES:
         return name
     return f"mace-{name}" if f"mace-{name}" in context.sources else f"speed-{name}"
 
 
 def export_all(context: Context) -> None:
-    """Write the files for a GPU, several at a time, and put what the export found into the report."""
-    note = "Differences from the reference in float64, which each export measures on this card."
+    """Export the GPU files, several at a time, and add the results to the report."""
+    note = "Differences from the float64 reference, measured by each export on this card."
     headings = ("model", "precision", "s", "file, MB", "energy of an atom, eV", "gradient, eV/angstrom", "tables alone")
     table = context.report.table("Export", headings, note)
     wanted = [(name, dtype) for name in context.sources for dtype in DTYPES]
@@ -173,12 +173,12 @@ def elements_of(context: Context, name: str, dtype: str) -> list[str]:
 
 
 def box(name: str, repeats: int) -> Atoms:
-    """Return the structure that a model is timed on: water, or rattled silicon of 8 repeats^3 atoms."""
+    """Return the structure for timing a model: water, or rattled silicon with 8 repeats^3 atoms."""
     return water(repeats) if name.startswith("water") else silicon(repeats)
 
 
 def parity_structures(name: str, elements: list[str]) -> dict[str, Atoms]:
-    """Return small structures that hold every element of a model, one of them in a triclinic cell."""
+    """Return small structures with all elements of a model, one of them in a triclinic cell."""
     found = {"triclinic": rattled_triclinic(elements, seed=3)}
     if set(elements) == {"H", "O"}:
         found["water"] = water(1)
@@ -189,7 +189,7 @@ def parity_structures(name: str, elements: list[str]) -> dict[str, Atoms]:
 
 
 def pairs_of_an_atom(atoms: Atoms, cutoff: float) -> float:
-    """Return the mean number of neighbours up to a distance."""
+    """Return the mean number of neighbours within a distance."""
     return build_graph(atoms, cutoff).n_edges / len(atoms)
 
 

@@ -1,4 +1,4 @@
-"""Files for a GPU against the reference in float64: through Python, and through LAMMPS on one and two ranks."""
+"""Comparison of GPU files with the float64 reference: through Python, and through LAMMPS on one and two ranks."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -18,21 +18,21 @@ from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.graph import forces_from_gradients
 
 ENERGY_EV, FORCE_EV_PER_ANGSTROM = 1e-9, 1e-8
-"""Limits in float64, for an atom and for a component; mixed precision has those of the export's own check."""
+"""float64 limits per atom and per component; mixed precision uses the limits of the export."""
 RANKS = (1, 2)
 _SILENCE_SECONDS = 120.0
 _STEPS = 15
 _MOVE = "velocity all create 300 11 loop geom\nfix move all nve\ntimestep 0.0005\n"
 HEADING = "Parity with the reference in float64"
-NOTE = """Largest differences over a rattled triclinic cell with all elements and, for water and silicon, a box too.
-Two ranks share the card. "Same bits": a second evaluation of the same file, and a second start of LAMMPS with 15 steps
-of NVE, give identical numbers. Limits: in float64, 1e-9 eV per atom and 1e-8 eV/angstrom; in mixed precision, those of
-`mlip_lammps/compilation/check.py`: 2e-4 eV per atom, and for forces 1e-4 of the largest force or of 1 eV/angstrom."""
+NOTE = """Largest differences for a rattled triclinic cell with all elements and, for water and silicon, also for a box.
+Two ranks share the GPU. "Same bits": a second evaluation of the same file, and a second LAMMPS run of 15 NVE steps,
+give identical results. Limits: in float64, 1e-9 eV per atom and 1e-8 eV/angstrom; in mixed precision, those of
+`mlip_lammps/core/limits.py`: 2e-4 eV per atom, and for forces 1e-4 of the largest force or of 1 eV/angstrom."""
 HEADINGS = ("model", "precision", "through", "energy of an atom, eV", "force, eV/angstrom", "same bits", "verdict")
 
 
 def measure_parity(context: Context) -> None:
-    """Compare every model in both precisions; several at a time where there are cores for it."""
+    """Compare every model in both precisions, several at a time if there are enough cores."""
     table = context.report.table(HEADING, HEADINGS, NOTE)
     n_workers = 1 if context.is_emulated else max(1, min(4, len(os.sched_getaffinity(0)) // 3))
     with ThreadPoolExecutor(max_workers=n_workers) as pool:
@@ -73,7 +73,7 @@ def _differences(found, expected: Evaluation) -> tuple[float, float, float]:
     energy = largest(found.node_energies - expected.node_energies)
     force = largest(found.forces - expected.forces)
     if not (np.isfinite(found.node_energies).all() and np.isfinite(found.forces).all()):
-        return float("inf"), float("inf"), float("inf")  # max() would let a NaN pass
+        return float("inf"), float("inf"), float("inf")  # max() would ignore a NaN
     return energy, force, force / max(1.0, largest(expected.forces))
 
 

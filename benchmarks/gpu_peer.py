@@ -1,4 +1,4 @@
-"""mace-torch beside the package on the same card, eager and with cuEquivariance."""
+"""Comparison with mace-torch on the same GPU, eager and with cuEquivariance."""
 
 import json
 import os
@@ -15,12 +15,12 @@ _KINDS = ((False, "float64"), (False, "float32"), (True, "float32"), (True, "flo
 _SIZES = (6, 8, 11, 14, 16, 23)
 _QUICK_SIZES = (6, 11)
 _SECONDS = 60.0
-"""Of one process: a model in one precision, on all sizes that fit."""
+"""Time limit in s of one process, which times a model in one precision for all sizes that fit."""
 HEADING = "mace-torch on the same card"
-NOTE = """Energy and forces of the same silicon boxes with the same weights. mace-torch: its model, called with a ready
-neighbour list, and its ASE calculator, which makes the list in each call and also computes the stress. Package: a whole
-step of LAMMPS, from the table above, in mixed precision beside float32; where this size was not run, the next larger
-one. Sizes grow until the card's memory is full or the time is up."""
+NOTE = """Energy and forces of the same silicon boxes with the same weights. mace-torch: its model with a prepared
+neighbour list, and its ASE calculator, which builds the list in each call and also computes the stress. Package: a
+whole LAMMPS step from the table above, in mixed precision for comparison with float32, with the next larger size if
+this one was not run. Sizes grow until the GPU memory or the time limit is exhausted."""
 HEADINGS = (
     "model", "mace-torch", "atoms", "M atom-steps/s, model", "with its list", "memory, GB", "package, M atom-steps/s",
     "ratio to the model", "note",
@@ -28,7 +28,7 @@ HEADINGS = (
 
 
 def peer_command() -> tuple[list[str], dict[str, str]] | None:
-    """Return an interpreter that may have mace-torch, and its environment; None if there is none."""
+    """Return an interpreter that may have mace-torch and its environment, or None if there is none."""
     environment = dict(os.environ, TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD="1")
     if path := os.environ.get("MLIP_LAMMPS_MACE_PYTHONPATH"):
         return [sys.executable], environment | {"PYTHONPATH": path}
@@ -37,7 +37,7 @@ def peer_command() -> tuple[list[str], dict[str, str]] | None:
 
 
 def measure_peer(context: Context) -> None:
-    """Time mace-torch on the models that it can read, as far as there is time."""
+    """Time mace-torch with the models that it can read, within the time limit."""
     report = context.report
     command = peer_command()
     if command is None:
@@ -110,6 +110,6 @@ def _add(context: Context, table, name: str, kind: str, dtype: str, row: dict) -
 
 
 def _own_rate(context: Context, name: str, dtype: str, n_atoms: int) -> tuple[int, float] | None:
-    """Return the size and the atom-steps a second of the package for as many atoms, or the next larger size."""
+    """Return size and atom-steps per second of the package for this number of atoms, or for the next larger one."""
     found = [(n, rate) for (model, number, n), rate in context.rates.items() if (model, number) == (name, dtype)]
     return min((one for one in found if one[0] >= n_atoms), default=None)

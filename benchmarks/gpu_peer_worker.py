@@ -1,8 +1,9 @@
-"""Run by mace-torch's own interpreter: times mace-torch on one card for growing structures, until one does not fit.
+"""Time mace-torch on one GPU for growing structures until one does not fit; runs in mace-torch's interpreter.
 
     python benchmarks/gpu_peer_worker.py MODEL cuda|cpu float64|float32 eager|cueq SECONDS STRUCTURE.extxyz ...
 
-Prints a line of JSON for each structure: seconds of the model alone and of the ASE calculator, medians, and the memory.
+The script prints one line of JSON per structure: median times in s of the model and of the ASE calculator, and the
+memory.
 """
 
 import json
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from mace.calculators import MACECalculator
 
-_WARM_UP, _LEAST, _MOST = 3, 3, 10  # torch.jit specialises in the first calls of a size
+_WARM_UP, _LEAST, _MOST = 3, 3, 10  # torch.jit specialises during the first calls for each size
 _SECONDS_OF_A_SIZE = 1.5
 
 
@@ -27,7 +28,7 @@ def tell(**numbers: object) -> None:
 
 
 def median_seconds(call, device: str) -> float:
-    """Return the median time of a call, on a device that is idle before and after."""
+    """Return the median time of a call, with the device idle before and after."""
     times: list[float] = []
     for k in range(_WARM_UP + _MOST):
         if len(times) >= _LEAST and sum(times) > _SECONDS_OF_A_SIZE:
@@ -42,7 +43,7 @@ def median_seconds(call, device: str) -> float:
 
 
 def measure(calculator: MACECalculator, atoms: ase.Atoms, device: str) -> dict[str, object]:
-    """Time the model with a ready batch, then the calculator with moved atoms."""
+    """Time the model with a prepared batch, then the calculator with displaced atoms."""
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -72,7 +73,7 @@ def main(model: str, device: str, dtype: str, kind: str, seconds: str, *structur
     ends = time.perf_counter() + float(seconds)
     try:
         calculator = MACECalculator(model_paths=model, device=device, default_dtype=dtype, enable_cueq=kind == "cueq")
-    except Exception as error:  # one line of the table says what is missing
+    except Exception as error:  # the table reports what is missing in one line
         tell(stopped=f"does not start: {type(error).__name__}: {error}")
         return
     for path in structures:
@@ -82,7 +83,7 @@ def main(model: str, device: str, dtype: str, kind: str, seconds: str, *structur
             return
         try:
             tell(**measure(calculator, atoms, device), torch=torch.__version__)
-        except Exception as error:  # of compiled code, also where memory is short: no type of its own
+        except Exception as error:  # compiled code raises no specific type, also when memory runs out
             is_full = "out of memory" in str(error)
             why = "does not fit the card's memory" if is_full else f"{type(error).__name__}: {error}"
             tell(n_atoms=len(atoms), stopped=why)

@@ -1,4 +1,4 @@
-"""Where a step goes on the card: each operation beside the limits of memory and arithmetic."""
+"""Profile of a step on the GPU: each operation compared with the limits of memory and arithmetic."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -17,25 +17,25 @@ _EMPTY = "edges forget_closest"
 _SKIN = 2.0
 _SHOWN = 24
 _LINE = re.compile(r"^(\S+ .*?)\s+(\d+)\s+([\d.]+)\s+([\d.]+) %$")
-NOTE = """The engine waits after each operation (`MLIP_LAMMPS_GPU_PROFILE=1`) and prints how long each took; the time of
-an empty operation is subtracted. Memory and arithmetic: the bytes that an operation must move over the bandwidth of a
-large copy, and its floating-point operations over the rate of a large matrix product, both as measured above, each as a
-share of the time. Floor: the larger of the two. Arrays that stay in the card's cache can beat the
-memory limit.
+NOTE = """With `MLIP_LAMMPS_GPU_PROFILE=1` the engine times each operation separately; the time of an empty operation is
+subtracted. Memory: the bytes that an operation must move, divided by the bandwidth of a large copy. Arithmetic: its
+floating-point operations, divided by the rate of a large matrix product. Both use the limits measured above and are
+given as fractions of the time. Floor: the larger of the two. Operations on arrays in the GPU's cache can be faster than
+the memory limit.
 {counts}"""
 HEADINGS = ("operation", "calls", "us", "of the sum", "MB", "GFLOP", "memory", "arithmetic", "floor / time")
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Time of one kind of operation in a step, all its calls together, without the cost of an empty one."""
+    """Time of one kind of operation in a step, summed over its calls, less the cost of empty operations."""
 
     work: Work
     microseconds: float
 
 
 def measure_profiles(context: Context) -> None:
-    """Profile every case that there is time for."""
+    """Profile every case within the time limit."""
     for model, dtype, repeats in _EMULATED if context.is_emulated else CASES[: 1 if context.is_quick else None]:
         name = speed_model(context, model)
         if (name, dtype) not in context.files or context.seconds_left < 30.0:
@@ -80,7 +80,7 @@ def _profile(context: Context, name: str, dtype: str, model: str, repeats: int) 
 def _check(lowered: LoweredModel) -> str:
     try:
         faults = check_counts(lowered)
-    except Exception as error:  # the writers of the kernels' source may change; counts are then as they were
+    except Exception as error:  # the generator of the kernel source may have changed; the counts are then outdated
         return f"Counts were not checked against the source of the kernels: {error!r}."
     if faults:
         return "COUNTS DIFFER from the source of the kernels: " + "; ".join(faults) + "."
@@ -88,7 +88,7 @@ def _check(lowered: LoweredModel) -> str:
 
 
 def _sizes(lowered: LoweredModel, atoms, model: str, run: TimedRun) -> dict[str, float]:
-    """Return the sizes of the graph: pairs are counted in a smaller box of the same structure."""
+    """Return the sizes of the graph, with pairs counted in a smaller box of the same structure."""
     small = atoms if len(atoms) < 5000 else box(model, 5 if not model.startswith("water") else 2)
     cutoff, n = lowered.cutoff, run.n_atoms
     edges, slots = (n * pairs_of_an_atom(small, reach) for reach in (cutoff, cutoff + _SKIN))
@@ -96,16 +96,16 @@ def _sizes(lowered: LoweredModel, atoms, model: str, run: TimedRun) -> dict[str,
 
 
 def read_profile(output: str, works: list[Work]) -> tuple[list[Spent], float, float]:
-    """Return what the last profile in ``output`` says for a step, what an empty operation takes, and the lists' share.
+    """Return the last profile in ``output`` for a step, the cost of an empty operation, and the share of the lists.
 
     Raises
     ------
     ValueError
-        If there is no profile in it.
+        If ``output`` has no profile.
     """
     of_name = {work.name: work for work in works}
     lines = output.rpartition("mlip-lammps: operations on the GPU")[2].splitlines()
-    # names are cut off nowhere, but a long one stands close to its numbers
+    # names are never truncated, but a long name may be close to its numbers
     calls = {m[1].strip(): (int(m[2]), float(m[3])) for line in lines if (m := _LINE.match(line.rstrip()))}
     known = {name: found for name, found in calls.items() if name in of_name}
     if not known:

@@ -1,4 +1,4 @@
-"""The report of a run on a GPU, written anew whenever there is something to add."""
+"""The report of a GPU benchmark, rewritten after each addition."""
 
 import json
 import time
@@ -13,14 +13,14 @@ from benchmarks.gpu_card import card_name
 
 @dataclass
 class Report:
-    """Tables and numbers of the parts so far.
+    """Tables and results of the parts so far.
 
     Attributes
     ----------
     path
-        Of the Markdown file; the JSON file lies beside it.
+        Path of the Markdown file; the JSON file is beside it.
     command
-        That repeats the run.
+        Command that repeats the run.
     """
 
     folder: Path
@@ -39,7 +39,7 @@ class Report:
         print(f"[{time.monotonic() - self.started:6.1f}] {line}", flush=True)
 
     def put(self, heading: str, text: str, numbers: object) -> None:
-        """Set a part's text and numbers, and write both files."""
+        """Set the text and numbers of a part, and write both files."""
         self.texts[heading], self.numbers[heading] = text, numbers
         facts = markdown_table(("what", "value"), self.facts.items())
         parts = [f"## {heading}\n\n{text}" for heading, text in self.texts.items()]
@@ -49,21 +49,21 @@ class Report:
         self.path.with_suffix(".json").write_text(json.dumps(record, indent=1, default=str) + "\n")
 
     def leave_out(self, what: str, why: str) -> None:
-        """Say in the report what was not measured."""
+        """Report a part that was not measured."""
         self.say(f"left out: {what}: {why}")
         gaps = self.numbers.setdefault("Left out", {})
         gaps[what] = why
         self.put("Left out", "\n".join(f"- {what}: {why}" for what, why in gaps.items()), gaps)
 
     def table(self, heading: str, headings: Sequence[str], note: str = "") -> "Table":
-        """Return a table of this report that is written with every row."""
+        """Return a table of this report; each added row is written at once."""
         return Table(self, heading, tuple(headings), note)
 
     def attempt(self, what: str, call: Callable[[], object]) -> object:
-        """Return what ``call`` returns; None if it fails, which the report then says."""
+        """Return the result of ``call``; if it fails, report the failure and return None."""
         try:
             return call()
-        except Exception as error:  # the other measurements must not be lost
+        except Exception as error:  # a failure must not stop the other measurements
             self.say(f"FAILED {what}: {error!r}"[:3000])
             failures = self.numbers.setdefault("What failed", {})
             failures[what] = traceback.format_exc()[-4000:]
@@ -74,7 +74,7 @@ class Report:
 
 @dataclass
 class Table:
-    """A table that grows row by row."""
+    """A table to which rows are added."""
 
     report: Report
     heading: str
@@ -84,8 +84,8 @@ class Table:
     numbers: list[object] = field(default_factory=list)
 
     def add(self, row: Sequence[object], numbers: Mapping[str, object] | None = None) -> None:
-        """Add a row of text; ``numbers`` go to the JSON file."""
-        row = tuple(" ".join(str(cell).split()).replace("|", "/") for cell in row)  # a cell is one line
+        """Add a row of text; ``numbers`` are for the JSON file."""
+        row = tuple(" ".join(str(cell).split()).replace("|", "/") for cell in row)  # a Markdown cell is one line
         self.rows.append(row)
         self.numbers.append(numbers if numbers is not None else dict(zip(self.headings, row, strict=True)))
         self.report.say(f"{self.heading}: " + " | ".join(row))

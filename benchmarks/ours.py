@@ -1,8 +1,8 @@
-"""Times a compiled model on a structure, in a process of its own.
+"""Time a compiled model on a structure; runs in a separate process.
 
     python -m benchmarks.ours MODEL.pt2 STRUCTURE.extxyz SECONDS
 
-Prints JSON: seconds of each evaluation of energy, forces and stress through the ASE calculator on one thread.
+The script prints JSON: seconds per evaluation of energy, forces and stress through the ASE calculator on one thread.
 """
 
 import json
@@ -32,7 +32,7 @@ def measure(model_file: str, structure_file: str, seconds: str) -> None:
 
 
 def peak_kb() -> int:
-    """Return the largest memory of this process; getrusage would tell that of the parent if it was larger."""
+    """Return the peak memory of this process; getrusage would return that of the parent if it is larger."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 

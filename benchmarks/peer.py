@@ -1,9 +1,9 @@
-"""Run by mace-torch's own interpreter: makes random-weight models and times mace-torch's ASE calculator.
+"""Create random-weight models and time mace-torch's ASE calculator; runs in mace-torch's interpreter.
 
     python benchmarks/peer.py make OPTIONS.json MODEL_FILE
     python benchmarks/peer.py time MODEL_FILE STRUCTURE.extxyz SECONDS
 
-``time`` prints JSON: seconds of each evaluation of energy, forces and stress in float64 on one thread.
+``time`` prints JSON: seconds per evaluation of energy, forces and stress in float64 on one thread.
 """
 
 import json

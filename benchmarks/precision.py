@@ -1,12 +1,12 @@
-"""What mixed and float32 cost in accuracy: energies and forces against float64, and the drift of the energy.
+"""Accuracy of mixed and float32 precision: energies and forces compared with float64, and the energy drift.
 
     make precision
     python -m benchmarks.precision [--models NAME ...] [--dtypes float64 mixed float32] [--ps 20] [--ranks 1]
 
-For every shipped model: a run of LAMMPS through mpiexec, 1 ps of NVT at 300 K and then NVE; the drift is the slope of a
-straight line through the total energy. Energies and forces are compared on frames of the float64 run. Writes
-``precision.json`` and ``precision.md``. The default precision of an export is the fastest whose drift is below
-0.05 meV per atom and ps with every shipped model.
+For every shipped model, LAMMPS runs 1 ps of NVT at 300 K and then NVE. The drift is the slope of a linear fit to the
+total energy. Energies and forces are compared on frames of the float64 run. The output files are ``precision.json`` and
+``precision.md``. The default precision of an export is the fastest one with a drift below 0.05 meV per atom and ps for
+every shipped model.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.models import shipped_models
 
 DRIFT_LIMIT = 0.05
-"""meV per atom and ps."""
+"""Limit of the energy drift in meV per atom and ps."""
 
 DECK = """units metal
 atom_modify map array
@@ -58,18 +58,18 @@ N_PIECES = 20
 
 @dataclass(frozen=True)
 class Precision:
-    """One model in one precision.
+    """Results of one model in one precision.
 
     Attributes
     ----------
     microseconds
-        Of a core for an atom and step.
+        Core time per atom and step.
     energy_mev, force
-        Largest difference from float64: of the energy of an atom (meV), of a component of a force (eV/angstrom).
+        Largest differences from float64 in an atomic energy (meV) and in a force component (eV/angstrom).
     force_rms
-        Root mean square of a component of a force in float64, eV/angstrom.
+        Root mean square force component in float64, eV/angstrom.
     drift
-        Slope of the total energy, meV per atom and ps, with its standard error.
+        Slope of the total energy in meV per atom and ps; ``drift_error`` is its standard error.
     """
 
     model: str
@@ -85,7 +85,7 @@ class Precision:
 
 
 def nve(model: Path, atoms: Atoms, elements: list[str], ps: float, n_ranks: int, folder: Path) -> tuple[float, ...]:
-    """Run LAMMPS; return microseconds per atom and step, drift and its error, and leave frames in ``folder``."""
+    """Run LAMMPS; return microseconds per atom and step, drift and its error, and write frames to ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     step_ps = 0.0005 if "H" in elements else 0.001
     n_steps = round(ps / step_ps)
@@ -110,14 +110,14 @@ def nve(model: Path, atoms: Atoms, elements: list[str], ps: float, n_ranks: int,
     loop = process.loop_times[-1]
     thermo = read_thermo(folder / "log.lammps")[-1]
     times, energies = thermo["Step"] * step_ps, 1000.0 * thermo["TotEng"] / len(atoms)
-    # neighbouring rows are correlated: slope and error come from the means of pieces
+    # consecutive rows are correlated: slope and error are computed from block averages
     pieces = [[part.mean() for part in np.array_split(values, N_PIECES)] for values in (times, energies)]
     (drift, _), covariance = np.polyfit(*pieces, 1, cov=True)
     return 1e6 * loop.n_ranks / loop.atom_steps_per_second, float(drift), float(covariance[0, 0] ** 0.5)
 
 
 def compare(compiled: Path, exact: list[Atoms]) -> tuple[float, float]:
-    """Return the largest differences in the energy of an atom (meV) and in a force from frames with float64 results."""
+    """Return the largest differences from float64 frames in an atomic energy (meV) and in a force component."""
     calculator = MlipCalculator(compiled, n_threads=1)
     energy = force = 0.0
     for frame in exact:
@@ -129,7 +129,7 @@ def compare(compiled: Path, exact: list[Atoms]) -> tuple[float, float]:
 
 
 def measure_model(name: str, source: Path, arguments: argparse.Namespace, console: Console) -> list[Precision]:
-    """Return a row for each precision."""
+    """Return one row per precision."""
     compiled = {dtype: compiled_model(source, dtype=dtype, progress=console.print) for dtype in arguments.dtypes}
     elements = read_metadata(next(iter(compiled.values())))["elements"]
     atoms = typical(elements, 200)
@@ -150,7 +150,7 @@ def measure_model(name: str, source: Path, arguments: argparse.Namespace, consol
 
 
 def float64_frames(compiled: Path, dump: Path) -> list[Atoms]:
-    """Return the frames of a run with float64 energies of atoms and forces."""
+    """Return the frames of a run with atomic energies and forces in float64."""
     frames = ase.io.read(dump, index=":", format="lammps-dump-text")
     calculator = MlipCalculator(compiled, n_threads=1)
     for frame in frames:
@@ -161,15 +161,15 @@ def float64_frames(compiled: Path, dump: Path) -> list[Atoms]:
 
 
 def default_dtype(rows: list[Precision]) -> str:
-    """Return the fastest precision whose drift is below the limit with every model."""
+    """Return the fastest precision with a drift below the limit for every model."""
     fit = {row.dtype for row in rows} - {row.dtype for row in rows if abs(row.drift) > DRIFT_LIMIT}
     if not fit:
-        raise SystemExit(f"no precision drifts by less than {DRIFT_LIMIT} meV per atom and ps")
+        raise SystemExit(f"no precision has a drift below {DRIFT_LIMIT} meV per atom and ps")
     return min(fit, key=lambda dtype: sum(row.microseconds for row in rows if row.dtype == dtype))
 
 
 def report(rows: list[Precision], load: list[str]) -> str:
-    """Return the table in markdown."""
+    """Return the table in Markdown."""
     headings = (
         "model", "precision", "atoms", "us per atom and step", "energy of an atom, meV", "force, eV/angstrom",
         "rms force", "NVE, ps", "drift, meV per atom and ps",

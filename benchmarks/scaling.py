@@ -1,8 +1,8 @@
-"""Time of a step of LAMMPS against atoms and ranks, memory of a rank, and time to the first step.
+"""Time of a LAMMPS step as a function of atoms and ranks, memory per rank, and time to the first step.
 
-Each run starts LAMMPS anew: the small architecture on diamond silicon, NVE from a rattled lattice, one thread a rank.
-Several ranks are held to one rank alone, and to as many single ranks at the same time, each with a box of its own:
-cores that share a cache, memory and clock are slower together, whatever runs on them.
+Each run starts a new LAMMPS process: the small architecture on diamond silicon, NVE from a rattled lattice, one thread
+per rank. Several ranks are compared with one rank alone, and with the same number of independent single-rank runs at
+the same time, because cores that share cache, memory and power slow each other down.
 """
 
 import re
@@ -37,7 +37,7 @@ info out log memory
 """
 TURNS = 5
 MOST_ATOMS_IN_TURN = 20_000
-"""Larger boxes take minutes and average by themselves."""
+"""Larger boxes run once: they take minutes and average over fluctuations."""
 _GHOSTS = re.compile(r"Nghost:\s+(\S+) ave")
 
 
@@ -48,13 +48,13 @@ class Run:
     Attributes
     ----------
     microseconds
-        Of one core for an atom and step.
+        Core time per atom and step.
     n_ghost
-        Of a rank.
+        Number of ghost atoms per rank.
     peak_mb
-        Of the first rank.
+        Peak memory of the first rank.
     start_seconds
-        From ``mpiexec`` to the first forces.
+        Time from ``mpiexec`` to the first forces.
     """
 
     n_atoms: int
@@ -66,14 +66,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Row:
-    """The median run on a number of ranks, of several in turn with others: the speed of a machine drifts.
+    """The median run on a number of ranks; runs alternate with others because the speed of a machine drifts.
 
     Attributes
     ----------
     efficiency
-        Of one core, over that of one rank alone in the same turn, median; None for one rank.
+        Median parallel efficiency relative to one rank alone in the same round; None for one rank.
     efficiency_beside
-        The same over as many single ranks at the same time.
+        Median parallel efficiency relative to the same number of simultaneous single-rank runs.
     """
 
     dtype: str
@@ -86,7 +86,7 @@ class Row:
 def measure_in_turn(
     model: Path, dtype: str, repeats: int, ranks: Sequence[int], seconds: float, folder: Path
 ) -> list[Row]:
-    """Return a row for one rank, and for each number of ``ranks`` beyond."""
+    """Return one row for one rank and one for each larger number in ``ranks``."""
     turns = TURNS if 8 * repeats**3 <= MOST_ATOMS_IN_TURN else 1
     several = [n for n in ranks if n > 1]
     alone, beside, together = [], {n: [] for n in several}, {n: [] for n in several}
@@ -111,7 +111,7 @@ def _median_ratio(runs: Sequence[Run], others: Sequence[Run]) -> float:
 
 
 def measure(model: Path, repeats: int, n_ranks: int, n_runs: int, seconds: float, folder: Path) -> list[Run]:
-    """Run LAMMPS for about ``seconds``, ``n_runs`` times at once."""
+    """Run ``n_runs`` simultaneous LAMMPS processes for about ``seconds``."""
     with ThreadPoolExecutor() as pool:
         names = [f"scaling-{number}" for number in range(n_runs)]
         return list(pool.map(lambda name: _measure(model, repeats, n_ranks, seconds, folder, name), names))
@@ -124,7 +124,7 @@ def _measure(model: Path, repeats: int, n_ranks: int, seconds: float, folder: Pa
     deck.write_text(DECK.format(n=repeats, model=model, steps=steps))
     started = time.monotonic()
     with LammpsProcess(deck, n_ranks, {}, log, environment=rank_environment()) as process:
-        # the row of step 0 follows the first forces
+        # LAMMPS prints the row of step 0 after the first forces
         first, *_ = [time.monotonic() for _ in process.rows()]
     loop, text = process.loop_times[-1], log.read_text()
     return Run(
@@ -137,7 +137,7 @@ def _measure(model: Path, repeats: int, n_ranks: int, seconds: float, folder: Pa
 
 
 def kilobytes_of_an_atom(rows: Sequence[Row], row: Row) -> float | None:
-    """Return the memory for an owned or ghost atom beyond that of the smallest run in this precision, kB."""
+    """Return the memory per owned or ghost atom in kB, relative to the smallest run in this precision."""
     runs = [other.run for other in rows if (other.dtype, other.n_ranks) == (row.dtype, row.n_ranks)]
     least = min(runs, key=lambda run: run.n_atoms)
     atoms = [run.n_atoms / row.n_ranks + run.n_ghost for run in (least, row.run)]
@@ -145,7 +145,7 @@ def kilobytes_of_an_atom(rows: Sequence[Row], row: Row) -> float | None:
 
 
 def scaling_table(rows: Sequence[Row]) -> str:
-    """Return the table in markdown."""
+    """Return the table in Markdown."""
     body = []
     for row in rows:
         kilobytes = kilobytes_of_an_atom(rows, row)
@@ -171,7 +171,7 @@ def scaling_table(rows: Sequence[Row]) -> str:
 
 
 def draw_scaling(axes, rows: Sequence[Row]) -> None:
-    """Draw time per atom against atoms."""
+    """Plot the time per atom as a function of the number of atoms."""
     for dtype, n_ranks in dict.fromkeys((row.dtype, row.n_ranks) for row in rows):
         chosen = [row.run for row in rows if (row.dtype, row.n_ranks) == (dtype, n_ranks)]
         label = f"{dtype}, {n_ranks} rank{'s' if n_ranks > 1 else ''}"

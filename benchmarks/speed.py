@@ -1,6 +1,6 @@
-"""Time of an evaluation beside mace-torch: energy, forces and stress through ASE calculators, one thread, medians.
+"""Comparison with mace-torch: median time of energy, forces and stress through ASE calculators on one thread.
 
-The two run in turn, so that the ratio holds when the machine's speed drifts.
+The two programs alternate, so that the ratio is valid even if the machine's speed drifts.
 """
 
 import statistics
@@ -16,7 +16,7 @@ from benchmarks.structures import ROOT, structure
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.families import read_model
 
-# Fresh large allocations are dear; mace-torch runs up to 2.6 times faster when glibc keeps its memory.
+# Large allocations are expensive; mace-torch is up to 2.6 times faster if glibc keeps freed memory.
 KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "68719476736",
@@ -28,7 +28,7 @@ DTYPES = ("float64", "mixed")
 
 @dataclass(frozen=True)
 class Row:
-    """One case: microseconds per atom, medians over the rounds."""
+    """Median microseconds per atom of one case, over all rounds."""
 
     case: str
     n_atoms: int
@@ -40,7 +40,7 @@ class Row:
 
 
 def measure_case(case: Case, rounds: int, seconds: float, has_peer: bool, folder: Path, tell) -> Row:
-    """Make the model and the structure of a case and time both programs in turn."""
+    """Create the model and the structure of a case, and time both programs alternately."""
     source = model_file(case, folder)
     atoms = structure_of(case, source)
     structure_file, peer_structure = folder / f"{case.name}.extxyz", folder / f"{case.name}-peer.extxyz"
@@ -69,9 +69,9 @@ def measure_case(case: Case, rounds: int, seconds: float, has_peer: bool, folder
 
 
 def mace_torch_file(source: Path, folder: Path) -> Path | None:
-    """Return a file that mace-torch reads: ``source`` itself, or one with the shape of a portable model.
+    """Return a mace-torch file: ``source`` itself, or a model with the shape of a portable file and random weights.
 
-    The time of an evaluation depends on the shape alone, so its weights are random.
+    The time of an evaluation depends only on the shape.
     """
     if source.suffix == ".model":
         return source
@@ -92,7 +92,7 @@ def mace_torch_file(source: Path, folder: Path) -> Path | None:
 
 
 def speed_table(rows: list[Row]) -> str:
-    """Return the table in markdown."""
+    """Return the table in Markdown."""
     headings = ("case", "atoms", "float64", "mixed", "mace-torch, float64", "ratio", "peak memory, MB")
     body = []
     for row in rows:
@@ -107,7 +107,7 @@ def speed_table(rows: list[Row]) -> str:
 
 
 def draw_speed(axes, rows: list[Row]) -> None:
-    """Draw one group of bars a case, on a logarithmic axis."""
+    """Plot one group of bars per case on a logarithmic axis."""
     series = (("mace_torch", "mace-torch, float64", "0.7"), ("float64", "float64", "C0"), ("mixed", "mixed", "C1"))
     for k, (name, label, colour) in enumerate(series):
         values = [getattr(row, name) or float("nan") for row in rows]

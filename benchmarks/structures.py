@@ -1,4 +1,4 @@
-"""The structures that are measured."""
+"""Structures of the benchmarks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,27 +14,27 @@ _CRYSTALS = ("diamond", "fcc", "bcc", "hcp")
 
 
 def silicon(repeats: int) -> Atoms:
-    """Return rattled diamond silicon, 8 repeats^3 atoms."""
+    """Return rattled diamond silicon with 8 repeats^3 atoms."""
     atoms = bulk("Si", "diamond", a=5.43, cubic=True).repeat(repeats)
     atoms.rattle(0.1, seed=1)
     return atoms
 
 
 def water(repeats: int) -> Atoms:
-    """Return the shipped box of 64 molecules, repeated in each direction."""
+    """Return the shipped box of 64 water molecules, repeated in each direction."""
     atoms = read(ROOT / "inputs/water_64.data", format="lammps-data", atom_style="atomic", Z_of_type={1: 1, 2: 8})
     return atoms.repeat(repeats)
 
 
 def structure(kind: str, repeats: int) -> Atoms:
-    """Return ``silicon`` or ``water``."""
+    """Return the structure ``silicon`` or ``water``."""
     return {"silicon": silicon, "water": water}[kind](repeats)
 
 
 def typical(elements: Sequence[str], n_atoms: int) -> Atoms:
-    """Return what a model of ``elements`` is for, about ``n_atoms`` of it: water, else a rattled crystal.
+    """Return a typical structure of ``elements`` with about ``n_atoms``: water, otherwise a rattled crystal.
 
-    The crystal is that of the heaviest element which has one; all of it is this element.
+    The crystal consists of the heaviest element with a known crystal structure.
     """
     if set(elements) == {"H", "O"}:
         return water(max(1, round((n_atoms / 192) ** (1 / 3))))

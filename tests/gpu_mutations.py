@@ -147,7 +147,7 @@ IN_THE_GPU_ENGINE = [
         "pair_style/model/gpu/gpu_engine.cpp",
         "edge_moments[9 * e + 3 * a + b] = -offsets[3 * graph.edge_centre[e] + a] * edge_gradients[3 * e + b];",
         "edge_moments[9 * e + 3 * a + b] = 0.0 * edge_gradients[3 * e + b];",
-        (REFERENCE, "nine components of atoms' virials"),
+        (REFERENCE, "per-atom virials"),
     ),
 ]
 

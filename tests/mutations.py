@@ -10,7 +10,7 @@ REFERENCE = "ASE = reference"
 SETTINGS = "settings of LAMMPS = ASE"
 SYMMETRIES = "symmetries, in LAMMPS"
 DERIVATIVES = "derivatives, in LAMMPS"
-NINE = "nine components of atoms' virials"
+PER_ATOM = "per-atom virials"
 
 SMALL_MODEL = "one_layer_of_two"
 LAYERED_MODEL = "two_layers"
@@ -230,21 +230,21 @@ IN_THE_PAIR_STYLE = [
         "pair_style/model/model.cpp",
         "      rows = s.evaluation.moment_rows(gradients, axis);\n      exchange.reverse(rows);\n",
         "      rows = s.evaluation.moment_rows(gradients, axis);\n",
-        (TWO_RANKS, NINE),
+        (TWO_RANKS, PER_ATOM),
     ),
     Mutation(
         "moments about the origin of a chunk",
         "pair_style/model/evaluation.cpp",
         "less_axis == PLAIN ? 1.0 : -offset(row(k), less_axis)",
         "less_axis == PLAIN ? 1.0 : 0.0",
-        (REFERENCE, NINE),
+        (REFERENCE, PER_ATOM),
     ),
     Mutation(
         "rows and columns of the virials of atoms swapped",
         "pair_style/lammps/atom_sums.cpp",
         "const int a = ROW[k], b = COLUMN[k];",
         "const int a = COLUMN[k], b = ROW[k];",
-        (TWO_RANKS, NINE),
+        (TWO_RANKS, PER_ATOM),
     ),
 ]
 
@@ -262,7 +262,7 @@ IN_THE_KERNELS = [
         "mlip_lammps/kernels/cpu/geometry.h",
         "      u[0][e] = x * inverse;\n",
         "      u[0][e] = static_cast<float>(x * inverse);\n",
-        (DERIVATIVES, "forces, by differences of energies"),
+        (DERIVATIVES, "forces, by energy differences"),
         model=SMALL_MODEL,
     ),
     Mutation(
@@ -270,7 +270,7 @@ IN_THE_KERNELS = [
         "mlip_lammps/kernels/cpu/geometry.h",
         "(gu[k][e] - along * u[k][e]) / r[e]",
         "gu[k][e] / r[e]",
-        (DERIVATIVES, "forces, by differences of energies"),
+        (DERIVATIVES, "forces, by energy differences"),
         model=SMALL_MODEL,
     ),
     Mutation(
@@ -278,7 +278,7 @@ IN_THE_KERNELS = [
         "mlip_lammps/kernels/cpu/harmonics.py",
         '                lines.append(f"      gy[{order**2 + b}][e] += T({c!r}) * {upper} * y[{1 + a}][e];")\n',
         "",
-        (DERIVATIVES, "forces, by differences of energies"),
+        (DERIVATIVES, "forces, by energy differences"),
     ),
 ]
 

@@ -72,7 +72,7 @@ def test_thermo_output_is_read_from_the_log(tmp_path):
 
 def test_a_log_without_a_finished_run_is_refused(tmp_path):
     log = tmp_path / "log.lammps"
-    with pytest.raises(UserInputError, match="is not there"):
+    with pytest.raises(UserInputError, match="does not exist"):
         read_thermo(log)
     log.write_text("   Step          Temp\n         0   300\n")
     with pytest.raises(UserInputError, match="no finished run"):
@@ -81,11 +81,11 @@ def test_a_log_without_a_finished_run_is_refused(tmp_path):
 
 def test_a_torn_rdf_file_is_refused(tmp_path):
     path = tmp_path / "rdf.txt"
-    with pytest.raises(UserInputError, match="is not there"):
+    with pytest.raises(UserInputError, match="does not exist"):
         read_lammps_rdf(path)
     for text in ("", "# TimeStep\n", "100 3\n1 0.5 0 0\n2 1.5 0 0\n", "100 1\n1 0.5 0 0 0 0\n"):
         path.write_text(text)
-        with pytest.raises(UserInputError, match="does not end with a whole g"):
+        with pytest.raises(UserInputError, match="does not end with a complete g"):
             read_lammps_rdf(path)
 
 

@@ -40,7 +40,7 @@ def test_the_seed_alone_decides_the_box():
 
 @pytest.mark.parametrize(
     ("n_molecules", "density", "message"),
-    [(0, 1.0, "above 0"), (8, -1.0, "above 0"), (8, float("nan"), "above 0"), (64, 9.0, "come within")],
+    [(0, 1.0, "above 0"), (8, -1.0, "above 0"), (8, float("nan"), "above 0"), (64, 9.0, "angstrom apart")],
 )
 def test_an_impossible_box_is_refused(n_molecules, density, message):
     with pytest.raises(UserInputError, match=message):
@@ -60,5 +60,5 @@ def test_a_data_file_keeps_the_order_of_types(tmp_path):
 
 
 def test_an_element_without_a_type_is_refused(tmp_path):
-    with pytest.raises(UserInputError, match="the structure has H, and the atom types are O"):
+    with pytest.raises(UserInputError, match="the structure contains H, but the atom types are O"):
         write_lammps_data(tmp_path / "box.data", build_box(molecule("H2O"), 1, 0.5), ["O"])

@@ -9,6 +9,7 @@ import contextlib
 import io
 import re
 import shlex
+import tokenize
 import tomllib
 from pathlib import Path
 
@@ -52,11 +53,41 @@ BANNED = (
     r"\btells? of\b",
 )
 """House style: wording that has a plain equivalent."""
+BANNED_IN_CODE = (
+    *BANNED,
+    r"\bas of ````",
+    r"\bwork(?:s|ed|ing)? out\b",
+    r"\bhands? on\b",
+    r"\bwhatever\b",
+    r"(?<!there )\bis no (?!longer\b|more\b)\w+",
+    r"\b(?:can|could|to) mend\b",
+    r"\bstands? in (?:each|the place|for)\b",
+)
+"""Wording that docstrings, comments and messages must not use either."""
+NOT_REVISED = (
+    "mlip_lammps/cli/_demo.py",
+    "mlip_lammps/cli/_demo_settings.py",
+    "mlip_lammps/cli/demo.py",
+    "mlip_lammps/compilation/cache.py",
+    "mlip_lammps/engines/",
+    "mlip_lammps/kernels/cpu/",
+    "mlip_lammps/kernels/radial_table.py",
+    "mlip_lammps/workflows/",
+    "pair_style/",
+)
+"""Files and folders whose wording is not checked."""
+SOURCES = sorted(
+    file
+    for pattern in ("mlip_lammps/**/*.py", "mlip_lammps/**/*.h", "pair_style/**/*.h", "pair_style/**/*.cpp")
+    for file in REPOSITORY.glob(pattern)
+    if not str(file.relative_to(REPOSITORY)).startswith(NOT_REVISED)
+)
 PRIVATE = (r"(?<![\w.])/(?:work|root|home|tmp)/", r"\blocalhost\b", r"\b\d+\.\d+\.\d+\.\d+:\d+\b")
 """Paths and hosts of the machine that a text was written on."""
 
 _FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```[ ]*$", re.MULTILINE | re.DOTALL)
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
+_C_TEXT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -189,6 +220,18 @@ def banned_words(text: str) -> list[str]:
     return found_phrases("\n".join([_INLINE_CODE.sub("", _FENCE.sub("", text)), *comments]), BANNED)
 
 
+def source_text(source: str, suffix: str) -> str:
+    """Return the comments, docstrings and string literals of Python or C++ source, without inline code."""
+    if suffix == ".py":
+        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+        kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+        parts = [token.string for token in tokens if token.type in kinds]
+    else:
+        parts = _C_TEXT.findall(source)
+    parts = [re.sub(r"^(?:#|//|/\*)|\*/$|^[rbf]*\"+|\"+$", "", part) for part in parts]
+    return re.sub(r"(?<!`)`[^`\n]+`(?!`)|(?<=``)[a-z_]\w*(?=``)", "", "\n".join(parts))
+
+
 def test_the_documents_are_found():
     names = {str(file.relative_to(REPOSITORY)) for file in DOCUMENTS}
     assert {"README.md", "CHANGELOG.md", "docs/tutorial.md", "pair_style/pair_mlip_torch.md"} <= names
@@ -308,6 +351,39 @@ def test_banned_words_are_found(text):
 def test_banned_words_in_code_do_not_count():
     assert banned_words("`make mutations` runs the mutation tests.\n\n```\nmake mutations\n```\n") == []
     assert banned_words("```\nmake verify   # reference and ASE held to each other\n```\n") == ["held to"]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda file: str(file.relative_to(REPOSITORY)))
+def test_the_words_of_the_source_are_plain(source):
+    text = source_text(source.read_text(encoding="utf-8"), source.suffix)
+    assert found_phrases(text, BANNED_IN_CODE) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "suffix"),
+    [
+        ('def f():\n    """Reference and LAMMPS held to each other."""\n', ".py"),
+        ("x = 1  # the sum errs\n", ".py"),
+        ("# stress labels that stand in\n# each other's place\n", ".py"),
+        ('raise ValueError(f"{path} is no "\n    f"model of this package")\n', ".py"),
+        ('"""As of ``export_model``."""\n', ".py"),
+        ("/* LAMMPS tells of\n   atoms */\n", ".h"),
+        ("int n;    // worked out again\n", ".cpp"),
+        ('error->all(FLERR, "{} is no model", path);\n', ".cpp"),
+    ],
+)
+def test_banned_words_in_source_are_found(source, suffix):
+    assert found_phrases(source_text(source, suffix), BANNED_IN_CODE)
+
+
+def test_code_itself_is_not_checked_for_words():
+    assert found_phrases(source_text("err = held_to(err)  # a plain comment\n", ".py"), BANNED_IN_CODE) == []
+    assert found_phrases(source_text("int err = 0;    // a plain comment\n", ".cpp"), BANNED_IN_CODE) == []
+    assert found_phrases(source_text('"""Call ``err`` or `err`."""\n', ".py"), BANNED_IN_CODE) == []
+
+
+def test_the_list_of_files_that_are_not_revised_names_files():
+    assert all((REPOSITORY / name).exists() for name in NOT_REVISED)
 
 
 def test_paths_of_a_machine_are_found():

@@ -60,5 +60,5 @@ def test_the_command_shows_memory_and_time(model, capsys):
     assert main(["estimate", str(model), "--atoms", "1000", "--ranks", "2"]) == 0
     shown = capsys.readouterr().out
     assert "500 owned" in shown
-    assert "time of a step" in shown
+    assert "time per step" in shown
     assert main(["estimate", str(model), "--atoms", "10", "--structure", "no-such-file.xyz"]) == 2

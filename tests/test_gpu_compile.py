@@ -147,7 +147,8 @@ def test_no_compiler_for_gpus_is_told_with_the_cure(portable_models, tmp_path, m
         assert main(words) == 2
     finally:
         nvrtc._library.cache_clear()
-    assert "no NVRTC, which compiles kernels for a GPU; install it with: pip install" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "NVRTC, which compiles the GPU kernels, was not found; install it with: pip install" in printed
     assert not (tmp_path / "m.pt2").exists()
 
 

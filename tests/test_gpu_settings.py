@@ -121,6 +121,6 @@ def test_estimate_times_a_step_where_there_is_a_card(models, monkeypatch, capsys
     monkeypatch.setattr(estimate_gpu.time_step, "__defaults__", (2,))
     assert main(["estimate", str(models["cuda"]), "--atoms", "64000", "--ranks", "2"]) == 0
     shown = capsys.readouterr().out
-    assert "fit into 6 GB" in shown
+    assert "capacity of 6 GB" in shown
     assert "measured now with 32 atoms on one rank, a card" in shown
-    assert "a thousand steps" in shown
+    assert "1000 steps" in shown

@@ -23,7 +23,7 @@ from mlip_lammps.workflows.estimate_gpu import estimate_gpu_run
 def test_a_file_for_gpus_is_exported_without_one(portable_models, tmp_path, capsys):
     model = tmp_path / "two.pt2"
     assert main(["export", str(portable_models["two_layers"]), "-o", str(model), "--device", "cuda"]) == 0
-    assert "from the reference" in capsys.readouterr().out
+    assert "error vs reference" in capsys.readouterr().out
     assert main(["info", "--json", str(model)]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["device"] == "cuda"
@@ -96,8 +96,8 @@ def test_estimate_shows_the_memory_of_the_gpu_and_no_time(compile_once, capsys):
     assert main(["estimate", str(model), "--atoms", "1000", "--ranks", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any("500 owned" in line for line in lines)
-    assert [line.split()[2] for line in lines if line.strip().startswith("fit into")] == ["16", "24", "40", "80"]
-    assert any("time of a step" in line and "not estimated" in line for line in lines)
+    assert [line.split()[2] for line in lines if line.strip().startswith("capacity of")] == ["16", "24", "40", "80"]
+    assert any("time per step" in line and "not estimated" in line for line in lines)
     assert main(["estimate", str(model), "--atoms", "0"]) == 2
 
 

@@ -94,10 +94,10 @@ def test_every_edge_has_its_reverse():
 @pytest.mark.parametrize(
     ("atoms", "words"),
     [
-        (Atoms("HO", positions=[[1, 1, 1], [1, 1, 1]]), "same place"),
+        (Atoms("HO", positions=[[1, 1, 1], [1, 1, 1]]), "same position"),
         (Atoms("HO", positions=[[1, 1, 1], [1, np.nan, 1]]), "atom 1 .* not finite"),
-        (Atoms("H", pbc=True), "without a cell vector"),
-        (Atoms("H", cell=[5, 5, 0], pbc=(True, False, True)), "without a cell vector"),
+        (Atoms("H", pbc=True), "no cell vector"),
+        (Atoms("H", cell=[5, 5, 0], pbc=(True, False, True)), "no cell vector"),
     ],
 )
 def test_structures_without_a_graph_are_refused(atoms, words):

@@ -33,7 +33,7 @@ def test_text_that_is_no_distance_is_refused(text):
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [({"H-Xx": 1.0}, "the model knows H, O"), ({"H": 1.0}, "name two of them"), ({"*": -1.0}, "give 0 or more")],
+    [({"H-Xx": 1.0}, "the model knows H, O"), ({"H": 1.0}, "name two of them"), ({"*": -1.0}, "value of 0 or more")],
 )
 def test_distances_that_do_not_fit_the_model_are_refused(given, message):
     with pytest.raises(UserInputError, match=message):

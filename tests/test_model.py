@@ -151,7 +151,7 @@ def test_a_molecule_has_no_stress_and_in_a_large_box_the_same_forces(model):
 
 
 def test_elements_outside_the_model_are_named(model):
-    with pytest.raises(UserInputError, match=r"holds Si, U, and the model knows"):
+    with pytest.raises(UserInputError, match=r"contains Si, U, but the model knows"):
         model.evaluate(Atoms("OUSi", positions=[[0, 0, 0], [2, 0, 0], [0, 2, 0]]))
 
 

@@ -181,8 +181,8 @@ def test_the_portable_form_keeps_the_repulsion(trained, tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("covalent_radii", np.ones(20), "no radius for every element up to 28"),
-        ("covalent_radii", np.zeros(119), "no radius for every element up to 28"),
+        ("covalent_radii", np.ones(20), "expected a positive radius for every element of .* up to atomic number 28"),
+        ("covalent_radii", np.zeros(119), "expected a positive radius for every element of .* up to atomic number 28"),
         ("a_prefactor", np.array(0.0), "a_prefactor of random-3 is 0.0"),
         ("c", np.ones(3), "expected 4"),
         ("a_exp", None, "lacks the weight pair_repulsion_fn.a_exp"),

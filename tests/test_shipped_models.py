@@ -67,5 +67,5 @@ def test_the_list_shows_every_model(capsys):
 
 
 def test_a_name_that_is_neither_file_nor_model_is_refused():
-    with pytest.raises(ModelFileError, match="helium does not exist, nor a shipped model of that name"):
+    with pytest.raises(ModelFileError, match="helium is neither a file nor the name of a shipped model"):
         resolve_model("helium")

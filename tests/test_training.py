@@ -329,7 +329,7 @@ def test_errors_are_root_mean_squares_in_the_units_of_the_table(data, tmp_path):
     ("content", "message"),
     [
         (None, "is not readable (No such file or directory); give the folder of the data sets"),
-        ("2\nno lattice\nH 0 0\n", "is no extended XYZ"),
+        ("2\nno lattice\nH 0 0\n", "is not an extended XYZ file"),
         ("1\nProperties=species:S:1:pos:R:3\nH 0 0 0\n", "lacks REF_energy or REF_forces"),
     ],
 )

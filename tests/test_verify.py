@@ -272,7 +272,7 @@ def test_a_good_model_passes_with_the_users_structure(alone, portable_models, tm
 def test_without_its_source_a_compiled_model_does_not_pass_in_silence(alone, tmp_path):
     done = run_verify(alone, "--ranks", "1", "--json", tmp_path / "table.json")
     assert done.returncode == 2
-    assert "was not compared with the reference, and that is no pass" in done.stderr
+    assert "was not compared with the reference; give the trained model" in done.stderr
     table = json.loads((tmp_path / "table.json").read_text())
     assert table["verdict"] == "incomplete"
     skipped = [check for check in table["checks"] if check["verdict"] == "skipped"]
@@ -296,16 +296,16 @@ def test_the_source_is_found_beside_the_compiled_file_and_by_nothing_but_its_dig
     subject = find_subject(tmp_path / "model.pt2")
     assert subject.source == tmp_path / "model.safetensors"
     assert subject.trained.source_sha256 == trained_models["two_layers"].source_sha256
-    with pytest.raises(UserInputError, match="was made from random-1 with"):
+    with pytest.raises(UserInputError, match="was exported from random-1 with"):
         find_subject(alone, portable_models["one_layer"])
-    with pytest.raises(UserInputError, match="is its own source; leave --source out"):
+    with pytest.raises(UserInputError, match="has no separate source; omit --source"):
         find_subject(portable_models["two_layers"], portable_models["two_layers"])
 
 
 def test_a_structure_that_does_not_fit_is_refused(tmp_path):
     ase.io.write(tmp_path / "salt.xyz", Atoms("NaCl", positions=[[0, 0, 0], [2, 0, 0]]))
     (tmp_path / "text.xyz").write_text("no structure\n")
-    with pytest.raises(UserInputError, match="holds Cl, Na, and the model knows H, O"):
+    with pytest.raises(UserInputError, match="contains Cl, Na, but the model knows H, O"):
         read_structure(tmp_path / "salt.xyz", ("H", "O"))
     for name in ("text.xyz", "none.xyz"):
         with pytest.raises(UserInputError, match="ASE cannot read"):
@@ -315,10 +315,10 @@ def test_a_structure_that_does_not_fit_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--ranks", "one"], "is not a list of numbers"),
-        (["--ranks", "0"], "give numbers from 1 up"),
+        (["--ranks", "one"], "is not a list of integers"),
+        (["--ranks", "0"], "must list integers of at least 1"),
         (["--time-limit", "0"], "must be larger than 0"),
-        (["--json", "no/such/folder/t.json"], "there is no folder"),
+        (["--json", "no/such/folder/t.json"], "does not exist; create it"),
         (["--structure", "missing.cif"], "ASE cannot read missing.cif"),
     ],
 )

@@ -1,8 +1,8 @@
-"""Frames that no calculation labelled: an equation of state and the repulsion of nuclei say what they cost.
+"""Training frames with labels from an equation of state and from the repulsion of nuclei instead of DFT.
 
-A learned energy may have a hole where no data are, and atoms that are pressed hard enough fall into it. These frames
-close it along the way that pressure drives a crystal, and where two nuclei meet. They are for training alone; errors
-are of the data.
+Without training data at short distances, a model can have spurious energy minima there, which atoms reach under
+pressure. These frames prevent such minima in compressed crystals and close pairs of atoms. They are used only for
+training; reported errors refer to the DFT data.
 """
 
 import numpy as np
@@ -21,24 +21,25 @@ def compressed_diamond(
     ratios: list[float],
     half_weight_pressure: float,
 ) -> list[Atoms]:
-    """Return a diamond crystal of two atoms at compressed lattice constants, labelled by the Vinet equation.
+    """Return two-atom diamond crystals at compressed lattice constants, labelled by the Vinet equation of state.
 
     Parameters
     ----------
     element
         Chemical symbol.
     lattice_constant
-        At zero pressure, angstrom.
+        Lattice constant at zero pressure in angstrom.
     energy
-        eV per atom, at zero pressure.
+        Energy at zero pressure in eV per atom.
     bulk_modulus
-        GPa, at zero pressure.
+        Bulk modulus at zero pressure in GPa.
     derivative
-        Of the bulk modulus by pressure, at zero pressure; Vinet et al., J. Phys.: Condens. Matter 1, 1941 (1989).
+        Pressure derivative of the bulk modulus at zero pressure, see Vinet et al., J. Phys.: Condens. Matter 1, 1941
+        (1989).
     ratios
-        Lattice constants over that at zero pressure.
+        Lattice constants divided by that at zero pressure.
     half_weight_pressure
-        GPa; a frame at pressure P has the weight 1 / (1 + P / this)^2, so that errors relative to P count.
+        Pressure P0 in GPa; a frame at pressure P has the weight 1 / (1 + P / P0)^2, so that relative errors count.
     """
     frames = []
     for ratio in ratios:
@@ -56,25 +57,25 @@ def compressed_diamond(
 
 
 def vinet_pressure(ratio: float, bulk_modulus: float, derivative: float) -> float:
-    """Return the pressure, in the unit of the bulk modulus, at a ratio of lattice constants."""
+    """Return the pressure at a ratio of lattice constants, in the unit of the bulk modulus."""
     return 3 * bulk_modulus * (1 - ratio) / ratio**2 * float(np.exp(1.5 * (derivative - 1) * (1 - ratio)))
 
 
 def close_pairs(
     element: str, energy: float, distances: list[float], half_weight_energy: float, weight: float
 ) -> list[Atoms]:
-    """Return two atoms alone at distances where the repulsion of their nuclei is all that counts, labelled by ZBL.
+    """Return isolated pairs of atoms at distances at which nuclear repulsion dominates, labelled by ZBL.
 
     Parameters
     ----------
     element
         Chemical symbol.
     energy
-        eV, of an atom alone.
+        Energy of an isolated atom in eV.
     distances
-        Angstrom.
+        Distances in angstrom.
     half_weight_energy, weight
-        A frame of repulsion V (eV) has the weight ``weight`` / (1 + V / ``half_weight_energy``)^2.
+        A frame with repulsion energy V (eV) has the weight ``weight`` / (1 + V / ``half_weight_energy``)^2.
 
     Notes
     -----

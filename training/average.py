@@ -1,9 +1,9 @@
-"""Write the mean of the weights of several trainings that began from the same weights.
+"""Average the weights of several models that were trained from the same initial weights.
 
     python training/average.py OUT.safetensors FILE FILE [FILE ...]
 
-Such a mean errs less than its parts where these erred in different directions (Wortsman et al., Model soups,
-ICML 2022). Each FILE is what mace-torch wrote or a portable model; all have one shape.
+The models have partly uncorrelated errors; averaging their weights reduces them (Wortsman et al., Model soups,
+ICML 2022). Each FILE is a mace-torch file or a portable model; all models must have the same shape.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from mlip_lammps.families.mace import MaceModel, write_portable
 
 
 class UnlikeModels(MlipError):
-    """Models whose mean means nothing."""
+    """Models that cannot be averaged."""
 
 
 def mean_of_weights(models: Sequence[MaceModel]) -> MaceModel:
-    """Return the model whose trained weights are the means of those of ``models``.
+    """Return the model with the mean of the trained weights of ``models``.
 
     Raises
     ------
@@ -35,16 +35,18 @@ def mean_of_weights(models: Sequence[MaceModel]) -> MaceModel:
     first = models[0]
     if unlike := next((model for model in models if model.spec != first.spec), None):
         number = models.index(unlike) + 1
-        raise UnlikeModels(f"model {number} ({unlike.source_name}) is of another shape than the first; give equal ones")
+        raise UnlikeModels(
+            f"model {number} ({unlike.source_name}) has another shape than the first; give models of equal shape"
+        )
     weights = {}
     for name, array in first.weights.items():
         weights[name] = np.mean([model.weights[name] for model in models], axis=0, dtype=np.float64).astype(array.dtype)
         if ".U_matrix_" not in name:
             continue
-        # not trained; two bases of the same couplings would have a mean that is none
+        # not trained; the mean of two different bases would not be a valid basis
         weights[name] = array
         if not all(np.allclose(model.weights[name], array, rtol=0, atol=1e-6) for model in models):
-            raise UnlikeModels(f"{name} differs between the models; train all of them with one mace-torch")
+            raise UnlikeModels(f"{name} differs between the models; train all of them with the same mace-torch")
     names, digests = zip(*((model.source_name, model.source_sha256) for model in models), strict=True)
     return replace(
         first,

@@ -1,11 +1,11 @@
-"""Measure what a model's shape costs: the shape of a configuration beside the others of its study, one core.
+"""Measure the cost of a model shape on one core, compared with the other shapes in its configuration's study.
 
     python training/cost.py NAME [--seconds S]
 
-NAME is that of a configuration beside this file. Its ``study`` lists other shapes, each by the options that differ.
-All are compiled with random weights, in float64, kept in the cache of compiled models, and run in turns on one
-structure that is built here, so that a machine that is busy with other work slows all alike. What is printed is
-processor time.
+NAME is the name of a configuration beside this file. Its ``study`` lists other shapes by the options that differ. All
+shapes are compiled with random weights in float64 and stored in the cache of compiled models. They run alternately on
+one generated structure, so that other load on the machine affects all of them equally. The script prints processor
+time.
 """
 
 import argparse
@@ -31,22 +31,22 @@ from mlip_lammps.testing.random_models import random_model
 
 HERE = Path(__file__).parent
 RATTLE = 0.05
-"""Angstrom, of the structures at rest: a crystal without noise has neighbours at a few distances alone."""
+"""Noise in angstrom added to structures, because a perfect crystal has neighbours at only a few distances."""
 
 
 def water() -> Atoms:
-    """64 molecules of the liquid, which tests and inputs start from."""
+    """Return the box of 64 water molecules that tests and inputs start from."""
     file = HERE.parent / "inputs" / "water_64.data"
     return ase.io.read(file, format="lammps-data", Z_of_type={1: 1, 2: 8}, atom_style="atomic")
 
 
 def silicon() -> Atoms:
-    """216 atoms of the crystal."""
+    """Return a silicon crystal of 216 atoms."""
     return bulk("Si", a=5.47, cubic=True) * (3, 3, 3)
 
 
 def nickel_with_carbon_dioxide() -> Atoms:
-    """Four copies of a molecule on nine atoms of a layer: 156 atoms."""
+    """Return four copies of a slab with nine atoms per layer and one CO2 molecule: 156 atoms."""
     slab = fcc100("Ni", (3, 3, 4), a=3.5, vacuum=8.0, periodic=True)
     add_adsorbate(slab, molecule("CO2"), 1.6, "bridge")
     return slab * (2, 2, 1)
@@ -60,7 +60,7 @@ STRUCTURES = {
 
 
 def compile_shape(options: dict[str, Any], flags: list[str], elements: list[str]) -> Path:
-    """Return a compiled model of random weights in the shape that options of ``mace_run_train`` name."""
+    """Return a compiled model with random weights and the shape given by options of ``mace_run_train``."""
     trained = random_model(
         elements=elements,
         hidden_irreps=options["hidden_irreps"],
@@ -83,7 +83,7 @@ def compile_shape(options: dict[str, Any], flags: list[str], elements: list[str]
 
 
 def microseconds_per_atom(files: list[Path], atoms: Atoms, seconds: float) -> NDArray[np.float64]:
-    """Return processor time for energy, forces and stress, shape (n_rounds, n_files): the files in turns."""
+    """Return processor times for energy, forces and stress, shape (n_rounds, n_files); the files alternate."""
     calculators = [MlipCalculator(file, n_threads=1) for file in files]
     rng, rounds, start = np.random.default_rng(0), [], time.perf_counter()
     while len(rounds) < 4 or time.perf_counter() - start < seconds:
@@ -95,14 +95,14 @@ def microseconds_per_atom(files: list[Path], atoms: Atoms, seconds: float) -> ND
             calculator.get_stress(moved)
             times.append(time.process_time() - before)
         rounds.append(times)
-    # the first round opens the programs
+    # the first round loads the programs
     return 1e6 * np.array(rounds[1:]) / len(atoms)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=STRUCTURES, help="name of a configuration")
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
+    parser.add_argument("--seconds", type=float, default=20.0, help="duration of the measurement")
     arguments = parser.parse_args()
     settings = yaml.safe_load((HERE / f"{arguments.name}.yaml").read_text())
     atoms = STRUCTURES[arguments.name]()

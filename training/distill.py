@@ -29,7 +29,7 @@ TIME_STEP, FRICTION, N_STEPS = 1.5 * units.fs, 0.02 / units.fs, 200
 
 
 def snapshot(start: Atoms, calculator: MlipCalculator, temperature: float, rng: np.random.Generator) -> Atoms:
-    """Return where Langevin dynamics at ``temperature`` (K) leads from ``start`` in 0.3 ps, without labels."""
+    """Return the final frame of 0.3 ps of Langevin dynamics at ``temperature`` (K) from ``start``, without labels."""
     atoms = Atoms(start.symbols, start.positions, cell=start.cell, pbc=start.pbc, calculator=calculator)
     thermalize_momenta(atoms, temperature, rng=rng)
     thermostat = {"temperature_K": temperature, "friction": FRICTION, "fixcm": False}
@@ -38,7 +38,7 @@ def snapshot(start: Atoms, calculator: MlipCalculator, temperature: float, rng: 
 
 
 def label(atoms: Atoms, teachers: list[MaceReference]) -> float:
-    """Give a frame the mean of what the models say; return the spread of their forces (RMS, eV/angstrom)."""
+    """Label a frame with the mean predictions of the models; return the RMS spread of their forces (eV/angstrom)."""
     evaluations = [teacher.evaluate(atoms) for teacher in teachers]
     forces = np.array([evaluation.forces for evaluation in evaluations])
     atoms.info["REF_energy"] = float(np.mean([evaluation.energy for evaluation in evaluations]))
@@ -52,14 +52,14 @@ def main() -> None:
     parser.add_argument("data_dir", type=Path, help="folder of the data sets")
     parser.add_argument("out", type=Path, help="extended XYZ to write")
     parser.add_argument("models", nargs="+", help="trained models, portable files or names of shipped models")
-    parser.add_argument("--seed", type=int, default=2026, help="of velocities and thermostats")
+    parser.add_argument("--seed", type=int, default=2026, help="random seed of velocities and thermostats")
     arguments = parser.parse_args()
     if len(arguments.models) < 2:
-        sys.exit("distill.py: the mean of one model teaches nothing; give two or more")
+        sys.exit("distill.py: found one model, expected an ensemble; give two or more models")
 
     settings = yaml.safe_load(arguments.config.read_text())
     if not (kinds := settings.get("distilled")):
-        sys.exit(f"distill.py: {arguments.config} has no kinds of frames under 'distilled'; give their temperatures")
+        sys.exit(f"distill.py: {arguments.config} has no 'distilled'; list kinds of frames with temperatures there")
     rng = np.random.default_rng(arguments.seed)
     distilled, spreads = [], {}
     try:

@@ -1,10 +1,10 @@
-"""Repeat the errors in the cards of the shipped models, through this package alone.
+"""Reproduce the errors in the cards of the shipped models with this package.
 
     python training/evaluate.py DATA_DIR [--model NAME] [--file FILE]
 
-Each configuration beside this file names its data, which are sought in DATA_DIR, and their split; the shipped model
-has the configuration's name. Errors are root mean squares: of energies per atom, of force components, and of the nine
-components of the stress.
+Each configuration beside this file names its data sets in DATA_DIR and their split; the shipped model has the
+configuration's name. Errors are root mean squares of energies per atom, of force components, and of the nine stress
+components.
 """
 
 import argparse
@@ -33,7 +33,7 @@ Predict = Callable[[Atoms], Prediction]
 
 @dataclass(frozen=True)
 class FrameErrors:
-    """Differences from the labels of one frame: eV per atom, eV/angstrom, eV/angstrom^3; None without a label."""
+    """Differences from the labels of one frame in eV per atom, eV/angstrom and eV/angstrom^3; None without a label."""
 
     frame: Frame
     energy: float | None
@@ -43,16 +43,16 @@ class FrameErrors:
 
 @dataclass(frozen=True)
 class Row:
-    """Root mean square errors of some frames; None where there are no labels.
+    """Root mean square errors of a set of frames; None without labels.
 
     Attributes
     ----------
     energy
-        meV per atom.
+        Error of the energy in meV per atom.
     forces
-        meV/angstrom, of a component.
+        Error of force components in meV/angstrom.
     stress
-        meV/angstrom^3, of a component.
+        Error of stress components in meV/angstrom^3.
     """
 
     label: str
@@ -77,7 +77,7 @@ HEADER = f"{'':<32} {'part':<6} {'frames':>6} {'meV/atom':>9} {'meV/A':>8} {'meV
 
 
 def frame_errors(frame: Frame, predict: Predict) -> FrameErrors:
-    """Return what ``predict`` says of a frame less its labels."""
+    """Return the predictions for a frame minus its labels."""
     atoms = frame.atoms
     energy, forces, stress = predict(atoms)
     known_energy, known_stress = atoms.info.get("REF_energy"), atoms.info.get("REF_stress")
@@ -90,7 +90,7 @@ def frame_errors(frame: Frame, predict: Predict) -> FrameErrors:
 
 
 def rows(errors: Sequence[FrameErrors]) -> Iterator[Row]:
-    """Yield the errors over all frames, then of each data set, then of each kind of frame; by part in each."""
+    """Yield the errors over all frames, then of each data set, then of each kind of frame, each by part."""
     yield from _parts("all", errors)
     sets = list(dict.fromkeys(one.frame.data for one in errors))
     for name in sets if len(sets) > 1 else ():
@@ -121,7 +121,7 @@ def _milli_rms(values: Iterator[float | NDArray[np.float64] | None]) -> float | 
 
 
 def reference_predictor(source: Path) -> Predict:
-    """Return energies, forces and stresses by the reference in float64."""
+    """Return a predictor of energy, forces and stress that uses the reference in float64."""
     model = MaceReference(read_model(source))
 
     def predict(atoms: Atoms) -> Prediction:
@@ -132,7 +132,7 @@ def reference_predictor(source: Path) -> Predict:
 
 
 def compiled_predictor(file: Path) -> Predict:
-    """Return energies, forces and stresses by a compiled model."""
+    """Return a predictor of energy, forces and stress that uses a compiled model."""
     calculator = MlipCalculator(file)
 
     def predict(atoms: Atoms) -> Prediction:
@@ -146,11 +146,13 @@ def main() -> int:
     configurations = {file.stem: file for file in sorted(Path(__file__).parent.glob("*.yaml"))}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_dir", type=Path, help="folder of the data sets")
-    parser.add_argument("--model", choices=configurations, help="one model instead of all")
-    parser.add_argument("--file", type=Path, help="a trained, portable or compiled (.pt2) file in its place")
+    parser.add_argument("--model", choices=configurations, help="evaluate only this model")
+    parser.add_argument(
+        "--file", type=Path, help="mace-torch, portable or compiled (.pt2) file to evaluate instead of the shipped one"
+    )
     arguments = parser.parse_args()
     if arguments.file and not arguments.model:
-        parser.error("--file needs --model: the configuration whose data the file is held to")
+        parser.error("--file is given without --model; name the configuration whose data to use with --model")
     try:
         for name, configuration in configurations.items():
             if arguments.model in (None, name):

@@ -1,4 +1,4 @@
-"""Kinds of frames that no number in the data tells: found from the geometry."""
+"""Classification of frames by their geometry, for data without such labels."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,13 @@ import numpy as np
 from ase import Atoms
 
 GAS_HEIGHT = 4.5
-"""Angstrom between carbon and the top layer from which on the molecule is gas, as the source of the data says."""
+"""Distance in angstrom between carbon and the top layer beyond which the molecule is gas, as in the data source."""
 ADSORBED_HEIGHT = 2.2
 BROKEN_BOND = 1.7
 
 
 def co2_on_slab(atoms: Atoms) -> str:
-    """Return gas, approach, chemisorbed or dissociated, for one CO2 above a slab of 3x3 atoms in a layer."""
+    """Return gas, approach, chemisorbed or dissociated for one CO2 above a slab with 3x3 atoms per layer."""
     symbols = np.array(atoms.get_chemical_symbols())
     (carbon,) = np.flatnonzero(symbols == "C")
     oxygens = np.flatnonzero(symbols == "O")

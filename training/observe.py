@@ -1,8 +1,8 @@
-"""Print the observables in a water card from the folder that a run of inputs/in.water_nvt or in.water_nve has left.
+"""Print the observables of a water card from the output of inputs/in.water_nvt or in.water_nve.
 
     python training/observe.py RUN_DIR [--reference DATA.extxyz]
 
-RUN_DIR holds ``log.lammps`` and, of a run at constant temperature, ``rdf_oo.txt`` and ``water.lammpstrj``.
+RUN_DIR contains ``log.lammps`` and, for a constant-temperature run, ``rdf_oo.txt`` and ``water.lammpstrj``.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> None:
         simulated = read_lammps_rdf(arguments.run_dir / "rdf_oo.txt")
         show_rdf("this run", simulated)
         if arguments.reference:
-            # The same bins, so that a peak is flattened alike.
+            # The same bins, so that the binning broadens peaks equally.
             r_max = simulated.r[-1] + simulated.r[0]
             known = ase.io.read(arguments.reference, ":")
             show_rdf("reference", radial_distribution(known, ("O", "O"), r_max, len(simulated.r)))
@@ -47,25 +47,25 @@ def main() -> None:
 
 
 def count_atoms_in_log(log_file: Path) -> int:
-    """Return the number of atoms on the line that ends a run."""
+    """Return the number of atoms from the last line of a run."""
     (line,) = [line for line in log_file.read_text().splitlines() if line.startswith("Loop time of")][-1:]
     return int(line.split()[-2])
 
 
 def show_molecules(frames: list[Atoms]) -> None:
-    """Say how many molecules are not whole in any frame."""
+    """Print the number of broken molecules in all frames."""
     broken = find_broken_molecules(frames, ("O", "H"), 2, LONGEST_OH_BOND)
     print(f"{len(frames)} frames, {len(broken)} broken molecules (two H within {LONGEST_OH_BOND} A of each O)")
 
 
 def show_rdf(label: str, rdf: RadialDistribution) -> None:
-    """Print first maximum, first minimum and second maximum of a g_OO of water."""
+    """Print the first maximum, first minimum and second maximum of g_OO of water."""
     points = [rdf.highest_peak(), rdf.minimum_between(*FIRST_MINIMUM), rdf.maximum_between(*SECOND_MAXIMUM)]
     print(f"g_OO of {label}: " + ", ".join(f"{g:.2f} at {r:.2f} A" for r, g in points))
 
 
 def show_drift(time: NDArray[np.float64], energy: NDArray[np.float64]) -> None:
-    """Print the slope of the energy (eV per atom) over time (ps), and how far it scatters about the line."""
+    """Print the slope of the energy (eV per atom) over time (ps), and its standard deviation about the linear fit."""
     slope, start = np.polyfit(time, energy, 1)
     scatter = (energy - (slope * time + start)).std()
     print(f"drift {1e3 * slope:+.5f} meV per atom and ps, scatter {1e3 * scatter:.4f} meV per atom")

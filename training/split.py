@@ -1,4 +1,4 @@
-"""The frames of a shipped model's data: what each was for, of which kind it is, which labels of it count."""
+"""Frames of a shipped model's data with their part of the split, their kind and their labels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from kinds import CLASSIFIERS
 from numpy.typing import ArrayLike, NDArray
 
 SAME_SITE = 1e-3
-"""Of a lattice vector, and angstrom."""
+"""Tolerance of repeated positions, as a fraction of a lattice vector and in angstrom."""
 SAME_FORCE = 1e-3
-"""eV/angstrom."""
+"""Tolerance of repeated forces in eV/angstrom."""
 
 
 class DataError(Exception):
-    """Data that do not fit the configuration; the message says what to do."""
+    """Data that do not match the configuration; the message names the next step."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ class Frame:
     Attributes
     ----------
     atoms
-        With ``REF_energy`` (eV), ``REF_stress`` (eV/angstrom^3, 3x3) in ``info`` and ``REF_forces`` in ``arrays``,
-        as far as there are labels and they count.
+        Atoms with ``REF_energy`` (eV) and ``REF_stress`` (eV/angstrom^3, 3x3) in ``info`` and ``REF_forces``
+        (eV/angstrom) in ``arrays``; labels that are missing or excluded are absent.
     part
-        train, valid or test.
+        ``train``, ``valid`` or ``test``.
     data
         Name of the data set.
     kind
-        As the configuration or the frame says.
+        Kind of the frame, from the configuration or the frame.
     repeats
-        How often the frame repeats a smaller cell along each axis.
+        Number of repetitions of a smaller cell along each axis.
 
-    ``config_weight`` and ``config_stress_weight`` in ``info``, where the configuration gives them, are mace-torch's.
+    If the configuration sets weights, ``info`` also has ``config_weight`` and ``config_stress_weight`` for mace-torch.
     """
 
     atoms: Atoms
@@ -51,7 +51,7 @@ class Frame:
 
 
 def split_frames(n_frames: int, n_valid: int, n_test: int, seed: int) -> dict[str, list[int]]:
-    """Return sorted frame numbers of the random split, keyed train, valid and test."""
+    """Return the sorted frame indices of a random split, with the keys train, valid and test."""
     order = np.random.default_rng(seed).permutation(n_frames)
     parts = {
         "train": order[n_test + n_valid :],
@@ -62,14 +62,14 @@ def split_frames(n_frames: int, n_valid: int, n_test: int, seed: int) -> dict[st
 
 
 def split_by_kind(kinds: list[str], valid: float, test: float, seed: int) -> dict[str, list[int]]:
-    """Return sorted frame numbers of a random split with the same shares of every kind, keyed train, valid and test.
+    """Return the sorted frame indices of a random split that is stratified by kind, keyed train, valid and test.
 
     Parameters
     ----------
     kinds
-        Of every frame.
+        Kind of each frame.
     valid, test
-        Shares of the frames, 0 to 1.
+        Fractions of the frames, from 0 to 1.
     """
     rng = np.random.default_rng(seed)
     parts: dict[str, list[int]] = {"train": [], "valid": [], "test": []}
@@ -83,7 +83,7 @@ def split_by_kind(kinds: list[str], valid: float, test: float, seed: int) -> dic
 
 
 def swap_shears(stress: ArrayLike, first: str, second: str) -> NDArray[np.float64]:
-    """Return a stress, shape (3, 3), with two shear components (of yz, xz, xy) exchanged."""
+    """Return a stress, shape (3, 3), with two of the shear components yz, xz and xy exchanged."""
     swapped = np.array(stress, dtype=np.float64).reshape(3, 3)
     (i, j), (k, m) = (("xyz".index(axis) for axis in name) for name in (first, second))
     swapped[i, j], swapped[k, m] = swapped[k, m], swapped[i, j]
@@ -92,12 +92,12 @@ def swap_shears(stress: ArrayLike, first: str, second: str) -> NDArray[np.float6
 
 
 def unit_cell(atoms: Atoms, repeats: int) -> Atoms:
-    """Return the cell that a frame repeats ``repeats`` times along each axis, with its share of the labels.
+    """Return the cell that a frame repeats ``repeats`` times along each axis, with the corresponding labels.
 
     Raises
     ------
     DataError
-        If the frame is no such repetition, in positions or in forces.
+        If the positions or the forces of the frame are not such a repetition.
     """
     inside = ((repeats * atoms.get_scaled_positions() + SAME_SITE) % repeats < 1.0).all(axis=1)
     cell = atoms[inside]
@@ -118,21 +118,21 @@ def unit_cell(atoms: Atoms, repeats: int) -> Atoms:
 
 
 def read_frames(data: list[dict[str, Any]], data_dir: Path) -> list[Frame]:
-    """Return the frames of every data set of a configuration, train, valid and test of each in this order.
+    """Return the frames of all data sets of a configuration; each set has its train, valid and test frames in order.
 
     Parameters
     ----------
     data
-        ``data`` of the configuration: for each set ``file`` (below ``data_dir``) and ``split``, the arguments of
-        ``split_frames`` or, with shares, of ``split_by_kind``; ``kinds``, either names with first and last frame or
-        the name of a function in ``kinds.py``; ``repeats`` of a smaller cell in frames of a kind; ``without``, labels
-        not to use; ``swapped``, two shear components whose stress labels stand in each other's place; ``weight`` of a
-        frame's errors in training, and ``stress_weights`` of errors of the stress by kind.
+        Entry ``data`` of the configuration. Each data set has the keys ``file`` (below ``data_dir``); ``split``, the
+        arguments of ``split_frames`` or, for fractions, of ``split_by_kind``; ``kinds``, names with first and last
+        frame, or the name of a function in ``kinds.py``; ``repeats``, repetitions of a smaller cell by kind;
+        ``without``, labels to exclude; ``swapped``, two swapped shear components of the stress labels; ``weight``,
+        weight of a frame in the loss; and ``stress_weights``, weights of the stress by kind.
 
     Raises
     ------
     DataError
-        If a file is missing, is no extended XYZ, or lacks labels.
+        If a file is missing, is not an extended XYZ file, or lacks labels.
     """
     return [frame for source in data for frame in _read_source(source, data_dir)]
 
@@ -144,7 +144,7 @@ def _read_source(source: dict[str, Any], data_dir: Path) -> Iterator[Frame]:
     except (OSError, ValueError, KeyError, IndexError) as error:
         if isinstance(error, OSError) and error.strerror:
             raise DataError(f"{path} is not readable ({error.strerror}); give the folder of the data sets") from None
-        raise DataError(f"{path} is no extended XYZ ({error}); copy the data again") from None
+        raise DataError(f"{path} is not an extended XYZ file ({error}); copy the data again") from None
     for number, atoms in enumerate(frames):
         if "REF_energy" not in atoms.info or "REF_forces" not in atoms.arrays:
             raise DataError(f"frame {number} of {path} lacks REF_energy or REF_forces; copy the data again")

@@ -1,13 +1,13 @@
-"""Train a shipped model with mace-torch, in stages that resume.
+"""Train a shipped model with mace-torch, in resumable stages.
 
     python training/train.py CONFIG.yaml DATA_DIR WORK_DIR [--stage N] [--weights FILE] [--distilled FILE ...]
 
-Needs an environment with ``mace-torch`` (``make peer`` makes one). The split is that of ``split.py`` with the seed in
-the configuration; its frames are written beside the checkpoints. Running it again with the same WORK_DIR resumes from
-the checkpoint there, the last one whose validation loss was the lowest until then. ``--stage`` goes on from there with
-the options of that stage; the same number resumes it. ``--weights`` begins a new WORK_DIR from trained weights, with a
-fresh optimiser. ``--distilled`` adds frames of ``distill.py`` to those of training. ``average.py`` takes the mean of
-several trainings.
+The script needs an environment with ``mace-torch``, for example from ``make peer``. ``split.py`` splits the data with
+the seed in the configuration; the frames are written beside the checkpoints. Running the script again with the same
+WORK_DIR resumes from its best checkpoint, that with the lowest validation loss. ``--stage`` continues from there with
+the options of that stage; the same number resumes the stage. ``--weights`` starts a new WORK_DIR from trained weights
+with a new optimiser. ``--distilled`` adds frames of ``distill.py`` to the training frames. ``average.py`` averages the
+weights of several trainings.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-# mace-torch pins an e3nn that reads its constants with a pickle; its own wheel, not foreign data.
+# mace-torch pins an e3nn version that unpickles its constants; they come from its own wheel and are trusted.
 os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
 
 import ase.io
@@ -35,9 +35,9 @@ ANCHORS: dict[str, Callable[..., list[Atoms]]] = {
 
 
 def write_split(settings: dict, data_dir: Path, work_dir: Path, distilled: Sequence[Atoms] = ()) -> None:
-    """Write train.xyz, valid.xyz and test.xyz, each of all data sets, into ``work_dir``.
+    """Write train.xyz, valid.xyz and test.xyz, each with the frames of all data sets, to ``work_dir``.
 
-    Anchors and what other models distilled go to train.xyz.
+    train.xyz also contains the anchors and the distilled frames.
     """
     parts: dict[str, list[Atoms]] = {"train": [], "valid": [], "test": []}
     for atoms in distilled:
@@ -52,10 +52,10 @@ def write_split(settings: dict, data_dir: Path, work_dir: Path, distilled: Seque
 
 
 def settings_of_stage(settings: dict, stage: dict) -> tuple[dict, dict]:
-    """Return the settings with what a stage has of its own, and the options of ``mace_run_train`` in it.
+    """Return the settings of a stage and its options for ``mace_run_train``.
 
-    ``stress_weights`` of a stage stand in for those of the data, ``anchors`` name those that it trains on,
-    ``distilled_weight`` is how often a distilled frame counts.
+    The ``stress_weights`` of a stage replace those of the data, ``anchors`` names the anchors to train on, and
+    ``distilled_weight`` is the weight of distilled frames.
     """
     options = settings["mace"] | stage
     weights, names = options.pop("stress_weights", None), options.pop("anchors", None)
@@ -70,9 +70,9 @@ def settings_of_stage(settings: dict, stage: dict) -> tuple[dict, dict]:
 
 
 def begin_stage(number: int, options: dict, work_dir: Path) -> None:
-    """Give the latest checkpoint the learning rate and its decay of a stage, once, before mace-torch resumes from it.
+    """Write the learning rate and the decay of a new stage to the latest checkpoint before mace-torch resumes from it.
 
-    mace-torch takes both from the checkpoint and not from its options.
+    mace-torch reads both from the checkpoint and ignores its options.
     """
     marker = work_dir / "stage"
     checkpoints = sorted((work_dir / "checkpoints").glob("*.pt"), key=lambda file: file.stat().st_mtime)
@@ -92,7 +92,7 @@ def begin_stage(number: int, options: dict, work_dir: Path) -> None:
 
 
 def configured_with(configure: Callable[..., tuple], file: Path) -> Callable[..., tuple]:
-    """Return mace-torch's ``configure_model``, whose model then is that of a portable file."""
+    """Return mace-torch's ``configure_model``, modified to load the weights of a portable file."""
 
     def configure_and_load(*arguments, **options):
         model, output_arguments = configure(*arguments, **options)
@@ -100,7 +100,7 @@ def configured_with(configure: Callable[..., tuple], file: Path) -> Callable[...
             spec = json.loads(archive.metadata()["spec"])
             loaded = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 (no iterator)
         state = model.state_dict()
-        # what is learned or fitted; coupling tensors are stored sparse in the file, and made anew here
+        # only trained or fitted weights; mace-torch recreates the coupling tensors, which are sparse in the file
         kept = {name: tensor for name, tensor in loaded.items() if name in state and "U_matrix" not in name}
         unlike = {name for name, tensor in kept.items() if tensor.numel() != state[name].numel()}
         unlike |= {name for name, _ in model.named_parameters()} - set(kept)
@@ -127,12 +127,14 @@ def main() -> None:
     settings = yaml.safe_load(arguments.config.read_text())
     stages = settings.get("stages", [{}])
     if not 1 <= arguments.stage <= len(stages):
-        sys.exit(f"train.py: stage {arguments.stage} of {arguments.config}, which has {len(stages)}; give one of these")
+        sys.exit(
+            f"train.py: --stage is {arguments.stage}, but {arguments.config} has stages 1 to {len(stages)}; give one"
+        )
     settings, training_options = settings_of_stage(settings, stages[arguments.stage - 1])
     work_dir = arguments.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
     if missing := next((file for file in arguments.distilled if not file.is_file()), None):
-        sys.exit(f"train.py: there is no file {missing}; give what distill.py wrote")
+        sys.exit(f"train.py: the file {missing} does not exist; give an output file of distill.py")
     try:
         distilled = [atoms for file in arguments.distilled for atoms in ase.io.read(file, ":", format="extxyz")]
         write_split(settings, arguments.data_dir, work_dir, distilled)

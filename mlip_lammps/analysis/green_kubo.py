@@ -1,4 +1,4 @@
-"""Thermal conductivity from the heat flux at constant energy (Green and Kubo)."""
+"""Green-Kubo thermal conductivity from the heat flux at constant energy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,23 +12,23 @@ from scipy.signal import correlate
 from mlip_lammps.core.errors import UserInputError
 
 _WATT_PER_METRE_KELVIN = units._e / 1e-12 / 1e-10
-"""One eV / (ps angstrom K)."""
+"""One eV / (ps angstrom K) in W/(m K)."""
 
 
 @dataclass(frozen=True)
 class HeatFlux:
-    """Heat flux of a whole box over time.
+    """Heat flux of a simulation box over time.
 
     Attributes
     ----------
     time
-        ps, evenly spaced, shape (n,).
+        Evenly spaced times in ps, shape (n,).
     flux
-        eV angstrom / ps, shape (n, 3).
+        Heat flux in eV angstrom / ps, shape (n, 3).
     temperature
-        Mean, K.
+        Mean temperature in K.
     volume
-        Cubic angstrom.
+        Mean volume in angstrom^3.
     """
 
     time: NDArray[np.float64]
@@ -39,18 +39,18 @@ class HeatFlux:
 
 @dataclass(frozen=True)
 class GreenKubo:
-    """Autocorrelation of a heat flux and the conductivity up to each time.
+    """Autocorrelation of a heat flux and its running integral, the conductivity.
 
     Attributes
     ----------
     time
-        ps, shape (n,).
+        Correlation times in ps, shape (n,).
     correlation
-        Mean over time and directions, relative to its value at time 0, shape (n,).
+        Autocorrelation averaged over time and directions, normalised to 1 at time 0, shape (n,).
     conductivity
-        Integral up to ``time``, W/(m K), shape (n,).
+        Integral up to ``time`` in W/(m K), shape (n,).
     error
-        Standard error of it, from the spread over parts of the run and directions, shape (n,).
+        Standard error of the conductivity in W/(m K), from the spread over parts of the run and directions, shape (n,).
     """
 
     time: NDArray[np.float64]
@@ -60,23 +60,27 @@ class GreenKubo:
 
 
 def read_heat_flux(path: Path) -> HeatFlux:
-    """Read what ``inputs/in.water_heat_flux`` writes: step, time, three components, temperature, volume.
+    """Read the output of ``inputs/in.water_heat_flux``: step, time, three flux components, temperature and volume.
 
     Raises
     ------
     UserInputError
-        If the file is no such table, or its times are not evenly spaced.
+        If the file is not such a table, or if its times are not evenly spaced.
     """
     try:
         table = np.loadtxt(path, ndmin=2)
     except (OSError, ValueError) as error:
-        raise UserInputError(f"cannot read a heat flux from {path}: {error}") from None
+        raise UserInputError(
+            f"cannot read a heat flux from {path}: {error}; give a file written by inputs/in.water_heat_flux"
+        ) from None
     if table.shape[1] != 7 or len(table) < 3:
         found = f"{len(table)} rows of {table.shape[1]} numbers"
-        raise UserInputError(f"{path} has {found}; expected 7 numbers in each of 3 rows or more")
+        raise UserInputError(
+            f"{path} has {found}; expected 7 numbers in each of at least 3 rows, as inputs/in.water_heat_flux writes"
+        )
     time = table[:, 1]
     if np.ptp(np.diff(time)) > 1e-6 * np.diff(time).mean():
-        raise UserInputError(f"the times in {path} are not evenly spaced; give the file of one run")
+        raise UserInputError(f"the times in {path} are not evenly spaced; give the file of a single run")
     return HeatFlux(time, table[:, 2:5], float(table[:, 5].mean()), float(table[:, 6].mean()))
 
 
@@ -86,25 +90,25 @@ def thermal_conductivity(heat_flux: HeatFlux, window: float, n_parts: int = 4) -
     Parameters
     ----------
     heat_flux
-        At constant energy; the mean is taken off.
+        Heat flux of a constant-energy run; its mean is subtracted.
     window
-        Longest time of the correlation, ps.
+        Longest correlation time in ps.
     n_parts
-        Parts of the run whose results are compared for the error; with three directions each.
+        Number of parts of the run for the error estimate; each part has three directions.
 
     Raises
     ------
     UserInputError
-        If a part is shorter than twice the window, or there is no part or window.
+        If a part is shorter than twice the window, or if ``n_parts`` or ``window`` is not positive.
     """
     if n_parts < 1 or not window > 0:
-        raise UserInputError(f"{n_parts} parts and a window of {window:g} ps: both must be larger than 0")
+        raise UserInputError(f"n_parts is {n_parts} and window is {window:g} ps, but both must be larger than 0")
     step = heat_flux.time[1] - heat_flux.time[0]
     n_window, n_part = round(window / step) + 1, len(heat_flux.time) // n_parts
     if n_part < 2 * n_window:
         raise UserInputError(
-            f"{len(heat_flux.time) * step:.3g} ps in {n_parts} parts are too short for a window of {window:g} ps; "
-            f"run {2 * n_parts * window:.3g} ps or longer, or take a shorter window"
+            f"a run of {len(heat_flux.time) * step:.3g} ps in {n_parts} parts is too short for a window of {window:g} "
+            f"ps; run {2 * n_parts * window:.3g} ps or longer, or use a shorter window"
         )
     flux = heat_flux.flux - heat_flux.flux.mean(axis=0)
     parts = [flux[k * n_part : (k + 1) * n_part, axis] for k in range(n_parts) for axis in range(3)]

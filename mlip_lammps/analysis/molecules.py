@@ -1,4 +1,4 @@
-"""Whether molecules stay whole."""
+"""Detection of broken molecules."""
 
 from collections.abc import Iterable
 
@@ -13,29 +13,29 @@ from mlip_lammps.structure.graph import build_graph
 def find_broken_molecules(
     frames: Iterable[Atoms], bond: tuple[str, str], n_bonds: int, max_length: float
 ) -> NDArray[np.int64]:
-    """Return where a molecule is not what it was in the first frame.
+    """Return the molecules whose bonds differ from those in the first frame.
 
     Parameters
     ----------
     frames
         Structures with the same atoms in the same order.
     bond
-        Symbols of a molecule's centre and of what is bound to it: ``("O", "H")`` for water.
+        Symbols of a molecule's central atom and of the atoms bound to it, ``("O", "H")`` for water.
     n_bonds
-        Atoms bound to each centre.
+        Number of atoms bound to each centre.
     max_length
-        Longest bond, angstrom.
+        Longest bond in angstrom.
 
     Returns
     -------
     ndarray
-        Frame and centre (from 0) of each that has lost a partner of the first frame, or gained one, shape
-        (n_broken, 2).
+        Frame and central atom (both counted from 0) of each molecule that has lost or gained a bond since the first
+        frame, shape (n_broken, 2).
 
     Raises
     ------
     UserInputError
-        If there is no frame, or a centre has another number of partners than ``n_bonds`` in the first.
+        If there is no frame, or if a centre does not have ``n_bonds`` bonds in the first frame.
     """
     broken: list[tuple[int, int]] = []
     first: dict[int, frozenset[int]] | None = None
@@ -46,7 +46,7 @@ def find_broken_molecules(
             _check_first(first, bond, n_bonds, max_length)
         broken += [(number, centre) for centre, kept in first.items() if partners[centre] != kept]
     if first is None:
-        raise UserInputError("a search for broken molecules needs at least one frame; found none")
+        raise UserInputError("the search for broken molecules needs at least one frame, found none; give a trajectory")
     return np.array(broken, dtype=np.int64).reshape(-1, 2)
 
 
@@ -67,6 +67,6 @@ def _check_first(
     for centre, bound in partners.items():
         if len(bound) != n_bonds:
             raise UserInputError(
-                f"{bond[0]} atom {centre} (from 0) of the first frame has {len(bound)} {bond[1]} within "
-                f"{max_length} angstrom, expected {n_bonds}; start from whole molecules or change the length"
+                f"{bond[0]} atom {centre} (counted from 0) of the first frame has {len(bound)} {bond[1]} within "
+                f"{max_length} angstrom, expected {n_bonds}; start from intact molecules or change max_length"
             )

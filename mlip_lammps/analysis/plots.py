@@ -1,4 +1,4 @@
-"""Pictures of runs."""
+"""Plots of simulation results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ DEEP = "#1b4965"
 
 @dataclass(frozen=True)
 class RdfReference:
-    """Known points of a radial distribution, to be drawn beside a computed one.
+    """Reference points to plot with a computed radial distribution.
 
     Attributes
     ----------
     label
-        Where the points are from, as it stands in the picture.
+        Source of the points, shown in the plot.
     r, g
-        Distance in angstrom and value of each point, shape (n_points,).
+        Distance in angstrom and g(r) of each point, shape (n_points,).
     """
 
     label: str
@@ -48,27 +48,27 @@ def plot_dynamics(
     pair_label: str,
     reference: RdfReference | None = None,
 ) -> None:
-    """Write a picture of a run at constant temperature: temperature and energy over time, and a g(r).
+    """Plot temperature and energy over time and g(r) of a constant-temperature run.
 
     Parameters
     ----------
     path
-        Picture to write; the ending says the format.
+        Image file to write; its suffix sets the format.
     thermo
-        Columns ``Time`` (ps), ``Temp``, ``PotEng`` and, if there, ``Econserve`` (eV, of the whole box), each of
-        shape (n_rows,).
+        Columns ``Time`` (ps), ``Temp`` (K), ``PotEng`` and optionally ``Econserve`` (eV, whole box), each of shape
+        (n_rows,).
     n_atoms
-        Atoms in the box: energies are drawn for one atom.
+        Number of atoms in the box; energies are plotted per atom.
     rdf
         Computed radial distribution.
     title
-        Heading.
+        Title of the figure.
     target_temperature
-        Temperature of the thermostat.
+        Thermostat temperature in K.
     pair_label
-        The pair of ``rdf``, for instance ``O-O``.
+        Element pair of ``rdf``, for example ``O-O``.
     reference
-        Points beside the computed curve.
+        Reference points for g(r).
     """
     figure = Figure(figsize=(10.5, 5.0), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
@@ -94,12 +94,12 @@ def plot_dynamics(
 
 
 def plot_green_kubo(path: Path, result: GreenKubo, *, title: str) -> None:
-    """Write a picture of a heat flux's autocorrelation and of the conductivity up to each time.
+    """Plot the autocorrelation of a heat flux and the running integral of the conductivity.
 
     Parameters
     ----------
     path
-        Picture to write; the ending says the format.
+        Image file to write; its suffix sets the format.
     """
     figure = Figure(figsize=(9.0, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -189,19 +189,19 @@ def _draw_reference(axes: Axes, reference: RdfReference) -> None:
 
 
 def _relative_mev(energies: NDArray[np.float64], n_atoms: int) -> NDArray[np.float64]:
-    """Return energies of the box (eV) as the difference from their mean in meV per atom."""
+    """Return energies of the box (eV) relative to their mean, in meV per atom."""
     return (energies - energies.mean()) * 1e3 / n_atoms
 
 
 def _limits(values: NDArray[np.float64], above: float) -> tuple[float, float]:
-    """Return axis limits around ``values``, with the fraction ``above`` of their range free for labels on top."""
+    """Return axis limits for ``values``; the fraction ``above`` of their range stays free at the top for labels."""
     low, high = float(values.min()), float(values.max())
     span = (high - low) or 1.0
     return low - 0.06 * span, high + above * span
 
 
 def _label(axes: Axes, labels: list[tuple[str, str]], right: bool = False) -> None:
-    """Write names in the colours of their curves along the upper edge, instead of a legend."""
+    """Label the curves in their colours along the upper edge, instead of a legend."""
     for row, (text, colour) in enumerate(labels):
         x, y = (0.98, 0.97 - 0.055 * row) if right else (0.015 + 0.30 * row, 0.97)
         axes.text(
@@ -217,7 +217,7 @@ def _label(axes: Axes, labels: list[tuple[str, str]], right: bool = False) -> No
 
 
 def _strip(axes: Axes) -> None:
-    """Take away what carries no information."""
+    """Hide the top and right spines, and set the colours of the axes."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(color=GREY, labelcolor=INK, labelsize=9)

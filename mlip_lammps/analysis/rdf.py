@@ -19,9 +19,9 @@ class RadialDistribution:
     Attributes
     ----------
     r
-        Centres of the bins, angstrom, shape (n_bins,).
+        Bin centres in angstrom, shape (n_bins,).
     g
-        Shape (n_bins,); 1 without correlation.
+        Values of g(r), shape (n_bins,); 1 without correlation.
     """
 
     r: NDArray[np.float64]
@@ -32,18 +32,18 @@ class RadialDistribution:
         return self.maximum_between(0.0, np.inf)
 
     def maximum_between(self, r_low: float, r_high: float) -> tuple[float, float]:
-        """Return r (angstrom) and g at the highest point with r_low < r < r_high, as ``highest_peak`` does."""
+        """Return r (angstrom) and g at the maximum with r_low < r < r_high; interpolated as in ``highest_peak``."""
         return self._top(self.g, r_low, r_high)
 
     def minimum_between(self, r_low: float, r_high: float) -> tuple[float, float]:
-        """Return r (angstrom) and g at the lowest point with r_low < r < r_high, as ``highest_peak`` does."""
+        """Return r (angstrom) and g at the minimum with r_low < r < r_high; interpolated as in ``highest_peak``."""
         r, depth = self._top(-self.g, r_low, r_high)
         return r, -depth
 
     def _top(self, values: NDArray[np.float64], r_low: float, r_high: float) -> tuple[float, float]:
         inside = np.flatnonzero((self.r > r_low) & (self.r < r_high))
         if len(inside) == 0:
-            raise UserInputError(f"no bin of this g(r) lies between {r_low} and {r_high} angstrom; widen the range")
+            raise UserInputError(f"g(r) has no bin between {r_low} and {r_high} angstrom; widen the range")
         k = int(inside[np.argmax(values[inside])])
         if not inside[0] < k < inside[-1]:
             return float(self.r[k]), float(values[k])
@@ -54,27 +54,28 @@ class RadialDistribution:
 
 
 def read_lammps_rdf(path: Path) -> RadialDistribution:
-    """Return the last g(r) that ``fix ave/time ... mode vector`` wrote of a ``compute rdf`` of one pair of types.
+    """Return the last g(r) in a file that ``fix ave/time ... mode vector`` wrote for ``compute rdf``.
 
     Parameters
     ----------
     path
-        File of ``fix ave/time``, with or without ``overwrite``; rows hold bin, r, g(r) and the coordination number.
+        Output file of ``fix ave/time``, with or without ``overwrite``. The compute has one pair of types; rows contain
+        bin, r, g(r) and the coordination number.
 
     Raises
     ------
     UserInputError
-        If the file is missing, holds no block, or its last block is not whole.
+        If the file is missing, has no block, or if its last block is incomplete.
     """
     if not path.is_file():
-        raise UserInputError(f"{path} is not there; the input writes it with fix ave/time")
+        raise UserInputError(f"{path} does not exist; add fix ave/time to the input script to write it")
     rows = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
     starts = [i for i, row in enumerate(rows) if len(row) == 2]
     block = rows[starts[-1] + 1 :] if starts else []
     if not block or len(block) != int(rows[starts[-1]][1]) or any(len(row) != 4 for row in block):
         raise UserInputError(
-            f"{path} does not end with a whole g(r) of one pair: rows of bin, r, g and coordination number from "
-            "compute rdf through fix ave/time mode vector; a run shorter than the time of one average writes none"
+            f"{path} does not end with a complete g(r) of one pair, expected rows of bin, r, g and coordination number "
+            "from compute rdf and fix ave/time mode vector; run longer than one averaging interval"
         )
     values = np.array(block, dtype=np.float64)
     return RadialDistribution(r=values[:, 1], g=values[:, 2])
@@ -88,26 +89,26 @@ def radial_distribution(
     Parameters
     ----------
     frames
-        Structures with the same elements; each is weighted alike.
+        Structures with the same elements; all have equal weight.
     pair
         Symbols of the centre and of the neighbour.
     r_max
-        Largest distance, angstrom; it may exceed half the cell.
+        Largest distance in angstrom; it may exceed half the cell.
     n_bins
         Number of bins from 0 to ``r_max``.
 
     Raises
     ------
     UserInputError
-        If there is no frame, or a frame has no such pair or no volume.
+        If there is no frame, or if a frame has no such pair or no volume.
 
     Notes
     -----
-    g(r) = n(r, r + dr) / (n_a rho_b V_shell), with rho_b without the centre itself where both elements are the
-    same: what ``compute rdf`` of LAMMPS does.
+    g(r) = n(r, r + dr) / (n_a rho_b V_shell). If both elements are the same, rho_b excludes the central atom, as in
+    ``compute rdf`` of LAMMPS.
     """
     if not frames:
-        raise UserInputError("a radial distribution needs at least one frame; found none")
+        raise UserInputError("a radial distribution needs at least one frame, found none; give a trajectory")
     edges = np.linspace(0.0, r_max, n_bins + 1)
     shells = 4 / 3 * np.pi * np.diff(edges**3)
     g = np.zeros(n_bins)
@@ -117,8 +118,8 @@ def radial_distribution(
         n_pairs = is_centre.sum() * is_neighbour.sum() - (is_centre & is_neighbour).sum()
         if n_pairs == 0 or atoms.cell.rank < 3:
             raise UserInputError(
-                f"{atoms.get_chemical_formula()} has no {pair[0]}-{pair[1]} pair in a cell; "
-                "g(r) needs both elements and three cell vectors"
+                f"{atoms.get_chemical_formula()} has no {pair[0]}-{pair[1]} pair in a cell, expected both elements and "
+                "three cell vectors; choose another pair or set the cell"
             )
         graph = build_graph(atoms, r_max)
         chosen = is_centre[graph.edge_centre] & is_neighbour[graph.edge_neighbour]

@@ -15,22 +15,24 @@ def read_thermo(log_file: Path) -> list[dict[str, NDArray[np.float64]]]:
     Parameters
     ----------
     log_file
-        What LAMMPS wrote for ``-log`` or the command ``log``.
+        Log file of LAMMPS, from ``-log`` or the command ``log``.
 
     Returns
     -------
     list of dict
-        For each run that came to its end, the columns by their names in the log (``Step``, ``Temp``, ...), each of
-        shape (n_rows,), in the units of the run.
+        Columns of each finished run by their names in the log (``Step``, ``Temp``, ...), each of shape (n_rows,), in
+        the units of the run.
 
     Raises
     ------
     UserInputError
-        If the file is missing or holds no finished run.
+        If the file is missing or contains no finished run.
     """
     if not log_file.is_file():
-        raise UserInputError(f"{log_file} is not there; give a log that LAMMPS wrote")
+        raise UserInputError(f"{log_file} does not exist; give a log file of LAMMPS")
     runs = LogFile(str(log_file)).runs
     if not runs:
-        raise UserInputError(f"{log_file} holds no finished run; LAMMPS was stopped before its first end")
+        raise UserInputError(
+            f"{log_file} contains no finished run: LAMMPS stopped before the end of its first run; run it again"
+        )
     return [{name: np.array(values) for name, values in run.items()} for run in runs]

@@ -1,4 +1,4 @@
-"""Shows a verification: progress, a table, a verdict, JSON."""
+"""Output of a verification: progress, a table, a verdict and JSON."""
 
 import argparse
 import json
@@ -20,18 +20,18 @@ _STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    """Verify a model and return 0, or 1 if a check failed.
+    """Verify a model; return 0 if all checks passed, 1 if one failed.
 
     Raises
     ------
     UserInputError
-        If an argument does not fit, or the reference is missing and was not waived.
+        If an argument is invalid, or if the reference is missing and ``--no-reference`` was not given.
     """
-    # A terminated verification ends its MPI ranks as an interrupted one does.
+    # SIGTERM must also end the MPI ranks, as an interrupt does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     n_ranks = read_rank_list(arguments.ranks)
     if not arguments.time_limit > 0:
-        raise UserInputError(f"--time-limit is {arguments.time_limit:g}, and must be larger than 0")
+        raise UserInputError(f"--time-limit is {arguments.time_limit:g} s, but must be larger than 0")
     check_json_file(arguments.json)
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -54,14 +54,14 @@ def run_verify(arguments: argparse.Namespace) -> int:
     verdict = verification.verdict(needs_reference=needs_reference)
     if verdict == "incomplete":
         raise UserInputError(
-            "the model was not compared with the reference, and that is no pass: give what it was made from with "
-            "--source, or accept it with --no-reference"
+            "the model was not compared with the reference; give the trained model that it was exported from with "
+            "--source, or skip the comparison with --no-reference"
         )
     return 0 if verdict == "pass" else 1
 
 
 class _Progress:
-    """A line that changes on a terminal; elsewhere a line for each stage."""
+    """Progress display: a status line on a terminal, otherwise one line per stage."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -76,7 +76,7 @@ class _Progress:
         self._status.stop()
 
     def show(self, stage: str, detail: str) -> None:
-        """Show what is done now."""
+        """Show the current stage and detail."""
         self._status.update(f"{stage} {detail}")
         if stage == "compiling":
             self._console.print(f"compiling: {detail}")
@@ -86,7 +86,7 @@ class _Progress:
 
 
 def show(verification: Verification, console: Console) -> None:
-    """Print the table, what failed, and the verdict."""
+    """Print the table, the failed and skipped checks, and the verdict."""
     facts = verification.facts
     console.print(f"[bold]{facts['model']}[/bold]  {facts['dtype']}, {' '.join(facts['elements'])}")
     console.print(f"reference: {facts['source'] or 'none'}")
@@ -103,14 +103,14 @@ def show(verification: Verification, console: Console) -> None:
 
 
 def _table(group: str, checks: list[Check], has_header: bool) -> Table:
-    """Return the lines of one group; columns are as wide in every group."""
+    """Return the table of one group; all groups have the same column widths."""
     table = Table(box=None, pad_edge=False, show_header=has_header)
     widths = {"": 36, "found": 9, "limit": 11, "verdict": 7, "worst at": None}
     for heading, width in widths.items():
         table.add_column(heading, width=width, justify="right" if heading in ("found", "limit") else "left")
     table.add_row(Text(group, style="bold"))
     for check in checks:
-        # A line that is the worst of several quantities says at its end which one it is of.
+        # A line that covers several quantities names the worst one in its last column.
         name = f"  {check.name}, {check.unit}" if check.unit == QUANTITIES.get(check.name) else f"  {check.name}"
         digits = ".2g" if check.low is None else ".4g"
         found = "" if check.number is None else f"{check.number:{digits}}"

@@ -1,4 +1,4 @@
-"""``mlip-lammps box``: a LAMMPS data file with a box of molecules."""
+"""``mlip-lammps box``: write a LAMMPS data file with a box of molecules."""
 
 import argparse
 
@@ -9,11 +9,11 @@ HELP = "build a periodic box of molecules and write a LAMMPS data file"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("molecule", help="formula that ase.build.molecule knows, for instance H2O")
+    parser.add_argument("molecule", help="molecule name of ase.build.molecule, for example H2O")
     parser.add_argument("-n", "--count", type=int, required=True, help="number of molecules")
     parser.add_argument("--density", type=float, required=True, help="mass density in g/cm3")
-    parser.add_argument("--elements", nargs="+", help="element of each atom type, in order (default: alphabetic)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the orientations (default: 0)")
+    parser.add_argument("--elements", nargs="+", help="element of each atom type, in order (default: alphabetical)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed for the orientations (default: 0)")
     options.add_output(parser, "LAMMPS data file to write")
 
 
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         one = molecule(arguments.molecule)
     except KeyError:
         raise UserInputError(
-            f"ase.build.molecule does not know {arguments.molecule}; names are like H2O, CO2, CH3OH"
+            f"ase.build.molecule does not know {arguments.molecule}; give a name such as H2O, CO2 or CH3OH"
         ) from None
     atoms = build_box(one, arguments.count, arguments.density, arguments.seed)
     elements = arguments.elements or sorted(set(atoms.get_chemical_symbols()))

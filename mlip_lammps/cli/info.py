@@ -1,4 +1,4 @@
-"""``mlip-lammps info``: what a model file says of itself."""
+"""``mlip-lammps info``: print the metadata of a model file."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from mlip_lammps.cli import options
 
 NAME = "info"
-HELP = "print what a model file says about itself, without loading native code"
+HELP = "print the metadata of a model file without loading native code"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _describe(path: Path) -> dict[str, object]:
-    """Return the facts of a file in the form that it has."""
+    """Return the metadata of a compiled, portable or mace-torch file."""
     from mlip_lammps.families import read_model
     from mlip_lammps.model_file.archive import is_archive, read_metadata
 

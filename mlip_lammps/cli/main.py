@@ -1,8 +1,8 @@
-"""``mlip-lammps``: one subcommand for each module of this folder besides this one, ``options`` and those with a
-leading underscore.
+"""The ``mlip-lammps`` program: every module of this folder is a subcommand, except this one, ``options`` and modules
+with a leading underscore.
 
-A subcommand has ``NAME``, ``HELP``, ``configure(parser)`` and ``run(arguments) -> exit code``; what is slow to
-import stands inside ``run`` or in a module with an underscore, so that ``--help`` is instant.
+A subcommand module defines ``NAME``, ``HELP``, ``configure(parser)`` and ``run(arguments) -> exit code``. Slow imports
+belong inside ``run`` or in a module with a leading underscore, so that ``--help`` is instant.
 """
 
 import argparse
@@ -22,7 +22,7 @@ EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand and return its exit code: 0, 1 for a failure, 2 for what the user can mend."""
+    """Run a subcommand and return its exit code: 0 for success, 1 for a failure, 2 for invalid user input."""
     arguments = build_parser().parse_args(argv)
     try:
         return arguments.run(arguments)
@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def find_subcommands() -> list[ModuleType]:
-    """Return the subcommands of this folder, by name."""
+    """Return the subcommand modules of this folder, sorted by name."""
     names = sorted(info.name for info in pkgutil.iter_modules(cli.__path__))
     return [
         importlib.import_module(f"{cli.__name__}.{name}")

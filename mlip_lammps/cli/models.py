@@ -1,13 +1,13 @@
-"""``mlip-lammps models``: the models that come with the package."""
+"""``mlip-lammps models``: list the models that come with the package."""
 
 import argparse
 
 NAME = "models"
-HELP = "list the shipped models, each with a line of its card"
+HELP = "list the shipped models with a one-line description each"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """No options."""
+    """Add no options: the command has none."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -16,5 +16,5 @@ def run(arguments: argparse.Namespace) -> int:
     for name in shipped_models():
         print(f"{name}: {one_line_card(name)}")
         print(f"  card: {model_card(name)}")
-    print("use one by its name:  mlip-lammps export NAME -o FILE.pt2")
+    print("to compile one, give its name:  mlip-lammps export NAME -o FILE.pt2")
     return 0

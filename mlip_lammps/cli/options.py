@@ -1,4 +1,4 @@
-"""Options that several subcommands share, each defined once."""
+"""Options that several subcommands share; each is defined once."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ TRAINED_MODEL = "mace-torch .model file, portable .safetensors file, or name of 
 
 
 def add_model(parser: argparse.ArgumentParser, help: str = ANY_MODEL) -> None:
-    """Add the argument MODEL."""
+    """Add the positional argument MODEL."""
     parser.add_argument("model", metavar="MODEL", help=help)
 
 
@@ -21,9 +21,9 @@ def add_dtype(parser: argparse.ArgumentParser, default: str = DEFAULT_DTYPE, is_
     Parameters
     ----------
     is_for_any_model
-        Whether MODEL may be compiled already, which makes the option one for other models.
+        Whether MODEL may be a compiled file, for which the option is ignored.
     """
-    condition = "; used only if MODEL is not compiled yet" if is_for_any_model else ""
+    condition = "; ignored for a compiled MODEL" if is_for_any_model else ""
     parser.add_argument(
         "--dtype",
         choices=("float64", "float32", "mixed"),
@@ -33,15 +33,15 @@ def add_dtype(parser: argparse.ArgumentParser, default: str = DEFAULT_DTYPE, is_
 
 
 def add_device(parser: argparse.ArgumentParser, is_for_any_model: bool = False) -> None:
-    """Add ``--device``; the default is None where MODEL may be compiled already, for any device."""
-    text = "cpu: this machine's processor; cuda: NVIDIA GPUs of several generations, compiled on any machine"
+    """Add ``--device``; the default is None if MODEL may be a compiled file, which is for one device already."""
+    text = "cpu: this machine's processor; cuda: NVIDIA GPUs of several generations (compiling needs no GPU)"
     if is_for_any_model:
-        text += "; a compiled MODEL must be for this device"
+        text += "; a compiled MODEL must match"
     parser.add_argument(
         "--device",
         choices=("cpu", "cuda"),
         default=None if is_for_any_model else "cpu",
-        help=f"{text} (default: {'that of a compiled MODEL, else cpu' if is_for_any_model else 'cpu'})",
+        help=f"{text} (default: {'the device of a compiled MODEL, otherwise cpu' if is_for_any_model else 'cpu'})",
     )
 
 
@@ -53,9 +53,9 @@ def add_ranks(parser: argparse.ArgumentParser, default: int) -> None:
 
 
 def add_rank_list(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add ``--ranks`` with a list of numbers, which `read_rank_list` reads."""
+    """Add ``--ranks`` with a list of numbers; parse it with `read_rank_list`."""
     parser.add_argument(
-        "--ranks", default=default, metavar="N,N,...", help=f"numbers of MPI ranks to run on (default: {default})"
+        "--ranks", default=default, metavar="N,N,...", help=f"numbers of MPI ranks to test (default: {default})"
     )
 
 
@@ -70,7 +70,7 @@ def read_rank_list(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(word) for word in text.split(","))
     except ValueError:
-        raise UserInputError(f"--ranks {text} is not a list of numbers; give for example --ranks 1,2,4") from None
+        raise UserInputError(f"--ranks {text} is not a list of integers; give for example --ranks 1,2,4") from None
 
 
 def add_structure(parser: argparse.ArgumentParser, help: str) -> None:
@@ -79,19 +79,19 @@ def add_structure(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def add_out(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add ``--out``, a folder for results."""
+    """Add ``--out``, the folder for results."""
     parser.add_argument(
         "--out", type=Path, default=Path(default), metavar="FOLDER", help=f"folder for the results (default: {default})"
     )
 
 
 def add_output(parser: argparse.ArgumentParser, help: str) -> None:
-    """Add ``-o``, a file to write."""
+    """Add ``-o``, the file to write."""
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=help)
 
 
 def add_json_file(parser: argparse.ArgumentParser) -> None:
-    """Add ``--json FILE``, which `check_json_file` checks before the work."""
+    """Add ``--json FILE``; check it with `check_json_file` before the work starts."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE as JSON")
 
 
@@ -100,6 +100,6 @@ def check_json_file(path: Path | None) -> None:
     if path is None:
         return
     if not path.parent.is_dir():
-        raise UserInputError(f"there is no folder {path.parent}; make it first")
+        raise UserInputError(f"the folder {path.parent} of --json {path} does not exist; create it first")
     if path.is_dir():
-        raise UserInputError(f"--json {path} is a folder; name a file")
+        raise UserInputError(f"--json {path} is a folder; give a file name")

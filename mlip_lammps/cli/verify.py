@@ -1,4 +1,4 @@
-"""``mlip-lammps verify``: compare a model with its reference in every engine on this machine."""
+"""``mlip-lammps verify``: compare a model with its reference in ASE and LAMMPS on this machine."""
 
 import argparse
 from pathlib import Path
@@ -7,19 +7,22 @@ from mlip_lammps.cli import options
 
 NAME = "verify"
 HELP = "check that the reference, ASE and LAMMPS agree on a model, and that its forces are derivatives of its energy"
-EPILOG = "Exit code 0: all checks passed; 1: a check failed; 2: wrong input, or no reference to compare with."
+EPILOG = "Exit codes: 0, all checks passed; 1, a check failed; 2, invalid input or missing reference."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     options.add_model(parser)
-    options.add_structure(parser, "a structure of your own, checked beside the built-in ones; its first frame is used")
+    options.add_structure(parser, "additional structure to check; only the first frame is used")
     options.add_rank_list(parser, "1,2,4")
     parser.add_argument(
-        "--source", type=Path, metavar="FILE", help="file that a compiled MODEL was made from, if it is not found"
+        "--source",
+        type=Path,
+        metavar="FILE",
+        help="trained model that a compiled MODEL was exported from; needed only if it is not found automatically",
     )
     parser.add_argument(
-        "--no-reference", action="store_true", help="accept that a compiled MODEL is not compared with its source"
+        "--no-reference", action="store_true", help="pass without comparing a compiled MODEL with its trained model"
     )
     options.add_dtype(parser, "float64", is_for_any_model=True)
     options.add_device(parser, is_for_any_model=True)
@@ -29,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=120.0,
         metavar="SECONDS",
-        help="time limit of one evaluation in LAMMPS; a longer one counts as a hang (default: 120)",
+        help="time limit of one LAMMPS evaluation; longer evaluations count as hangs (default: 120)",
     )
 
 

@@ -1,6 +1,6 @@
-"""From a trained model to the file that LAMMPS and ASE run.
+"""Compilation of trained models to the files that LAMMPS and ASE run.
 
-Names are imported when they are first used: reading metadata must not load torch.
+Names are imported on first use, because reading metadata must not load torch.
 """
 
 import importlib

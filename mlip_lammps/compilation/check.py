@@ -1,4 +1,4 @@
-"""Holds a compiled model to the reference, at sizes that were not used in tracing."""
+"""Comparison of a compiled model with the reference, at sizes other than those of tracing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,12 +20,13 @@ from mlip_lammps.structure.probes import close_pairs, small_probes
 
 @dataclass(frozen=True)
 class Differences:
-    """Largest differences found between the compiled file and the float64 reference.
+    """Largest differences between the compiled file and the float64 reference.
 
     Attributes
     ----------
     table_force_ev_per_angstrom
-        Between forces of the reference on the radial tables and on the trained radial functions; None without tables.
+        Difference between reference forces with radial tables and with the trained radial functions; None without
+        tables.
     """
 
     energy_per_atom_ev: float
@@ -43,20 +44,20 @@ def check_compiled(
     reference: ReferenceModel,
     radial_functions: Sequence[Callable[[Tensor], Tensor]] | None = None,
 ) -> Differences:
-    """Compare energies and gradients on structures of the model's elements, from none and one atom up.
+    """Compare energies and gradients on structures of the model's elements, including zero atoms and one atom.
 
     Parameters
     ----------
     radial_functions
-        What the radial tables of ``compiled`` hold, for each layer; None where it has none.
+        Tabulated radial functions of ``compiled`` for each layer; None if it has no tables.
 
     Raises
     ------
     MlipError
-        If a difference is above the tolerance of the model's precision, or a number is not finite.
+        If a difference exceeds the tolerance of the model's precision, or if a result is not finite.
     """
     n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # threads that wait for each other on small structures cost more than they give
+    torch.set_num_threads(1)  # several threads are slower on small structures
     try:
         return _compare(compiled, reference, radial_functions)
     finally:
@@ -83,7 +84,10 @@ def _compare(
         results = compiled.evaluate(expected.graph)
         found = np.concatenate([results.node_energies, results.edge_gradients.ravel()])
         if not np.isfinite(found).all():
-            raise MlipError(f"the compiled model gives numbers that are not finite for {atoms.symbols}")
+            raise MlipError(
+                f"the compiled model gives results that are not finite for {atoms.symbols}; the file was not written; "
+                "check that the trained model gives finite energies"
+            )
         energy = max(energy, np.abs(results.node_energies - expected.node_energies).max(initial=0.0))
         difference = np.abs(results.edge_gradients - expected.edge_gradients).max(initial=0.0)
         gradient = max(gradient, difference)
@@ -93,7 +97,7 @@ def _compare(
             raise MlipError(
                 f"the compiled model differs from the reference for {atoms.symbols} by {energy:.1e} eV per atom "
                 f"(limit {tolerance.energy:.0e}) and {relative:.1e} in relative gradients (limit "
-                f"{tolerance.force:.0e}); the file was not written"
+                f"{tolerance.force:.0e}); the file was not written; export with --dtype float64 or report the model"
             )
         if on_tables is not None:
             table_force = max(table_force, _force_error(on_tables.evaluate(atoms), expected, limit_of_tables, atoms))
@@ -101,7 +105,7 @@ def _compare(
 
 
 def _force_error(on_tables: Evaluation, exact: Evaluation, tolerance: float, atoms: Atoms) -> float:
-    """Return how far radial tables change a force, eV/angstrom."""
+    """Return the largest force change due to radial tables, in eV/angstrom."""
     error = float(np.abs(on_tables.forces - exact.forces).max())
     limit = tolerance * max(1.0, float(np.abs(exact.forces).max()))
     if error > limit:
@@ -116,4 +120,7 @@ def _check_empty(compiled: CompiledModel) -> None:
     none = np.zeros(0, dtype=np.int64)
     results = compiled.evaluate(Graph(none, np.zeros((0, 3)), none, none))
     if results.node_energies.size or results.edge_gradients.size:
-        raise MlipError("the compiled model gives energies where there are no atoms")
+        raise MlipError(
+            f"the compiled model gives {results.node_energies.size} energies and {results.edge_gradients.size} "
+            "gradient components without atoms, expected none; report the model"
+        )

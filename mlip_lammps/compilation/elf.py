@@ -1,4 +1,4 @@
-"""Takes a library off the list that a shared object asks for (ELF, 64 bit, little endian)."""
+"""Removal of a library from the dependencies of a shared object (ELF, 64 bit, little endian)."""
 
 import struct
 from pathlib import Path
@@ -12,8 +12,8 @@ def drop_needed(path: Path, library: str) -> bool:
 
     Notes
     -----
-    The entry is taken out of the dynamic section and the later ones move up; field offsets from the ELF-64 object file
-    format, version 1.5. A file of another kind is left alone.
+    The entry is removed from the dynamic section, and later entries move up. Field offsets follow the ELF-64 object
+    file format, version 1.5. Files of other formats are not changed.
     """
     content = bytearray(path.read_bytes())
     if content[:6] != b"\x7fELF\x02\x01":
@@ -45,7 +45,7 @@ def drop_needed(path: Path, library: str) -> bool:
 
 
 def _file_offset(headers: list[tuple[int, ...]], address: int) -> int:
-    """Return where an address of the loaded object lies in the file."""
+    """Return the file offset of an address of the loaded object."""
     for kind, _, offset, virtual, _, size in headers:
         if kind == _PT_LOAD and virtual <= address < virtual + size:
             return address - virtual + offset

@@ -1,4 +1,4 @@
-"""``export_model``: from a trained file to a compiled one that has been held to the reference."""
+"""``export_model``: compile a trained model and check it against the reference."""
 
 import importlib.metadata
 import shutil
@@ -28,14 +28,14 @@ from mlip_lammps.structure.min_distances import min_distances
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export did.
+    """Result of an export.
 
     Attributes
     ----------
     compile_seconds
-        Wall time of tracing and compilation.
+        Wall time of tracing and compilation in s.
     differences
-        From the reference, as measured with the finished file.
+        Differences between the finished file and the reference.
     """
 
     path: Path
@@ -61,27 +61,27 @@ def export_model(
     Parameters
     ----------
     source
-        File of mace-torch, portable file, or name of a shipped model.
+        mace-torch file, portable file, or name of a shipped model.
     output
-        Model file to write; an older one is replaced only when the new one has passed the check.
+        Model file to write; an existing file is replaced only after the new one has passed the check.
     dtype
         ``float64``, ``float32``, or ``mixed``: geometry and energies in float64, features in float32.
     device
-        ``cpu``, ``cuda``, or ``emulated``: the kernels and the engine of a GPU, slowly on this CPU, for tests.
+        ``cpu``, ``cuda``, or ``emulated``: the GPU kernels and the GPU engine run slowly on this CPU, for tests.
     radial
-        ``table``: radial functions are polynomials with the error that the metadata states.
-        ``exact``: the trained network on every edge, on a CPU alone.
+        ``table``: tabulated radial functions; the metadata states their error.
+        ``exact``: the trained network on every edge, 2 to 6 times as long; CPU only.
     elements
-        Symbols to keep, in the order of species rows; all if None.
+        Symbols to keep, in species order; None for all.
     smallest
-        Distances (angstrom) below which LAMMPS tells of two atoms, as ``min_distances`` takes them.
+        Distances (angstrom) below which LAMMPS warns about two atoms, see ``min_distances``.
     progress
-        Is called with a line at each step.
+        Callback for progress messages.
 
     Raises
     ------
     UserInputError
-        If an option, the file, or the machine does not fit.
+        If an option or the file is invalid, or if the machine does not support them.
     MlipError
         If compilation fails or the compiled model differs from the reference.
     """
@@ -103,7 +103,7 @@ def export_trained(
     smallest: Mapping[str, float] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
-    """Compile a model that has been read; parameters and errors are those of ``export_model``."""
+    """Compile a model that has been read; see ``export_model`` for the parameters and errors."""
     tell = progress or (lambda line: None)
     output = Path(output)
     _check_options(dtype, device, radial, output)
@@ -117,13 +117,13 @@ def export_trained(
     except TableError:
         if (finer := backend.retry()) is None:
             raise
-        tell("the radial tables are too coarse for this model: compiling again with finer ones")
+        tell("the radial tables are too coarse for this model; compiling again with finer tables")
         return job.export(finer)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What is to be exported, once it has been checked."""
+    """An export with validated options."""
 
     trained: TrainedModel
     layers: LayeredModel
@@ -190,14 +190,14 @@ class _Job:
 
 def _check_options(dtype: str, device: str, radial: str, output: Path) -> None:
     if dtype not in DTYPES:
-        raise UserInputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+        raise UserInputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}; choose one of them")
     if radial not in RADIAL_FORMS:
-        raise UserInputError(f"radial {radial!r} is not one of {', '.join(RADIAL_FORMS)}")
+        raise UserInputError(f"radial {radial!r} is not one of {', '.join(RADIAL_FORMS)}; choose one of them")
     backend_of(device).check_options(radial)
     if output.suffix != ".pt2":
-        raise UserInputError(f"{output} does not end in .pt2, as a compiled model must")
+        raise UserInputError(f"the name {output} of the compiled model must end in .pt2; change it")
     if not output.parent.is_dir():
-        raise UserInputError(f"there is no folder {output.parent}; make it first")
+        raise UserInputError(f"the folder {output.parent} does not exist; create it first")
 
 
 def _chosen_elements(trained: TrainedModel, elements: Sequence[str] | None) -> tuple[int, ...]:
@@ -207,7 +207,11 @@ def _chosen_elements(trained: TrainedModel, elements: Sequence[str] | None) -> t
     known_symbols = [chemical_symbols[z] for z in known]
     for symbol in elements:
         if symbol not in known_symbols:
-            raise UserInputError(f"the model does not know element {symbol}; it knows {', '.join(known_symbols)}")
+            raise UserInputError(
+                f"the model does not know element {symbol}; it knows {', '.join(known_symbols)}; choose among these"
+            )
     if len(set(elements)) != len(elements) or not elements:
-        raise UserInputError(f"--elements {','.join(elements)} must name each element once")
+        raise UserInputError(
+            f"--elements {','.join(elements)} must name at least one element, each once; correct the list"
+        )
     return tuple(number_of_symbol[symbol] for symbol in elements)

@@ -1,4 +1,4 @@
-"""Has the programs of a model compiled with AOTInductor in processes of their own, and packs them."""
+"""Compilation of a model's programs with AOTInductor in separate processes, and their packaging."""
 
 import json
 import os
@@ -19,15 +19,15 @@ from mlip_lammps.kernels.cpu.simd import COMPILER
 from mlip_lammps.model_file.archive import add_member
 
 FILES = ".files.json"
-"""How the names of the lists end that the compiling process leaves, one for each program."""
+"""Suffix of the file lists that the compiling process writes, one per program."""
 JOB, CODE = "job.pickle", "code.pt"
-"""What the compiling process takes and leaves."""
+"""Input and output files of the compiling process."""
 
 
 def compile_programs(
     model: LayeredModel, dtype: str, radial: str, operators: str, output: Path, progress: Callable[[str], None]
 ) -> OperatorCode:
-    """Write an archive with every program of the model to ``output``; no metadata yet.
+    """Write an archive with all programs of the model to ``output``, without metadata.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def compile_programs(
     Returns
     -------
     OperatorCode
-        What the operators added; the record describes the programs too.
+        Code that the operators added; the record also describes the programs.
 
     Raises
     ------
@@ -64,13 +64,13 @@ def compile_programs(
 
 
 def _path_of(model: LayeredModel) -> list[str]:
-    """Return the import path that the compiling process needs for a family outside this package."""
+    """Return the import path that the compiling process needs for model families outside this package."""
     root = type(model).__module__.partition(".")[0]
     return [] if root == "mlip_lammps" else [os.path.abspath(entry or os.curdir) for entry in sys.path]
 
 
 def _run_worker(folder: Path, progress: Callable[[str], None]) -> None:
-    """Run the compiling process; pass its lines on."""
+    """Run the compiling process and forward its progress lines."""
     command = [*python_module("mlip_lammps.compilation.worker"), str(folder)]
     environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1", "OMP_NUM_THREADS": "1", "CXX": COMPILER}
     with (
@@ -82,4 +82,8 @@ def _run_worker(folder: Path, progress: Callable[[str], None]) -> None:
                 progress(line.strip())
         if worker.wait() != 0:
             errors.seek(0)
-            raise MlipError(errors.read()[-2000:] or f"the compiling process ended with {worker.returncode}")
+            raise MlipError(
+                errors.read()[-2000:]
+                or f"the compiling process ended with exit code {worker.returncode} and no message, expected 0; "
+                "check the free memory and export again"
+            )

@@ -1,4 +1,4 @@
-"""From a program of a chain of layers to a graph with dynamic sizes that AOTInductor compiles."""
+"""Tracing of programs to graphs with dynamic sizes for AOTInductor."""
 
 import torch
 from torch import Tensor
@@ -11,22 +11,22 @@ from mlip_lammps.kernels.precision import Precision
 from mlip_lammps.model_file.contract import NODE_TENSORS, ProgramSpec
 
 _TRACE_SIZES = {"n_local": 5, "n_nodes": 11, "n_edges": 37}
-"""Sizes of the tracing example: all different, so that no two are taken for one."""
+"""Sizes of the tracing example; all differ, so that tracing does not identify two of them."""
 
 
 def trace(model: LayeredModel, chain: Chain, spec: ProgramSpec) -> tuple[ExportedProgram, tuple[Tensor, ...]]:
-    """Trace one program with its gradient unrolled; every size is dynamic.
+    """Trace one program including its gradient; every size is dynamic.
 
     Returns
     -------
     ExportedProgram
-        Takes and returns the tensors of ``spec`` in order.
+        Program with the inputs and outputs of ``spec`` in order.
     example
-        Inputs it was traced with.
+        Inputs of the trace.
     """
     example = example_inputs(model, chain.precision, spec, _TRACE_SIZES)
     program = Program(chain, spec)
-    program(*example)  # fills the caches of constants, which cannot be made while tracing
+    program(*example)  # fills the caches of constants, which cannot be created during tracing
     unrolled = make_fx(program, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
     exported = torch.export.export(unrolled, example, dynamic_shapes=_dynamic_shapes(spec))
     return exported, example
@@ -35,7 +35,7 @@ def trace(model: LayeredModel, chain: Chain, spec: ProgramSpec) -> tuple[Exporte
 def example_inputs(
     model: LayeredModel, precision: Precision, spec: ProgramSpec, sizes: dict[str, int]
 ) -> tuple[Tensor, ...]:
-    """Return random inputs of ``spec``, seeded, with n_local, n_nodes and n_edges from ``sizes``."""
+    """Return random inputs of ``spec`` (fixed seed) with n_local, n_nodes and n_edges from ``sizes``."""
     generator = torch.Generator().manual_seed(1)
     n_local, n_nodes, n_edges = sizes["n_local"], sizes["n_nodes"], sizes["n_edges"]
     species = torch.randint(0, len(model.atomic_numbers), (n_nodes,), generator=generator)

@@ -1,9 +1,9 @@
-"""Compiles the programs of a model apart from the caller: ``python -m mlip_lammps.compilation.worker FOLDER``.
+"""Compilation of a model's programs in a separate process: ``python -m mlip_lammps.compilation.worker FOLDER``.
 
-A process of its own rather than one of ``multiprocessing``, which would run the user's script again, under MPI on every
-rank. It imports torch's compiler once, beside the compilation of the kernels, and forks a process for each program.
-Prints a line at each step; leaves the names of the compiled files in ``PROGRAM.files.json`` and what the operators add
-in ``code.pt`` in the folder of the job.
+``multiprocessing`` in the caller would run the user's script again, under MPI on every rank. The process imports
+torch's compiler once, while the kernels compile, and forks a process for each program. It prints a line at each step.
+In the job folder it writes the names of the compiled files to ``PROGRAM.files.json`` and the code of the operators to
+``code.pt``.
 """
 
 import importlib
@@ -32,7 +32,7 @@ _fork = multiprocessing.get_context("fork")
 
 
 def compile_model(folder: Path) -> None:
-    """Compile the operators and every program of the job, one process more than cores: not all take the same time."""
+    """Compile the operators and all programs of the job, with one process more than there are cores."""
     torch.set_num_threads(1)
     job = pickle.loads((folder / JOB).read_bytes())
     sys.path.extend(entry for entry in job["path"] if entry not in sys.path)
@@ -40,10 +40,10 @@ def compile_model(folder: Path) -> None:
     operators = model.operators(job["operators"], job["dtype"], job["radial"], folder)
     compiling = _fork.Process(target=operators.compile)
     compiling.start()
-    # takes seconds; the forked processes have it from here
+    # The import takes seconds; the forked processes inherit it.
     importlib.import_module("torch._inductor.compile_fx")
     compiling.join()
-    code = operators.code()  # what is compiled lies in the folder now
+    code = operators.code()  # the child process has compiled the library into the folder
     members = {name: str(path) for name, path in code.members.items()}
     torch.save((members, dict(code.record), code.tables), folder / CODE)
     if code.shims:
@@ -54,7 +54,7 @@ def compile_model(folder: Path) -> None:
 
 
 def _run_forked(names: Sequence[str], calls: Sequence[Callable[[], None]], n_workers: int) -> None:
-    """Run each call in a process of its own; stop all at the first that fails."""
+    """Run each call in a forked process; stop all processes at the first failure."""
     waiting = list(zip(names, calls, strict=True))
     running: dict[int, tuple[str, multiprocessing.Process]] = {}
     n_done = 0
@@ -70,7 +70,9 @@ def _run_forked(names: Sequence[str], calls: Sequence[Callable[[], None]], n_wor
             if process.exitcode != 0:
                 for _, other in running.values():
                     other.terminate()
-                raise MlipError(f"program {name} did not compile")
+                raise MlipError(
+                    f"program {name} did not compile (exit code {process.exitcode}, expected 0); see the messages above"
+                )
             n_done += 1
             print(f"compiled {name} ({n_done} of {len(names)})", flush=True)
 
@@ -78,24 +80,24 @@ def _run_forked(names: Sequence[str], calls: Sequence[Callable[[], None]], n_wor
 def _compile_program(
     model: LayeredModel, number: int, dtype: str, operators: LayerOperators | NoOperators, folder: Path
 ) -> None:
-    """Trace and compile one program; write down the files that belong into the archive."""
+    """Trace and compile one program; write the list of its files for the archive."""
     spec = model.programs[number]
     options = {
         "aot_inductor.package": True,
-        # What calls the kernels, once for some hundred atoms: its own speed is not seen.
+        # The wrapper calls the kernels once per several hundred atoms: its own speed does not matter.
         "aot_inductor.compile_wrapper_opt_level": "O0",
-        # One build for any number of threads: the loops ask at run time.
+        # One build for any number of threads: the loops query it at run time.
         "cpp.dynamic_threads": True,
         "cpp.threads": max(2, len(os.sched_getaffinity(0))),
         "compile_threads": 1,
         "aot_inductor.custom_ops_to_c_shims": dict(operators.code().shims),
     }
     if platform.machine() == "x86_64":
-        # Every g++ that is new enough knows what the processor has: no trial compilation of each instruction set.
+        # Supported g++ versions know the processor's instruction sets: skip torch's trial compilation of each.
         options["cpp.vec_isa_ok"] = True
     exported, example = trace(model, model.chain(dtype, operators), spec)
     files = torch._inductor.aot_compile(exported.module(), example, options=options)
-    # AOTInductor names libtorch.so for every program; that of a CUDA build would load gigabytes into a CPU run.
+    # AOTInductor links every program to libtorch.so; a CUDA build of it would load gigabytes into a CPU run.
     for file in files:
         if str(file).endswith(".so"):
             drop_needed(Path(file), "libtorch.so")
@@ -104,7 +106,7 @@ def _compile_program(
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # torch's own; what matters fails
+    warnings.simplefilter("ignore")  # torch's own warnings; real problems raise errors
     try:
         compile_model(Path(sys.argv[1]))
     except MlipError as error:

@@ -1,20 +1,20 @@
-"""Errors of the package: what a user can mend, and the rest."""
+"""Errors of the package: those that a user can fix, and the rest."""
 
 
 class MlipError(Exception):
-    """Base of every error that the package raises on purpose (exit code 1)."""
+    """Base class of every error that the package raises on purpose (exit code 1)."""
 
 
 class UserInputError(MlipError):
-    """Something that the user can mend: a file, an option, an element (exit code 2)."""
+    """An error that the user can fix: a wrong file, option or element (exit code 2)."""
 
 
 class UnsupportedModelError(UserInputError):
-    """A model file that was read and holds a feature that the package does not know; the message names it."""
+    """A readable model file with a feature that the package does not support; the message names the feature."""
 
 
 class TableError(MlipError):
-    """Tables of radial functions that are not accurate enough for a model."""
+    """Radial tables that are not accurate enough for a model."""
 
 
 class CloseAtomsWarning(UserWarning):
@@ -22,4 +22,4 @@ class CloseAtomsWarning(UserWarning):
 
 
 class ModelFileError(UserInputError):
-    """A file that is no model, is damaged, or was compiled for another machine or torch."""
+    """A file that is not a model, is damaged, or was compiled for another machine or torch version."""

@@ -1,4 +1,4 @@
-"""What compiled code is bound to: the processor."""
+"""Description of the processor that compiled code depends on."""
 
 import platform
 from pathlib import Path

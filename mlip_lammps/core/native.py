@@ -1,4 +1,4 @@
-"""Where the package's own shared libraries lie, and the torch that they load."""
+"""Locations of the package's shared libraries and of the torch libraries that they load."""
 
 import importlib.util
 import os
@@ -12,12 +12,12 @@ PLUGIN_LIBRARY = "mliptorchplugin.so"
 
 
 def native_folder() -> Path:
-    """Return the folder of the built libraries.
+    """Return the folder that contains the built libraries.
 
     Raises
     ------
     MlipError
-        If they are not built.
+        If the libraries have not been built.
     """
     spec = importlib.util.find_spec("mlip_lammps.pair_style")
     folders = list(spec.submodule_search_locations or []) if spec else []

@@ -1,4 +1,4 @@
-"""The precision that a model is compiled in unless another one is asked for."""
+"""The default precision of compiled models."""
 
 DEFAULT_DTYPE = "mixed"
-"""The fastest whose energy drifts by less than 0.05 meV per atom and ps in NVE: docs/precision.md."""
+"""The fastest precision with an NVE energy drift below 0.05 meV per atom and ps; see docs/precision.md."""

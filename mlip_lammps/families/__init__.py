@@ -1,6 +1,6 @@
-"""Model families: what a trained file holds, its reference, and its layers. One folder for each family.
+"""Model families: file readers, reference models and layers, with one folder per family.
 
-Names are imported when they are first used: reading a model must not load torch.
+Names are imported on first use, because reading a model must not load torch.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""A chain of layers as torch functions, with their gradients: what is traced and compiled."""
+"""A chain of layers as torch functions with their gradients, for tracing and compilation."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
@@ -10,14 +10,14 @@ from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.model_file.contract import GRAPH_TENSORS, ProgramSpec
 
 Named = dict[str, Tensor]
-"""Tensors by their names in the contract."""
+"""Tensors by name, see ``mlip_lammps.model_file.contract``."""
 
 _GRADIENT_OF = {"features": "feature_gradients", "skips": "skip_gradients"}
 
 
 @dataclass(frozen=True)
 class EdgeGraph:
-    """The graph tensors of the contract; ``species`` of all nodes in the first layer alone."""
+    """Graph tensors of a program; only the first layer has ``species``, those of all nodes."""
 
     centre_species: Tensor
     edge_vectors: Tensor
@@ -31,14 +31,14 @@ class EdgeGraph:
 
 
 class Chain(torch.nn.Module):
-    """The layers of a model in one precision. A family derives from it and writes ``layer``.
+    """Layers of a model in one precision; a model family subclasses it and implements ``layer``.
 
     Parameters
     ----------
     dtype
         ``float64``, ``float32`` or ``mixed``.
     n_layers
-        Layers, counted from 1.
+        Number of layers; the first one has index 1.
     """
 
     def __init__(self, dtype: str, n_layers: int):
@@ -48,38 +48,38 @@ class Chain(torch.nn.Module):
 
     @abstractmethod
     def layer(self, t: int, graph: EdgeGraph, features: Tensor | None, skips: Tensor | None) -> tuple[Named, Tensor]:
-        """Run layer ``t``, differentiably.
+        """Run layer ``t`` with differentiable operations.
 
         Parameters
         ----------
         graph
-            Centres with their edges inside the cutoff; edges a little beyond it must give nothing.
+            Centres and their edges within the cutoff. Edges slightly beyond the cutoff must contribute zero.
         features
-            ``features_{t - 1}`` of all nodes, shape (n_nodes, width); None in the first layer, which has
+            ``features_{t - 1}`` of all nodes, shape (n_nodes, width); None in the first layer, which uses
             ``graph.species``.
         skips
-            ``skips_{t - 1}`` of the centres; None where the layer before hands on none.
+            ``skips_{t - 1}`` of the centres; None if the previous layer has no skip connection.
 
         Returns
         -------
         handed
-            ``features_t`` and, where the model has them, ``skips_t`` and ``messages_t`` (what ``layer_gradients`` is
-            given again), shape (n_local, width), in the precision of the features. The last layer hands on nothing.
+            ``features_t`` and, if the model has them, ``skips_t`` and ``messages_t`` (kept for ``layer_gradients``),
+            each of shape (n_local, width), in the precision of the features. Empty for the last layer.
         node_energies
-            What the layer adds to each atom's energy, shape (n_local,), float64, eV.
+            Contribution of the layer to the atomic energies in eV, shape (n_local,), float64.
         """
 
     def layer_gradients(self, t: int, graph: EdgeGraph, variables: Named, named: Named) -> Named:
-        """Return the gradients of layer ``t``, which is not the last, by their names.
+        """Return the gradients of layer ``t`` by name; ``t`` is not the last layer.
 
         Parameters
         ----------
         graph
-            With ``edge_vectors`` that are a leaf.
+            Graph whose ``edge_vectors`` are an autograd leaf.
         variables
-            What comes in, as leaves, by the names of its gradients.
+            Inputs of the layer as autograd leaves, by the names of their gradients.
         named
-            Every input of the program: energy weights, gradients of what the layer handed on, what it kept.
+            All inputs of the program: energy weights, gradients of the layer's outputs, and kept messages.
         """
         features, skips = (variables.get(f"{kind}_gradients_{t - 1}") for kind in ("feature", "skip"))
         handed, node_energies = self.layer(t, graph, features, skips)
@@ -89,7 +89,7 @@ class Chain(torch.nn.Module):
 
 
 def weighted_outputs(t: int, handed: Named, node_energies: Tensor, named: Named) -> tuple[list[Tensor], list[Tensor]]:
-    """Return what the gradients of layer ``t`` are taken of, and the gradients that come in."""
+    """Return the outputs of layer ``t`` to differentiate, and the upstream gradients."""
     total = (node_energies * named["energy_weights"]).sum()
     followed = {name: tensor for name, tensor in handed.items() if name.rpartition("_")[0] in _GRADIENT_OF}
     upstream = [named[f"{_GRADIENT_OF[name.rpartition('_')[0]]}_{t}"] for name in followed]
@@ -97,9 +97,9 @@ def weighted_outputs(t: int, handed: Named, node_energies: Tensor, named: Named)
 
 
 class Program(torch.nn.Module):
-    """One program of the contract: a layer, or a layer with its gradient.
+    """A compiled program: a layer, or a layer with its gradient.
 
-    Called with the tensors that its ``ProgramSpec`` lists; returns the tensors that it lists.
+    Its inputs and outputs are those of its ``ProgramSpec``.
     """
 
     def __init__(self, chain: Chain, spec: ProgramSpec):
@@ -138,7 +138,7 @@ class Program(torch.nn.Module):
         return named.get(f"features_{self.t - 1}"), named.get(f"skips_{self.t - 1}")
 
     def _variables(self, graph: EdgeGraph, named: Named) -> tuple[EdgeGraph, Named]:
-        """Return the graph and what comes in as leaves of a new graph of gradients, by the names of their gradients."""
+        """Return the graph and the inputs of the layer, detached as new autograd leaves, by gradient name."""
         features, skips = self._incoming(named)
         sources = {
             "edge_gradients": graph.edge_vectors,

@@ -1,4 +1,4 @@
-"""What a family of models is: how its files are read, its reference, and its layers. No torch here."""
+"""Interface of a model family: file reader, reference model and layers. This module does not import torch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,69 +9,69 @@ if TYPE_CHECKING:
 
 
 class TrainedModel(Protocol):
-    """A model as it was trained, of any family."""
+    """A trained model of any family."""
 
     source_sha256: str
-    """Digest of the file that was read first; a portable file keeps that of its origin."""
+    """SHA-256 of the original file; a portable file stores that of the file it was made from."""
     source_name: str
 
     @property
     def family(self) -> str:
-        """Name of the family, as the registry has it."""
+        """Name of the family in the registry."""
 
     @property
     def atomic_numbers(self) -> tuple[int, ...]:
-        """Elements in the order of the model's table."""
+        """Elements in the order of the model's element table."""
 
     @property
     def cutoff(self) -> float:
-        """Angstrom."""
+        """Cutoff in angstrom."""
 
     @property
     def dtype(self) -> str:
-        """Precision that the model was trained in: ``float64`` or ``float32``."""
+        """Precision of training: ``float64`` or ``float32``."""
 
     @property
     def n_layers(self) -> int:
-        """Message-passing layers."""
+        """Number of message-passing layers."""
 
     def content_digest(self) -> str:
-        """Return a digest of everything that shapes the model's results."""
+        """Return a digest of everything that determines the model's results."""
 
     def facts(self) -> dict[str, Any]:
-        """Return what ``mlip-lammps info`` shows of the model."""
+        """Return the properties that ``mlip-lammps info`` prints."""
 
     def describe(self) -> dict[str, Any]:
-        """Return what the metadata of a compiled file says of the model besides its elements, cutoff and layers."""
+        """Return properties for the metadata of a compiled file, in addition to elements, cutoff and layers."""
 
 
 class Family(Protocol):
-    """One family: a module or an object with these names."""
+    """A model family: a module or an object with these attributes."""
 
     name: str
-    """As models and compiled files have it."""
+    """Name of the family in models and compiled files."""
     files: str
-    """What its files are, in words, for messages."""
+    """Description of its files for error messages."""
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
-        """Return whether a file, whose first 16 bytes are ``start``, is one of this family.
+        """Return whether a file with the first 16 bytes ``start`` belongs to this family.
 
-        Files are offered to each family in turn; a damaged file belongs to the family that can say so.
+        Each family is asked in turn. A family should also claim damaged files, so that ``read`` can report the damage.
         """
 
     def read(self, path: Path) -> TrainedModel:
-        """Read a file without running what it holds.
+        """Read a file without running its content.
 
         Raises
         ------
         ModelFileError
             If the file is damaged.
         UnsupportedModelError
-            If the model has a feature that the family does not know; the message names it.
+            If the model has a feature that the family does not support; the message names the feature.
         """
 
     def reference(self, trained: TrainedModel) -> "ReferenceModel":
-        """Return the model in plain torch and float64: what every compiled file is compared with."""
+        """Return the reference model in plain torch and float64, with which compiled files are compared."""
 
     def layers(self, trained: TrainedModel, atomic_numbers: tuple[int, ...]) -> "LayeredModel":
-        """Return the model as a chain of layers for a choice of its elements, in the order of species rows."""
+        """Return the model as a chain of layers for a subset of its elements, in species order."""

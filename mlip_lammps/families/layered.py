@@ -1,4 +1,4 @@
-"""A model as compilation takes it: a chain of layers, whatever they are."""
+"""Interface between model families and compilation: a chain of arbitrary layers."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,22 +12,22 @@ _PLAIN_CHUNK_ATOMS = 128
 
 
 class LayeredModel(ABC):
-    """A model for a choice of its elements, as a chain of layers. It can be pickled.
+    """A picklable model with a subset of its elements, as a chain of layers.
 
     Attributes
     ----------
     atomic_numbers
-        Elements in the order of species rows.
+        Elements in species order.
     cutoff
-        Angstrom.
+        Cutoff in angstrom.
     feature_widths
-        Width of the features that layers 1 ... n_layers - 1 send to their neighbours.
+        Widths of the features that layers 1 ... n_layers - 1 send to their neighbours.
     skip_widths
-        Width of what these layers add to the result of the next one directly; 0 where they do not.
+        Widths of the skip connections from these layers to the next one; 0 if there is none.
     message_widths
-        Width of what their gradients need and would otherwise compute again; 0 where nothing is kept.
+        Widths of the messages that these layers keep for their gradients; 0 if the gradients recompute them.
     lowered
-        Constants of the layers in terms of the kernels; None for a model that is plain torch.
+        Constants of the layers for the kernels; None for a plain-torch model.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -49,11 +49,11 @@ class LayeredModel(ABC):
 
     @property
     def programs(self) -> tuple[ProgramSpec, ...]:
-        """The programs of the model in the order in which they run."""
+        """The programs of the model in execution order."""
         return program_specs(self.skip_widths, self.message_widths)
 
     def chunk_atoms(self) -> int:
-        """Return how many centres one call of a program takes on a CPU: their messages stay in the cache."""
+        """Return the number of centres per program call on a CPU, such that their messages stay in the cache."""
         return _PLAIN_CHUNK_ATOMS
 
     def operators(self, name: str, dtype: str, radial: str, scratch: Path) -> LayerOperators | NoOperators:
@@ -65,4 +65,4 @@ class LayeredModel(ABC):
 
     @abstractmethod
     def chain(self, dtype: str, operators: LayerOperators | NoOperators) -> Chain:
-        """Return the layers as torch functions in a precision (``float64``, ``float32`` or ``mixed``)."""
+        """Return the layers as torch functions with the precision ``float64``, ``float32`` or ``mixed``."""

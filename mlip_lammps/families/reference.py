@@ -1,4 +1,4 @@
-"""What every family's reference shares: from atoms to energies, forces and stress in plain torch."""
+"""Base class of reference models: energies, forces and stress in plain torch."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,16 +16,16 @@ from mlip_lammps.structure.graph import build_graph
 
 
 class ReferenceModel(nn.Module):
-    """The oracle of every faster path.
+    """Reference implementation of a model, with which compiled files are compared.
 
     Parameters
     ----------
     atomic_numbers
-        Elements in the order of species rows.
+        Elements in species order.
     cutoff
-        Angstrom.
+        Cutoff in angstrom.
     dtype
-        Precision of every operation.
+        Precision of all operations.
     """
 
     def __init__(self, atomic_numbers: tuple[int, ...], cutoff: float, dtype: torch.dtype = torch.float64):
@@ -38,30 +38,30 @@ class ReferenceModel(nn.Module):
     def node_energies(
         self, species: Tensor, edge_vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor
     ) -> Tensor:
-        """Return the energy of every atom in eV, shape (n_atoms,), differentiable in ``edge_vectors``.
+        """Return atomic energies in eV, shape (n_atoms,), differentiable with respect to ``edge_vectors``.
 
         Parameters
         ----------
         species
-            Rows of the element table, shape (n_atoms,), int64.
+            Indices into the element table, shape (n_atoms,), int64.
         edge_vectors
-            r_ij = x_j - x_i, angstrom, shape (n_edges, 3).
+            Vectors r_ij = x_j - x_i in angstrom, shape (n_edges, 3).
         edge_centre, edge_neighbour
-            i and j, shape (n_edges,), int64: atom i receives from atom j.
+            Indices i and j, shape (n_edges,), int64; atom i receives messages from atom j.
         """
 
     @property
     def has_repulsion(self) -> bool:
-        """Whether the model adds a repulsion of its own for atoms closer than a bond, where no data were."""
+        """Whether the model has an explicit pair repulsion for atoms closer than a bond length."""
         return False
 
     def with_radial_functions(self, functions: Sequence[Callable[[Tensor], Tensor]]) -> "ReferenceModel":
-        """Return the same model on other radial functions, for instance tables of them; only lowered models have any.
+        """Return the same model with other radial functions, for example tables; only lowered models support this.
 
         Parameters
         ----------
         functions
-            For each layer, from distances (n,) to the weights of its convolution, shape (n, n_weights).
+            One function per layer, from distances, shape (n,), to convolution weights, shape (n, n_weights).
         """
         raise NotImplementedError(f"{type(self).__name__} has no radial functions to replace")
 
@@ -71,7 +71,7 @@ class ReferenceModel(nn.Module):
         Raises
         ------
         UserInputError
-            If ``atoms`` holds an element that the model does not know.
+            If ``atoms`` contains an element that the model does not know.
         """
         graph = build_graph(atoms, self.cutoff)
         species = torch.from_numpy(self.species_of(graph.atomic_numbers))
@@ -84,18 +84,22 @@ class ReferenceModel(nn.Module):
         return Evaluation.of_edges(graph, per_atom, edge_gradients)
 
     def centroid_virials(self, atoms: Atoms) -> NDArray[np.float64]:
-        """Return sum_i (x_i - x_n) (x) dU_i/dx_n of every atom n of an isolated cluster, eV, shape (n_atoms, 3, 3).
+        """Return the per-atom virials of an isolated cluster in eV, shape (n_atoms, 3, 3).
 
-        U_i is the energy of atom i. Times the velocity of n and summed over atoms this is what the potential adds to
-        the heat flux: d/dt sum_i x_i e_i = sum_i e_i v_i + sum_n W_n v_n (Fan et al., Phys. Rev. B 92, 094301 (2015)).
+        The virial of atom n is W_n = sum_i (x_i - x_n) (x) dU_i/dx_n, where U_i is the energy of atom i. Its product
+        with the velocity of n, summed over atoms, is the potential part of the heat flux:
+        d/dt sum_i x_i e_i = sum_i e_i v_i + sum_n W_n v_n (Fan et al., Phys. Rev. B 92, 094301 (2015)).
 
         Raises
         ------
         UserInputError
-            If ``atoms`` is periodic, or holds an element that the model does not know.
+            If ``atoms`` is periodic or contains an element that the model does not know.
         """
         if atoms.pbc.any():
-            raise UserInputError("centroid virials are of clusters, and the structure is periodic; set pbc=False")
+            raise UserInputError(
+                f"the structure is periodic (pbc {atoms.pbc.tolist()}), but per-atom virials are defined for isolated "
+                "clusters only; set pbc=False"
+            )
         graph = build_graph(atoms, self.cutoff)
         species = torch.from_numpy(self.species_of(graph.atomic_numbers))
         centre, neighbour = torch.from_numpy(graph.edge_centre), torch.from_numpy(graph.edge_neighbour)
@@ -109,14 +113,14 @@ class ReferenceModel(nn.Module):
         return virials
 
     def species_of(self, atomic_numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows of the element table for ``atomic_numbers``, shape (n_atoms,)."""
+        """Return the indices of ``atomic_numbers`` in the element table, shape (n_atoms,)."""
         rows = {number: row for row, number in enumerate(self.atomic_numbers)}
         unknown = sorted({int(number) for number in atomic_numbers} - set(rows))
         if unknown:
             known = ", ".join(chemical_symbols[number] for number in rows)
             named = ", ".join(chemical_symbols[number] for number in unknown)
             raise UserInputError(
-                f"the structure holds {named}, and the model knows {known}; "
-                "remove these atoms or take a model trained on them"
+                f"the structure contains {named}, but the model knows {known}; "
+                "remove these atoms or use a model trained on them"
             )
         return np.array([rows[int(number)] for number in atomic_numbers], dtype=np.int64)

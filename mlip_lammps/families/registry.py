@@ -1,4 +1,4 @@
-"""Which family a file belongs to."""
+"""Registry of model families, and identification of the family of a file."""
 
 import importlib
 from pathlib import Path
@@ -8,42 +8,42 @@ from mlip_lammps.families.family import Family, TrainedModel
 from mlip_lammps.models import resolve_model
 
 _PACKAGES = ("mlip_lammps.families.mace",)
-"""Each holds a ``FAMILY``."""
+"""Packages that define a ``FAMILY``."""
 
 _registered: dict[str, Family] = {}
 
 
 def register_family(family: Family) -> None:
-    """Add a family of another package, for this process and the compilations that it starts."""
+    """Register a family of another package for this process and the compilations that it starts."""
     _registered[family.name] = family
 
 
 def families() -> tuple[Family, ...]:
-    """Return every family, those of this package last: another package may know a file better."""
+    """Return all families; those of other packages come first, so that they take precedence."""
     own = [importlib.import_module(package).FAMILY for package in _PACKAGES]
     return (*_registered.values(), *own)
 
 
 def family_of(trained: TrainedModel) -> Family:
-    """Return the family of a model that was read."""
+    """Return the family of a trained model."""
     return next(family for family in families() if family.name == trained.family)
 
 
 def read_model(path: str | Path) -> TrainedModel:
-    """Read a trained model; its family and form are found from its content. Nothing that the file holds is run.
+    """Read a trained model without running its content; the content determines the family and the file format.
 
     Parameters
     ----------
     path
-        A file that mace-torch saved with ``torch.save(model, path)``, a portable file, the name of a shipped model, or
-        a file of a registered family.
+        mace-torch file saved with ``torch.save(model, path)``, portable file, name of a shipped model, or file of a
+        registered family.
 
     Raises
     ------
     ModelFileError
-        If there is no such file, it is not a model, or it is damaged.
+        If the file does not exist, is not a model, or is damaged.
     UnsupportedModelError
-        If the model has a feature that the package does not know; the message names it.
+        If the model has a feature that the package does not support; the message names the feature.
     """
     path = resolve_model(path)
     wanted = "give " + " or ".join(family.files for family in families())

@@ -1,7 +1,7 @@
-"""What a backend of the kernels is, and which one a device has: nothing else asks for the device.
+"""Interface of a kernel backend, and the backend of each device; no other module depends on the device.
 
-A backend is a folder beside this file. It does one of two things, or both: it offers ``LayerOperators``, which the
-programs of a model are traced with, or it compiles whole lowered models itself.
+A backend is a folder beside this file. It provides ``LayerOperators`` for tracing the programs of a model, or it
+compiles whole lowered models itself, or both.
 """
 
 import importlib
@@ -17,13 +17,16 @@ from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
 from mlip_lammps.kernels.lowered import LoweredModel
 
 _HOMES = {"cpu": "mlip_lammps.kernels.cpu", "cuda": "mlip_lammps.kernels.gpu", "emulated": "mlip_lammps.kernels.gpu"}
-"""Package of each device's backend; ``emulated`` runs the kernels and the engine of a GPU on the CPU, for tests."""
+"""Backend package of each device; ``emulated`` runs the GPU kernels and the GPU engine on the CPU, for tests."""
 
 DEVICES = tuple(_HOMES)
 
 
 class LayerOperators(Protocol):
-    """The hot operations of a model's layers (``t`` from 1), on flat features: (rows, components * channels)."""
+    """Performance-critical operations of a model's layers, with flat features of shape (rows, components * channels).
+
+    Layers ``t`` count from 1.
+    """
 
     def messages(
         self, t: int, features: Tensor, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor
@@ -33,14 +36,14 @@ class LayerOperators(Protocol):
         Parameters
         ----------
         features
-            Of the sources, after the map ``up``, shape (n_sources, n_in * n_channels); in the first layer one row for
-            each element.
+            Features of the sources after the linear map ``up``, shape (n_sources, n_in * n_channels); in the first
+            layer one row per element.
         vectors, centre
-            r_ij in angstrom, shape (n_edges, 3), float64; i, shape (n_edges,).
+            Edge vectors r_ij in angstrom, shape (n_edges, 3), float64, and centre indices i, shape (n_edges,).
         source
-            Row of the features for each edge, shape (n_edges,).
+            Row of ``features`` for each edge, shape (n_edges,).
         centre_species
-            Shape (n_local,).
+            Species of the centres, shape (n_local,).
         """
 
     def contract(self, t: int, messages: Tensor, species: Tensor) -> Tensor:
@@ -50,26 +53,26 @@ class LayerOperators(Protocol):
         """Return the linear map ``mix``, ``up`` or ``skip`` of layer ``t``."""
 
     def compile(self) -> None:
-        """Compile what is native of the operators, if there is any."""
+        """Compile the native code of the operators, if any."""
 
     def code(self) -> "OperatorCode":
-        """Return what belongs into the model file, once it has been compiled."""
+        """Return the code for the model file; call ``compile`` first."""
 
 
 @dataclass(frozen=True)
 class OperatorCode:
-    """What operators add to a model file.
+    """Code and metadata that operators add to a model file.
 
     Attributes
     ----------
     members
-        Files that the programs call, by their name in the archive.
+        Files that the programs call, by their names in the archive.
     record
-        What the metadata says of them.
+        Metadata entries of the operators.
     shims
-        How AOTInductor calls them: its option ``custom_ops_to_c_shims``.
+        C functions for AOTInductor, the value of its option ``custom_ops_to_c_shims``.
     tables
-        For each layer cutoff, coefficients and expansion of its radial table; None where the network runs.
+        Cutoff, coefficients and expansion of each layer's radial table; None without tables.
     """
 
     members: Mapping[str, Path] = field(default_factory=dict)
@@ -79,7 +82,7 @@ class OperatorCode:
 
 
 class NoOperators:
-    """Operators of a model that is plain torch throughout."""
+    """Operators of a plain-torch model: none."""
 
     def compile(self) -> None:
         return
@@ -90,27 +93,27 @@ class NoOperators:
 
 @dataclass(frozen=True)
 class CompileRequest:
-    """A model that is to be compiled.
+    """A model to compile, and the options.
 
     Attributes
     ----------
     lowered
-        Constants of its layers; None if it is plain torch.
+        Constants of the layers; None for a plain-torch model.
     family
-        Name of the model's family, for messages.
+        Name of the model's family for error messages.
     dtype, radial
-        As of ``export_model``.
+        See ``export_model``.
     smallest
-        Distances of pairs of elements below which atoms are reported, angstrom.
+        Distances in angstrom, by pair of elements, below which LAMMPS warns about two atoms.
     output
         Archive to write, without metadata.
     scratch
         Folder for intermediate files.
     progress
-        Takes a line at each step.
+        Callback for progress messages.
     compile_programs
-        Has the programs of the model traced with operators (``torch`` or a backend's name) and compiled with
-        AOTInductor into ``output``; returns what the operators added.
+        Function that traces the programs of the model with operators (``torch`` or a backend's name), compiles them
+        with AOTInductor into ``output`` and returns the code of the operators.
     """
 
     lowered: LoweredModel | None
@@ -129,27 +132,27 @@ class CompileRequest:
         Raises
         ------
         UnsupportedModelError
-            If the model is plain torch.
+            If the model is a plain-torch model.
         """
         if self.lowered is None:
             raise UnsupportedModelError(
-                f"{self.family} models are plain torch, which does not run on device {device}; export with --device cpu"
+                f"{self.family} models are plain torch without kernels for device {device}; export with --device cpu"
             )
         return self.lowered
 
 
 @dataclass(frozen=True)
 class CompiledCode:
-    """What a compilation leaves besides the archive.
+    """Results of a compilation in addition to the archive.
 
     Attributes
     ----------
     record
-        What the metadata says of the compiled code.
+        Metadata entries of the compiled code.
     radial_functions
-        For each layer, the weights of its convolution as the kernels interpolate them; None where the network runs.
+        Tabulated convolution weights of each layer, as the kernels interpolate them; None without tables.
     check_members
-        Files that the archive needs while it is compared with the reference on this machine, and not afterwards.
+        Files that the archive needs only for the comparison with the reference on this machine.
     """
 
     record: dict[str, Any]
@@ -158,18 +161,18 @@ class CompiledCode:
 
 
 class Backend(Protocol):
-    """How models are compiled for a device."""
+    """Compiler of models for a device."""
 
     runs_on: str
-    """What a model file says: ``cpu`` or ``cuda``."""
+    """Device in the metadata of model files: ``cpu`` or ``cuda``."""
     duration: str
-    """How long a compilation takes, in words."""
+    """Duration of a compilation in words, for progress messages."""
 
     def check_options(self, radial: str) -> None:
-        """Raise ``UserInputError`` if the options do not fit the device."""
+        """Raise ``UserInputError`` if the device does not support the options."""
 
     def fingerprint(self) -> dict[str, object]:
-        """Return what compiled code depends on besides its source."""
+        """Return the properties of the machine and the compiler that compiled code depends on."""
 
     def compile(self, request: CompileRequest) -> CompiledCode:
         """Write an archive without metadata.
@@ -179,11 +182,11 @@ class Backend(Protocol):
         UserInputError
             If a compiler is missing or the model has no kernels for the device.
         MlipError
-            If something does not compile.
+            If compilation fails.
         """
 
     def retry(self) -> "Backend | None":
-        """Return a backend to try when radial tables are too coarse for a model; None if there is none."""
+        """Return a backend with finer radial tables for models that need them; None if there is none."""
 
 
 def backend_of(device: str) -> Backend:
@@ -195,11 +198,11 @@ def backend_of(device: str) -> Backend:
         If there is no such device.
     """
     if device not in _HOMES:
-        raise UserInputError(f"device {device!r} is not one of {', '.join(DEVICES)}")
+        raise UserInputError(f"device {device!r} is not one of {', '.join(DEVICES)}; choose one of them")
     return importlib.import_module(f"{_HOMES[device]}.backend").backend(device)
 
 
 def layer_operators(name: str, model: LoweredModel, dtype: str, radial: str, scratch: Path) -> LayerOperators:
-    """Return the operators that a backend (``torch`` or ``cpu``) has for a model; ``radial`` as of ``export_model``."""
+    """Return the operators of a backend (``torch`` or ``cpu``) for a model; see ``export_model`` for ``radial``."""
     module = importlib.import_module(f"mlip_lammps.kernels.{name}.layer_operators")
     return module.make_operators(model, dtype, radial, scratch)

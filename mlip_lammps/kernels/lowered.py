@@ -1,7 +1,7 @@
-"""The constants of a model's layers, as the backends take them: what a layer computes, and nothing of how.
+"""Constants of a model's layers, the input of the backends, independent of their implementation.
 
-Layouts: node features are (n_atoms, n_components, n_channels) with the channel innermost; components run over the
-irreps in order and over m within one irrep. Edges are sorted by centre.
+Layouts: node features have shape (n_atoms, n_components, n_channels), with the channel as innermost index. Components
+run over the irreps in order and over m within one irrep. Edges are sorted by centre.
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ class ConvolutionPath:
     Attributes
     ----------
     in_start, out_start
-        First component of the source in the features and of the result in the message.
+        First component of the source in the features, and of the result in the message.
     out_stride
-        Distance of successive m of the result, in components.
+        Distance between successive m of the result, in components.
     l_in, l_edge, l_out
-        Orders that are coupled.
+        Coupled orders.
     coupling
-        Shape (2 l_in + 1, 2 l_edge + 1, 2 l_out + 1).
+        Coupling coefficients, shape (2 l_in + 1, 2 l_edge + 1, 2 l_out + 1).
     """
 
     in_start: int
@@ -41,16 +41,16 @@ class ConvolutionPath:
 
 @dataclass(frozen=True)
 class LinearBlock:
-    """Map of one irrep.
+    """Linear map of one irrep.
 
     Attributes
     ----------
     in_start, in_copies
-        First component of the source; how many copies of the irrep lie there, m outermost, then copy, then channel.
+        First component of the source, and number of copies of the irrep, in the order m (outermost), copy, channel.
     out_start, dim
         First component of the result, and 2 l + 1.
     matrix
-        Shape (in_copies * n_channels, n_channels), or with an element axis in front.
+        Matrix of shape (in_copies * n_channels, n_channels), optionally with a leading element axis.
     """
 
     in_start: int
@@ -62,16 +62,16 @@ class LinearBlock:
 
 @dataclass(frozen=True)
 class PolynomialOrder:
-    """All monomials of one degree with what each adds to each output.
+    """All monomials of one degree and their coefficients in each output.
 
     Attributes
     ----------
     indices
-        Components in each monomial, not decreasing, shape (n_monomials, degree), int64.
+        Components of each monomial in ascending order, shape (n_monomials, degree), int64.
     couplings
-        Shape (n_monomials, n_components_out, n_parameters).
+        Coupling coefficients, shape (n_monomials, n_components_out, n_parameters).
     weights
-        Shape (n_elements, n_components_out, n_parameters, n_channels).
+        Trained weights, shape (n_elements, n_components_out, n_parameters, n_channels).
     """
 
     indices: Tensor
@@ -81,15 +81,15 @@ class PolynomialOrder:
 
 @dataclass(frozen=True)
 class RepulsionTables:
-    """Constants of the repulsion; tensors in float64.
+    """Constants of the pair repulsion; tensors in float64.
 
     Attributes
     ----------
     strengths, decays, reaches
-        By pair of elements i * n_elements + j, shape (n_elements^2,): half the product of the charges in
-        eV angstrom; 1 / screening length; 1 / distance from which on there is none; both in 1/angstrom.
+        Values by pair of elements i * n_elements + j, shape (n_elements^2,): half the product of the charges in
+        eV angstrom, the inverse screening length in 1/angstrom, and the inverse cutoff distance in 1/angstrom.
     coefficients, exponents
-        Of the screening function, shape (4,).
+        Constants of the screening function, shape (4,).
     """
 
     n_elements: int
@@ -109,11 +109,11 @@ class RadialBasis:
     Attributes
     ----------
     wave_numbers, prefactor
-        Of prefactor * sin(k r) / r: 1/angstrom, shape (n_basis,), and a number.
+        Constants of prefactor * sin(k r) / r: wave numbers in 1/angstrom, shape (n_basis,), and a scalar.
     cutoff_power
         Exponent of the polynomial cutoff.
     is_cutoff_on_basis
-        Whether the cutoff multiplies the basis before the MLP; else the weights after it.
+        Whether the cutoff multiplies the basis before the MLP; otherwise it multiplies the weights after it.
     """
 
     wave_numbers: Tensor
@@ -129,14 +129,14 @@ class LoweredLayer:
     Attributes
     ----------
     embedding
-        Features of each element before the first layer, shape (n_elements, 1, n_channels), else None.
+        Features of each element before the first layer, shape (n_elements, 1, n_channels); None in other layers.
     up, skip, message, mix
-        Linear maps: of the neighbours' features, of the skip connection (by element), of the message (by element or
-        not), and of the product basis.
+        Linear maps of the neighbour features, of the skip connection (by element), of the message (optionally by
+        element), and of the product basis.
     radial_matrices
-        MLP of the radial basis; the last gives (n_paths * n_channels) weights.
+        Matrices of the radial MLP; the last one gives n_paths * n_channels weights.
     readout_matrices
-        One matrix (linear) or two with silu between, from the scalar features.
+        One matrix for a linear readout of the scalar features, or two with silu between them.
     """
 
     n_channels: int
@@ -167,26 +167,26 @@ class LoweredLayer:
 
     @property
     def is_message_by_element(self) -> bool:
-        """Whether the linear map of the message has a matrix for each element of the centre."""
+        """Whether the linear map of the message depends on the centre's element."""
         return any(block.matrix.ndim == 3 for block in self.message)
 
 
 @dataclass(frozen=True)
 class LoweredModel:
-    """Constants of a whole model for a choice of elements.
+    """Constants of a whole model for a subset of its elements.
 
     Attributes
     ----------
     cutoff
-        Angstrom.
+        Cutoff in angstrom.
     l_max
         Largest order of the spherical harmonics.
     node_constants
-        Energy of each element that depends on nothing else (atomic energy and shift), eV, shape (n_elements,).
+        Constant energy of each element (atomic energy and shift) in eV, shape (n_elements,).
     energy_scale
-        Factor of the readouts, eV.
+        Scale of the readouts in eV.
     repulsion
-        Repulsion of nuclei with the factor in it; None where the model has none.
+        Pair repulsion, including the energy scale; None if the model has none.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -204,26 +204,26 @@ class LoweredModel:
 
     @property
     def feature_widths(self) -> tuple[int, ...]:
-        """Width of the features that layers 1 ... n_layers - 1 hand on."""
+        """Widths of the features that layers 1 ... n_layers - 1 send to their neighbours."""
         return tuple(layer.width_out for layer in self.layers[:-1])
 
     @property
     def skip_widths(self) -> tuple[int, ...]:
-        """Width of what layers 1 ... n_layers - 1 add to the next one's result directly; 0 where they do not."""
+        """Widths of the skip connections from layers 1 ... n_layers - 1 to the next one; 0 if there is none."""
         return tuple(layer.width_out if layer.skip else 0 for layer in self.layers[1:])
 
     @property
     def message_widths(self) -> tuple[int, ...]:
-        """Width of the messages that layers 1 ... n_layers - 1 keep for their gradients; 0 where they are large."""
+        """Widths of the messages that layers 1 ... n_layers - 1 keep for their gradients; 0 if they are too large."""
         widths = [layer.width_message for layer in self.layers[:-1]]
         return tuple(width if width <= _WIDEST_KEPT_MESSAGE else 0 for width in widths)
 
     @property
     def programs(self) -> tuple[ProgramSpec, ...]:
-        """The programs of the model in the order in which they run."""
+        """The programs of the model in execution order."""
         return program_specs(self.skip_widths, self.message_widths)
 
     def chunk_atoms(self) -> int:
-        """Return how many centres one call of a program takes on a CPU: their messages stay in the cache."""
+        """Return the number of centres per program call on a CPU, such that their messages stay in the cache."""
         widest = max(max(layer.n_components_mid * layer.n_channels, layer.width_message) for layer in self.layers)
         return min(512, max(64, _CHUNK_NUMBERS // widest))

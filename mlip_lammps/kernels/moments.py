@@ -1,4 +1,4 @@
-"""The first layer as moments: features depend on the element alone, so few radial functions are summed by element."""
+"""The first layer as moments: its features depend only on the element, so few radial functions per element suffice."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from mlip_lammps.kernels.lowered import LinearBlock, LoweredLayer
 from mlip_lammps.kernels.radial_table import RadialTable
 from mlip_lammps.kernels.torch.linear import irrep_linear
 
-# What a multiply-add over edges costs, beside one in a product of matrices; neighbours of a typical atom.
+# Cost of a multiply-add over edges relative to one in a matrix product, and typical number of neighbours.
 _EDGE_COST = 3.0
 _TYPICAL_NEIGHBOURS = 40
 
@@ -15,7 +15,7 @@ _TYPICAL_NEIGHBOURS = 40
 def moments_are_cheaper(
     layer: LoweredLayer, table: RadialTable, reduced: RadialTable, n_elements: int, n_harmonics: int
 ) -> bool:
-    """Compare the cost for an atom: channels on every edge, or few functions on every edge and a larger product."""
+    """Return whether few functions per edge and a larger matrix product cost less than all channels on every edge."""
     n_functions = reduced.coefficients.shape[1]
     full = len(layer.paths) * (table.degree + 1) + n_harmonics
     direct = _EDGE_COST * _TYPICAL_NEIGHBOURS * full * layer.n_channels + n_harmonics * layer.n_channels**2
@@ -33,9 +33,9 @@ def network_moments_are_cheaper(layer: LoweredLayer, n_functions: int, n_element
 
 
 def moment_blocks(layer: LoweredLayer, expansion: Tensor) -> tuple[LinearBlock, ...]:
-    """Fold element features, radial expansion, coupling and the map of the message into one matrix for each order."""
+    """Fold element features, radial expansion, coupling and the message map into one matrix per order."""
     n_channels = layer.n_channels
-    # (n_elements, n_channels): features of each element as the convolution sees them
+    # (n_elements, n_channels): source features of each element
     sources = irrep_linear(layer.embedding, layer.up, layer.n_components_in)[:, 0]
     by_path = expansion.view(len(layer.paths), n_channels, -1)
     blocks = []
@@ -46,7 +46,7 @@ def moment_blocks(layer: LoweredLayer, expansion: Tensor) -> tuple[LinearBlock, 
                 continue
             copy = path.out_start - block.in_start
             rows = block.matrix[..., copy * n_channels : (copy + 1) * n_channels, :]
-            # the element's scalar times Y_lm gives Y_lm: the coupling is a multiple of the unit matrix
+            # a scalar times Y_lm is proportional to Y_lm: the coupling is a multiple of the identity
             strength = path.coupling[0, 0, 0]
             part = strength * torch.einsum("zk,kb,...kc->...zbc", sources, by_path[number], rows)
             matrix = matrix + part.flatten(-3, -2)

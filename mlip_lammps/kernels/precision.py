@@ -1,4 +1,4 @@
-"""Number types of the precisions that a model is compiled in."""
+"""Floating-point types of each precision."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import torch
 
 @dataclass(frozen=True)
 class Precision:
-    """Number types of geometry and energies, and of features."""
+    """Floating-point types of geometry and energies, and of features."""
 
     geometry: torch.dtype
     features: torch.dtype

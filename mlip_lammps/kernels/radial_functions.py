@@ -1,4 +1,4 @@
-"""Radial functions of a lowered layer: the network, its last hidden layer, and tables of them."""
+"""Radial functions of a lowered layer: the trained network, its last hidden layer, and tables."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,14 +31,14 @@ def radial_functions(model: LoweredModel, layer: LoweredLayer) -> Callable[[Tens
 
 
 def hidden_functions(model: LoweredModel, layer: LoweredLayer) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """Return the last hidden layer as a function of distances, and the matrix that turns it into the weights."""
+    """Return the last hidden layer as a function of distances, and the matrix from it to the weights."""
     *before, last = layer.radial_matrices
     unit = torch.eye(last.shape[0], dtype=last.dtype)
     return radial_functions(model, replace(layer, radial_matrices=(*before, unit))), last
 
 
 def table_record(tables: Sequence[RadialTable]) -> list[dict[str, float]]:
-    """Return, for each table, what the metadata says of it."""
+    """Return the metadata entries of each table."""
     return [
         {
             "n_intervals": table.n_intervals,
@@ -52,7 +52,7 @@ def table_record(tables: Sequence[RadialTable]) -> list[dict[str, float]]:
 
 
 def interpolated(tables: list[tuple[float, Tensor, Tensor | None]]) -> list[Callable[[Tensor], Tensor]]:
-    """Return, for each layer, the weights of its convolution from the cutoff, coefficients and expansion of a table."""
+    """Return the tabulated convolution weights of each layer, given cutoff, coefficients and expansion of its table."""
 
     def of_layer(cutoff: float, coefficients: Tensor, expansion: Tensor | None) -> Callable[[Tensor], Tensor]:
         table = RadialTable(coefficients, cutoff, 0.0, 0.0)
@@ -62,5 +62,5 @@ def interpolated(tables: list[tuple[float, Tensor, Tensor | None]]) -> list[Call
 
 
 def expanded(values: Tensor, expansion: Tensor | None) -> Tensor:
-    """Return a layer's radial functions from those of a reduced table; the same if there is no expansion."""
+    """Return a layer's radial functions from those of a reduced table; unchanged if there is no expansion."""
     return values if expansion is None else values @ expansion.t()

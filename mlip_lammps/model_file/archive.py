@@ -1,4 +1,4 @@
-"""The model file: a ``.pt2`` archive with a program per layer and direction, and a metadata block."""
+"""The model file: a ``.pt2`` archive with one program per layer and direction, and a metadata block."""
 
 import json
 import zipfile
@@ -10,7 +10,7 @@ from mlip_lammps.model_file.contract import FORMAT_VERSION, METADATA_PATH
 
 
 def is_archive(path: Path | str) -> bool:
-    """Return whether ``path`` is a model file of this package, of whatever version."""
+    """Return whether ``path`` is a model file of this package, in any format version."""
     try:
         with zipfile.ZipFile(path) as archive:
             return _metadata_name(archive) is not None
@@ -19,19 +19,19 @@ def is_archive(path: Path | str) -> bool:
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
-    """Return the metadata block; loads no native code.
+    """Return the metadata block without loading native code.
 
     Raises
     ------
     ModelFileError
-        If the file is missing or is no model of a version that is known.
+        If the file is missing, is not a compiled model, or has another format version.
     """
-    cure = f"make one with: mlip-lammps export MODEL -o {path}"
+    cure = f"create one with: mlip-lammps export MODEL -o {path}"
     try:
         with zipfile.ZipFile(path) as archive:
             name = _metadata_name(archive)
             if name is None:
-                raise ModelFileError(f"{path} is no compiled model (no metadata in it); {cure}")
+                raise ModelFileError(f"{path} is not a compiled model (it has no metadata block); {cure}")
             metadata = json.loads(archive.read(name))
     except IsADirectoryError:
         raise ModelFileError(
@@ -39,16 +39,17 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
             "mlip-lammps export MODEL -o FILE.pt2"
         ) from None
     except OSError as error:
-        raise ModelFileError(f"cannot open model file {path}: {error.strerror}") from None
+        raise ModelFileError(f"cannot open model file {path}: {error.strerror}; check the path") from None
     except (zipfile.BadZipFile, ValueError) as error:
         if _is_begun(path):
             raise ModelFileError(
                 f"{path} is truncated or damaged ({error}, {Path(path).stat().st_size} bytes); "
                 f"copy it again, or make it again with: mlip-lammps export MODEL -o {path}"
             ) from None
-        raise ModelFileError(f"{path} is no compiled model ({error}); {cure}") from None
-    if not isinstance(metadata, dict) or metadata.get("format_version") != FORMAT_VERSION:
-        raise ModelFileError(f"{path} has another format than {FORMAT_VERSION}, which this version reads; {cure}")
+        raise ModelFileError(f"{path} is not a compiled model ({error}); {cure}") from None
+    found = metadata.get("format_version") if isinstance(metadata, dict) else None
+    if found != FORMAT_VERSION:
+        raise ModelFileError(f"{path} has format version {found}, but this package reads {FORMAT_VERSION}; {cure}")
     return metadata
 
 
@@ -64,12 +65,12 @@ def runs_on_gpu(path: Path | str) -> bool:
 
 
 def add_metadata(path: Path, metadata: dict[str, Any]) -> None:
-    """Write the metadata block into an archive that holds the programs."""
+    """Write the metadata block into an archive that contains the programs."""
     add_member(path, METADATA_PATH, json.dumps(metadata, indent=1).encode())
 
 
 def add_member(path: Path, name: str, content: bytes) -> None:
-    """Write one more member, below the archive's root folder."""
+    """Add a member below the archive's root folder."""
     with zipfile.ZipFile(path, "a", compression=zipfile.ZIP_STORED) as archive:
         root = archive.namelist()[0].partition("/")[0]
         archive.writestr(f"{root}/{name}", content)

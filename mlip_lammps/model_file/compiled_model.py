@@ -1,4 +1,4 @@
-"""Runs a compiled model from Python, through the same library as the pair style."""
+"""Evaluation of a compiled model from Python, through the same library as the pair style."""
 
 import ctypes
 import os
@@ -22,7 +22,7 @@ from mlip_lammps.structure.graph import Graph, join_graphs
 _ERROR_BYTES = 4096
 _NAME_BYTES = 256
 EMULATED_NAME = "emulated GPU"
-"""As ``pair_style/model/gpu/emulated_device.h`` has it."""
+"""Must equal the name in ``pair_style/model/gpu/emulated_device.h``."""
 _SAME_PLACE = 1e-6
 
 
@@ -33,7 +33,7 @@ class Gpu:
     Attributes
     ----------
     free_bytes, total_bytes
-        Of its memory, whoever takes the rest.
+        Free and total memory in bytes; other processes may use the rest.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Gpu:
 
 
 def gpu_of(library: ctypes.CDLL, handle: int | ctypes.c_void_p) -> Gpu | None:
-    """Return the GPU of an open model; None if it runs on a CPU.
+    """Return the GPU of an open model, or None if the model runs on a CPU.
 
     Raises
     ------
     MlipError
-        If the GPU does not answer.
+        If the GPU does not respond.
     """
     name, error = ctypes.create_string_buffer(_NAME_BYTES), ctypes.create_string_buffer(_ERROR_BYTES)
     memory = (ctypes.c_int64 * 2)()
@@ -69,19 +69,19 @@ class CompiledModel:
     Parameters
     ----------
     path
-        A ``.pt2`` file that ``mlip-lammps export`` wrote.
+        A ``.pt2`` file written by ``mlip-lammps export``.
     n_threads
-        Threads of one evaluation; as many as torch has if 0.
+        Number of threads of an evaluation; 0 for torch's number of threads.
 
     Raises
     ------
     ModelFileError
-        If the file is missing, is no model, or was compiled for another machine or torch.
+        If the file is missing, is not a model, or was compiled for another machine or torch version.
 
     Notes
     -----
-    A copy, deep or not, is this object. A pickle holds the absolute path and ``n_threads``: what is unpickled is the
-    model that the process has open, else it opens the file again.
+    A copy, deep or not, is this object. A pickle holds the absolute path and ``n_threads``. Unpickling returns the model
+    that the process has open, or opens the file again.
     """
 
     def __init__(self, path: Path | str, n_threads: int = 0):
@@ -113,7 +113,7 @@ class CompiledModel:
 
     @property
     def cutoff(self) -> float:
-        """Angstrom."""
+        """Cutoff in angstrom."""
         return self.metadata["cutoff"]
 
     @property
@@ -122,11 +122,11 @@ class CompiledModel:
 
     @property
     def gpu(self) -> Gpu | None:
-        """The GPU that the model runs on; None if that is a CPU."""
+        """The GPU that the model runs on, or None if it runs on a CPU."""
         return gpu_of(self._library, self._handle)
 
     def species(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the model's row of each atomic number, shape (n_atoms,).
+        """Return the model's species index of each atomic number, shape (n_atoms,).
 
         Raises
         ------
@@ -137,21 +137,23 @@ class CompiledModel:
             return np.array([self._rows[int(z)] for z in numbers], dtype=np.int64)
         except KeyError as error:
             raise UserInputError(
-                f"the model does not know atomic number {error.args[0]}; it knows {', '.join(self.elements)}"
+                f"the model does not know atomic number {error.args[0]}; it knows {', '.join(self.elements)}; remove "
+                "these atoms or use another model"
             ) from None
 
     def evaluate(self, graph: Graph, positions: NDArray[np.float64] | None = None) -> Evaluation:
-        """Return energies and gradients of a graph whose neighbours are all atoms of its own.
+        """Return energies and gradients of a graph without ghost atoms.
 
         Parameters
         ----------
         positions
-            Angstrom, shape (n_atoms, 3): also return moments of edges, for atoms that see no periodic image.
+            Positions in angstrom, shape (n_atoms, 3). If given, also return edge moments, which requires that no atom
+            has a periodic image within the cutoff.
 
         Raises
         ------
         UserInputError
-            If the model does not know an element, or an edge does not go from one of the positions to another.
+            If the model does not know an element, or if an edge does not connect two of the positions.
         MlipError
             If a compiled program fails.
         """
@@ -165,8 +167,8 @@ class CompiledModel:
             across = positions[graph.edge_neighbour] - positions[graph.edge_centre] - graph.edge_vectors
             if np.abs(across).max(initial=0.0) > _SAME_PLACE:
                 raise UserInputError(
-                    "moments of edges need atoms that see no periodic image; take an isolated cluster, or LAMMPS, "
-                    "where images are atoms of their own"
+                    "edge moments need a structure with no periodic image within the cutoff; use an isolated cluster, "
+                    "or LAMMPS, where images are separate ghost atoms"
                 )
         arrays = [
             np.ascontiguousarray(species),
@@ -192,12 +194,12 @@ class CompiledModel:
         return Evaluation.of_edges(graph, node_energies, edge_gradients, edge_moments)
 
     def evaluate_many(self, graphs: Sequence[Graph]) -> list[Evaluation]:
-        """Return the results of several graphs from one evaluation, which a GPU takes much faster than one by one.
+        """Return the results of several graphs from one evaluation, which is much faster on a GPU.
 
         Raises
         ------
         UserInputError, MlipError
-            As ``evaluate``.
+            See ``evaluate``.
         """
         together = self.evaluate(join_graphs(graphs))
         results, atom, edge = [], 0, 0

@@ -1,8 +1,8 @@
-"""The border between Python and C++: names and shapes of every tensor that crosses it.
+"""The interface between Python and C++: names and shapes of all tensors that programs exchange.
 
-``pair_style/contract.h`` says the same in C++. A program sees ``n_local`` centres and ``n_nodes`` sources of features:
-all atoms and ghosts of a rank, or a chunk of centres with the atoms around it. Every size may be anything from 2 up
-(the C++ side pads below that).
+``pair_style/contract.h`` is the C++ counterpart. A program has ``n_local`` centres and ``n_nodes`` feature sources:
+either all atoms and ghosts of a rank, or a chunk of centres with the atoms around it. Every size is at least 2; the C++
+side pads smaller inputs.
 """
 
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 FORMAT_VERSION = 4
 
 METADATA_PATH = "extra/mlip_lammps.json"
-"""Where the metadata block lies in the archive, below its root folder."""
+"""Path of the metadata block, relative to the archive's root folder."""
 
 KERNELS_PATH = "extra/kernels.so"
-"""Where the C++ kernels lie that the programs call; not there in a file for a GPU."""
+"""Path of the C++ kernels that the programs call; absent in GPU files."""
 
 DTYPES = ("float64", "float32", "mixed")
 
 RADIAL_FORMS = ("table", "exact")
 
 GRAPH_TENSORS = ("centre_species", "edge_vectors", "edge_centre", "edge_neighbour")
-"""Inputs of every program: (n_local,) int64, (n_edges, 3) float64, (n_edges,) int64 twice."""
+"""Inputs of every program: (n_local,) int64, (n_edges, 3) float64, (n_edges,) int64 and (n_edges,) int64."""
 
 NODE_TENSORS = ("species", "features_")
-"""Names (or how they begin) of inputs with n_nodes rows; all other rows are centres or edges."""
+"""Names or name prefixes of inputs with n_nodes rows; all other inputs have n_local or n_edges rows."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,20 @@ class ProgramSpec:
     Attributes
     ----------
     inputs, outputs
-        Tensor names in order, besides ``GRAPH_TENSORS``:
+        Tensor names in order, in addition to ``GRAPH_TENSORS``:
 
-        ``species`` (n_nodes,) int64, in the first layer alone.
-        ``features_T`` what layer T sends to its neighbours, already mapped as layer T + 1 takes it: an output
-        (n_local, width), an input (n_nodes, width). ``feature_gradients_T``: an output (n_nodes, width), an input
-        (n_local, width).
-        ``skips_T`` and ``skip_gradients_T`` (n_local, width): what layer T adds to the result of layer T + 1 directly.
-        ``messages_T`` (n_local, width): what the backward program would otherwise work out again, where it is small.
-        ``energy_weights`` (n_local,) float64: gradients are those of the sum of weighted node energies. Weights of one
-        give forces; positions as weights give the moments that per-atom virials and the heat flux need.
-        ``node_energies`` (n_local,) float64; ``edge_gradients`` (n_edges, 3) float64.
+        ``species`` (n_nodes,) int64: only in the first layer.
+        ``features_T``: features that layer T sends to its neighbours, after the linear map of layer T + 1; as an output
+        (n_local, width), as an input (n_nodes, width). ``feature_gradients_T``: as an output (n_nodes, width), as an
+        input (n_local, width).
+        ``skips_T`` and ``skip_gradients_T`` (n_local, width): skip connection from layer T to the result of layer
+        T + 1.
+        ``messages_T`` (n_local, width): messages kept for the backward program if they are small; otherwise it
+        recomputes them.
+        ``energy_weights`` (n_local,) float64: gradients are those of the weighted sum of node energies. Weights of one
+        give forces; positions as weights give the moments for per-atom virials and the heat flux.
+        ``node_energies`` (n_local,) float64: node energies in eV.
+        ``edge_gradients`` (n_edges, 3) float64: gradients with respect to the edge vectors in eV/angstrom.
     """
 
     name: str
@@ -53,15 +56,15 @@ class ProgramSpec:
 
 
 def program_specs(skip_widths: Sequence[int], message_widths: Sequence[int]) -> tuple[ProgramSpec, ...]:
-    """Return the programs of a model in the order in which they run.
+    """Return the programs of a model in execution order.
 
-    ``forward_t`` for every layer but the last, ``last`` for the last layer with its gradient, then ``backward_t`` down
-    to the first layer.
+    The order is ``forward_t`` for every layer except the last, ``last`` for the last layer with its gradient, then
+    ``backward_t`` down to the first layer.
 
     Parameters
     ----------
     skip_widths, message_widths
-        Of layers 1 ... n_layers - 1; 0 where there is no such tensor.
+        Tensor widths of layers 1 ... n_layers - 1; 0 if a layer has no such tensor.
     """
     n_layers = len(skip_widths) + 1
 
@@ -71,7 +74,7 @@ def program_specs(skip_widths: Sequence[int], message_widths: Sequence[int]) -> 
         return (f"features_{t - 1}",) + ((f"skips_{t - 1}",) if skip_widths[t - 2] else ())
 
     def gradients_of(t: int) -> tuple[str, ...]:
-        """Gradients of what comes into layer t."""
+        """Return the gradients of the inputs of layer t."""
         if t == 1:
             return ()
         return (f"feature_gradients_{t - 1}",) + ((f"skip_gradients_{t - 1}",) if skip_widths[t - 2] else ())

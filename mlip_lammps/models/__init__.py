@@ -8,32 +8,32 @@ _FOLDER = Path(__file__).parent
 
 
 def shipped_models() -> dict[str, Path]:
-    """Return the portable file of each shipped model by name."""
+    """Return a dictionary from the name of each shipped model to its portable file."""
     return {file.parent.name: file for file in sorted(_FOLDER.glob("*/model.safetensors"))}
 
 
 def resolve_model(model: str | Path) -> Path:
-    """Return the path of a model file: ``model`` itself if there is such a file, else the shipped model of that name.
+    """Return the path of a model: ``model`` itself if the file exists, otherwise the shipped model of that name.
 
-    Everything that takes a model, commands and functions, finds it here.
+    Every command and function that takes a model resolves it here.
 
     Raises
     ------
     ModelFileError
-        If there is neither.
+        If there is neither such a file nor such a shipped model.
     """
     path, shipped = Path(model), shipped_models()
     if path.exists():
         return path
     if str(model) not in shipped:
         raise ModelFileError(
-            f"{model} does not exist, nor a shipped model of that name; give a file or one of {', '.join(shipped)}"
+            f"{model} is neither a file nor the name of a shipped model; give a file or one of {', '.join(shipped)}"
         )
     return shipped[str(model)]
 
 
 def model_card(name: str) -> Path:
-    """Return the path of a shipped model's card, whose first paragraph says in one line what the model is."""
+    """Return the path of a shipped model's card; its first paragraph describes the model in one line."""
     return shipped_models()[name].with_name("card.md")
 
 

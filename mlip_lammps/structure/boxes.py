@@ -1,4 +1,4 @@
-"""Boxes of molecules: a liquid or a gas to start from, built and not measured."""
+"""Boxes of molecules: generated starting structures of liquids and gases."""
 
 import numpy as np
 from ase import Atoms, units
@@ -13,47 +13,47 @@ MIN_DISTANCE = 1.2
 
 
 def box_edge(molecule: Atoms, n_molecules: int, density_g_cm3: float) -> float:
-    """Return the edge (angstrom) of the cube that holds ``n_molecules`` at ``density_g_cm3``."""
+    """Return the edge length (angstrom) of a cube with ``n_molecules`` at ``density_g_cm3``."""
     mass = n_molecules * molecule.get_masses().sum()
     return float((mass / (density_g_cm3 * GRAM_PER_CM3)) ** (1 / 3))
 
 
 def build_box(molecule: Atoms, n_molecules: int, density_g_cm3: float, seed: int = 0) -> Atoms:
-    """Return a periodic cube of molecules on a simple cubic grid, each turned at random.
+    """Return a periodic cube of randomly oriented molecules on a simple cubic grid.
 
-    Of a fixed number of random orientations, each molecule takes the one that keeps it farthest from those
-    placed before it. The box is a start for a minimisation and an equilibration, not a sample of a liquid.
+    Each molecule takes the one of several random orientations that keeps it farthest from the molecules already
+    placed. Minimise and equilibrate the box before use: it is not a sample of a liquid.
 
     Parameters
     ----------
     molecule
         One molecule, for instance ``ase.build.molecule("H2O")``; its cell is ignored.
     n_molecules
-        How many; where it is no cube of an integer, some grid points stay empty.
+        Number of molecules; if it is not a cube number, some grid points stay empty.
     density_g_cm3
         Mass density in g/cm^3.
     seed
-        The same seed gives the same box.
+        Random seed; equal seeds give equal boxes.
 
     Returns
     -------
     Atoms
-        Molecule after molecule, in the atom order of ``molecule``; molecules are whole, so that atoms may lie
-        outside the box.
+        Molecules one after another, each in the atom order of ``molecule``. Molecules are not split at the box faces,
+        so some atoms may lie outside the box.
 
     Raises
     ------
     UserInputError
-        If a number is not positive, the seed is negative, or two molecules, or one and its own image, come closer than
-        ``MIN_DISTANCE``.
+        If a number is not positive, if the seed is negative, or if a molecule is closer than ``MIN_DISTANCE`` to
+        another molecule or to its own periodic image.
     """
     if len(molecule) == 0 or n_molecules < 1 or not density_g_cm3 > 0:
         raise UserInputError(
-            f"a box needs a molecule, a count and a density above 0; found {len(molecule)} atoms, "
+            f"a box needs a molecule with atoms, a count and a density above 0; found {len(molecule)} atoms, "
             f"{n_molecules} molecules and {density_g_cm3} g/cm3"
         )
     if seed < 0:
-        raise UserInputError(f"the seed is {seed}, and must be 0 or more")
+        raise UserInputError(f"the seed is {seed}, but must be 0 or larger")
     rng = np.random.default_rng(seed)
     edge = box_edge(molecule, n_molecules, density_g_cm3)
     centred = molecule.positions - molecule.get_center_of_mass()
@@ -65,15 +65,16 @@ def build_box(molecule: Atoms, n_molecules: int, density_g_cm3: float, seed: int
         best = int(np.argmax(distances))
         if distances[best] < MIN_DISTANCE:
             raise UserInputError(
-                f"{n_molecules} {molecule.get_chemical_formula()} at {density_g_cm3} g/cm3 come within "
-                f"{distances[best]:.2f} angstrom, below {MIN_DISTANCE}; build at a lower density and compress"
+                f"{n_molecules} {molecule.get_chemical_formula()} at {density_g_cm3} g/cm3 are only "
+                f"{distances[best]:.2f} angstrom apart, expected {MIN_DISTANCE} or more; build the box at a lower "
+                "density and compress it"
             )
         placed = np.vstack([placed, candidates[best]])
     return Atoms(numbers=np.tile(molecule.numbers, n_molecules), positions=placed, cell=[edge] * 3, pbc=True)
 
 
 def _grid_points(n_points: int, edge: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return ``n_points`` points of the coarsest cubic grid that has as many, chosen at random, shape (n_points, 3)."""
+    """Return ``n_points`` random points of the coarsest cubic grid with enough points, shape (n_points, 3)."""
     n_side = 1
     while n_side**3 < n_points:
         n_side += 1
@@ -82,9 +83,10 @@ def _grid_points(n_points: int, edge: float, rng: np.random.Generator) -> NDArra
 
 
 def _closest(candidates: NDArray[np.float64], placed: NDArray[np.float64], edge: float) -> NDArray[np.float64]:
-    """Return the smallest distance (angstrom) of each candidate, shape (n_candidates, n_atoms, 3), to placed atoms.
+    """Return the smallest distance (angstrom) of each candidate, shape (n_candidates, n_atoms, 3), to other atoms.
 
-    Images of its own atoms count. In a cube the nearest image is found by rounding.
+    Other atoms are the placed ones and the periodic images of the candidate. Rounding finds the nearest image in a
+    cube.
     """
     vectors = candidates[:, :, None, :] - placed
     vectors -= edge * np.round(vectors / edge)

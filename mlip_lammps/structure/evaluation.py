@@ -1,4 +1,4 @@
-"""What a model says of a structure: one type for every engine."""
+"""Results of a model for a structure: one type for every engine."""
 
 from dataclasses import dataclass
 
@@ -15,28 +15,29 @@ from mlip_lammps.structure.graph import (
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Energy of a structure and its derivatives; None stands for what was not asked for or does not exist.
+    """Energy of a structure and its derivatives; None marks results that were not requested or do not exist.
 
     Attributes
     ----------
     energy
-        eV.
+        Total energy in eV.
     node_energies
-        Energies of atoms, eV, shape (n_atoms,).
+        Atomic energies in eV, shape (n_atoms,).
     forces
-        eV/angstrom, shape (n_atoms, 3).
+        Forces in eV/angstrom, shape (n_atoms, 3).
     virial
-        Stress times volume, eV, shape (6,), Voigt order xx yy zz yz xz xy, positive in tension.
+        Stress times volume in eV, shape (6,), Voigt order xx yy zz yz xz xy, positive in tension.
     centroid_virials
-        sum_i (x_i - x_n) (x) dU_i/dx_n of every atom n, eV, shape (n_atoms, 3, 3), where U_i is the energy of atom i.
+        Per-atom virials sum_i (x_i - x_n) (x) dU_i/dx_n of atoms n in eV, shape (n_atoms, 3, 3), where U_i is the
+        energy of atom i.
     volume
-        Of the cell, angstrom^3; None without three cell vectors or a periodic direction.
+        Cell volume in angstrom^3; None without three cell vectors or without a periodic direction.
     edge_gradients
-        dE/dr_ij, eV/angstrom, shape (n_edges, 3), in the order of ``graph``.
+        dE/dr_ij in eV/angstrom, shape (n_edges, 3), in the edge order of ``graph``.
     edge_moments
-        sum_k (x_k - x_i) (x) dU_k/dr_ij of edges, eV, shape (n_edges, 3, 3).
+        sum_k (x_k - x_i) (x) dU_k/dr_ij of edges in eV, shape (n_edges, 3, 3).
     graph
-        The edges that were used.
+        Graph with the edges that the model used.
     """
 
     energy: float
@@ -69,11 +70,12 @@ class Evaluation:
         edge_gradients: NDArray[np.float64],
         edge_moments: NDArray[np.float64] | None = None,
     ) -> "Evaluation":
-        """Return everything that follows from energies of atoms and gradients of edges.
+        """Return the results that follow from atomic energies and edge gradients.
 
         Notes
         -----
-        With g_ij = dE/dr_ij the force on i gains g_ij and that on j loses it; the virial is sum of r_ij (x) g_ij.
+        With g_ij = dE/dr_ij, each edge adds g_ij to the force on i and subtracts it from the force on j. The virial is
+        the sum of r_ij (x) g_ij.
         """
         return cls(
             energy=float(node_energies.sum()),

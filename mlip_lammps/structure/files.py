@@ -1,4 +1,4 @@
-"""Structures from files."""
+"""Reading structures from files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +15,14 @@ def read_structure(path: Path, elements: Sequence[str]) -> Atoms:
     Raises
     ------
     UserInputError
-        If it cannot be read, is empty, or holds an element that the model does not know.
+        If the file cannot be read, has no atoms, or contains an element that the model does not know.
     """
     try:
         atoms = ase.io.read(path, index=0)
-    except Exception as error:  # each format raises its own
-        raise UserInputError(f"ASE cannot read {path}: {error}; give a structure in a format of ase.io") from error
+    except Exception as error:  # each format raises its own exceptions
+        raise UserInputError(f"ASE cannot read {path}: {error}; give a file in a format of ase.io") from error
     unknown = sorted(set(atoms.get_chemical_symbols()) - set(elements))
     if len(atoms) == 0 or unknown:
-        found = f"holds {', '.join(unknown)}" if unknown else "has no atoms"
-        raise UserInputError(f"{path} {found}, and the model knows {', '.join(elements)}; give another structure")
+        found = f"contains {', '.join(unknown)}" if unknown else "has no atoms"
+        raise UserInputError(f"{path} {found}, but the model knows {', '.join(elements)}; give another structure")
     return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)

@@ -1,4 +1,4 @@
-"""Neighbour graphs of ``ase.Atoms``: the arrays that a model takes."""
+"""Neighbour graphs of ``ase.Atoms``: the input arrays of a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from mlip_lammps.structure.voigt import VOIGT_INDICES, voigt_of
 
 @dataclass(frozen=True)
 class Graph:
-    """Directed edges inside a cutoff, sorted by centre.
+    """Directed edges within a cutoff, sorted by centre.
 
     Attributes
     ----------
     atomic_numbers
-        Shape (n_atoms,), int64.
+        Atomic numbers, shape (n_atoms,), int64.
     edge_vectors
-        r_ij = x_j - x_i in angstrom with the periodic image of j, shape (n_edges, 3), float64.
+        Vectors r_ij = x_j - x_i in angstrom to the periodic image of j, shape (n_edges, 3), float64.
     edge_centre, edge_neighbour
-        i and j, shape (n_edges,), int64; ``edge_centre`` does not decrease.
+        Indices i and j, shape (n_edges,), int64; ``edge_centre`` is in ascending order.
     volume
-        Of the cell, angstrom^3; None without three cell vectors or a periodic direction.
+        Cell volume in angstrom^3; None without three cell vectors or without a periodic direction.
     """
 
     atomic_numbers: NDArray[np.int64]
@@ -43,24 +43,26 @@ class Graph:
 
 
 def build_graph(atoms: Atoms, cutoff: float) -> Graph:
-    """Return the graph of ``atoms``: every pair closer than ``cutoff`` (angstrom), both directions, all images.
+    """Return the graph of ``atoms``: all pairs closer than ``cutoff`` (angstrom), in both directions, with all images.
 
     Raises
     ------
     UserInputError
-        If two atoms lie at the same place, a position is not finite, or a periodic direction has no cell vector.
+        If two atoms have the same position, a position is not finite, or a periodic direction has no cell vector.
 
     Notes
     -----
-    Atoms may lie outside the cell. An atom is a neighbour of its own images, not of itself.
+    Atoms may lie outside the cell. An atom can be a neighbour of its own images, but not of itself.
     """
     _check(atoms)
     i, j, vectors, distances = _pairs(atoms, cutoff)
     if len(distances) and distances.min() == 0.0:
         pair = int(np.argmin(distances))
-        raise UserInputError(f"atoms {i[pair]} and {j[pair]} (from 0) lie at the same place; move or remove one")
+        raise UserInputError(
+            f"atoms {i[pair]} and {j[pair]} (counted from 0) have the same position; move or remove one of them"
+        )
     kept = np.flatnonzero(distances < cutoff)
-    order = kept[np.argsort((i * len(atoms) + j)[kept])]  # several times as fast as lexsort
+    order = kept[np.argsort((i * len(atoms) + j)[kept])]  # several times faster than lexsort
     return Graph(
         atomic_numbers=np.array(atoms.numbers, dtype=np.int64),
         edge_vectors=np.ascontiguousarray(vectors[order], dtype=np.float64),
@@ -71,7 +73,7 @@ def build_graph(atoms: Atoms, cutoff: float) -> Graph:
 
 
 def join_graphs(graphs: Sequence[Graph]) -> Graph:
-    """Return one graph of all atoms, those of each graph after those of the one before, with no edge between graphs."""
+    """Return one graph with the atoms and edges of all graphs, in order, and no edges between graphs."""
     starts = np.cumsum([0, *(graph.n_atoms for graph in graphs)])
     return Graph(
         atomic_numbers=np.concatenate([np.zeros(0, np.int64), *(graph.atomic_numbers for graph in graphs)]),
@@ -87,10 +89,10 @@ def _shifted(indices: Sequence[NDArray[np.int64]], starts: NDArray[np.int64]) ->
 
 
 def _pairs(atoms: Atoms, cutoff: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Return i, j, x_j - x_i and its length of every pair, in no order."""
+    """Return i, j, x_j - x_i and its length for all pairs, unsorted."""
     if len(atoms) == 0:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3)), np.zeros(0)
-    from vesin import NeighborList  # imports torch where it is installed; a rank of LAMMPS does without
+    from vesin import NeighborList  # imports torch if installed, which a LAMMPS rank avoids
 
     neighbours = NeighborList(cutoff=cutoff, full_list=True)
     i, j, vectors, distances = neighbours.compute(
@@ -102,14 +104,20 @@ def _pairs(atoms: Atoms, cutoff: float) -> tuple[NDArray, NDArray, NDArray, NDAr
 def _check(atoms: Atoms) -> None:
     if not np.isfinite(atoms.positions).all():
         atom = int(np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))[0])
-        raise UserInputError(f"the position of atom {atom} (from 0) is not finite; mend the structure")
+        raise UserInputError(
+            f"the position of atom {atom} (counted from 0) is {atoms.positions[atom]}, which is not finite; "
+            "correct the structure"
+        )
     lengths = atoms.cell.lengths()
     if (lengths[atoms.pbc] == 0.0).any() or (atoms.pbc.all() and atoms.cell.rank < 3):
-        raise UserInputError("the structure is periodic in a direction without a cell vector; set its cell or its pbc")
+        raise UserInputError(
+            f"the structure has pbc {atoms.pbc.tolist()}, but a periodic direction has no cell vector; "
+            "set its cell or its pbc"
+        )
 
 
 def _box(atoms: Atoms) -> NDArray[np.float64]:
-    """Return the cell with missing directions filled in, as a neighbour list needs it."""
+    """Return the cell with missing vectors completed, as the neighbour list requires."""
     return np.asarray(atoms.cell.complete())
 
 
@@ -118,7 +126,7 @@ def forces_from_gradients(graph: Graph, edge_gradients: NDArray[np.float64]) -> 
 
     Notes
     -----
-    The force on i gains g_ij and that on j loses it.
+    Each edge adds g_ij to the force on i and subtracts it from the force on j.
     """
     forces = np.empty((graph.n_atoms, 3))
     for k in range(3):
@@ -131,14 +139,18 @@ def forces_from_gradients(graph: Graph, edge_gradients: NDArray[np.float64]) -> 
 def centroid_virials_from_moments(
     graph: Graph, edge_gradients: NDArray[np.float64], edge_moments: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return sum_i (x_i - x_n) (x) dU_i/dx_n of every atom n, eV, shape (n_atoms, 3, 3).
+    """Return the per-atom virials W_n = sum_i (x_i - x_n) (x) dU_i/dx_n in eV, shape (n_atoms, 3, 3).
 
     Parameters
     ----------
     edge_gradients
-        g = dE/dr_ij, shape (n_edges, 3).
+        g = dE/dr_ij in eV/angstrom, shape (n_edges, 3).
     edge_moments
-        M = sum_k (x_k - x_i) (x) dU_k/dr_ij, shape (n_edges, 3, 3): W_j gains M - r_ij (x) g, W_i loses M.
+        M = sum_k (x_k - x_i) (x) dU_k/dr_ij in eV, shape (n_edges, 3, 3).
+
+    Notes
+    -----
+    Each edge adds M - r_ij (x) g to W_j and subtracts M from W_i.
     """
     virials = np.zeros((graph.n_atoms, 3, 3))
     np.subtract.at(virials, graph.edge_centre, edge_moments)
@@ -166,6 +178,6 @@ def atom_virials_from_gradients(graph: Graph, edge_gradients: NDArray[np.float64
 
 
 def virial_from_gradients(graph: Graph, edge_gradients: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return sum of r_ij (x) g_ij: eV, shape (6,), Voigt order xx yy zz yz xz xy, positive in tension."""
+    """Return the virial, the sum of r_ij (x) g_ij, in eV, shape (6,), order xx yy zz yz xz xy, positive in tension."""
     tensor = graph.edge_vectors.T @ edge_gradients
     return voigt_of(0.5 * (tensor + tensor.T))

@@ -1,4 +1,4 @@
-"""The smallest distances between atoms that a model file states, for LAMMPS to watch."""
+"""Minimum distances between atoms; a model file stores them, and LAMMPS warns about closer atoms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.graph import Graph
 
 SHARE_OF_RADII = 0.6
-"""Of the sum of two covalent radii (Cordero et al., Dalton Trans. 2008, 2832), where no distance is given."""
+"""Default minimum distance as a fraction of the sum of covalent radii (Cordero et al., Dalton Trans. 2008, 2832)."""
 
 EVERYWHERE = "*"
 
 
 def read_min_distances(text: str) -> dict[str, float]:
-    """Read ``0.8`` or ``H-H=0.6,H-O=0.7`` (angstrom) into what ``min_distances`` takes.
+    """Parse ``0.8`` or ``H-H=0.6,H-O=0.7`` (angstrom) into the argument ``given`` of ``min_distances``.
 
     Raises
     ------
     UserInputError
-        If the text is neither.
+        If the text has neither form.
     """
     given = {}
     for part in text.replace(" ", "").split(","):
@@ -31,30 +31,32 @@ def read_min_distances(text: str) -> dict[str, float]:
             given[pair or EVERYWHERE] = float(number)
         except ValueError:
             raise UserInputError(
-                f"--min-distance {text} has {part!r}; give angstrom, for all pairs (0.8) or by pair (H-H=0.6,H-O=0.7)"
+                f"--min-distance {text} contains {part!r}, which is not a distance; give angstrom for all pairs (0.8) "
+                "or per pair (H-H=0.6,H-O=0.7)"
             ) from None
     return given
 
 
 def min_distances(elements: Sequence[str], given: Mapping[str, float] | None = None) -> list[list[float]]:
-    """Return the smallest distance of every pair of elements.
+    """Return the minimum distance of every pair of elements.
 
     Parameters
     ----------
     elements
-        Symbols, in the order of species rows.
+        Chemical symbols in the order of the model's species.
     given
-        Angstrom, by pair (``H-O``) or for all others (``*``).
+        Distances in angstrom by pair (``H-O``), or for all other pairs (``*``).
 
     Returns
     -------
     list
-        Angstrom, shape (n_elements, n_elements), symmetric; 0.6 of the sum of the covalent radii where none is given.
+        Distances in angstrom, shape (n_elements, n_elements), symmetric. The default is 0.6 times the sum of the
+        covalent radii.
 
     Raises
     ------
     UserInputError
-        If a pair is not one of the model's or a distance is negative.
+        If a pair has an element that the model does not know, or if a distance is negative.
     """
     left = dict(given or {})
     everywhere = left.pop(EVERYWHERE, None)
@@ -71,13 +73,14 @@ def min_distances(elements: Sequence[str], given: Mapping[str, float] | None = N
         a, _, b = pair.partition("-")
         if a not in elements or b not in elements:
             raise UserInputError(
-                f"a smallest distance is given for {pair}, and the model knows {', '.join(elements)}; name two of them"
+                f"a minimum distance is given for {pair}, but the model knows {', '.join(elements)}; name two of them, "
+                "for example H-O=0.7"
             )
         i, j = elements.index(a), elements.index(b)
         table[i][j] = table[j][i] = distance
     for distance in [*left.values(), *([everywhere] if everywhere is not None else [])]:
         if not 0.0 <= distance < float("inf"):
-            raise UserInputError(f"a smallest distance is {distance:g} angstrom; give 0 or more")
+            raise UserInputError(f"a minimum distance is {distance:g} angstrom; give a finite value of 0 or more")
     return [[round(distance, 4) for distance in row] for row in table]
 
 

@@ -1,4 +1,4 @@
-"""Structures to compare engines on: rattled and triclinic, so that no symmetry hides an error of sign or order."""
+"""Structures for comparing engines: rattled and triclinic, so that symmetry cannot hide errors of sign or order."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,25 +8,25 @@ from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from numpy.typing import ArrayLike, NDArray
 
 TRICLINIC = np.array([[1.0, 0.0, 0.0], [0.18, 0.94, 0.0], [-0.12, 0.15, 1.07]])
-"""Shape of a cell, right-handed, as LAMMPS wants it: the first vector along x, the second in the xy plane."""
+"""Right-handed cell in the orientation that LAMMPS requires: first vector along x, second vector in the xy plane."""
 SHEARED_SHAPE = np.array([[1.0, 0.0, 0.0], [0.8, 0.9, 0.0], [-0.7, 0.75, 1.1]])
 
 SPACING = 0.45
-"""Between atoms, as a part of the cutoff: about 45 neighbours inside it."""
+"""Distance between atoms as a fraction of the cutoff; an atom has about 45 neighbours."""
 
 RATTLE = 0.03
-"""Standard deviation of displacements, as a part of the cutoff."""
+"""Standard deviation of displacements as a fraction of the cutoff."""
 
 MOST_ISOLATED = 8
-"""Elements whose isolated atoms are evaluated in LAMMPS."""
+"""Largest number of elements whose isolated atoms are evaluated in LAMMPS."""
 
 BASE = "triclinic"
 SMALL = "smaller than the cutoff"
 SHEARED = "sheared"
 MOLECULE = "molecule in a corner"
-"""It leaves ranks without atoms."""
+"""A structure that leaves some ranks without atoms."""
 CLUSTER = "isolated cluster"
-"""Spread over all ranks, without images."""
+"""A structure that spans all ranks and has no periodic images."""
 USER = "your structure"
 
 FIVE_POINTS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
@@ -45,13 +45,13 @@ def rattled_grid(
     Parameters
     ----------
     symbols
-        One for each point.
+        Symbol or atomic number of each grid point.
     repeat
-        Points along each cell vector.
+        Number of points along each cell vector.
     spacing, rattle
-        Distance of the points, and standard deviation of the displacements, angstrom.
+        Distance between points, and standard deviation of the displacements, in angstrom.
     shape
-        Cell of one point in units of ``spacing``, shape (3, 3).
+        Cell of one grid point in units of ``spacing``, shape (3, 3).
     """
     grid = grid_points(repeat)
     atoms = Atoms(list(symbols), cell=spacing * np.array(repeat)[:, None] * np.asarray(shape), pbc=True)
@@ -61,12 +61,12 @@ def rattled_grid(
 
 
 def grid_points(repeat: tuple[int, int, int]) -> NDArray[np.int64]:
-    """Return the points of a grid, shape (n, 3), the last index fastest."""
+    """Return the points of a grid, shape (n, 3); the last index varies fastest."""
     return np.stack(np.meshgrid(*map(np.arange, repeat), indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def small_probes(elements: tuple[str, ...], cutoff: float) -> Iterator[Atoms]:
-    """Yield isolated atoms, pairs in and out of reach, a chain, and rattled triclinic cells, seeded."""
+    """Yield isolated atoms, pairs within and beyond the cutoff, a chain, and rattled triclinic cells (fixed seed)."""
     rng = np.random.default_rng(7)
     symbols = [symbol for symbol in elements if symbol in chemical_symbols]
     for symbol in symbols:
@@ -83,7 +83,7 @@ def small_probes(elements: tuple[str, ...], cutoff: float) -> Iterator[Atoms]:
 
 
 def close_pairs(elements: tuple[str, ...]) -> Iterator[Atoms]:
-    """Yield two atoms of each element, and of each with the next, closer than the sum of their covalent radii."""
+    """Yield pairs of equal elements and of consecutive elements, closer than the sum of their covalent radii."""
     for first, following in zip(elements, (*elements[1:], elements[0]), strict=True):
         for second in sorted({first, following}):
             reach = covalent_radii[atomic_numbers[first]] + covalent_radii[atomic_numbers[second]]
@@ -96,7 +96,7 @@ def large_probes(elements: Sequence[str], cutoff: float) -> dict[str, Atoms]:
     Parameters
     ----------
     cutoff
-        Angstrom; distances follow it.
+        Cutoff in angstrom; all distances scale with it.
     """
     known = [symbol for symbol in elements if symbol in atomic_numbers]
     repeat = (3, 3, 4) if len(known) <= 36 else (5, 5, 5)
@@ -121,13 +121,13 @@ def large_probes(elements: Sequence[str], cutoff: float) -> dict[str, Atoms]:
 
 def _grid(elements: Sequence[str], repeat: tuple[int, int, int], shape: NDArray, cutoff: float, seed: int) -> Atoms:
     rng = np.random.default_rng(seed)
-    # Every element first, the rest in turns: the last ones of a long table are not left out.
+    # Elements repeat in turn, so that a structure contains every element of a long list.
     symbols = rng.permutation([elements[k % len(elements)] for k in range(int(np.prod(repeat)))])
     return rattled_grid(symbols, repeat, SPACING * cutoff, RATTLE * cutoff, rng, shape)
 
 
 def _molecule(elements: Sequence[str], cutoff: float) -> Atoms:
-    """Return five atoms within reach of each other near a corner of a large box."""
+    """Return five atoms within the cutoff of each other near a corner of a large box."""
     rng = np.random.default_rng(4)
     positions = 0.35 * cutoff * FIVE_POINTS + rng.normal(scale=RATTLE * cutoff, size=(5, 3))
     atoms = Atoms([elements[k % len(elements)] for k in range(5)], positions=positions, cell=5 * cutoff * TRICLINIC)

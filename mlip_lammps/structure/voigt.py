@@ -1,4 +1,4 @@
-"""Symmetric tensors as six numbers, in the orders of ASE and of LAMMPS."""
+"""Conversion of symmetric tensors to and from six components in the orders of ASE and LAMMPS."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,17 +8,17 @@ VOIGT_INDICES = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
 
 
 def voigt_of(tensor: ArrayLike) -> NDArray[np.float64]:
-    """Return xx yy zz yz xz xy, ASE's Voigt order, of a symmetric tensor of shape (3, 3)."""
+    """Return the components xx yy zz yz xz xy (ASE's Voigt order) of a symmetric tensor of shape (3, 3)."""
     return np.asarray(tensor)[VOIGT_INDICES]
 
 
 def tensor_of(voigt: ArrayLike) -> NDArray[np.float64]:
-    """Return the symmetric tensor, shape (3, 3), of xx yy zz yz xz xy."""
+    """Return the symmetric tensor, shape (3, 3), with the components xx yy zz yz xz xy."""
     xx, yy, zz, yz, xz, xy = voigt
     return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
 
 
 def tensor_of_lammps(components: ArrayLike) -> NDArray[np.float64]:
-    """Return the symmetric tensor, shape (3, 3), of xx yy zz xy xz yz, the order of LAMMPS."""
+    """Return the symmetric tensor, shape (3, 3), with the components xx yy zz xy xz yz (LAMMPS order)."""
     xx, yy, zz, xy, xz, yz = components
     return tensor_of((xx, yy, zz, yz, xz, xy))

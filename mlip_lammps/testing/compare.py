@@ -1,4 +1,4 @@
-"""Comparisons that say which atom or component differs, and by how much."""
+"""Comparisons that report which atom or component differs, and by how much."""
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -17,7 +17,7 @@ def assert_energies_agree(found: float, expected: float, n_atoms: int, tolerance
         With both energies and their difference per atom.
     """
     difference = abs(float(found) - float(expected)) / max(n_atoms, 1)
-    # Written so that a NaN fails.
+    # This form also fails for NaN.
     if not difference <= tolerance:
         raise AssertionError(
             f"energies {float(found):.12f} and {float(expected):.12f} eV of {n_atoms} atoms differ by {difference:.3e} "
@@ -40,12 +40,12 @@ def assert_forces_agree(
     Parameters
     ----------
     atomic_numbers
-        Shape (n_atoms,), so that the message can name the element.
+        Atomic numbers, shape (n_atoms,), for the element in the error message.
 
     Raises
     ------
     AssertionError
-        With the atom that differs most, both of its forces, and how many atoms differ.
+        With the atom that differs most, both forces on it, and the number of atoms that differ.
     """
     _assert_rows_agree("forces", "eV/angstrom", found, expected, tolerance, atomic_numbers, 2)
 
@@ -56,7 +56,7 @@ def assert_virials_agree(found: ArrayLike, expected: ArrayLike, tolerance: float
     Parameters
     ----------
     unit
-        Unit of both and of ``tolerance``, for the message.
+        Unit of both and of ``tolerance``, for the error message.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Model files for a GPU that is emulated on this CPU, made in seconds: neither NVRTC nor a GPU is needed."""
+"""Model files for a GPU emulated on this CPU; they compile in seconds without NVRTC or a GPU."""
 
 import ctypes
 import uuid
@@ -25,7 +25,7 @@ _ERROR_BYTES = 4096
 
 
 def write_emulated(trained: TrainedModel, output: Path, dtype: str = "float64") -> Path:
-    """Write a model file that LAMMPS, ASE and ``CompiledModel`` run with the kernels of a GPU, slowly.
+    """Write a model file with which LAMMPS, ASE and ``CompiledModel`` run the GPU kernels slowly on the CPU.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def write_emulated(trained: TrainedModel, output: Path, dtype: str = "float64") 
 
     Notes
     -----
-    ``export_model(..., device="emulated")`` writes the same, and compares it with the reference first. This function
-    does not, so that tests can hold kernels with a planted fault to the reference themselves.
+    ``export_model(..., device="emulated")`` writes the same file after a comparison with the reference. This function
+    does not compare, so that tests can plant a fault in a kernel and compare it with the reference themselves.
     """
     model = family_of(trained).layers(trained, trained.atomic_numbers)
     elements = [chemical_symbols[z] for z in model.atomic_numbers]
@@ -80,26 +80,26 @@ def write_emulated(trained: TrainedModel, output: Path, dtype: str = "float64") 
 
 
 def _no_programs(operators: str) -> OperatorCode:
-    raise MlipError("a GPU runs no traced programs")
+    raise MlipError(f"GPU files have no traced programs, but {operators} programs were requested; report this error")
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a step of a model that finds its own edges gives.
+    """Results of one step of a model that builds its own edge list.
 
     Attributes
     ----------
     energy
-        eV.
+        Total energy in eV.
     node_energies
-        eV, shape (n_atoms,).
+        Atomic energies in eV, shape (n_atoms,).
     forces
-        eV/angstrom, shape (n_atoms, 3).
+        Forces in eV/angstrom, shape (n_atoms, 3).
     virial
-        eV, shape (6,): xx yy zz xy xz yz, positive in compression.
+        Virial in eV, shape (6,), order xx yy zz xy xz yz, positive in compression.
     closest
-        Rows of the pair that is closest, as a share of its smallest distance, if it is below that; for a ghost the row
-        of the atom of which it is an image.
+        Indices of the pair with the smallest ratio of distance to minimum distance; None if no pair is below its
+        minimum. A ghost atom has the index of the atom that it is an image of.
     """
 
     energy: float
@@ -110,17 +110,17 @@ class Step:
 
 
 class ResidentModel:
-    """A model that finds its own edges, in this process, as the pair style runs it on one rank.
+    """A model that builds its own edge list, run in this process as the pair style does on one rank.
 
     Parameters
     ----------
     path
-        A file for a GPU, or an emulated one.
+        Model file for a GPU or an emulated GPU.
 
     Raises
     ------
     ModelFileError
-        If it does not open, or is for a CPU.
+        If the file cannot be opened or is for a CPU.
     """
 
     def __init__(self, path: Path):
@@ -134,7 +134,7 @@ class ResidentModel:
         if not handle:
             raise ModelFileError(self._error.value.decode())
         if not self._library.mlip_model_finds_edges(self._handle):
-            raise ModelFileError(f"{path} is for a CPU")
+            raise ModelFileError(f"{path} is for a CPU, expected a GPU file; export it with --device cuda")
         self._ghosts: tuple[NDArray[np.int32], NDArray[np.float64]] | None = None
 
     def __del__(self) -> None:
@@ -147,10 +147,10 @@ class ResidentModel:
         Parameters
         ----------
         skin
-            How much farther than the cutoff candidates for neighbours reach, angstrom.
+            Distance beyond the cutoff within which atoms are neighbour candidates, in angstrom.
         has_new_lists
-            Whether ghosts and candidates are looked for again. If not, atoms and cell are those of the last step with
-            new lists, and no atom has moved farther than half the skin.
+            Whether to rebuild the lists of ghosts and candidates. If False, the atoms and the cell must be those of the
+            last step with new lists, and no atom may have moved farther than half the skin.
 
         Raises
         ------
@@ -186,11 +186,11 @@ class ResidentModel:
 
 
 def _images(atoms: Atoms, reach: float) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Return atom and shift of every periodic image within ``reach`` of an atom."""
+    """Return the atom index and shift of every periodic image within ``reach`` of an atom."""
     none = np.zeros(0, dtype=np.int32), np.zeros((0, 3))
     if not len(atoms) or not atoms.pbc.any():
         return none
-    # images are taken of atoms wherever they are: the span of the positions counts
+    # atoms may lie outside the cell: the extent of the positions determines the number of images
     inverse = np.linalg.pinv(atoms.cell[:])
     scaled = np.nan_to_num(atoms.positions @ inverse)
     most = np.ceil(np.ptp(scaled, axis=0) + reach * np.linalg.norm(inverse, axis=0)) * atoms.pbc

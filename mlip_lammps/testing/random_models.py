@@ -1,4 +1,4 @@
-"""Random-weight MACE models for tests: specs and weights like those of a file, made without mace-torch."""
+"""Random-weight MACE models for tests: specs and weights as in a trained file, created without mace-torch."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -24,7 +24,7 @@ from mlip_lammps.families.mace.spec import (
 
 REAL_AGNOSTIC, RESIDUAL = "RealAgnosticInteractionBlock", "RealAgnosticResidualInteractionBlock"
 _SILU_SCALE = 1.6790
-"""About the factor that gives silu a unit second moment: any number does, as long as readers take it from the spec."""
+"""Approximate factor that gives silu a unit second moment. Readers take it from the spec, so any value is valid."""
 _REPULSION = {
     "pair_repulsion_fn.c": np.array([0.1818, 0.5099, 0.2802, 0.02817]),
     "pair_repulsion_fn.a_exp": np.array(0.3),
@@ -53,32 +53,32 @@ def random_model(
     dtype: str = "float64",
     pair_repulsion: bool = False,
 ) -> MaceModel:
-    """Return a MACE model with seeded random weights and the structure that mace-torch gives such a model.
+    """Return a MACE model with seeded random weights and the same structure as a mace-torch model.
 
     Parameters
     ----------
     elements
-        Symbols or atomic numbers; their order is that of the model's element table.
+        Symbols or atomic numbers in the order of the model's element table.
     hidden_irreps
-        Node features between layers, with one number of channels for all irreps; the last layer keeps the first.
+        Node features between layers, with the same number of channels for all irreps; the last layer keeps the first.
     correlation
-        Correlation order, or one for each layer.
+        Correlation order, or one order per layer.
     cutoff
-        Angstrom.
+        Cutoff in angstrom.
     cutoff_on
         ``basis`` or ``weights``, see `RadialSpec`.
     radial_widths
         Hidden widths of the radial MLP.
     readout_irreps
-        Hidden irreps of the last readout; a model of one layer has a linear readout alone.
+        Hidden irreps of the last readout; a one-layer model has only a linear readout.
     interaction
-        Interaction block of each layer, as mace-torch calls it; a shorter sequence is continued with its last entry.
+        mace-torch name of the interaction block of each layer; the last entry of a shorter sequence is repeated.
     avg_num_neighbors
-        Divisor of the messages; the default is small, so that far atoms and high orders matter.
+        Divisor of the messages; the default is small, so that distant atoms and high orders matter.
     dtype
         Precision of the weights, ``float64`` or ``float32``.
     pair_repulsion
-        Whether nuclei repel each other below the sum of their covalent radii.
+        Whether to add the pair repulsion of nuclei closer than the sum of their covalent radii.
 
     Returns
     -------
@@ -238,12 +238,12 @@ def _couplings(prefix: str, layer: LayerSpec) -> dict[str, NDArray[np.float64]]:
 
 @lru_cache(maxsize=64)
 def coupling_tensor(kinds: tuple[str, ...], kind_out: str, order: int) -> NDArray[np.float64]:
-    """Return every coupling of ``order`` copies of the irreps ``kinds`` to ``kind_out``, in chains from the left.
+    """Return all couplings of ``order`` copies of the irreps ``kinds`` to ``kind_out``, as chains from the left.
 
     Parameters
     ----------
     kinds
-        Irreps of one channel, in their order of storage.
+        Irreps of one channel in storage order.
     kind_out
         Irrep of the result.
     order
@@ -252,9 +252,9 @@ def coupling_tensor(kinds: tuple[str, ...], kind_out: str, order: int) -> NDArra
     Returns
     -------
     ndarray
-        Shape (n, ..., n, n_paths), with 2 l + 1 rows in front for l > 0; n is the number of components of ``kinds``.
-        The chains are not symmetrised, hence redundant, as in mace-torch without cuequivariance.
-        One path of zeros where nothing couples.
+        Coupling coefficients, shape (n, ..., n, n_paths), with a leading axis of size 2 l + 1 for l > 0; n is the
+        number of components of ``kinds``. The chains are not symmetrised and therefore redundant, as in mace-torch
+        without cuequivariance. If nothing couples, there is one path of zeros.
     """
     factors, target = [o3.Irrep(kind) for kind in kinds], o3.Irrep(kind_out)
     starts = np.cumsum([0] + [ir.dim for ir in factors])
@@ -278,7 +278,7 @@ def coupling_tensor(kinds: tuple[str, ...], kind_out: str, order: int) -> NDArra
 
 
 def _reachable(factors: list[o3.Irrep], target: o3.Irrep, steps: int) -> set[o3.Irrep]:
-    """Return the irreps from which ``steps`` more factors lead to ``target``."""
+    """Return the irreps that can reach ``target`` with ``steps`` more factors."""
     reachable = {target}
     for _ in range(steps):
         reachable = {ir for last in reachable for factor in factors for ir in last * factor}

@@ -1,4 +1,4 @@
-"""The reference model as a calculator of ASE: slow, and nothing to compile."""
+"""The reference model as an ASE calculator: slow, but without compilation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +12,12 @@ from mlip_lammps.families.mace import MaceReference
 
 
 class ReferenceCalculator(Calculator):
-    """Energies, forces and stress of the reference in float64.
+    """ASE calculator for energies, forces and stress of the reference in float64.
 
     Parameters
     ----------
     model
-        Trained or portable file, or the name of a shipped model.
+        mace-torch or portable file, or the name of a shipped model.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]

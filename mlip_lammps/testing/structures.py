@@ -1,4 +1,4 @@
-"""Structures for tests: rattled and triclinic, so that no force vanishes by symmetry and no sign can hide."""
+"""Structures for tests: rattled and triclinic, so that no force vanishes by symmetry and sign errors show."""
 
 from collections.abc import Sequence
 
@@ -21,13 +21,13 @@ def rattled_triclinic(
     Parameters
     ----------
     elements
-        Symbols or atomic numbers; each is used about equally often, in random order.
+        Symbols or atomic numbers; each occurs about equally often, in random order.
     repeat
-        Atoms along each cell vector.
+        Number of atoms along each cell vector.
     spacing
-        Distance between them, angstrom.
+        Distance between atoms in angstrom.
     rattle
-        Standard deviation of the displacements, angstrom.
+        Standard deviation of the displacements in angstrom.
     """
     rng = np.random.default_rng(seed)
     symbols = _mix(elements, int(np.prod(repeat)), rng)
@@ -35,7 +35,7 @@ def rattled_triclinic(
 
 
 def smaller_than_cutoff(elements: Sequence[str | int] = ("H", "O"), length: float = 2.6, seed: int = 0) -> Atoms:
-    """Return two atoms in a triclinic cell of about ``length`` (angstrom), shorter than any usual cutoff."""
+    """Return two atoms in a triclinic cell of about ``length`` (angstrom), shorter than typical cutoffs."""
     rng = np.random.default_rng(seed)
     atoms = Atoms(_mix(elements, 2, rng), cell=length * TRICLINIC, pbc=True)
     atoms.set_scaled_positions([[0.1, 0.2, 0.15], [0.55, 0.7, 0.6]])
@@ -44,7 +44,7 @@ def smaller_than_cutoff(elements: Sequence[str | int] = ("H", "O"), length: floa
 
 
 def isolated_molecule(elements: Sequence[str | int] = ("H", "O"), box: float | None = 30.0, seed: int = 0) -> Atoms:
-    """Return five atoms within bonding distance of each other, alone in a periodic box or, with None, without one."""
+    """Return five atoms within bonding distance, in a periodic cube of edge ``box`` (angstrom) or without a cell."""
     rng = np.random.default_rng(seed)
     atoms = Atoms(_mix(elements, 5, rng), positions=1.5 * FIVE_POINTS + rng.normal(scale=0.1, size=(5, 3)))
     if box is not None:
@@ -55,12 +55,12 @@ def isolated_molecule(elements: Sequence[str | int] = ("H", "O"), box: float | N
 
 
 def water_box(repeat: tuple[int, int, int] = (2, 2, 2), density_g_cm3: float = 1.0, seed: int = 0) -> Atoms:
-    """Return randomly turned water molecules on a grid in a periodic triclinic cell of the given density.
+    """Return randomly oriented water molecules on a grid in a periodic triclinic cell of the given density.
 
     Parameters
     ----------
     repeat
-        Molecules along each cell vector.
+        Number of molecules along each cell vector.
     """
     rng = np.random.default_rng(seed)
     water = molecule("H2O")

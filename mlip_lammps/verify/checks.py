@@ -1,4 +1,4 @@
-"""What a verification compares, and what it says of each comparison."""
+"""Comparisons of a verification and their results."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -21,19 +21,19 @@ class Check:
     Attributes
     ----------
     group, name
-        What was compared with what, and which quantity.
+        The two engines that were compared, and the quantity.
     number
-        What was found; None if there is none, because LAMMPS stopped or the check was skipped.
+        Measured value; None if LAMMPS stopped or the check was skipped.
     limit, low
-        Largest and smallest number that passes; None for no such bound.
+        Largest and smallest value that passes; None if there is no such bound.
     unit
-        Of the three numbers.
+        Unit of ``number``, ``limit`` and ``low``.
     where
-        The structure, setting or component that the number is of: the worst one.
+        Structure, setting or component with the worst value.
     verdict
         ``pass``, ``fail`` or ``skipped``.
     note
-        Why it failed without a number, or was skipped.
+        Reason why the check failed without a number or was skipped.
     """
 
     group: str
@@ -54,11 +54,11 @@ class Verification:
     Attributes
     ----------
     facts
-        Model, source, dtype, elements, structures, rank counts, versions.
+        Model, source, dtype, elements, structures, rank counts and versions.
     checks
-        In the order in which they were made: edges before forces.
+        Checks in the order in which they were made: edges before forces.
     seconds
-        Wall time, without compilation.
+        Wall time in s, excluding compilation.
     """
 
     facts: Mapping[str, Any]
@@ -70,17 +70,17 @@ class Verification:
 
     @property
     def has_passed(self) -> bool:
-        """Whether nothing failed; what was skipped is another matter."""
+        """Whether no check failed; skipped checks do not count."""
         return not self.with_verdict("fail")
 
     def verdict(self, *, needs_reference: bool) -> Literal["pass", "fail", "incomplete"]:
-        """Return "incomplete" where nothing failed, and the reference is needed and was not there."""
+        """Return "incomplete" if no check failed but the required reference was missing."""
         if not self.has_passed:
             return "fail"
         return "incomplete" if needs_reference and self.facts["source"] is None else "pass"
 
     def as_dict(self, *, needs_reference: bool = True) -> dict[str, Any]:
-        """Return what JSON holds."""
+        """Return the content of the JSON file."""
         return {
             **self.facts,
             "seconds": round(self.seconds, 1),
@@ -91,7 +91,7 @@ class Verification:
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values that JSON knows: it has neither infinity nor a number that is none."""
+    """Replace infinities and NaN by None: JSON has neither."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
     }
@@ -102,15 +102,15 @@ QUANTITIES = {
     "atomic energies": "eV",
     "forces": "eV/angstrom",
     "virial": "eV per atom",
-    "nine components of atoms' virials": "eV",
+    "per-atom virials": "eV",
 }
-"""What is compared, with units."""
+"""Compared quantities and their units."""
 
 
 def differences(found: Evaluation, expected: Evaluation, limits: Limits) -> dict[str, tuple[float, float]]:
-    """Return the difference and its limit for each of ``QUANTITIES`` that both results hold.
+    """Return the difference and its limit for each of ``QUANTITIES`` that both results contain.
 
-    A number that is not finite gives an infinite difference.
+    A value that is not finite gives an infinite difference.
     """
     n_atoms = len(expected.forces)
     scale = max(1.0, float(np.abs(expected.forces).max(initial=0.0)))
@@ -123,7 +123,7 @@ def differences(found: Evaluation, expected: Evaluation, limits: Limits) -> dict
         pairs["virial"] = (_largest(found.virial - expected.virial) / n_atoms, limits.virial * scale)
     if found.centroid_virials is not None and expected.centroid_virials is not None:
         difference = _largest(found.centroid_virials - expected.centroid_virials)
-        pairs["nine components of atoms' virials"] = (difference, limits.virial * scale)
+        pairs["per-atom virials"] = (difference, limits.virial * scale)
     return pairs
 
 
@@ -134,7 +134,7 @@ def _largest(difference: NDArray[np.float64] | float) -> float:
 
 @dataclass
 class Worst:
-    """The worst of many numbers, each held against a limit of its own."""
+    """The worst of many values relative to their limits."""
 
     number: float | None = None
     limit: float = 0.0
@@ -143,16 +143,16 @@ class Worst:
     notes: list[str] = field(default_factory=list)
 
     def add(self, number: float, limit: float, where: str, unit: str = "") -> None:
-        """Take a number into account."""
+        """Add a value with its limit."""
         if self.number is None or _ratio(number, limit) > _ratio(self.number, self.limit):
             self.number, self.limit, self.where, self.unit = number, limit, where, unit or self.unit
 
     def fail(self, where: str, note: str) -> None:
-        """Take a comparison into account that could not be made."""
+        """Record a comparison that could not be made."""
         self.notes.append(f"{where}: {note}")
 
     def check(self, group: str, name: str, unit: str = "") -> Check:
-        """Return the line of the table."""
+        """Return the check of the worst value."""
         is_inside = self.number is not None and self.number <= self.limit
         verdict: Verdict = "pass" if is_inside and not self.notes else "fail"
         note = self.notes[0] if self.notes else "" if self.number is not None else "nothing was compared"
@@ -167,18 +167,18 @@ def _ratio(number: float, limit: float) -> float:
 
 @dataclass
 class Comparison:
-    """Differences of many structures between two engines, one line for each quantity."""
+    """Differences between two engines over many structures, with one check per quantity."""
 
     group: str
     worst: dict[str, Worst] = field(default_factory=dict)
 
     def add(self, where: str, found: Evaluation, expected: Evaluation, limits: Limits) -> None:
-        """Compare the results for one structure."""
+        """Add the results for one structure."""
         for quantity, (number, limit) in differences(found, expected, limits).items():
             self.worst.setdefault(quantity, Worst()).add(number, limit, where)
 
     def checks(self) -> Iterable[Check]:
-        """Yield the lines of the table."""
+        """Yield one check per quantity."""
         for quantity, unit in QUANTITIES.items():
             if quantity in self.worst:
                 yield self.worst[quantity].check(self.group, quantity, unit)

@@ -1,4 +1,4 @@
-"""LAMMPS held to the ASE calculator: on every number of ranks, in every setting, over symmetries of a structure."""
+"""Comparison of LAMMPS with the ASE calculator for each number of ranks, LAMMPS setting and symmetry operation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from mlip_lammps.verify.symmetries import ROTATION, Symmetry, has_known_moments
 
 MOVED, MIGRATED = "moved since the list was built", "moved between ranks"
 
-# Atoms drift freely, all of one mass and hence of like speed: 0.3 angstrom in MOVED, within half the skin.
+# Atoms drift freely with equal masses and hence similar speeds: 0.3 angstrom in MOVED, within half the skin.
 _DRIFT = """mass * 20.0
 velocity all create 300 7 loop geom
 fix drift all nve/noforce
@@ -34,7 +34,7 @@ _TILED_SKIN = 0.1
 
 
 def _has_room(atoms: Atoms, reach: float) -> bool:
-    """Return whether a periodic box is as long as ``reach``, which ``comm_style tiled`` asks for."""
+    """Return whether each periodic direction is longer than ``reach``, as ``comm_style tiled`` requires."""
     if atoms.cell.rank < 3:
         return not atoms.pbc.any()
     heights = atoms.get_volume() / np.linalg.norm(np.cross(atoms.cell[[1, 2, 0]], atoms.cell[[2, 0, 1]]), axis=1)
@@ -42,10 +42,10 @@ def _has_room(atoms: Atoms, reach: float) -> bool:
 
 
 def settings_of(atoms: Atoms, elements: Sequence[str], cutoff: float) -> dict[str, Case]:
-    """Return cases of ``atoms`` that differ in what a user may choose of LAMMPS, by the name of the choice."""
+    """Return evaluations of ``atoms`` with different LAMMPS settings, by the name of the setting."""
     plain = Case("", atoms)
     others = tuple(sorted(set(atoms.get_chemical_symbols()), reverse=True))
-    # a type that no atom has: of an element that the structure lacks, else of one that another type has too
+    # a type without atoms: an element that the structure lacks, otherwise an element that has another type already
     lacking = tuple(symbol for symbol in elements if symbol not in others)[:1]
     one_too_many = (*lacking, *others) if lacking else (*others, others[-1])
     cases = {
@@ -80,18 +80,18 @@ def settings_of(atoms: Atoms, elements: Sequence[str], cutoff: float) -> dict[st
 
 @dataclass(frozen=True)
 class LammpsPlan:
-    """What LAMMPS is asked on every number of ranks.
+    """Evaluations that LAMMPS makes on each number of ranks.
 
     Attributes
     ----------
     structures
-        By name; the first carries the settings, and so does the user's.
+        Structures by name; the first one and the user's are also evaluated with every setting.
     symmetries
-        Structures whose results follow from those of another.
+        Structures whose results follow from those of another structure.
     limits
-        Of LAMMPS from the ASE calculator, and of a symmetry.
+        Limits between LAMMPS and the ASE calculator, and between a structure and its symmetric copy.
     rotation
-        The same for structures that one of the two has turned; taken where it is wider.
+        Limits for structures that LAMMPS or the symmetry rotates; they apply where they are wider.
     """
 
     model: Path
@@ -104,13 +104,13 @@ class LammpsPlan:
     rotation: Limits
 
     def limits_of(self, name: str) -> Limits:
-        """Return the limits for a structure or a symmetry; LAMMPS turns cells that do not lie as it holds them."""
+        """Return the limits for a structure or a symmetry; LAMMPS rotates cells that are not in its orientation."""
         atoms = self.structures[name] if name in self.structures else self.symmetries[name].atoms
         turned = name == ROTATION or is_turned(atoms)
         return self.limits.widened_to(self.rotation) if turned else self.limits
 
     def settings(self) -> dict[str, Case]:
-        """Return the cases of all settings by a unique name."""
+        """Return the cases of all settings by unique name."""
         cases = {}
         for name in (BASE, USER):
             if name in self.structures:
@@ -119,7 +119,7 @@ class LammpsPlan:
         return cases
 
     def cases(self) -> list[Case]:
-        """Return every case, plain ones first."""
+        """Return all cases, those with default settings first."""
         plain = [
             Case(name, atoms, has_centroid_virials=has_known_moments(atoms)) for name, atoms in self.structures.items()
         ]
@@ -127,7 +127,7 @@ class LammpsPlan:
         return [*plain, *symmetries, *self.settings().values()]
 
     def run(self, n_ranks: int, on_case: Callable[[str], None], further: Sequence[Case] = ()) -> CaseResults:
-        """Evaluate every case, and ``further`` ones, on ``n_ranks`` ranks."""
+        """Evaluate all cases and the ``further`` ones on ``n_ranks`` ranks."""
         return run_cases(
             [*self.cases(), *further],
             self.model,
@@ -144,7 +144,7 @@ def rank_text(n_ranks: int) -> str:
 def parity_checks(
     plan: LammpsPlan, n_ranks: int, found: CaseResults, evaluate: Callable[[Atoms], Evaluation]
 ) -> Iterator[Check]:
-    """Compare plain structures with ``evaluate``, the ASE calculator; edges come first."""
+    """Compare LAMMPS with default settings with ``evaluate``, the ASE calculator; edges come first."""
     group = f"LAMMPS on {rank_text(n_ranks)} = ASE"
     edges, energies, virials = Worst(), Worst(), Worst()
     comparison = Comparison(group)
@@ -169,7 +169,7 @@ def parity_checks(
 
 
 def _idle_ranks(group: str, found: CaseResults) -> Check:
-    """Return whether a rank really had nothing where one should."""
+    """Check that at least one rank had no atoms in the structure that is made for this."""
     name, case = "ranks without atoms", found.results.get(MOLECULE)
     if case is None:
         return Check(group, name, None, None, 1.0, "", MOLECULE, "fail", found.faults[MOLECULE])
@@ -180,7 +180,7 @@ def _idle_ranks(group: str, found: CaseResults) -> Check:
 def setting_checks(
     plan: LammpsPlan, found: Mapping[int, CaseResults], evaluate: Callable[[Atoms], Evaluation]
 ) -> Iterator[Check]:
-    """Compare every setting, over all numbers of ranks, with the ASE calculator: one line for each."""
+    """Compare each setting on all numbers of ranks with the ASE calculator: one check per setting."""
     group = "settings of LAMMPS = ASE"
     lines: dict[str, Worst] = {}
     for name, case in plan.settings().items():
@@ -204,7 +204,7 @@ def setting_checks(
 
 
 def symmetry_checks(plan: LammpsPlan, found: Mapping[int, CaseResults]) -> Iterator[Check]:
-    """Compare symmetric copies with the structures that they are made from, both in LAMMPS, on all numbers of ranks."""
+    """Compare symmetric copies with their original structures, both evaluated in LAMMPS, on all numbers of ranks."""
     group = "symmetries, in LAMMPS"
     for name, symmetry in plan.symmetries.items():
         line = Worst()
@@ -223,9 +223,9 @@ def symmetry_checks(plan: LammpsPlan, found: Mapping[int, CaseResults]) -> Itera
 
 
 def count_wrong_edges(case: CaseResult, atoms: Atoms, cutoff: float) -> float:
-    """Return how many edges of LAMMPS or of Python have no partner of the same atoms and vector in the other.
+    """Return the number of edges that only LAMMPS or only Python has; edges match by their atoms and vector.
 
-    An edge of just the cutoff's length may be in either list or not: its weight is zero.
+    An edge whose length equals the cutoff may be missing from either list, because its weight is zero.
     """
     graph = build_graph(atoms, cutoff)
     tolerance = EDGE_VECTOR * max(1.0, float(np.abs(atoms.cell[:]).max()) / 100.0)
@@ -238,7 +238,7 @@ def count_wrong_edges(case: CaseResult, atoms: Atoms, cutoff: float) -> float:
 
 
 def _edge_points(atoms: NDArray[np.int64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return points in five dimensions that are close only for edges of the same atoms with like vectors."""
+    """Return five-dimensional points that are close only for edges with the same atoms and similar vectors."""
     return np.concatenate([np.asarray(atoms, dtype=np.float64).reshape(-1, 2), vectors.reshape(-1, 3)], axis=1)
 
 
@@ -249,7 +249,7 @@ def _count_alone(
     cutoff: float,
     tolerance: float,
 ) -> int:
-    """Return how many ``points`` have no point of ``others`` to themselves."""
+    """Return the number of ``points`` without a one-to-one partner in ``others``."""
     is_at_cutoff = np.abs(np.linalg.norm(vectors.reshape(-1, 3), axis=1) - cutoff) < tolerance
     if len(others) == 0:
         return int((~is_at_cutoff).sum())

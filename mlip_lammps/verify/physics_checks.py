@@ -1,4 +1,4 @@
-"""Whether forces and virial are derivatives of the energy: differences of energies, and dynamics that conserves it."""
+"""Checks that forces and virial are derivatives of the energy: finite differences and energy-conserving dynamics."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -24,19 +24,19 @@ VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 _STEPS = (1.0, -1.0, 0.5, -0.5)
 
 MASS = 20.0
-"""amu, of every atom: what moves fastest then follows from the forces alone."""
+"""Mass of every atom in amu: with equal masses, the forces alone determine the fastest motion."""
 FORCE_TO_ACCELERATION = 9648.533
-"""angstrom/ps^2 of 1 eV/angstrom on 1 amu."""
+"""Acceleration in angstrom/ps^2 that a force of 1 eV/angstrom gives a mass of 1 amu."""
 FARTHEST = 0.3
-"""Angstrom that forces may move an atom at rest in the whole run: no way to a collision."""
+"""Largest distance in angstrom that forces may move an atom initially at rest during the run; prevents collisions."""
 LONGEST = 10.0
-"""Radians of the fastest vibration in the whole run."""
+"""Largest phase in radians of the fastest vibration during the run."""
 MOST_ATOMS = 500
-"""Of the user's structure, for derivatives and dynamics."""
+"""Largest number of atoms of a user's structure in derivative and dynamics checks."""
 
 
 class Derivatives:
-    """Energies of a structure along random directions of all coordinates, and under strain."""
+    """Energies of a structure displaced along random directions and under strain."""
 
     def __init__(self, name: str, atoms: Atoms, limits: DerivativeLimits, cutoff: float):
         self.name = name
@@ -48,7 +48,7 @@ class Derivatives:
         self.directions = directions / np.abs(directions).max(axis=(1, 2), keepdims=True)
 
     def cases(self) -> list[Case]:
-        """Return the displaced structures."""
+        """Return the displaced and strained structures."""
         cases = []
         for k, direction in enumerate(self.directions):
             for step in _STEPS:
@@ -67,7 +67,7 @@ class Derivatives:
         return cases
 
     def add(self, found: CaseResults, forces: Worst, virial: Worst) -> None:
-        """Compare differences of energies with what LAMMPS gives."""
+        """Compare energy differences with the forces and the virial of LAMMPS."""
         keys = [self.name, *(case.name for case in self.cases())]
         if faults := [found.faults[key] for key in keys if key in found.faults]:
             forces.fail(self.name, faults[0])
@@ -91,9 +91,9 @@ class Derivatives:
         return f"{self.name}: {kind} {k + 1}, {step:+g}"
 
     def _slope(self, found: CaseResults, kind: str, k: int, step: float) -> float:
-        """Return dE/ds from central differences at one step and half of it, extrapolated to none.
+        """Return dE/ds from central differences with one step and half of it, extrapolated to step zero.
 
-        Energies are subtracted atom by atom: the large constants of atoms leave no rounding behind.
+        Energies are subtracted atom by atom, so that the large atomic constants cause no rounding error.
         """
 
         def central(part: float) -> float:
@@ -109,22 +109,22 @@ def _number(error: float) -> float:
 
 
 def derivative_checks(derivatives: list[Derivatives], found: CaseResults) -> Iterator[Check]:
-    """Yield a line for forces and one for the virial."""
+    """Yield one check for the forces and one for the virial."""
     forces, virial = Worst(), Worst()
     for one in derivatives:
         one.add(found, forces, virial)
-    yield forces.check(GROUP, "forces, by differences of energies", "eV/angstrom")
+    yield forces.check(GROUP, "forces, by energy differences", "eV/angstrom")
     yield virial.check(GROUP, "virial, by strain", "eV per atom")
 
 
 @dataclass(frozen=True)
 class LmpRun:
-    """An input that ``lmp`` runs: the way of most users.
+    """An input script for the ``lmp`` program, which most users run.
 
     Attributes
     ----------
     name, atoms
-        A periodic structure.
+        Name and atoms of a periodic structure.
     """
 
     model: Path
@@ -137,7 +137,7 @@ class LmpRun:
 def dynamics_checks(
     lmp: LmpRun, evaluate: Callable[[Atoms], Evaluation], limits: DynamicsLimits, energy_limits: Limits
 ) -> Iterator[Check]:
-    """Run at constant energy, with a time step and half of it; yield a line for the start and one for the runs."""
+    """Run at constant energy with a time step and half of it; yield checks of the energy and its fluctuation."""
     where = f"{lmp.name}, {rank_text(lmp.n_ranks)}"
     ratio_line = (GROUP, "energy fluctuation, dt over dt/2")
     energy_line = ("lmp -in INPUT = ASE", "energy")
@@ -160,7 +160,7 @@ def dynamics_checks(
 
 
 def choose_time_step(atoms: Atoms, evaluate: Callable[[Atoms], Evaluation], n_steps: int) -> float:
-    """Return a time step in ps with which ``n_steps`` neither lead to a collision nor last many vibrations."""
+    """Return a time step in ps such that ``n_steps`` cause no collision and do not span many vibrations."""
     rng = np.random.default_rng(8)
     direction = rng.normal(size=atoms.positions.shape)
     curvature = 0.0
@@ -179,7 +179,7 @@ def choose_time_step(atoms: Atoms, evaluate: Callable[[Atoms], Evaluation], n_st
 
 
 def _run_dynamics(lmp: LmpRun, step: float, n_steps: int) -> list[list[Mapping[str, float]]]:
-    """Return the rows of thermo output of both runs, at the same physical times."""
+    """Return the thermo output of both runs at the same physical times."""
     elements = sorted(set(lmp.atoms.get_chemical_symbols()))
     with TemporaryDirectory(prefix="mlip-lammps-") as scratch:
         folder = Path(scratch)
@@ -212,5 +212,8 @@ def _run_dynamics(lmp: LmpRun, step: float, n_steps: int) -> list[list[Mapping[s
         with process:
             rows = list(process.rows())
     if len(rows) != 2 * (n_steps + 1):
-        raise MlipError(f"LAMMPS wrote {len(rows)} rows of energies, expected {2 * (n_steps + 1)}")
+        raise MlipError(
+            f"LAMMPS wrote {len(rows)} rows of thermo output, expected {2 * (n_steps + 1)}; verify the model again and "
+            "report the error if it persists"
+        )
     return [rows[: n_steps + 1], rows[n_steps + 1 :]]

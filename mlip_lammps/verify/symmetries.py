@@ -1,4 +1,4 @@
-"""Structures of a verification: rattled and triclinic, so that no force vanishes by symmetry and no sign can hide."""
+"""Symmetric copies of structures, for verification."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,28 +16,28 @@ ROTATION = "rotation"
 
 
 def has_known_moments(atoms: Atoms) -> bool:
-    """Return whether every engine gives nine components of the virials of atoms: no images, and few atoms.
+    """Return whether every engine gives nine-component per-atom virials: only for small clusters without images.
 
-    The reference takes a gradient for each atom.
+    The reference computes one gradient per atom.
     """
     return not atoms.pbc.any() and 1 < len(atoms) <= MOST_CLUSTER_ATOMS
 
 
 def isolated_atoms(elements: Sequence[str]) -> dict[str, Atoms]:
-    """Return every element alone, without a cell."""
+    """Return one isolated atom of each element, without a cell."""
     return {f"isolated {symbol}": Atoms([symbol]) for symbol in elements if symbol in atomic_numbers}
 
 
 @dataclass(frozen=True)
 class Symmetry:
-    """A structure whose results follow from those of another.
+    """A structure whose results follow from those of another structure.
 
     Attributes
     ----------
     of
-        Name of the other.
+        Name of the original structure.
     expect
-        Takes results of the other to those of this one.
+        Maps the results of the original structure to the expected results of this one.
     """
 
     of: str
@@ -46,12 +46,12 @@ class Symmetry:
 
 
 def make_symmetries(structures: dict[str, Atoms], n_atoms: int) -> dict[str, Symmetry]:
-    """Return structures that differ from one of ``structures`` by a symmetry, named after it.
+    """Return structures that differ from one of ``structures`` by a symmetry operation, by the name of the operation.
 
     Parameters
     ----------
     n_atoms
-        The supercell has more.
+        Lower bound (exclusive) on the number of atoms of the supercell.
     """
     rng = np.random.default_rng(5)
     base, n = structures[BASE], len(structures[BASE])
@@ -71,7 +71,7 @@ def make_symmetries(structures: dict[str, Atoms], n_atoms: int) -> dict[str, Sym
 
 
 def _rotated(molecule: Atoms, rng: np.random.Generator) -> Symmetry:
-    """Return a molecule turned about its centre, in the same box."""
+    """Return a molecule rotated about its centre in the same box."""
     turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     turn *= np.linalg.det(turn)
     turned = molecule.copy()
@@ -90,7 +90,7 @@ def _reordered(results: Evaluation, order: np.ndarray) -> Evaluation:
 
 
 def _supercell(cell: Atoms, n_atoms: int) -> Symmetry:
-    """Return copies of a cell side by side, more than ``n_atoms`` atoms."""
+    """Return a supercell of ``cell`` with more than ``n_atoms`` atoms."""
     repeat = [2, 2, 2]
     while np.prod(repeat) * len(cell) <= n_atoms:
         repeat[int(np.argmin(repeat * cell.cell.lengths()))] += 1

@@ -1,4 +1,4 @@
-"""Whether a model gives the same, right numbers everywhere on this machine: reference, ASE, LAMMPS on several ranks."""
+"""Verification of a model on this machine: the reference, ASE and LAMMPS on several ranks must agree."""
 
 import os
 import time
@@ -34,11 +34,11 @@ from mlip_lammps.verify.symmetries import has_known_moments, isolated_atoms, mak
 REFERENCE_GROUP = "ASE = reference"
 _ATOMS_OF_A_RANK = 64
 MOST_REFERENCE_EDGES = 100_000
-"""The reference keeps every message of every edge for its gradient: tens of kilobytes each."""
+"""Largest structure for the reference, which keeps all messages of an edge (tens of kilobytes) for the gradient."""
 
 
 Progress = Callable[[str, str], None]
-"""Is called with a stage and with what it is at."""
+"""Progress callback; its arguments are the stage and a detail."""
 
 
 def _silent(stage: str, detail: str) -> None:
@@ -47,14 +47,14 @@ def _silent(stage: str, detail: str) -> None:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is verified.
+    """A model to verify.
 
     Attributes
     ----------
     compiled
-        The compiled file.
+        Compiled file.
     trained
-        What it was made from; None if that is not at hand.
+        Trained model that the file was exported from; None if it was not found.
     source
         File of ``trained``.
     """
@@ -71,30 +71,29 @@ def find_subject(
     progress: Progress = _silent,
     device: str | None = None,
 ) -> Subject:
-    """Compile ``model``, or find the source of one that is compiled.
+    """Compile a trained model, or find the trained model of a compiled file.
 
     Parameters
     ----------
     model
-        File of mace-torch, portable file, or compiled file.
+        mace-torch file, portable file or compiled file.
     source
-        What a compiled file was made from; looked for beside it, in the current folder and among the shipped models
-        if None.
+        Trained model that a compiled file was exported from. If None, it is searched for beside the compiled file, in
+        the current folder and among the shipped models.
     dtype
-        Of the compilation; a compiled file keeps its own.
+        Precision of the compilation; ignored for a compiled file.
     device
-        As of ``export_model``: of the compilation, for a CPU if None. A compiled file must be for
-        this one.
+        Device of the compilation, see ``export_model``; ``cpu`` if None. A compiled file must be for this device.
 
     Raises
     ------
     UserInputError
-        If ``source`` is not what the file was made from, or is given for a model that is not compiled, or if a compiled
-        file is for another device.
+        If ``source`` is not the file that ``model`` was exported from, if ``source`` is given although ``model`` is not
+        compiled, or if a compiled file is for another device.
     """
     if not is_archive(model):
         if source is not None:
-            raise UserInputError(f"{model} is no compiled model: it is its own source; leave --source out")
+            raise UserInputError(f"{model} is not a compiled model, so it has no separate source; omit --source")
         compiled = compiled_model(
             model, dtype=dtype, device=device or "cpu", progress=lambda line: progress("compiling", line)
         )
@@ -105,8 +104,8 @@ def find_subject(
         trained = read_model(source)
         if trained.source_sha256 != recorded["sha256"]:
             raise UserInputError(
-                f"{source} has sha256 {trained.source_sha256[:12]}, and {model} was made from {recorded['name']} with "
-                f"{recorded['sha256'][:12]}; give that file"
+                f"{source} has sha256 {trained.source_sha256[:12]}, but {model} was exported from {recorded['name']} "
+                f"with sha256 {recorded['sha256'][:12]}; give that file"
             )
         return Subject(model, trained, source)
     beside = [model.parent / recorded["name"], Path(recorded["name"]), model.with_suffix(".safetensors")]
@@ -122,14 +121,14 @@ def find_subject(
 
 
 class AseEngine:
-    """The ASE calculator, with the results of structures that were asked for before."""
+    """The ASE calculator with a cache of its results."""
 
     def __init__(self, model: Path):
         self.calculator = MlipCalculator(model, n_threads=1)
         self._known: dict[bytes, Evaluation] = {}
 
     def evaluate(self, atoms: Atoms) -> Evaluation:
-        """Return energy, forces and virial; no virial without a cell, nine components of atoms' in small clusters."""
+        """Return energies, forces, the virial if there is a cell, and per-atom virials of small clusters."""
         arrays = (atoms.numbers, atoms.positions, atoms.cell[:], atoms.pbc)
         key = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
         if key not in self._known:
@@ -163,34 +162,36 @@ def verify_model(
     silence_seconds: float = 120.0,
     progress: Progress = _silent,
 ) -> Verification:
-    """Check a model in every engine.
+    """Check that the reference, ASE and LAMMPS agree on a model.
 
     Parameters
     ----------
     subject
-        From ``find_subject``.
+        Result of ``find_subject``.
     structure
-        A file of the user's, added to the structures that are made up.
+        Structure file of the user, checked in addition to the built-in structures.
     n_ranks
         Numbers of MPI ranks.
     silence_seconds
-        A single evaluation in LAMMPS that takes longer counts as a hang.
+        Time limit in s of one LAMMPS evaluation; longer evaluations count as hangs.
     progress
-        Is told of every step.
+        Callback for each step.
 
     Raises
     ------
     UserInputError
-        If the structure does not fit the model or a number of ranks is not positive.
+        If the structure has elements that the model does not know, or if a number of ranks is not positive.
     """
     started = time.monotonic()
     if not n_ranks or min(n_ranks) < 1:
-        raise UserInputError(f"--ranks {','.join(map(str, n_ranks))}: give numbers from 1 up, for instance 1,2,4")
+        raise UserInputError(
+            f"--ranks {','.join(map(str, n_ranks))} must list integers of at least 1; give for example --ranks 1,2,4"
+        )
     engine = AseEngine(subject.compiled)
     metadata = engine.calculator.model.metadata
     elements, cutoff, dtype = tuple(metadata["elements"]), metadata["cutoff"], metadata["dtype"]
     structures = large_probes(elements, cutoff)
-    # every rank works through several chunks of the supercell; a GPU takes all atoms at once
+    # every rank processes several chunks of the supercell; a GPU processes all atoms at once
     symmetries = make_symmetries(structures, int(1.5 * max(n_ranks) * metadata.get("chunk_atoms", _ATOMS_OF_A_RANK)))
     if structure is not None:
         structures[USER] = read_structure(structure, elements)
@@ -225,7 +226,7 @@ def _reference_checks(
     """Compare the ASE calculator with the reference in float64."""
     if subject.trained is None:
         recorded = engine.calculator.model.metadata["source"]
-        note = f"no {recorded['name']} with sha256 {recorded['sha256'][:12]} at hand; give it with --source"
+        note = f"{recorded['name']} with sha256 {recorded['sha256'][:12]} was not found; give it with --source"
         for quantity, unit in QUANTITIES.items():
             yield Check(REFERENCE_GROUP, quantity, None, None, None, unit, "", "skipped", note)
         return
@@ -235,7 +236,7 @@ def _reference_checks(
         progress("reference", f"{number}/{len(structures)}: {name}")
         n_edges = build_graph(atoms, reference.cutoff).n_edges
         if n_edges > MOST_REFERENCE_EDGES:
-            note = f"{n_edges} edges, more than the {MOST_REFERENCE_EDGES} that the reference is asked for"
+            note = f"{n_edges} edges; the reference evaluates at most {MOST_REFERENCE_EDGES}"
             yield Check(REFERENCE_GROUP, name, None, None, None, "", name, "skipped", note)
             continue
         found = reference.evaluate(atoms)
@@ -252,7 +253,7 @@ def _lammps_checks(
     dtype: str,
     progress: Progress,
 ) -> Iterator[Check]:
-    """Compare LAMMPS with the ASE calculator, then with itself."""
+    """Compare LAMMPS with the ASE calculator, then check symmetries and derivatives in LAMMPS."""
     small = {name: plan.structures[name] for name in (SHEARED, USER) if name in plan.structures}
     small = {name: atoms for name, atoms in small.items() if len(atoms) <= MOST_ATOMS and atoms.pbc.all()}
     derivatives = [Derivatives(name, atoms, DERIVATIVES[dtype], plan.cutoff) for name, atoms in small.items()]
@@ -272,12 +273,12 @@ def _lammps_checks(
 
 
 def _ranks_for_many_steps(n_ranks: Sequence[int]) -> int:
-    """Return the largest number of ranks that have a core each: others wait for each other at every step."""
+    """Return the largest number of ranks with one core per rank; oversubscribed ranks wait at every step."""
     n_cores = len(os.sched_getaffinity(0))
     return max((n for n in n_ranks if n <= n_cores), default=min(n_ranks))
 
 
 def _case_counter(n_ranks: int, n_cases: int, progress: Progress) -> Callable[[str], None]:
-    """Return what is called with the name of each case that starts."""
+    """Return a callback that reports each case by name when it starts."""
     numbers = count(1)
     return lambda name: progress(f"LAMMPS on {rank_text(n_ranks)}", f"{next(numbers)}/{n_cases}: {name}")

@@ -1,6 +1,6 @@
-"""MACE: files of mace-torch and portable files, the reference, and the layers.
+"""MACE: readers of mace-torch and portable files, the reference model and the layers.
 
-Names are imported when they are first used: reading a file must not load torch.
+Names are imported on first use, because reading a file must not load torch.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""MACE as a family: which files are its own, and what is made of them."""
+"""The MACE family: identification of its files, reader, reference model and layers."""
 
 import zipfile
 from pathlib import Path
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 
 class MaceFamily:
-    """See ``Family``."""
+    """The MACE family, see ``Family``."""
 
     name = FAMILY_NAME
     files = "a .model file of mace-torch or a portable .safetensors model"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
-        # zip of torch.save, bare pickle, safetensors (eight bytes of header length, then JSON)
+        # zip written by torch.save, bare pickle, or safetensors (8-byte header length, then JSON)
         return start[:2] == b"PK" or start[:1] == b"\x80" or start[8:9] == b"{"
 
     def read(self, path: Path) -> MaceModel:
         with path.open("rb") as stream:
             start = stream.read(16)
-        # A file in torch's old form may end in a zip of its own: the first bytes decide.
+        # A file in torch's old format may also end with a zip archive: the first bytes decide.
         if start[:2] == b"PK":
             if not zipfile.is_zipfile(path):
-                raise ModelFileError(f"{path} is a zip that was cut off; copy the model again")
+                raise ModelFileError(f"{path} is a truncated zip file; copy the model again")
             trained = read_mace_torch(path)
             check_model(trained)
             return trained
         if start[8:9] == b"{":
             return read_portable(path)
         raise ModelFileError(
-            f"{path} is a bare pickle, as torch.save wrote before version 1.6; "
+            f"{path} is a bare pickle of torch before version 1.6, expected the zip format of torch.save; "
             "load it with mace-torch and save it again with torch.save(model, path)"
         )
 

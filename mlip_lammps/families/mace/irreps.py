@@ -1,4 +1,4 @@
-"""Irreps as text, without e3nn: ``16x0e+16x1o`` is 16 even scalars and 16 vectors."""
+"""Irreps in text form, without e3nn: ``16x0e+16x1o`` means 16 even scalars and 16 vectors."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _ENTRY = re.compile(r"(\d{1,6})x(\d{1,2})([eo])")
 
 @dataclass(frozen=True)
 class Entry:
-    """``mul`` copies of the irrep of ``order`` l and ``parity`` 1 or -1."""
+    """``mul`` copies of the irrep with ``order`` l and ``parity`` 1 or -1."""
 
     mul: int
     order: int
@@ -19,7 +19,7 @@ class Entry:
 
     @property
     def dim(self) -> int:
-        """Components of one copy."""
+        """Number of components of one copy."""
         return 2 * self.order + 1
 
     @property
@@ -36,7 +36,9 @@ def parse_irreps(text: str) -> tuple[Entry, ...]:
     for part in text.split("+"):
         match = _ENTRY.fullmatch(part.strip())
         if match is None:
-            raise ModelFileError(f"{part!r} in {text[:80]!r} is no irrep like 16x0e; the model file is damaged")
+            raise ModelFileError(
+                f"{part!r} in {text[:80]!r} is not an irrep such as 16x0e: the model file is damaged; copy it again"
+            )
         entries.append(Entry(int(match[1]), int(match[2]), 1 if match[3] == "e" else -1))
     return tuple(entries)
 
@@ -47,7 +49,7 @@ def format_irreps(entries: Iterable[Entry]) -> str:
 
 
 def linear_pairs(irreps_in: tuple[Entry, ...], irreps_out: tuple[Entry, ...]) -> list[tuple[int, int]]:
-    """Return the (entry in, entry out) of an ``o3.Linear`` in the order of its weights."""
+    """Return the (input entry, output entry) pairs of an ``o3.Linear`` in the order of its weights."""
     return [(i, k) for i, a in enumerate(irreps_in) for k, b in enumerate(irreps_out) if a.kind == b.kind]
 
 

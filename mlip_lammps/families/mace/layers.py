@@ -1,4 +1,4 @@
-"""The layers of MACE as torch functions, in terms of a backend's operators."""
+"""The layers of MACE as torch functions that call the operators of a backend."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ class MaceLayers(LayeredModel):
 
 
 class MaceChain(Chain):
-    """Layers of a lowered model in one precision, on flat features: (rows, components * channels)."""
+    """Layers of a lowered model in one precision, with flat features of shape (rows, components * channels)."""
 
     def __init__(self, model: LoweredModel, dtype: str, operators: LayerOperators):
         super().__init__(dtype, model.n_layers)
@@ -60,7 +60,7 @@ class MaceChain(Chain):
         self.layers = tuple(cast(layer, self.precision.features) for layer in model.layers)
         self.node_constants = model.node_constants
         self.energy_scale = model.energy_scale
-        # the first layer's sources and skip depend on the element alone
+        # sources and skip connection of the first layer depend only on the element
         first = model.layers[0]
         self.element_sources = flat(irrep_linear(first.embedding, first.up, 1)).to(self.precision.features)
         self.element_skips = None
@@ -76,9 +76,9 @@ class MaceChain(Chain):
         return self.hand_on(t, graph, result) | {f"messages_{t}": messages}, node_energies
 
     def layer_gradients(self, t: int, graph: EdgeGraph, variables: Named, named: Named) -> Named:
-        """Go back through the update at the messages, then through the messages.
+        """Differentiate the update with respect to the messages, then the messages with respect to the inputs.
 
-        Messages are linear in what comes in: where they are kept, the compiler drops working them out again.
+        Messages are linear in the inputs: if they are kept, the compiler removes their recomputation.
         """
         variables = dict(variables)
         again = self.messages(t, graph, variables.get(f"feature_gradients_{t - 1}"))
@@ -98,9 +98,9 @@ class MaceChain(Chain):
         return found | direct
 
     def messages(self, t: int, graph: EdgeGraph, features: Tensor | None) -> Tensor:
-        """Return what the atoms of layer ``t`` (1 is the first) receive, shape (n_local, message width).
+        """Return the messages of layer ``t`` (the first layer is 1), shape (n_local, message width).
 
-        ``features`` are those of layer t - 1 for all nodes, shape (n_nodes, width); None for the first layer.
+        ``features`` are the features of layer t - 1 for all nodes, shape (n_nodes, width); None for the first layer.
         """
         source = graph.edge_neighbour
         if features is None:
@@ -109,14 +109,14 @@ class MaceChain(Chain):
         return self.operators.messages(t, features, *edges, graph.centre_species)
 
     def update(self, t: int, graph: EdgeGraph, skips: Tensor | None, messages: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn messages into the result of layer ``t``.
+        """Compute the result of layer ``t`` from its messages.
 
         Returns
         -------
         result
-            Shape (n_local, width of layer t).
+            Node features, shape (n_local, width of layer t).
         node_energies
-            What the layer adds to each atom's energy, shape (n_local,), float64, eV.
+            Contribution of the layer to the atomic energies in eV, shape (n_local,), float64.
         """
         layer, species = self.layers[t - 1], graph.centre_species
         if t == 1 and self.element_skips is not None:
@@ -127,7 +127,7 @@ class MaceChain(Chain):
         return result, self._energies(t, layer, graph, result)
 
     def hand_on(self, t: int, graph: EdgeGraph, result: Tensor) -> dict[str, Tensor]:
-        """Return ``features_t`` and, where layer t + 1 has a skip connection, ``skips_t``."""
+        """Return ``features_t`` and, if layer t + 1 has a skip connection, ``skips_t``."""
         if t == self.n_layers:
             return {}
         species = graph.centre_species

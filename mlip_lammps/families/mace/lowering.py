@@ -1,6 +1,6 @@
-"""Turns a trained model into the constants of its layers: matrices, couplings and polynomials, ready to run.
+"""Conversion of a trained model to the constants of its layers: matrices, couplings and polynomials.
 
-Every normalisation of e3nn is folded in here, so that the layers multiply and add and know nothing of irreps.
+All normalisations of e3nn are folded in here, so that the layers only multiply and add and do not depend on irreps.
 """
 
 from collections import Counter
@@ -32,21 +32,22 @@ def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> 
     Parameters
     ----------
     atomic_numbers
-        Elements to keep, in the order of species rows; all of the model's if None.
+        Elements to keep, in species order; None for all elements of the model.
 
     Raises
     ------
     UserInputError
         If the model does not know one of ``atomic_numbers``.
     UnsupportedModelError
-        If the channels of the model's irreps differ.
+        If the irreps of a layer have different numbers of channels.
     """
     spec = trained.spec
     chosen = atomic_numbers or spec.atomic_numbers
     missing = [z for z in chosen if z not in spec.atomic_numbers]
     if missing:
         raise UserInputError(
-            f"the model does not know atomic number {missing[0]}; it knows {', '.join(map(str, spec.atomic_numbers))}"
+            f"the model does not know atomic number {missing[0]}; choose among "
+            f"{', '.join(map(str, spec.atomic_numbers))}"
         )
     rows = [spec.atomic_numbers.index(z) for z in chosen]
     table = _Table(trained, rows)
@@ -70,7 +71,7 @@ def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> 
 
 
 class _Table:
-    """Weights as float64 tensors, with the rows of the chosen elements."""
+    """Weights as float64 tensors, and the indices of the chosen elements."""
 
     def __init__(self, trained: MaceModel, rows: list[int]):
         self.spec = trained.spec
@@ -128,7 +129,7 @@ def _lower_layer(table: _Table, t: int, layer: LayerSpec) -> LoweredLayer:
 
 @dataclass(frozen=True)
 class LoweredInteraction:
-    """The part of a ``LoweredLayer`` that its interaction block decides."""
+    """The part of a ``LoweredLayer`` that depends on its interaction block."""
 
     up: tuple[LinearBlock, ...]
     paths: tuple[ConvolutionPath, ...]
@@ -138,7 +139,7 @@ class LoweredInteraction:
 
 
 class InteractionLowering:
-    """What an interaction block builds its constants with; names are those of its submodules in mace-torch."""
+    """Builder of the constants of an interaction block; names are those of its submodules in mace-torch."""
 
     def __init__(self, table: "_Table", t: int, layer: LayerSpec):
         self.table, self.layer = table, layer
@@ -148,7 +149,7 @@ class InteractionLowering:
         self._mid = _MidLayout(self.irreps_mid)
 
     def lowered(self, message: tuple[LinearBlock, ...], skip: tuple[LinearBlock, ...]) -> LoweredInteraction:
-        """Return a block with the convolution that all share, and these maps of the message and around the products."""
+        """Return the constants of a block: the convolution common to all blocks, ``message`` and ``skip``."""
         up = _linear(self.table[f"{self.prefix}.linear_up.weight"], self.irreps_in, self.irreps_in)
         paths = _paths(self.layer, self.table.spec.dtype, self.irreps_in, self.irreps_mid, self._mid)
         n_matrices = len(self.layer.radial_widths) + 1
@@ -156,7 +157,7 @@ class InteractionLowering:
         return LoweredInteraction(up, paths, matrices, message, skip)
 
     def message(self, name: str, scale: float, by_element: str | None = None) -> tuple[LinearBlock, ...]:
-        """Return the map ``name`` of the sum over neighbours times ``scale``, then a map by element if one is named."""
+        """Return the linear map ``name`` of the summed messages times ``scale``, followed by the map ``by_element``."""
         linear = _matrices(self.table[f"{self.prefix}.{name}.weight"], self.irreps_mid, self.irreps_message)
         element = {}
         if by_element is not None:
@@ -175,7 +176,7 @@ class InteractionLowering:
         return tuple(blocks)
 
     def skip(self, name: str) -> tuple[LinearBlock, ...]:
-        """Return the map ``name`` by element from the features that come in to the result."""
+        """Return the element-dependent linear map ``name`` from the input features to the result."""
         return _by_element(self.table, f"{self.prefix}.{name}.weight", self.irreps_in, self.irreps_out)
 
 
@@ -183,7 +184,8 @@ def _common_channels(*all_irreps: o3.Irreps) -> int:
     counts = Counter(mul for irreps in all_irreps for mul, _ in irreps)
     if len(counts) != 1:
         raise UnsupportedModelError(
-            f"irreps with different channel counts {sorted(counts)} in one layer; the export needs one count for all"
+            f"the irreps of one layer have different channel counts {sorted(counts)}, expected one count; "
+            "train with equal channel counts"
         )
     return next(iter(counts))
 
@@ -193,13 +195,13 @@ def _components(irreps: o3.Irreps) -> int:
 
 
 def _starts(irreps: o3.Irreps) -> list[int]:
-    """Return the first component of each irrep in the layout with the channel innermost."""
+    """Return the first component of each irrep in the layout with the channel as innermost index."""
     dims = [ir.dim for _, ir in irreps]
     return [sum(dims[:b]) for b in range(len(dims))]
 
 
 class _MidLayout:
-    """Order of the convolution's outputs: irreps as they come, within one m outermost, then the path."""
+    """Order of the convolution's outputs: by irrep, within an irrep by m (outermost), then by path."""
 
     def __init__(self, irreps_mid: o3.Irreps):
         entries: dict[o3.Irrep, list[int]] = {}
@@ -223,7 +225,7 @@ def _embedding(table: _Table, n_channels: int) -> Tensor:
 
 
 def _matrices(weight: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> dict[tuple[int, int], Tensor]:
-    """Return the normalised matrix of every (entry in, entry out) of an ``o3.Linear`` with ``weight``."""
+    """Return the normalised matrix of each (input entry, output entry) pair of an ``o3.Linear`` with ``weight``."""
     pairs = [
         (i, k) for i, (_, ir_in) in enumerate(irreps_in) for k, (_, ir_out) in enumerate(irreps_out) if ir_in == ir_out
     ]
@@ -247,7 +249,7 @@ def _linear(weight: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> tupl
 def _element_matrices(
     table: _Table, name: str, irreps_in: o3.Irreps, irreps_out: o3.Irreps
 ) -> dict[tuple[int, int], Tensor]:
-    """Return (n_chosen, n_in, n_out) for every pair of a tensor product with one-hot elements."""
+    """Return matrices, shape (n_chosen, n_in, n_out), for each pair of a tensor product with one-hot elements."""
     weight, n_elements = table[name], len(table.spec.atomic_numbers)
     pairs = [
         (i, k) for i, (_, ir_in) in enumerate(irreps_in) for k, (_, ir_out) in enumerate(irreps_out) if ir_in == ir_out
@@ -271,7 +273,7 @@ def _by_element(table: _Table, name: str, irreps_in: o3.Irreps, irreps_out: o3.I
 
 
 def _wigner_3j(l_in: int, l_edge: int, l_out: int, file_dtype: str) -> Tensor:
-    """Return the coupling, rounded as e3nn rounded it in a file of ``file_dtype``: in float32 unless an l is 0."""
+    """Return the coupling, rounded as e3nn rounds it for ``file_dtype``: to float32 unless an l is 0."""
     coupling = o3.wigner_3j(l_in, l_edge, l_out, dtype=torch.float64)
     is_rounded = file_dtype == "float32" and 0 not in (l_in, l_edge, l_out)
     return coupling.to(torch.float32).to(torch.float64) if is_rounded else coupling
@@ -293,7 +295,7 @@ def _paths(
                 l_in=l_in,
                 l_edge=l_edge,
                 l_out=ir_out.l,
-                # MACE's vectors point from the neighbour to the centre, ours the other way.
+                # In MACE, edge vectors point from the neighbour to the centre; here they point to the neighbour.
                 coupling=coupling * (-1.0) ** l_edge,
             )
         )
@@ -327,7 +329,7 @@ def _polynomial(
 def _polynomial_order(
     pieces: list[tuple[int, Tensor, Tensor]], degree: int, n_components_out: int
 ) -> PolynomialOrder | None:
-    """Collect the dense couplings of each output irrep into monomials with sorted factors."""
+    """Collect the dense couplings of each output irrep as monomials with sorted factors."""
     n_parameters = max(weights.shape[1] for _, _, weights in pieces)
     sums: dict[tuple[int, ...], Tensor] = {}
     for start, coupling, _ in pieces:

@@ -1,7 +1,6 @@
-"""What a trained MACE model is, apart from its weights: plain, frozen, and the same for every source.
+"""Specification of a trained MACE model as frozen dataclasses, independent of the file format.
 
-Irreps are strings in e3nn's notation (``16x0e+16x1o``). Names of weights are those of the ``state_dict`` of
-mace-torch, so that a weight is found under the name that its author knows.
+Irreps are strings in e3nn's notation (``16x0e+16x1o``). Weight names are those of mace-torch's ``state_dict``.
 """
 
 import hashlib
@@ -15,7 +14,7 @@ FAMILY_NAME = "mace"
 
 
 def weights_of(part: str, t: int) -> str:
-    """Return how the names of weights of layer ``t`` begin; layers count from 1, and in mace-torch from 0.
+    """Return the prefix of the weight names of layer ``t``; layers count from 1 here and from 0 in mace-torch.
 
     Parameters
     ----------
@@ -28,7 +27,7 @@ def weights_of(part: str, t: int) -> str:
 
 @dataclass(frozen=True)
 class RadialSpec:
-    """Radial basis: Bessel functions times a polynomial cutoff (arXiv 2206.07697, eq. 7 and 8 of its appendix)."""
+    """Radial basis: Bessel functions times a polynomial cutoff (arXiv 2206.07697, appendix, eq. 7 and 8)."""
 
     n_basis: int
     cutoff_power: int
@@ -39,12 +38,12 @@ class RadialSpec:
 
 @dataclass(frozen=True)
 class ReadoutSpec:
-    """Readout of one layer: a linear map, or linear, activation, linear."""
+    """Readout of one layer: a linear map, or an MLP with one hidden layer."""
 
     kind: Literal["linear", "nonlinear"]
     irreps_hidden: str | None
     activation_scale: float | None
-    """Factor that e3nn multiplies silu with (``normalize2mom``), as found in the file; None where linear."""
+    """Factor by which e3nn multiplies silu (``normalize2mom``), as found in the file; None if linear."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,10 @@ class LayerSpec:
     """One message-passing layer."""
 
     interaction: str
-    """Class of the interaction block in mace-torch, as ``interactions`` registers it."""
+    """Class name of the interaction block in mace-torch; must be registered in ``interactions``."""
     irreps_in: str
     irreps_mid: str
-    """Outputs of the tensor product, one entry a path, in the order of ``paths``' third numbers."""
+    """Outputs of the tensor product, one entry per path; the third numbers of ``paths`` index it."""
     irreps_message: str
     irreps_out: str
     paths: tuple[tuple[int, int, int], ...]
@@ -67,20 +66,20 @@ class LayerSpec:
     avg_num_neighbors: float
     readout: ReadoutSpec | None
     settings: dict[str, Any] = field(default_factory=dict)
-    """What the interaction block has besides: plain values by name, as its ``read`` returned them."""
+    """Additional settings of the interaction block: plain values by name, as returned by its ``read``."""
 
 
 @dataclass(frozen=True)
 class PairRepulsionSpec:
-    """Screened repulsion of nuclei below the sum of two covalent radii: J. F. Ziegler, J. P. Biersack, U. Littmark,
-    The Stopping and Range of Ions in Solids, Pergamon (1985), times a polynomial cutoff.
+    """Screened (ZBL) repulsion of nuclei closer than the sum of their covalent radii, with a polynomial cutoff.
 
     Notes
     -----
-    With a_ij = a_prefactor a_0 / (Z_i^a_exp + Z_j^a_exp) and u = r_ij / (R_i + R_j) atom i gains
+    With a_ij = a_prefactor a_0 / (Z_i^a_exp + Z_j^a_exp) and u = r_ij / (R_i + R_j), the energy of atom i includes
     1/2 sum_j k Z_i Z_j / r_ij sum_n c_n exp(-b_n r_ij / a_ij) f(u), where f is the polynomial cutoff of `RadialSpec`,
-    k is ``ZBL_COULOMB``, a_0 ``ZBL_BOHR`` and b ``ZBL_EXPONENTS``. The model's ``scale`` multiplies it as it does the
-    readouts.
+    k is ``ZBL_COULOMB``, a_0 is ``ZBL_BOHR`` and b is ``ZBL_EXPONENTS``. The model's ``scale`` multiplies this term and
+    the readouts. Source: J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Solids, Pergamon
+    (1985).
     """
 
     cutoff_power: int
@@ -88,11 +87,11 @@ class PairRepulsionSpec:
 
 
 ZBL_EXPONENTS = (3.2, 0.9423, 0.4028, 0.2016)
-"""Of mace-torch; the third is 0.4029 in the book."""
+"""Values of mace-torch; the third one is 0.4029 in the book."""
 ZBL_BOHR = 0.529
-"""Angstrom, as mace-torch rounds it."""
+"""Bohr radius in angstrom, rounded as in mace-torch."""
 ZBL_COULOMB = 14.3996
-"""e^2 / (4 pi epsilon_0) in eV angstrom, as mace-torch rounds it."""
+"""e^2 / (4 pi epsilon_0) in eV angstrom, rounded as in mace-torch."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +102,14 @@ class ModelSpec:
     atomic_numbers: tuple[int, ...]
     heads: tuple[str, ...]
     cutoff: float
-    """Angstrom."""
+    """Cutoff in angstrom."""
     l_max: int
     """Largest order of the spherical harmonics; parity is (-1)^l."""
     radial: RadialSpec
     irreps_embedding: str
     layers: tuple[LayerSpec, ...]
     dtype: Literal["float64", "float32"]
-    """Precision that the weights were stored in."""
+    """Precision of the stored weights."""
     pair_repulsion: PairRepulsionSpec | None = None
 
     @property
@@ -120,20 +119,19 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class MaceModel:
-    """A trained MACE model: a spec with its weights. See ``TrainedModel``.
+    """A trained MACE model: specification and weights. See ``TrainedModel``.
 
     Attributes
     ----------
     weights
-        Arrays keyed by mace-torch's ``state_dict`` names, in the precision of the file. Besides the trained
-        weights: ``atomic_energies_fn.atomic_energies`` (n_heads, n_elements), ``scale_shift.scale`` and
+        Arrays by their names in mace-torch's ``state_dict``, in the precision of the file. In addition to the trained
+        weights, they include ``atomic_energies_fn.atomic_energies`` (n_heads, n_elements), ``scale_shift.scale`` and
         ``scale_shift.shift`` (1 and 0 for class MACE), ``radial_embedding.bessel_fn.bessel_weights`` and
-        ``.prefactor``, the coupling tensors
-        ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as dense arrays, and where the model has
-        a pair repulsion ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor`` and ``.covalent_radii``, in
-        angstrom by atomic number.
+        ``.prefactor``, and the coupling tensors ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as
+        dense arrays. A model with pair repulsion also has ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor``
+        and ``.covalent_radii`` (angstrom, by atomic number).
     source_sha256
-        Digest of the file that was read first; a portable file keeps that of its origin.
+        SHA-256 of the original file; a portable file stores that of the file it was made from.
     """
 
     spec: ModelSpec
@@ -162,7 +160,7 @@ class MaceModel:
         return self.spec.n_layers
 
     def content_digest(self) -> str:
-        """Return a digest of spec and weights: a portable file may hold others than the file it was made from."""
+        """Return a digest of specification and weights; those of a portable file may differ from its source file."""
         digest = hashlib.sha256(repr(self.spec).encode())
         for name, weights in sorted(self.weights.items()):
             digest.update(f"{name} {weights.dtype} {weights.shape}".encode())
@@ -170,12 +168,12 @@ class MaceModel:
         return digest.hexdigest()
 
     def facts(self) -> dict[str, Any]:
-        """Return what ``mlip-lammps info`` shows."""
+        """Return the properties that ``mlip-lammps info`` prints."""
         n_weights = sum(array.size for name, array in self.weights.items() if "U_matrix" not in name)
         return {"n_weights": n_weights, **asdict(self.spec)}
 
     def describe(self) -> dict[str, Any]:
-        """Return what the metadata of a compiled file says of the model."""
+        """Return the model properties for the metadata of a compiled file."""
         return {
             "model_class": self.spec.model_class,
             "heads": list(self.spec.heads),

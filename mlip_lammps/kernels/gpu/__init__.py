@@ -1,5 +1,5 @@
-"""Kernels for GPUs: CUDA C++ that is compiled without a GPU, and, to test it, for a CPU.
+"""GPU kernels: CUDA C++ that compiles without a GPU and, for tests, on a CPU.
 
-Headers hold the kernels for a whole warp (``lanes.h``); ``shapes`` writes the unrolled steps of a model's layers for
-them, from the same descriptions as the kernels of the CPU; ``source`` puts a source file together and compiles it.
+The headers contain the kernels, written for a whole warp (``lanes.h``). ``shapes`` generates the unrolled steps of a
+model's layers from the same descriptions as the CPU kernels. ``source`` assembles and compiles the source file.
 """

@@ -1,4 +1,4 @@
-"""The backend of GPUs: kernels for several architectures, their plan and weights, in one file, on any machine."""
+"""The GPU backend: writes kernels for several architectures, their plan and the weights to one file, on any machine."""
 
 import json
 import os
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from mlip_lammps.kernels.gpu.plan import GpuPlan
 
 ARCHITECTURES = (80, 90, 100, 120)
-"""Compute capabilities times ten; code for one runs on later ones of the same generation: A100, RTX 30 and 40; H100 and
-H200; B200; RTX 50."""
+"""Compute capabilities times ten. Code for one of them also runs on later ones of the same major version: A100, RTX 30
+and 40; H100 and H200; B200; RTX 50."""
 
 _ROOT = "model"
 _FOLDER = "extra/gpu"
@@ -30,14 +30,14 @@ EMULATED_PATH = f"{_FOLDER}/emulated.so"
 
 @dataclass(frozen=True)
 class GpuBackend:
-    """See ``Backend``.
+    """Backend for GPUs, see ``Backend``.
 
     Attributes
     ----------
     architectures
-        Of GPUs, as in ``ARCHITECTURES``; none for a file that runs on the emulated GPU alone.
+        GPU architectures as in ``ARCHITECTURES``; empty for a file that runs only on the emulated GPU.
     has_fine_tables
-        As of ``GpuPlan``.
+        See ``GpuPlan``.
     """
 
     architectures: tuple[int, ...] = ARCHITECTURES
@@ -52,21 +52,21 @@ class GpuBackend:
 
     def check_options(self, radial: str) -> None:
         if radial == "exact":
-            raise UserInputError("--radial exact is for a CPU; a file for a GPU has tables of the radial functions")
+            raise UserInputError("--radial exact runs on a CPU only; use --radial table for a GPU, or --device cpu")
 
     def fingerprint(self) -> dict[str, object]:
-        # emulated kernels are compiled for this processor, without libtorch
+        # emulated kernels are compiled for this processor and do not link libtorch
         return {"machine": machine_record()} if self.is_emulated else {"nvrtc": nvrtc_version()}
 
     def compile(self, request: CompileRequest) -> CompiledCode:
-        # brings e3nn, seconds that a compiled file from the cache must not cost
+        # imports e3nn, which takes seconds that loading a cached file must not cost
         from mlip_lammps.kernels.gpu.model import plan_model, with_padded_channels
 
         lowered = request.require_lowered("cuda")
         smallest = torch.tensor(request.smallest, dtype=torch.float64)
         plan = plan_model(lowered, PRECISIONS[request.dtype].features, smallest, self.has_fine_tables)
         source, architectures = plan.source, self.architectures
-        # without a card here, the file is compared with the reference on the emulated one
+        # without a GPU on this machine, the emulated GPU is compared with the reference
         has_emulated = self.is_emulated or not torch.cuda.is_available()
         with ThreadPoolExecutor(max_workers=max(2, len(os.sched_getaffinity(0)))) as pool:
             emulated = pool.submit(source.emulated, request.scratch) if has_emulated else None

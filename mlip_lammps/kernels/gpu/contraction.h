@@ -1,7 +1,8 @@
-/* The symmetric contraction as a sparse polynomial: a warp for a tile of atoms of one element and a slice of channels, one
-   channel a lane, so that a weight is read once a tile.
+/* The symmetric contraction as a sparse polynomial. A warp processes a tile of atoms of one element and a slice of
+   channels, one channel per lane, so that each weight is read once per tile.
 
-   Shape (generated): T, N_CHANNELS, N_IN, N_OUT, N_TERMS, N_ELEMENTS, ATOMS and ADJOINT_ATOMS (of a lane), and the unrolled steps
+   Shape (generated): T, N_CHANNELS, N_IN, N_OUT, N_TERMS, N_ELEMENTS, ATOMS and ADJOINT_ATOMS (per lane), and the
+   unrolled steps
      values(in, weights, channel, sum)              sum[m] = polynomial of output m
      gradients(in, weights, channel, up, down)      down[c] = sum over m of up[m] times its derivative
    Weights: [element][term][channel]. */
@@ -20,7 +21,7 @@ template <typename Shape> struct Contraction {
   static constexpr int SIZE = C < WARP ? C : WARP;
   static constexpr int TOGETHER = WARP / SIZE;
 
-  /* The rows of a warp's tile, ATOMS in each lane. */
+  /* The rows of a warp's tile, ATOMS per lane. */
   template <int ATOMS> struct Rows {
     static constexpr int PER_TILE = ATOMS * TOGETHER;
     int element = -1, first = 0, end = 0;

@@ -1,10 +1,13 @@
-/* The sum over neighbours: a warp for a centre and a slice of channels, one channel a lane, sums in registers.
+/* The sum over neighbours. A warp processes a centre and a slice of channels, one channel per lane, with the sums in
+   registers.
 
-   With fewer than 32 channels a warp takes several edges at a time. The adjoint leaves what an edge adds to the gradient
-   of its source in a row of its own; gather_rows adds these up in a fixed order, so that results repeat bit for bit.
+   With fewer than 32 channels, a warp processes several edges at a time. The adjoint writes the contribution of each edge
+   to the gradient of its source to a separate row. gather_rows adds these rows in a fixed order, so that results are
+   bitwise reproducible.
 
-   Shape (generated): that of Stage, N_CHANNELS (a multiple of 32, or a power of two from 4), N_IN, N_MID, N_PATHS and
-     accumulate(h, r, y, a)                            a += what one edge gives
+   Shape (generated): that of Stage, N_CHANNELS (a multiple of 32, or a power of two of at least 4), N_IN, N_MID, N_PATHS
+   and
+     accumulate(h, r, y, a)                            a += contribution of one edge
      accumulate_adjoint(h, a, r, dr, y, gh, gy, gt)    gradients of features, harmonics and t
    Radial table: [interval][slice][path][lane of the slice][power]. */
 
@@ -19,14 +22,14 @@ template <typename Shape> struct Convolution {
   using T = typename Shape::T;
   using V = Lanes<T>;
   static constexpr int C = Shape::N_CHANNELS;
-  static constexpr int SIZE = C < WARP ? C : WARP;    // lanes of an edge
-  static constexpr int TOGETHER = WARP / SIZE;        // edges at a time
+  static constexpr int SIZE = C < WARP ? C : WARP;    // lanes per edge
+  static constexpr int TOGETHER = WARP / SIZE;        // edges per warp at a time
   static constexpr int SLICES = C / SIZE;
   static constexpr int P = Shape::N_PATHS;
   static constexpr int POWERS = Shape::DEGREE + 1;
   static constexpr int STRIDE = Stage<Shape>::STRIDE;
 
-  /* What all lanes of an edge read of it. */
+  /* Data of an edge that all its lanes read. */
   struct Edge {
     V row[STRIDE];    // Y_lm, t
     Lanes<int> source, coefficients;
@@ -41,7 +44,7 @@ template <typename Shape> struct Convolution {
     MLIP_DEVICE const V &t() const { return row[Shape::N_Y]; }
   };
 
-  /* Where a row begins: beyond what an int holds in large systems. */
+  /* Offset of a row; it exceeds the range of int in large systems. */
   MLIP_DEVICE static uint64_t row_of(int row, int n_components)
   {
     return static_cast<uint64_t>(row) * n_components * C;
@@ -87,8 +90,8 @@ template <typename Shape> struct Convolution {
       store_if(place < 1, received + row_of(i, Shape::N_MID), channel + c * C, sum_groups<SIZE>(a[c]));
   }
 
-  /* gradients (local, N_MID, channels) -> rows (edges, N_IN, channels): of the source of each edge; partial: see
-     finish_edges */
+  /* gradients (local, N_MID, channels) -> rows (edges, N_IN, channels): gradient of the source features of each edge;
+     partial: see finish_edges */
   MLIP_DEVICE static void adjoint(Place at, const Edges &edges, const T *features, const Table<T> &table,
                                   const T *gradients, T *rows, T *partial, Stage<Shape> &stage)
   {
@@ -135,8 +138,8 @@ template <typename Shape> struct Convolution {
   }
 };
 
-/* rows (edges, width) of edges, added up for the node that each comes from: result (nodes, width). A warp takes 16 bytes a
-   lane. place: the slot that holds the edge of a candidate slot, or -1. */
+/* result (nodes, width) = sum of the rows (edges, width) of all edges whose source is the node. A warp processes 16 bytes
+   per lane. place: index of the edge of a candidate slot, or -1. */
 template <typename T>
 MLIP_DEVICE void gather_rows(Place at, int n_nodes, const int *in_first, const int *in_slot, const int *place,
                              const T *rows, int width, T *result)

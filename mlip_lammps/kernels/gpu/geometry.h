@@ -1,8 +1,8 @@
-/* Geometry of the edges of a centre, 32 at a time: one edge a lane, then one edge after the other in all lanes.
+/* Geometry of the edges of a centre, 32 at a time: first one edge per lane, then one edge after another in all lanes.
 
    Shape (generated): T, N_Y, DEGREE and
      harmonics(u, y)                 Y_lm of a unit vector
-     harmonics_adjoint(y, gy, gu)    gradient of the unit vector; gy is used up */
+     harmonics_adjoint(y, gy, gu)    gradient of the unit vector; overwrites gy */
 
 #ifndef MLIP_GPU_GEOMETRY_H
 #define MLIP_GPU_GEOMETRY_H
@@ -11,7 +11,7 @@
 
 namespace mlip_gpu {
 
-/* Edges sorted by centre: first[i] .. first[i + 1] - 1 are those of centre i. */
+/* Edges sorted by centre: centre i has the edges first[i] .. first[i + 1] - 1. */
 struct Edges {
   int n_local;
   const int *first;
@@ -19,14 +19,14 @@ struct Edges {
   const double *vectors;    // r_ij, angstrom
 };
 
-/* Polynomials on equal intervals, one interval of zeros at the end: [interval][function][power]. */
+/* Polynomials on equal intervals, followed by one interval of zeros: [interval][function][power]. */
 template <typename T> struct Table {
   const T *values;
   double intervals_per_angstrom;
   int n_intervals;
 };
 
-/* Where 32 edges wait, one row each: Y_lm and the place t in the interval, -1 to 1. */
+/* Buffer of 32 edges, one row each: Y_lm and the position t in the interval, from -1 to 1. */
 template <typename Shape> struct Stage {
   using T = typename Shape::T;
   static constexpr int ALIGNED = 16 / sizeof(T);
@@ -34,7 +34,7 @@ template <typename Shape> struct Stage {
   alignas(16) T values[WARP * STRIDE];
   int interval[WARP], source[WARP];
 
-  /* Edges begin .. begin + n - 1; lanes beyond hold an edge without weight. */
+  /* Edges begin .. begin + n - 1; the remaining lanes have an edge of weight zero. */
   MLIP_DEVICE void fill(const Edges &edges, int begin, int n, const Table<T> &table)
   {
     const Lanes<int> own = lane();
@@ -46,7 +46,7 @@ template <typename Shape> struct Stage {
     const Lanes<double> z = load_if(is_edge, edges.vectors, at + 2, zero);
     const Lanes<double> distance = root(x * x + y * y + z * z), inverse = one / distance;
     const Lanes<T> u[3] = {convert<T>(x * inverse), convert<T>(y * inverse), convert<T>(z * inverse)};
-    // beyond the table, and where the distance is not a number: the interval of zeros, which leaves a NaN one
+    // distances beyond the table, and NaN, use the interval of zeros; a NaN distance still gives NaN
     const Lanes<double> position = distance * Lanes<double>(table.intervals_per_angstrom);
     const Lanes<double> end = static_cast<double>(table.n_intervals);
     const Lanes<bool> is_inside = position < end && is_edge;
@@ -83,8 +83,9 @@ template <int D, typename V> MLIP_DEVICE V polynomial_slope(const V *c, const V 
   return sum;
 }
 
-/* Sums over the slices of channels, and the chain rule from direction and place in the table to the edge vector.
-   partial (edges, slices, 4): gradients of the unit vector and of t. is_first: set edge gradients, else add to them. */
+/* Sums over the slices of channels, and chain rule from the unit vector and the table position to the edge vector.
+   partial (edges, slices, 4): gradients of the unit vector and of t. is_first: set the edge gradients instead of adding
+   to them. */
 template <typename T>
 MLIP_DEVICE void finish_edges(Place at, const Edges &edges, int n_slices, const T *partial, double per_angstrom,
                               int is_first, double *edge_gradients)

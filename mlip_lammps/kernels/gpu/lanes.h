@@ -1,8 +1,8 @@
 /* A warp of 32 lanes, on a GPU or emulated on a CPU.
 
-   Kernels are written for a whole warp: a Lanes<T> is one number in each lane, control flow is the same in all lanes, and
-   lanes that must not act are masked. On a GPU a Lanes<T> is a T; on a CPU it is an array, so that the same source is
-   compiled by any C++ compiler and every kernel can be tested without a GPU. */
+   Kernels are written for a whole warp: a Lanes<T> is one value per lane, control flow is the same in all lanes, and
+   inactive lanes are masked. On a GPU a Lanes<T> is a T. On a CPU it is an array, so that any C++ compiler can compile
+   the same source and every kernel can be tested without a GPU. */
 
 #ifndef MLIP_GPU_LANES_H
 #define MLIP_GPU_LANES_H
@@ -30,7 +30,7 @@ namespace mlip_gpu {
 
 constexpr int WARP = 32;
 
-/* Where a warp stands: its number in the grid's first direction, and the grid's second. */
+/* Position of a warp: its index in the first direction of the grid, and the index in the second direction. */
 struct Place {
   int warp;
   int y;
@@ -67,7 +67,7 @@ MLIP_DEVICE double power(double x, int n)
   return result;
 }
 
-/* Sum over groups of SIZE lanes (a power of two), in each of them. */
+/* Sum over groups of SIZE lanes (a power of two), returned in each lane of the group. */
 template <int SIZE, typename T> MLIP_DEVICE T sum_lanes(T value)
 {
   MLIP_UNROLL
@@ -75,7 +75,8 @@ template <int SIZE, typename T> MLIP_DEVICE T sum_lanes(T value)
   return value;
 }
 
-/* Four sums over groups of SIZE >= 4 lanes: lane l of a group gets that of value l % 4. Six exchanges in place of twenty. */
+/* Four sums over groups of SIZE >= 4 lanes: lane l of a group gets the sum of value l % 4, with six exchanges instead of
+   twenty. */
 template <int SIZE, typename T> MLIP_DEVICE T sum_four(T a, T b, T c, T d)
 {
   const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
@@ -87,7 +88,7 @@ template <int SIZE, typename T> MLIP_DEVICE T sum_four(T a, T b, T c, T d)
   return one;
 }
 
-/* Sum over lanes whose numbers differ by multiples of SIZE. */
+/* Sum over lanes whose indices differ by multiples of SIZE. */
 template <int SIZE, typename T> MLIP_DEVICE T sum_groups(T value)
 {
   MLIP_UNROLL
@@ -95,7 +96,7 @@ template <int SIZE, typename T> MLIP_DEVICE T sum_groups(T value)
   return value;
 }
 
-/* N numbers that lie together from index on, aligned to 16 bytes: constants, and what this kernel has written. */
+/* N contiguous values from index on, aligned to 16 bytes: constants, or values that this kernel has written. */
 template <int N> MLIP_DEVICE void load_row(const float *p, int index, float *row)
 {
   static_assert(N % 4 == 0, "rows are read 16 bytes at a time");
@@ -131,7 +132,7 @@ template <int N> MLIP_DEVICE void load_shared_row(const double *p, int index, do
   }
 }
 
-/* The number of earlier lanes where mask holds, and of all. */
+/* The number of earlier lanes in which mask is true, and the total number of such lanes. */
 MLIP_DEVICE int count_before(bool mask, int &total)
 {
   const unsigned votes = __ballot_sync(0xffffffffu, mask);
@@ -151,7 +152,7 @@ template <typename T> MLIP_DEVICE T scan_lanes(T value, T &total)
   return value - own;
 }
 
-/* The same in all lanes: of lane 0. */
+/* The value of lane 0, in all lanes. */
 template <typename T> MLIP_DEVICE T first_lane(T value) { return __shfl_sync(0xffffffffu, value, 0); }
 
 MLIP_DEVICE void add_atomic(int *p, int index, bool mask, int &before)

@@ -1,4 +1,4 @@
-"""One layer in the plan of a model for a GPU: forward and backward launches."""
+"""Forward and backward launches of one layer in the GPU plan of a model."""
 
 from collections.abc import Callable
 
@@ -21,18 +21,19 @@ from mlip_lammps.kernels.radial_table import RadialTable, reduce_table, tabulate
 from mlip_lammps.kernels.torch.linear import irrep_linear
 
 _TABLES = {torch.float64: ((7, 1e-9), (9, 1e-9)), torch.float32: ((3, 5e-7), (7, 5e-8))}
-"""Degree of the radial polynomials, and bound on the relative error of their slopes: the second where the first is too
-coarse for a model. Coefficients are read 16 bytes at a time; the fewer of them, the faster, however long the table."""
+"""Degree of the radial polynomials and bound on the relative error of their slopes; the second pair is for models for
+which the first one is too coarse. Kernels read 16 bytes of coefficients at a time: fewer coefficients per interval are
+faster, regardless of the number of intervals."""
 
 _MOST_COARSE_INTERVALS = 4096
 """Of a table of the first degree; a model that needs more takes the second."""
 
 _TILE_ATOMS = {torch.float64: (2, 1), torch.float32: (4, 2)}
-"""Atoms that a lane of a contraction holds, and of its adjoint."""
+"""Atoms per lane in a contraction, and in its adjoint."""
 
 
 class LayerPlan:
-    """Forward and backward launches of one layer (``t`` from 1)."""
+    """Forward and backward launches of layer ``t`` (counted from 1)."""
 
     def __init__(self, plan: GpuPlan, model: LoweredModel, t: int):
         self.plan, self.model, self.t = plan, model, t
@@ -57,7 +58,7 @@ class LayerPlan:
         self._plan_incoming()
 
     def _plan_incoming(self) -> None:
-        """Declare what comes from the layer before: features of neighbours and what is added to the result."""
+        """Declare the inputs from the previous layer: neighbour features and the skip connection."""
         plan, layer, t = self.plan, self.layer, self.t
         if t > 1:
             plan.buffer(f"features_{t - 1}", "nodes", self.width_in)
@@ -93,7 +94,7 @@ class LayerPlan:
         self._add_sum_kernels()
 
     def _tabulate(self) -> tuple[RadialTable, float]:
-        """Return the table of the radial functions and the tolerance that it was made with."""
+        """Return the table of the radial functions and its tolerance."""
         hidden, matrix = hidden_functions(self.model, self.layer)
         *coarse, (degree, tolerance) = _TABLES[self.plan.dtype]
         if coarse and not self.plan.has_fine_tables:
@@ -109,7 +110,7 @@ class LayerPlan:
         return tabulate(hidden, matrix, self.model.cutoff, tolerance, self.plan.dtype.itemsize, (degree,))
 
     def _plan_moments(self, table: RadialTable, expansion: Tensor) -> Tensor:
-        """Return the coefficients of the table in the order of the kernel."""
+        """Return the coefficients of the table in kernel order."""
         n_functions, l_max = expansion.shape[1], self.model.l_max
         self.stage, self.slices = f"Moments{self.t}", n_functions // WARP
         self.width_component = self.plan.n_elements * n_functions
@@ -121,7 +122,7 @@ class LayerPlan:
         return table.coefficients
 
     def _plan_convolution(self, table: RadialTable) -> Tensor:
-        """Return the coefficients of the table in the order of the kernel: slices of channels before paths."""
+        """Return the coefficients of the table in kernel order: slices of channels before paths."""
         layer, n = self.layer, self.layer.n_channels
         self.stage, self.slices = f"Convolution{self.t}", n // self.slice_lanes
         self.width_component, self.width_received = n, layer.n_components_mid * n
@@ -171,7 +172,7 @@ class LayerPlan:
         plan.kernel(f"contract_{t}_adjoint", f"Contraction<Contraction{t}>::adjoint", *given, *gradients)
 
     def _features(self) -> str:
-        """Return the name of what the sum over neighbours reads of its sources."""
+        """Return the name of the buffer that the sum over neighbours reads for its sources."""
         if self.is_moments:
             return "species"
         return f"features_{self.t - 1}" if self.t > 1 else "element_features"
@@ -195,24 +196,24 @@ class LayerPlan:
         self.readout.forward(phase)
 
     def _spread(self, phase: str, rows: str, table: str, width: int, target: str) -> None:
-        """Write the row of each atom's element."""
+        """Write the row of ``table`` for each atom's element to ``target``."""
         self.plan.launch(phase, f"rows_by_element_{self.c_type}", rows, 1, size(rows), "species", table, width, target)
 
     def _contract(self, phase: str, kernel: str, direction: int, *rest: str) -> None:
-        """Launch a contraction: tiles of atoms of one element, the last of each element not full."""
+        """Launch a contraction over tiles of atoms of one element; the last tile of an element may be partly empty."""
         per_tile = _TILE_ATOMS[self.plan.dtype][direction] * (WARP // self.slice_lanes)
         rows = f"local+{self.plan.n_elements * per_tile}"
         given = "element_begin", f"messages_{self.t}", f"contraction_{self.t}", *rest
         self.plan.launch(phase, kernel, rows, self.layer.n_channels // self.slice_lanes, *given, per_warp=per_tile)
 
     def hand_on(self, phase: str, following: "LayerPlan") -> None:
-        """Write what the next layer takes: features of the neighbours, and skips."""
+        """Write the inputs of the next layer: neighbour features and skip connection."""
         following.up.forward(phase, f"result_{self.t}", f"features_{self.t}")
         if following.layer.skip:
             following.skip.forward(phase, f"result_{self.t}", f"skips_{self.t}")
 
     def plan_backward(self, phase: str, following: "LayerPlan | None" = None) -> None:
-        """From the gradients of features and skips that the layer hands on to those of what comes in, and of edges."""
+        """Launch the gradients of the inputs and edges, given those of the features and skips for the next layer."""
         plan, t = self.plan, self.t
         self.readout.adjoint(phase, is_forward_before=following is None)
         if following is not None:

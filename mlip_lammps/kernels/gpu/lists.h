@@ -1,8 +1,8 @@
-/* Neighbours from positions: cells, candidates until the next list, edges of a step, and which edges come from a node.
+/* Neighbour search: cells, candidates until the next rebuild, edges of a step, and the edges from each node.
 
-   Candidates are the neighbours of each centre up to the cutoff and a skin: slots list_first[i] .. list_first[i + 1] - 1.
-   Atoms (owned ones and ghosts) are in the caller's order, nodes in the model's. Every list is in an order that depends on
-   positions alone, so that sums over it repeat. */
+   Candidates are the neighbours of each centre within the cutoff plus a skin, in the slots list_first[i] ..
+   list_first[i + 1] - 1. Atoms (owned and ghost atoms) are in the caller's order, nodes in the model's order. The order
+   of every list depends only on positions, so that sums over it are reproducible. */
 
 #ifndef MLIP_GPU_LISTS_H
 #define MLIP_GPU_LISTS_H
@@ -11,8 +11,8 @@
 
 namespace mlip_gpu {
 
-/* out[k] = in[0] + ... + in[k - 1] for k = 0 .. n, no more than capacity; total[0] = the sum of all. One warp. Where the
-   sum is too large for an int, it is the largest int, and out is not to be used. */
+/* out[k] = in[0] + ... + in[k - 1] for k = 0 .. n, at most capacity; total[0] = sum of all. Runs on one warp. If the sum
+   is too large for an int, total[0] is the largest int, and out must not be used. */
 MLIP_DEVICE void scan(Place at, int n, const int *in, int capacity, int *out, int *total)
 {
   constexpr int EACH = 8, MOST = 2147483647;
@@ -47,7 +47,7 @@ MLIP_DEVICE void count_members(Place at, int n, const int *groups, int *counts)
   add_atomic(counts, load_if(is_item, groups, item, Lanes<int>(0)), is_item, before);
 }
 
-/* members: the items of each group in any order; cursors start at zero */
+/* members: items of each group in any order; the cursors must start at zero */
 MLIP_DEVICE void fill_members(Place at, int n, const int *groups, const int *first, int *cursors, int *members)
 {
   const Lanes<int> item = lane() + at.warp * WARP;
@@ -58,7 +58,7 @@ MLIP_DEVICE void fill_members(Place at, int n, const int *groups, const int *fir
   store_if(is_item, members, load(first, group) + before, item);
 }
 
-/* The items of each of n groups in ascending order, so that sums over them repeat. */
+/* Sort the items of each of n groups in ascending order, so that sums over them are reproducible. */
 MLIP_DEVICE void sort_members(Place at, int n, const int *first, const int *unsorted, int *members)
 {
   const int group = at.warp;
@@ -74,13 +74,13 @@ MLIP_DEVICE void sort_members(Place at, int n, const int *first, const int *unso
   }
 }
 
-/* Cells of a box around all atoms, as wide as candidates reach: an atom and its candidates are in cells side by side. */
+/* Cells of a box around all atoms, as wide as the candidate distance: the candidates of an atom are in adjacent cells. */
 struct Grid {
-  const double *numbers;    // origin (3), cells per angstrom (3), cells (3), square of the reach
+  const double *numbers;    // origin (3), cells per angstrom (3), number of cells (3), squared candidate distance
 
   MLIP_DEVICE int cells(int axis) const { return static_cast<int>(numbers[6 + axis]); }
   MLIP_DEVICE double reach_sq() const { return numbers[9]; }
-  /* Outside: the outermost; where the position is not a number: the first. */
+  /* Positions outside use the outermost cell, NaN positions the first cell. */
   MLIP_DEVICE Lanes<int> along(const Lanes<double> &x, int axis) const
   {
     const Lanes<double> n = numbers[6 + axis], zero = 0.0;
@@ -90,7 +90,7 @@ struct Grid {
   }
 };
 
-/* cell of each atom, x fastest */
+/* cell index of each atom; x varies fastest */
 MLIP_DEVICE void bin_atoms(Place at, int n_atoms, const double *positions, const Grid &grid, int *cell)
 {
   const Lanes<int> own = lane() + at.warp * WARP;
@@ -101,14 +101,14 @@ MLIP_DEVICE void bin_atoms(Place at, int n_atoms, const double *positions, const
   store_if(is_atom, cell, own, index);
 }
 
-/* What a centre looks through. */
+/* Input of the candidate search. */
 struct Cells {
   int n_local;
   const int *atom_of, *cell, *cell_first, *cell_atoms;
   const double *positions;
   Grid grid;
 
-  /* step(atoms, is_candidate) for 32 atoms at a time, for all that may be candidates of centre i. */
+  /* Call step(atoms, is_candidate) for 32 atoms at a time, for all possible candidates of centre i. */
   template <typename Step> MLIP_DEVICE void search(int i, Step &&step) const
   {
     const int atom = atom_of[i], own = cell[atom], nx = grid.cells(0), ny = grid.cells(1), nz = grid.cells(2);
@@ -125,7 +125,7 @@ struct Cells {
             const Lanes<double> r = load(positions, j * 3 + k) - Lanes<double>(positions[3 * atom + k]);
             distance_sq += r * r;
           }
-          // also where the distance is not a number: a lost atom must not go unseen
+          // also true for NaN distances, so that a lost atom is detected
           const Lanes<bool> is_far = distance_sq >= grid.reach_sq() || j == atom;
           step(j, select(is_far, Lanes<bool>(false), is_entry));
         }
@@ -133,7 +133,7 @@ struct Cells {
   }
 };
 
-/* count[i]: candidates of centre i */
+/* count[i]: number of candidates of centre i */
 MLIP_DEVICE void count_candidates(Place at, const Cells &cells, int *count)
 {
   const int i = at.warp;
@@ -147,7 +147,7 @@ MLIP_DEVICE void count_candidates(Place at, const Cells &cells, int *count)
   store_if(lane() < 1, count, lane() + i, Lanes<int>(total));
 }
 
-/* candidate: the atom of each slot; slot_node: its node */
+/* candidate: atom of each slot; slot_node: node of this atom */
 MLIP_DEVICE void fill_candidates(Place at, const Cells &cells, const int *list_first, const int *node_of, int *candidate,
                                  int *slot_node)
 {
@@ -165,16 +165,16 @@ MLIP_DEVICE void fill_candidates(Place at, const Cells &cells, const int *list_f
 
 struct Candidates {
   int n_local;
-  const int *list_first, *candidate;    // candidate: row of the atom
-  const int *atom_of, *node_of;         // row of a node; node of a row
-  const double *positions;              // of rows, angstrom
+  const int *list_first, *candidate;    // candidate: index of the atom
+  const int *atom_of, *node_of;         // atom of a node; node of an atom
+  const double *positions;              // of atoms, angstrom
   double cutoff_sq;
 
   MLIP_DEVICE void vector_to(const Lanes<int> &j, int i, Lanes<double> *r) const
   {
     for (int k = 0; k < 3; k++) r[k] = load(positions, j * 3 + k) - Lanes<double>(positions[3 * i + k]);
   }
-  /* Also where the distance is not a number: a lost atom must not go unseen. */
+  /* Also true for NaN distances, so that a lost atom is detected. */
   MLIP_DEVICE Lanes<bool> is_near(const Lanes<double> *r, const Lanes<bool> &is_slot, Lanes<double> &distance_sq) const
   {
     distance_sq = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
@@ -182,7 +182,7 @@ struct Candidates {
   }
 };
 
-/* count[i]: edges of centre i */
+/* count[i]: number of edges of centre i */
 MLIP_DEVICE void count_edges(Place at, const Candidates &c, int *count)
 {
   const int i = at.warp;
@@ -205,8 +205,8 @@ MLIP_DEVICE void forget_closest(Place at, uint64_t *closest)
   if (at.warp == 0) store_if(lane() < 1, closest, lane(), Lanes<uint64_t>(~uint64_t(0)));
 }
 
-/* source, vectors and place of the edges of each centre, in the order of the candidates. closest: the pair that is
-   nearest, as a share of the smallest distance of its elements. */
+/* source, vectors and place of the edges of each centre, in candidate order. closest: the pair with the smallest ratio of
+   distance to the minimum distance of its elements. */
 MLIP_DEVICE void fill_edges(Place at, const Candidates &c, const int *first, int capacity, int n_elements,
                             const double *smallest_sq, const int *species, int *source, double *vectors, int *place,
                             uint64_t *closest)

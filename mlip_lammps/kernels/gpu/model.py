@@ -1,4 +1,4 @@
-"""Plans a lowered model for a GPU: phases are the programs of the contract, and what stands before and after them."""
+"""GPU plan of a lowered model; its phases are the programs of the contract and the steps before and after them."""
 
 from dataclasses import replace
 
@@ -21,9 +21,10 @@ def plan_model(
     Parameters
     ----------
     smallest
-        Distances of pairs of elements below which atoms are reported, angstrom, shape (n_elements, n_elements).
+        Distances in angstrom, by pair of elements, below which LAMMPS warns about two atoms, shape (n_elements,
+        n_elements).
     has_fine_tables
-        As of ``GpuPlan``.
+        See ``GpuPlan``.
     """
     channels = tuple(layer.n_channels for layer in model.layers)
     plan = GpuPlan(features, len(model.atomic_numbers), channels, has_fine_tables)
@@ -44,7 +45,7 @@ def plan_model(
 
 
 def with_padded_channels(model: LoweredModel) -> LoweredModel:
-    """Return a model with as many channels as the kernels take; what is added is zero everywhere."""
+    """Return the model with zero-padded channels, as many as the kernels require."""
 
     def pad(tensor: Tensor, copies: int, n: int, dim: int) -> Tensor:
         parts = tensor.unflatten(dim, (copies, n))

@@ -1,8 +1,8 @@
-/* Sums of radial functions times spherical harmonics over the neighbours of each element: a warp for a centre and 32
-   functions, one function a lane.
+/* Sums of radial functions times spherical harmonics over the neighbours of each element. A warp processes a centre and
+   32 functions, one function per lane.
 
-   Sums of one element are held in registers and added to memory when the element changes: rows whose neighbours are
-   sorted by element change least often.
+   Sums of one element stay in registers and are added to memory when the element changes; neighbours sorted by element
+   change it least often.
 
    Shape (generated): that of Stage, N_FUNCTIONS (a multiple of 32), N_ELEMENTS.
    Radial table: [interval][function][power]. */
@@ -21,13 +21,13 @@ template <typename Shape> struct Moments {
   static constexpr int SLICES = F / WARP;
   static constexpr int POWERS = Shape::DEGREE + 1;
   static constexpr int STRIDE = Stage<Shape>::STRIDE;
-  static constexpr int BETWEEN = Shape::N_ELEMENTS * F;    // from one harmonic to the next
+  static constexpr int BETWEEN = Shape::N_ELEMENTS * F;    // stride between harmonics
 
   static constexpr uint64_t WIDTH = Shape::N_Y * BETWEEN;
 
   MLIP_DEVICE static Lanes<int> start(int element, int slice) { return lane() + (element * F + slice * WARP); }
 
-  /* moments (local, N_Y, N_ELEMENTS, N_FUNCTIONS), zero before */
+  /* moments (local, N_Y, N_ELEMENTS, N_FUNCTIONS) must be zero on entry */
   MLIP_DEVICE static void forward(Place at, const Edges &edges, const int *species, const Table<T> &table, T *moments,
                                   Stage<Shape> &stage)
   {

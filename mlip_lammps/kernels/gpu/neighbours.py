@@ -1,7 +1,7 @@
-"""Neighbours in the plan of a model for a GPU: cells and candidates when LAMMPS makes new lists, edges in each step.
+"""Neighbour search in the GPU plan: cells and candidates when LAMMPS rebuilds its lists, edges in each step.
 
-Phases: ``bins`` sorts atoms into cells and counts candidates, ``near`` writes them, ``list`` finds the slots that lead
-to each node, ``edges`` keeps the candidates inside the cutoff.
+The phase ``bins`` sorts atoms into cells and counts candidates, ``near`` writes the candidates, ``list`` collects the
+slots that refer to each node, and ``edges`` selects the candidates within the cutoff.
 """
 
 import torch
@@ -39,16 +39,17 @@ _BUFFERS = {
     "found": "one",
     "scanned": "one",
 }
-"""Arrays of int32 and the number of their rows."""
+"""int32 arrays and their numbers of rows."""
 
 
 def plan_neighbours(plan: GpuPlan, model: LoweredModel, smallest: Tensor) -> None:
-    """Add the phases that find edges.
+    """Add the phases of the neighbour search.
 
     Parameters
     ----------
     smallest
-        Distances of pairs of elements below which atoms are reported, angstrom, shape (n_elements, n_elements).
+        Distances in angstrom, by pair of elements, below which LAMMPS warns about two atoms, shape (n_elements,
+        n_elements).
     """
     for name, rows in _BUFFERS.items():
         plan.buffer(name, rows, 1, 4)

@@ -1,4 +1,4 @@
-"""NVIDIA's run-time compiler: CUDA C++ to machine code for any architecture, on machines without a GPU or a toolkit."""
+"""NVIDIA's run-time compiler, which compiles CUDA C++ for any architecture without a GPU or the CUDA toolkit."""
 
 import ctypes
 import importlib.util
@@ -14,19 +14,19 @@ _INSTALL = "pip install nvidia-cuda-nvrtc"
 
 
 def compile_cubin(source: str, headers: dict[str, str], architecture: int) -> tuple[bytes, str]:
-    """Return machine code of ``source`` and what the compiler says.
+    """Return the machine code of ``source`` and the compiler log.
 
     Parameters
     ----------
     headers
-        Texts by the names under which they are included.
+        Header texts by their include names.
     architecture
         Compute capability times ten: 90 for a Hopper GPU.
 
     Raises
     ------
     UserInputError
-        If there is no NVRTC.
+        If NVRTC is not installed.
     MlipError
         If the source does not compile.
     """
@@ -47,19 +47,19 @@ def compile_cubin(source: str, headers: dict[str, str], architecture: int) -> tu
         status = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
         log = _text(library.nvrtcGetProgramLogSize, library.nvrtcGetProgramLog, program).decode(errors="replace")
         if status != 0:
-            raise MlipError(f"the GPU kernels did not compile for sm_{architecture}: {log[:2000]}")
+            raise MlipError(f"the GPU kernels did not compile for sm_{architecture}; report this error: {log[:2000]}")
         return _text(library.nvrtcGetCUBINSize, library.nvrtcGetCUBIN, program), log
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
 
 
 def nvrtc_version() -> str:
-    """Return the version of the compiler.
+    """Return the version of NVRTC.
 
     Raises
     ------
     UserInputError
-        If there is none.
+        If NVRTC is not installed.
     """
     major, minor = ctypes.c_int(), ctypes.c_int()
     _check(_library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
@@ -78,7 +78,9 @@ def _check(status: int) -> None:
     if status != 0:
         name = _library().nvrtcGetErrorString
         name.restype = ctypes.c_char_p
-        raise MlipError(f"NVRTC: {name(status).decode()}")
+        raise MlipError(
+            f"NVRTC failed with status {status} ({name(status).decode()}), expected 0; reinstall it with: {_INSTALL}"
+        )
 
 
 @cache
@@ -88,11 +90,11 @@ def _library() -> ctypes.CDLL:
             return ctypes.CDLL(str(path))
         except OSError:
             continue
-    raise UserInputError(f"no NVRTC, which compiles kernels for a GPU; install it with: {_INSTALL}")
+    raise UserInputError(f"NVRTC, which compiles the GPU kernels, was not found; install it with: {_INSTALL}")
 
 
 def _candidates() -> list[Path | str]:
-    """Where pip's packages put it, then where the system looks."""
+    """Return the locations of pip packages, then the library names for the system's search path."""
     roots = {Path(folder) for folder in (*site.getsitepackages(), sysconfig.get_path("purelib"))}
     if (torch := importlib.util.find_spec("torch")) and torch.origin:
         roots.add(Path(torch.origin).parent.parent)

@@ -1,6 +1,6 @@
-"""The plan of a model for a GPU: kernels, their launches in each phase, buffers and weights.
+"""The GPU plan of a model: kernels, their launches in each phase, buffers and weights.
 
-``pair_style/model/gpu/gpu_plan.h`` reads what ``GpuPlan.as_dict`` writes.
+``pair_style/model/gpu/gpu_plan.h`` reads the output of ``GpuPlan.as_dict``.
 """
 
 from collections.abc import Callable
@@ -19,23 +19,23 @@ _ALIGNMENT = 256
 
 
 class Group(tuple[str, ...]):
-    """Parameters that a kernel takes as one struct."""
+    """Parameters that a kernel receives as one struct."""
 
 
 EDGES = Group(("int n_local", "const int *first", "const int *source", "const double *vectors"))
-"""Parameters of a kernel on edges; ``edge_arguments`` gives the arguments."""
+"""Parameters of kernels on edges; ``edge_arguments`` returns the arguments."""
 
 
 @dataclass
 class GpuPlan:
-    """Kernels, buffers, weights and phases, as they are added.
+    """Kernels, buffers, weights and phases of a model; methods add entries.
 
     Attributes
     ----------
     n_channels
-        Of each layer of the trained model; the kernels may work with more.
+        Number of channels of each layer of the trained model; the kernels may pad it.
     has_fine_tables
-        Whether radial tables are of a higher degree, for models that need it.
+        Whether radial tables have a higher degree, for models that need it.
     """
 
     dtype: torch.dtype
@@ -54,7 +54,7 @@ class GpuPlan:
         return KernelSource(tuple(self.structs), tuple(self.kernels))
 
     def radial_functions(self) -> list[Callable[[Tensor], Tensor]]:
-        """Return, for each layer, the weights of its convolution as the tables give them, without added channels."""
+        """Return the tabulated convolution weights of each layer, without padded channels."""
 
         def of_layer(table: RadialTable, expansion: Tensor | None, n_channels: int) -> Callable[[Tensor], Tensor]:
             rounded = replace(table, coefficients=table.coefficients.to(self.dtype).to(torch.float64))
@@ -73,7 +73,7 @@ class GpuPlan:
         return table_record([table for table, _ in self.tables])
 
     def as_dict(self) -> dict:
-        """Return what ``plan.json`` holds."""
+        """Return the content of ``plan.json``."""
         offsets, reached = {}, 0
         for name, content in self.weights.items():
             offsets[name] = reached
@@ -87,13 +87,13 @@ class GpuPlan:
         }
 
     def weight_blob(self) -> bytes:
-        """Return what ``weights.bin`` holds."""
+        """Return the content of ``weights.bin``."""
         return b"".join(
             content.ljust(-(-len(content) // _ALIGNMENT) * _ALIGNMENT, b"\0") for content in self.weights.values()
         )
 
     def buffer(self, name: str, rows: str, width: int, n_bytes: int | None = None) -> str:
-        """Declare an array, or make one that is there wide enough."""
+        """Declare an array, or widen an existing one."""
         width = max(width, self.buffers.get(name, {}).get("width", 0))
         self.buffers[name] = {"rows": rows, "width": width, "bytes": n_bytes or self.dtype.itemsize}
         return name
@@ -109,12 +109,14 @@ class GpuPlan:
         self.phases.setdefault(phase, []).append({"copy": source, "to": target})
 
     def kernel(self, name: str, function: str, *parameters: str | Group, stage: str | None = None) -> None:
-        """Add a kernel that calls ``function`` with its place and the parameters, C declarations, unless it is there.
+        """Add a kernel that calls ``function`` with the warp's position and the parameters, unless it exists.
 
         Parameters
         ----------
+        parameters
+            C declarations.
         stage
-            Shape whose ``Stage`` comes last.
+            Shape whose ``Stage`` is the last argument; None for no such argument.
         """
         if any(kernel.name == name for kernel in self.kernels):
             return
@@ -128,7 +130,7 @@ class GpuPlan:
         self.kernels.append(Kernel(name, tuple(declared), f"{function}({', '.join(values)});", stage))
 
     def launch(self, phase: str, kernel: str, rows: str | int, y: int, *arguments, per_warp: int = 1) -> None:
-        """Add a launch: a warp for ``per_warp`` of ``rows``, or a number of blocks."""
+        """Add a launch with one warp per ``per_warp`` rows, or with ``rows`` blocks if ``rows`` is a number."""
         grid = rows if isinstance(rows, int) else {"rows": rows, "per_block": WARPS_OF_A_BLOCK * per_warp}
         described = []
         for value in arguments:
@@ -150,7 +152,7 @@ class GpuPlan:
 
 
 def _split(declaration: str) -> tuple[str, str]:
-    """Return type and name of a C parameter."""
+    """Return the type and the name of a C parameter."""
     c_type, star, name = declaration.rpartition("*" if "*" in declaration else " ")
     return (c_type + star).strip(), name
 

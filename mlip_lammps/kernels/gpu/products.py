@@ -1,4 +1,4 @@
-"""Linear maps in the plan of a model for a GPU: products of matrices, and their adjoints."""
+"""Linear maps in the GPU plan of a model: matrix products and their adjoints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ class LinearProducts:
     Attributes
     ----------
     name
-        Of its weights, which stand in the plan.
+        Name of its weights in the plan.
     width_component
-        How many numbers make one component of what is mapped.
+        Number of values per input component.
     width_in, width_out
-        Of the rows that are mapped, and of the result.
+        Widths of the input and output rows.
     """
 
     plan: GpuPlan
@@ -33,7 +33,7 @@ class LinearProducts:
             self.plan.weight(f"{self.name}_{k}", block.matrix)
 
     def forward(self, phase: str, source: str, target: str, is_added: bool = False) -> None:
-        """Write the mapped rows of ``source``, or add them, to ``target``."""
+        """Write the mapped rows of ``source`` to ``target``, or add them if ``is_added``."""
         covered = sum(block.dim * block.matrix.shape[-1] for block in self.blocks)
         if covered < self.width_out and not is_added:
             self.plan.clear(phase, target)
@@ -49,7 +49,7 @@ class LinearProducts:
             )
 
     def adjoint(self, phase: str, upstream: str, target: str, is_added: bool = False) -> None:
-        """Write the gradients of what is mapped, or add them, from those of the result."""
+        """Write the gradients of the input, or add them if ``is_added``, given those of the result."""
         covered = sum(block.dim * block.matrix.shape[-2] for block in self.blocks)
         if covered < self.width_in and not is_added:
             self.plan.clear(phase, target)

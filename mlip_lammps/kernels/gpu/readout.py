@@ -1,4 +1,4 @@
-"""The readout of a layer in the plan of a model for a GPU: energies of atoms, and their gradients."""
+"""The readout of a layer in the GPU plan of a model: atomic energies and their gradients."""
 
 import torch
 
@@ -9,12 +9,12 @@ from mlip_lammps.kernels.lowered import LoweredLayer
 
 
 class ReadoutPlan:
-    """Launches of the readout of layer ``t``; none, linear, or with one hidden layer.
+    """Launches of the readout of layer ``t``: no readout, linear, or with one hidden layer.
 
     Raises
     ------
     UnsupportedModelError
-        If it has more hidden layers.
+        If the readout has more than one hidden layer.
     """
 
     def __init__(self, plan: GpuPlan, layer: LoweredLayer, t: int, is_last: bool, energy_scale: float):
@@ -23,7 +23,10 @@ class ReadoutPlan:
         self.energies = "node_energies" if is_last else plan.buffer(f"energies_{t}", "local", 1, 8)
         self.n_matrices = len(layer.readout_matrices)
         if self.n_matrices > 2:
-            raise UnsupportedModelError("a readout with more than one hidden layer has no kernels for a GPU")
+            raise UnsupportedModelError(
+                f"the readout of layer {t} has {self.n_matrices - 1} hidden layers, but the GPU kernels support at "
+                "most one; export with --device cpu"
+            )
         if self.n_matrices == 0:
             return
         first = layer.readout_matrices[0]
@@ -58,7 +61,7 @@ class ReadoutPlan:
         self.plan.kernel("linear_readout_adjoint", "linear_readout_adjoint", *given, *vector, f"{c} *gradients")
 
     def forward(self, phase: str) -> None:
-        """Add what the layer gives to the energies; a hidden layer gives the gradient at the same time."""
+        """Add the layer's contribution to the energies; a readout with a hidden layer also writes the gradient."""
         t, before = self.t, f"energies_{self.t - 1}"
         rows = size("local"), f"result_{t}", self.width, f"readout_{t}"
         if self.n_matrices == 0:
@@ -72,7 +75,7 @@ class ReadoutPlan:
             self.plan.launch(phase, kernel, "local", 1, *rows, *given)
 
     def adjoint(self, phase: str, is_forward_before: bool) -> None:
-        """Write the gradients of the result; ``is_forward_before``: ``forward`` ran last, in the same phase."""
+        """Write the gradients of the result; ``is_forward_before`` tells whether ``forward`` ran in the same phase."""
         gradients = f"result_{self.t}_gradients"
         if self.n_matrices == 0:
             self.plan.clear(phase, gradients)

@@ -1,4 +1,4 @@
-/* Screened repulsion of nuclei (ZBL), as kernels/pair_repulsion.py defines it: a warp for a centre, one edge a lane. */
+/* Screened (ZBL) repulsion of nuclei, see kernels/torch/pair_repulsion.py. A warp processes a centre, one edge a lane. */
 
 #ifndef MLIP_GPU_REPULSION_H
 #define MLIP_GPU_REPULSION_H
@@ -7,7 +7,7 @@
 
 namespace mlip_gpu {
 
-/* By pair of elements: strength, decay, reach in turn. */
+/* Constants by pair of elements: strength, decay and reach. */
 struct Repulsion {
   int n_elements;
   const double *pairs;                        // (n_elements^2, 3)
@@ -15,7 +15,7 @@ struct Repulsion {
   int cutoff_power;
   double cutoff;
 
-  /* Energy of the centre that an edge gives, and its slope over the distance. */
+  /* Contribution of an edge to the energy of the centre, and its derivative divided by the distance. */
   MLIP_DEVICE void of(const Lanes<double> &r, const Lanes<int> &pair, Lanes<double> &energy, Lanes<double> &slope) const
   {
     const Lanes<double> strength = load(pairs, pair * 3), decay = load(pairs, pair * 3 + 1),
@@ -41,8 +41,8 @@ struct Repulsion {
   }
 };
 
-/* energies[i] = (by element of i: constants) + repulsion; gradients (edges, 3) += weight of i times its gradient. Either may
-   be null. */
+/* energies[i] += repulsion energy of centre i; edge_gradients (edges, 3) += energy weight of i times the gradient. Either
+   may be null. */
 MLIP_DEVICE void repel(Place at, const Edges &edges, const int *species, const Repulsion &repulsion,
                        const double *energy_weights, double *energies, double *edge_gradients)
 {

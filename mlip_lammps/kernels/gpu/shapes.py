@@ -1,4 +1,4 @@
-"""Writes the structs that the templates of this folder take: constants and unrolled steps of one layer."""
+"""Generator of the template arguments of the kernels: structs with constants and unrolled steps of one layer."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ WARP = 32
 
 
 def padded_channels(n_channels: int) -> int:
-    """Return the number of channels that kernels work with: a multiple of 32, or a power of two from 4."""
+    """Return the number of channels in the kernels: a multiple of 32, or a power of two of at least 4."""
     if n_channels >= WARP:
         return -(-n_channels // WARP) * WARP
     return max(4, 1 << (n_channels - 1).bit_length())
@@ -30,7 +30,7 @@ def convolution_shape(
     degree: int,
     paths: Sequence[ConvolutionPath],
 ) -> str:
-    """Return the struct that the template ``Convolution`` takes."""
+    """Return the struct for the template ``Convolution``."""
     pairs = coupled_pairs(paths)
     body = (
         f"  static constexpr int N_CHANNELS = {n_channels}, N_IN = {n_components_in}, N_MID = {n_components_mid};\n"
@@ -42,7 +42,7 @@ def convolution_shape(
 
 
 def moments_shape(name: str, dtype: torch.dtype, n_functions: int, n_elements: int, l_max: int, degree: int) -> str:
-    """Return the struct that the template ``Moments`` takes."""
+    """Return the struct for the template ``Moments``."""
     body = f"  static constexpr int N_FUNCTIONS = {n_functions}, N_ELEMENTS = {n_elements};\n"
     return _edge_struct(name, dtype, l_max, degree, body)
 
@@ -57,14 +57,14 @@ def contraction_shape(
     terms: Sequence[tuple[int, tuple[int, ...]]],
     n_atoms: tuple[int, int],
 ) -> str:
-    """Return the struct that the template ``Contraction`` takes.
+    """Return the struct for the template ``Contraction``.
 
     Parameters
     ----------
     terms
-        As of ``ContractionShape``.
+        See ``ContractionShape``.
     n_atoms
-        How many a lane holds, and how many in the adjoint.
+        Atoms per lane, and atoms per lane in the adjoint.
     """
     trees = [
         polynomial_trees({factors: k for k, (output, factors) in enumerate(terms) if output == m})
@@ -81,7 +81,7 @@ def contraction_shape(
 
 
 def _each(n_atoms: int, *statements: str) -> str:
-    """Return statements for every atom of a lane; @ stands for its number."""
+    """Return the statements for every atom of a lane; @ is replaced by the atom's index."""
     return " ".join(statement.replace("@", str(k)) for k in range(n_atoms) for statement in statements)
 
 
@@ -90,7 +90,7 @@ def _weight(node: Node) -> str:
 
 
 def _values(trees: Sequence[Sequence[Node]], n_atoms: int, n_components_in: int) -> str:
-    """Nested sums, x_a (w_a + sum_b x_b (w_ab + ...)), for each output and each atom of a lane."""
+    """Return nested sums x_a (w_a + sum_b x_b (w_ab + ...)) for each output and each atom of a lane."""
 
     def lines(node: Node, above: int) -> list[str]:
         c, depth = node.component, above + 1
@@ -112,7 +112,10 @@ def _values(trees: Sequence[Sequence[Node]], n_atoms: int, n_components_in: int)
 
 
 def _gradients(trees: Sequence[Sequence[Node]], n_atoms: int, n_components_in: int) -> str:
-    """``t`` is the product of the gradient from above with the factors so far, ``s`` the sum below them."""
+    """Return the adjoint of the nested sums.
+
+    ``t`` is the product of the upstream gradient and the previous factors; ``s`` is the nested sum below them.
+    """
 
     def lines(node: Node, above: int) -> list[str]:
         c, depth = node.component, above + 1
@@ -164,7 +167,7 @@ def _harmonics(l_max: int) -> str:
 
 
 def _harmonics_adjoint(l_max: int) -> str:
-    """The recursion of ``_harmonics`` backwards; ``gy`` is used up."""
+    """Return the reverse recursion of ``_harmonics``; it overwrites ``gy``."""
     lines = []
     for order in range(l_max - 1, 0, -1):
         for m, terms in enumerate(raising_terms(order)):
@@ -192,7 +195,7 @@ def _accumulate(paths: Sequence[ConvolutionPath], pairs: Sequence[CoupledPair]) 
 
 def _accumulate_adjoint(paths: Sequence[ConvolutionPath], pairs: Sequence[CoupledPair]) -> str:
     lines = []
-    # paths of one order of the harmonics in turn: their gradients stay near
+    # paths sorted by order of the harmonics, so that accesses to their gradients stay close together
     for p in sorted(range(len(paths)), key=lambda p: paths[p].l_edge):
         lines.append("{ V slope = T(0);")
         for component, members in by_source(pairs, p).items():

@@ -1,4 +1,4 @@
-"""One source file of a model's GPU kernels, compiled for GPUs with NVRTC or, emulated, for this CPU."""
+"""Source file of a model's GPU kernels, compiled for GPUs with NVRTC or, for emulation, for this CPU."""
 
 import hashlib
 import os
@@ -20,16 +20,16 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel: each warp of the grid runs ``body``.
+    """A kernel; each warp of the grid runs ``body``.
 
     Attributes
     ----------
     parameters
-        (C type, name) in order.
+        (C type, name) pairs in order.
     body
-        C++ statements on the parameters, ``at`` (the warp's place) and, with a shape, ``stage``.
+        C++ statements that use the parameters, the warp's position ``at`` and, if there is one, ``stage``.
     stage
-        Shape whose ``Stage`` each warp has.
+        Shape of the ``Stage`` of each warp; None for no stage.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Kernel:
     stage: str | None = None
 
     def gpu_source(self, has_all_registers: bool = False) -> str:
-        """Return the CUDA kernel; the compiler weighs registers against threads at a time unless it may take all."""
+        """Return the CUDA source; the compiler limits registers for occupancy unless ``has_all_registers``."""
         parameters = ", ".join(f"{c_type} {name}" for c_type, name in self.parameters)
         bounds = f"{32 * WARPS_OF_A_BLOCK}" + (", 1" if has_all_registers else "")
         stage = ""
@@ -55,7 +55,7 @@ class Kernel:
         )
 
     def emulated_source(self) -> str:
-        """Return a C function that runs the warps of a grid one after the other: what the emulated device calls."""
+        """Return a C function that runs the warps of a grid one after another, for the emulated device."""
         values = "".join(
             f"  {c_type} {name} = *static_cast<{c_type} *>(arguments[{k}]);\n"
             for k, (c_type, name) in enumerate(self.parameters)
@@ -71,7 +71,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class KernelSource:
-    """Structs of the layers and the kernels on them."""
+    """Structs of the layers, and the kernels that use them."""
 
     structs: tuple[str, ...]
     kernels: tuple[Kernel, ...]
@@ -81,14 +81,14 @@ class KernelSource:
         return "".join([includes, "using namespace mlip_gpu;\n", *self.structs, *functions])
 
     def cubin(self, architecture: int) -> tuple[bytes, str]:
-        """Return machine code for GPUs of an architecture (90: compute capability 9.0), and the compiler's report.
+        """Return machine code for a GPU architecture (90 for compute capability 9.0), and the compiler log.
 
-        Kernels that would spill registers to memory are compiled again with all that a thread may have.
+        Kernels that spill registers to memory are compiled again with the maximum number of registers per thread.
 
         Raises
         ------
         UserInputError
-            If there is no NVRTC.
+            If NVRTC is not installed.
         MlipError
             If the source does not compile.
         """
@@ -101,7 +101,7 @@ class KernelSource:
         return compile_cubin(self._text(functions), headers, architecture)
 
     def emulated(self, folder: Path) -> Path:
-        """Return a library for this CPU with the same kernels, kept in ``folder``.
+        """Return a library for this CPU with the same kernels, cached in ``folder``.
 
         Raises
         ------
@@ -131,13 +131,13 @@ class KernelSource:
                 [*command, str(source), "-o", str(library)], capture_output=True, text=True, check=False
             )
             if done.returncode != 0:
-                raise MlipError(f"the emulated kernels did not compile: {done.stderr[:3000]}")
+                raise MlipError(f"the emulated kernels did not compile; report this error: {done.stderr[:3000]}")
             os.replace(library, path)
         return path
 
 
 def spilling_kernels(report: str) -> set[str]:
-    """Return the kernels that keep registers in memory, by the compiler's report."""
+    """Return the kernels that spill registers to memory according to the compiler log."""
     found, name = set(), ""
     for line in report.splitlines():
         if match := re.search(r"entry function '(\w+)'", line):

@@ -1,4 +1,4 @@
-"""What stands before and after the layers in the plan of a model for a GPU: energies of atoms, forces, totals."""
+"""Steps before and after the layers in the GPU plan of a model: atomic energies, forces and totals."""
 
 import torch
 
@@ -11,7 +11,7 @@ _TOTAL_WARPS = 256
 
 
 def plan_begin(plan: GpuPlan, model: LoweredModel) -> None:
-    """Add the phase ``begin``: energies that depend on the element alone, and the repulsion of nuclei."""
+    """Add the phase ``begin``: constant energies of elements, and the repulsion of nuclei."""
     for name in ("energy_weights", "node_energies", "energies_0"):
         plan.buffer(name, "local", 1, 8)
     plan.buffer("edge_gradients", "edges", 3, 8)
@@ -38,7 +38,7 @@ def _add_repulsion(plan: GpuPlan, tables: RepulsionTables) -> None:
 
 
 def repulsion_arguments(model: LoweredModel) -> tuple:
-    """Return the arguments of ``repel`` but for its results."""
+    """Return the arguments of ``repel`` without its results."""
     tables = model.repulsion
     weights = "repulsion_pairs", "repulsion_coefficients", "repulsion_exponents"
     numbers = tables.n_elements, *weights, tables.cutoff_power, float(tables.cutoff)

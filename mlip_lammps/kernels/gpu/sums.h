@@ -1,4 +1,4 @@
-/* Energies of atoms, forces and totals: what stands before and after the layers. */
+/* Steps before and after the layers: atomic energies, forces and totals. */
 
 #ifndef MLIP_GPU_SUMS_H
 #define MLIP_GPU_SUMS_H
@@ -7,7 +7,7 @@
 
 namespace mlip_gpu {
 
-/* result (rows, width) = table (elements, width) by the element of each row */
+/* result (rows, width): row of table (elements, width) for each row's element */
 template <typename T>
 MLIP_DEVICE void rows_by_element(Place at, int n, const int *species, const T *table, int width, T *result)
 {
@@ -21,7 +21,7 @@ MLIP_DEVICE void rows_by_element(Place at, int n, const int *species, const T *t
   }
 }
 
-/* energies = before + scale * result . vector; before: of rows, or of elements where species is given */
+/* energies = before + scale * result . vector, for each row of result (n, width) */
 template <typename T>
 MLIP_DEVICE void linear_readout(Place at, int n, const T *result, int width, const T *vector, double scale,
                                 const double *before, double *energies)
@@ -38,7 +38,7 @@ MLIP_DEVICE void linear_readout(Place at, int n, const T *result, int width, con
   store_if(lane() < 1, energies, lane() + i, Lanes<double>(before[i] + scale * static_cast<double>(total)));
 }
 
-/* gradients (n, width) = weight of the energy of each row * scale * vector */
+/* gradients (n, width) = energy weight of each row * scale * vector */
 template <typename T>
 MLIP_DEVICE void linear_readout_adjoint(Place at, int n, const double *energy_weights, int width, const T *vector,
                                         double scale, T *gradients)
@@ -53,7 +53,7 @@ MLIP_DEVICE void linear_readout_adjoint(Place at, int n, const double *energy_we
   }
 }
 
-/* Readout with a hidden layer, energy and gradient in one: first (width, HIDDEN), second (HIDDEN), silu between them. */
+/* Energy and gradient of a readout with a hidden layer: first (width, HIDDEN), second (HIDDEN), silu between them. */
 template <typename T, int HIDDEN>
 MLIP_DEVICE void nonlinear_readout(Place at, int n, const T *result, int width, const T *first, const T *second,
                                    double activation_scale, double scale, const double *before,
@@ -118,7 +118,7 @@ MLIP_DEVICE void gather_forces(Place at, int n_nodes, const Edges &edges, const 
     store_if(lane() < 1, forces, lane() + (node * 3 + k), sum_lanes<WARP>(sum[k]));
 }
 
-/* partial (warps, 8): energy and virial -r_ij (x) dE/dr_ij (xx yy zz xy xz yz) of every n_warps-th centre */
+/* partial (warps, 8): sum of energy and virial -r_ij (x) dE/dr_ij (xx yy zz xy xz yz) over every n_warps-th centre */
 MLIP_DEVICE void partial_totals(Place at, int n_warps, const Edges &edges, const double *energies,
                                 const double *edge_gradients, double *partial)
 {
@@ -146,7 +146,7 @@ MLIP_DEVICE void partial_totals(Place at, int n_warps, const Edges &edges, const
     store_if(lane() < 1, partial, lane() + (at.warp * 8 + k), sum_lanes<WARP>(sum[k]));
 }
 
-/* One warp. */
+/* Runs on one warp. */
 MLIP_DEVICE void totals(Place at, int n_warps, const double *partial, double *result)
 {
   if (at.warp > 0) return;

@@ -1,4 +1,4 @@
-"""The sum over neighbours: features times spherical harmonics times radial weights."""
+"""Sum over neighbours of features times spherical harmonics times radial weights."""
 
 import torch
 from torch import Tensor
@@ -21,16 +21,16 @@ def edge_convolution(
     Parameters
     ----------
     features
-        Shape (n_nodes, n_components_in, n_channels).
+        Source features, shape (n_nodes, n_components_in, n_channels).
     harmonics
-        Shape (n_edges, (l_max + 1)^2).
+        Spherical harmonics, shape (n_edges, (l_max + 1)^2).
     radial_weights
-        Shape (n_edges, n_paths, n_channels).
+        Convolution weights, shape (n_edges, n_paths, n_channels).
 
     Returns
     -------
     Tensor
-        Shape (n_local, n_components_out, n_channels).
+        Messages, shape (n_local, n_components_out, n_channels).
     """
     source = features.index_select(0, edge_neighbour)
     columns: list[Tensor | None] = [None] * n_components_out
@@ -40,7 +40,7 @@ def edge_convolution(
         matrices = (edge_part @ path.coupling.to(harmonics).permute(1, 2, 0).reshape(dim_edge, -1)).view(
             -1, dim_out, dim_in
         )
-        # a sum and no product of small matrices: the compiler makes one loop of it and what follows
+        # a sum instead of small matrix products: the compiler fuses it with the following operations
         values = (matrices.unsqueeze(3) * source[:, None, path.in_start : path.in_start + dim_in]).sum(dim=2)
         values = values * radial_weights[:, number].unsqueeze(1)
         for m in range(dim_out):

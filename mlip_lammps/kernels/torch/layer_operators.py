@@ -1,4 +1,4 @@
-"""The operators of a lowered model in plain torch: slow, and what the other backends are compared with."""
+"""The operators of a lowered model in plain torch: slow, for comparison with the other backends."""
 
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -82,12 +82,12 @@ def make_operators(model: LoweredModel, dtype: str, radial: str, scratch: Path) 
 
 
 def flat(tensor: Tensor) -> Tensor:
-    """Return (rows, components * channels)."""
+    """Return the tensor with shape (rows, components * channels)."""
     return tensor.reshape(tensor.shape[0], -1)
 
 
 def cast(value: object, dtype: torch.dtype) -> object:
-    """Return a frozen dataclass with every floating tensor inside it in ``dtype``."""
+    """Return a frozen dataclass with all its floating-point tensors in ``dtype``."""
     if isinstance(value, Tensor):
         return value.to(dtype) if value.is_floating_point() else value
     if isinstance(value, tuple):

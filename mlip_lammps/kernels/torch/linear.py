@@ -1,4 +1,4 @@
-"""Linear maps between irreps, one matrix an irrep, shared by all m."""
+"""Linear maps between irreps: one matrix per irrep, shared by all m."""
 
 import torch
 from torch import Tensor
@@ -9,14 +9,14 @@ from mlip_lammps.kernels.lowered import LinearBlock
 def irrep_linear(
     features: Tensor, blocks: tuple[LinearBlock, ...], n_components_out: int, species: Tensor | None = None
 ) -> Tensor:
-    """Return the mapped features, shape (n_atoms, n_components_out, n_channels_out); zero where no block ends.
+    """Return the mapped features, shape (n_atoms, n_components_out, n_channels_out); zero for outputs without a block.
 
     Parameters
     ----------
     features
-        Shape (n_atoms, n_components_in, n_channels).
+        Input features, shape (n_atoms, n_components_in, n_channels).
     species
-        Shape (n_atoms,): picks the matrix of each atom where the blocks have an element axis.
+        Species, shape (n_atoms,); selects the matrix of each atom if the blocks have an element axis.
     """
     n_channels = features.shape[2]
     n_channels_out = blocks[0].matrix.shape[-1]
@@ -35,7 +35,7 @@ def irrep_linear(
 
 
 def _apply(source: Tensor, matrix: Tensor, species: Tensor | None) -> Tensor:
-    """Return source (n, dim, k) times matrix (k, l), as one product of two matrices."""
+    """Return source (n, dim, k) times matrix (k, l) as one matrix product."""
     n_atoms, dim, _ = source.shape
     rows = source.reshape(n_atoms * dim, -1)
     if species is None:

@@ -1,4 +1,4 @@
-"""Radial functions: Bessel basis, polynomial cutoff and the MLP that turns them into weights of the convolution."""
+"""Radial functions: Bessel basis, polynomial cutoff and the MLP that gives the convolution weights."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ def polynomial_cutoff(distances: Tensor, cutoff: float, power: int) -> Tensor:
 
 
 def radial_mlp(basis: Tensor, matrices: Sequence[Tensor], activation_scale: float) -> Tensor:
-    """Return MLP(basis), shape (n_edges, n_weights): scaled silu between the matrices, none after the last."""
+    """Return MLP(basis), shape (n_edges, n_weights), with scaled silu between the matrices and none after the last."""
     hidden = basis
     for matrix in matrices[:-1]:
         hidden = activation_scale * torch.nn.functional.silu(hidden @ matrix)
@@ -44,9 +44,9 @@ def radial_weights(
     matrices: Sequence[Tensor],
     activation_scale: float,
 ) -> Tensor:
-    """Return the weights of the convolution, shape (n_edges, n_weights), in the type of ``matrices``.
+    """Return the convolution weights, shape (n_edges, n_weights), with the dtype of ``matrices``.
 
-    Basis and cutoff are worked out in the type of ``distances``; the cutoff multiplies the basis or the weights.
+    Basis and cutoff are computed in the dtype of ``distances``; the cutoff multiplies the basis or the weights.
     """
     envelope = polynomial_cutoff(distances, cutoff, cutoff_power).unsqueeze(1)
     basis = bessel_basis(distances, wave_numbers, prefactor)

@@ -1,4 +1,4 @@
-"""Real spherical harmonics in e3nn's convention, as polynomials that a compiler can fuse."""
+"""Real spherical harmonics in e3nn's convention, as polynomials that the compiler can fuse."""
 
 import math
 from functools import cache
@@ -14,16 +14,16 @@ def spherical_harmonics(unit_vectors: Tensor, l_max: int) -> Tensor:
     Parameters
     ----------
     unit_vectors
-        Shape (n_edges, 3), of length one.
+        Unit vectors, shape (n_edges, 3).
 
     Returns
     -------
     Tensor
-        Shape (n_edges, (l_max + 1)^2), order l, then m as in e3nn.
+        Spherical harmonics, shape (n_edges, (l_max + 1)^2), ordered by l, then by m as in e3nn.
 
     Notes
     -----
-    Y_{l+1} is the top product of Y_1 with Y_l, so that derivatives follow from products and sums alone.
+    Y_{l+1} is the highest-order product of Y_1 and Y_l, so that derivatives need only products and sums.
     """
     order_one = [math.sqrt(3.0) * unit_vectors[:, k] for k in range(3)]
     orders = [[torch.ones_like(unit_vectors[:, 0])]]
@@ -42,7 +42,7 @@ def spherical_harmonics(unit_vectors: Tensor, l_max: int) -> Tensor:
 
 @cache
 def raising_terms(order: int) -> tuple[tuple[tuple[int, int, float], ...], ...]:
-    """Return, for each m of ``order`` + 1, the (m of order 1, m of ``order``, coefficient) that sum to it."""
+    """Return, for each m of ``order`` + 1, its terms (m of order 1, m of ``order``, coefficient)."""
     coupling = o3.wigner_3j(1, order, order + 1, dtype=torch.float64)
     direction = torch.nn.functional.normalize(torch.tensor([0.3, -0.7, 0.45], dtype=torch.float64), dim=0)
     lower = [o3.spherical_harmonics(k, direction, False, "component") for k in (1, order)]

@@ -1,4 +1,4 @@
-"""Products of messages with themselves up to the correlation order, coupled to the irreps of the output."""
+"""Symmetric contraction: products of messages up to the correlation order, coupled to the output irreps."""
 
 from torch import Tensor
 
@@ -8,19 +8,19 @@ from mlip_lammps.kernels.lowered import PolynomialOrder
 def symmetric_contraction(
     messages: Tensor, species: Tensor, orders: tuple[PolynomialOrder, ...], n_components_out: int
 ) -> Tensor:
-    """Return the polynomial of the messages with weights by element (arXiv 2206.07697, eq. 10 and 11).
+    """Return the polynomial of the messages with element-dependent weights (arXiv 2206.07697, eq. 10 and 11).
 
     Parameters
     ----------
     messages
-        Shape (n_local, n_components_in, n_channels).
+        Messages, shape (n_local, n_components_in, n_channels).
     species
-        Row in the element table, shape (n_local,).
+        Indices into the element table, shape (n_local,).
 
     Returns
     -------
     Tensor
-        Shape (n_local, n_components_out, n_channels).
+        Products, shape (n_local, n_components_out, n_channels).
     """
     result = messages.new_zeros((messages.shape[0], n_components_out, messages.shape[2]))
     for order in orders:

@@ -1,4 +1,4 @@
-"""Interaction blocks of MACE, one file each, registered under their names in mace-torch."""
+"""Interaction blocks of MACE, one per file, registered by their names in mace-torch."""
 
 import importlib
 import pkgutil
@@ -10,26 +10,28 @@ _blocks: dict[str, InteractionBlock] = {}
 
 
 def register(block: InteractionBlock) -> InteractionBlock:
-    """Add a block under its name in mace-torch; return it."""
+    """Register a block by its name in mace-torch and return it."""
     _blocks[block.name] = block
     return block
 
 
 def block_of(name: str) -> InteractionBlock:
-    """Return the block that mace-torch calls ``name``.
+    """Return the block whose name in mace-torch is ``name``.
 
     Raises
     ------
     UnsupportedModelError
-        If there is none.
+        If no such block is registered.
     """
     if name not in _blocks:
-        raise UnsupportedModelError(f"interaction block {name} is not supported; known: {', '.join(block_names())}")
+        raise UnsupportedModelError(
+            f"interaction block {name} is not supported; train with one of {', '.join(block_names())}"
+        )
     return _blocks[name]
 
 
 def block_names() -> tuple[str, ...]:
-    """Return the names of all blocks."""
+    """Return the names of all registered blocks."""
     return tuple(sorted(_blocks))
 
 

@@ -1,4 +1,4 @@
-"""What an interaction block is: its fields in a file, its reference, and its lowering. No torch here."""
+"""Interface of an interaction block: file reader, reference and lowering. This module does not import torch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -20,32 +20,34 @@ Shapes = Iterator[tuple[str, tuple[int | None, ...]]]
 
 
 class InteractionBlock(ABC):
-    """An interaction block of mace-torch with the submodules ``linear_up``, ``conv_tp``, ``conv_tp_weights``,
-    ``linear`` and ``skip_tp``; a block adds what it has besides.
+    """An interaction block of mace-torch.
+
+    Every block has the submodules ``linear_up``, ``conv_tp``, ``conv_tp_weights``, ``linear`` and ``skip_tp``;
+    subclasses handle additional ones.
 
     Attributes
     ----------
     name
-        Class in mace-torch.
+        Class name in mace-torch.
     """
 
     name: str
 
     @abstractmethod
     def skip_irreps(self, irreps_in: str, irreps_message: str, irreps_out: str) -> tuple[str, str]:
-        """Return the irreps that ``skip_tp`` maps from and to."""
+        """Return the input and output irreps of ``skip_tp``."""
 
     def read(self, block: "Module") -> dict[str, Any]:
-        """Return ``LayerSpec.settings``: plain values that this block has and others do not."""
+        """Return ``LayerSpec.settings``: plain values specific to this block."""
         return {}
 
     def modules_with_weights(self, block: "Module") -> "list[Module]":
-        """Return the modules whose ``weight`` the model file keeps."""
+        """Return the modules whose ``weight`` belongs to the model."""
         own = [block.child(name) for name in ("linear_up", "linear", "skip_tp")]
         return [*own, *block.child("conv_tp_weights").children()]
 
     def check(self, block: "Module", n_elements: int, irreps_in: str, irreps_message: str, irreps_out: str) -> None:
-        """Raise ``UnsupportedModelError`` if ``skip_tp`` is not what the block has there."""
+        """Raise ``UnsupportedModelError`` if ``skip_tp`` does not have the irreps of this block."""
         found = checks.element_product(block.child("skip_tp"), n_elements)
         expected = self.skip_irreps(irreps_in, irreps_message, irreps_out)
         checks.require(found == expected, block.child("skip_tp"), "irreps", " -> ".join(found))
@@ -56,7 +58,7 @@ class InteractionBlock(ABC):
         return False
 
     def weight_shapes(self, spec: "ModelSpec", layer: "LayerSpec", prefix: str) -> Shapes:
-        """Yield the name and shape of every weight; None stands for any size."""
+        """Yield the name and shape of every weight; None means any size."""
         irreps_in, mid, message = (
             parse_irreps(text) for text in (layer.irreps_in, layer.irreps_mid, layer.irreps_message)
         )
@@ -71,14 +73,14 @@ class InteractionBlock(ABC):
 
     @abstractmethod
     def reference(self, modules: "InteractionModules", inputs: "LayerInputs") -> "tuple[Tensor, Tensor | None]":
-        """Return the message and what is added to the products, as mace-torch computes them, in plain torch.
+        """Return the message and the skip connection (None if there is none), as mace-torch computes them.
 
         Parameters
         ----------
         modules
-            The submodules with their weights, in e3nn.
+            e3nn submodules with their weights.
         """
 
     @abstractmethod
     def lower(self, lowering: "InteractionLowering") -> "LoweredInteraction":
-        """Return the constants of the block in terms of the kernels."""
+        """Return the constants of the block for the kernels."""

@@ -1,4 +1,4 @@
-"""``RealAgnosticInteractionBlock``: the message goes through a map of the centre's element; no skip connection."""
+"""``RealAgnosticInteractionBlock``: a map by the centre's element acts on the message; no skip connection."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RealAgnostic(InteractionBlock):
-    """See the module."""
+    """See the module docstring."""
 
     name = "RealAgnosticInteractionBlock"
 

@@ -1,4 +1,4 @@
-"""``RealAgnosticResidualInteractionBlock``: features skip the products through a map of the centre's element."""
+"""``RealAgnosticResidualInteractionBlock``: a skip connection maps the features by the centre's element."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RealAgnosticResidual(InteractionBlock):
-    """See the module."""
+    """See the module docstring."""
 
     name = "RealAgnosticResidualInteractionBlock"
 

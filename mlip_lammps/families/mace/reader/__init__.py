@@ -1,1 +1,1 @@
-"""Reads trained MACE files into a spec and a table of weights, without running what they hold; no torch here."""
+"""Reader of trained MACE files: it returns a spec and weights, runs no code of the file and does not import torch."""

@@ -1,4 +1,4 @@
-"""The zip that ``torch.save`` writes: its pickle, and its tensors decoded with numpy."""
+"""Reader of the zip format of ``torch.save``: its pickle, and its tensors decoded with numpy."""
 
 import math
 import zipfile
@@ -40,7 +40,7 @@ NAMES = frozenset(
         "numpy.dtype",
     }
 )
-"""What any ``torch.save`` file may name."""
+"""Globals allowed in every ``torch.save`` file."""
 
 
 class TorchArchive:
@@ -49,14 +49,14 @@ class TorchArchive:
     Parameters
     ----------
     path
-        The file.
+        File to open.
     allowed
-        Full names that its pickle may hold besides `NAMES`.
+        Full names of globals that its pickle may use in addition to `NAMES`.
 
     Raises
     ------
     ModelFileError
-        If the file is no zip of ``torch.save``.
+        If the file is not a zip written by ``torch.save``.
     """
 
     def __init__(self, path: Path, allowed: frozenset[str]):
@@ -66,21 +66,25 @@ class TorchArchive:
             self._zip = zipfile.ZipFile(path)
             entries = self._zip.infolist()
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise ModelFileError(f"{path} is a damaged zip ({error}); copy the model again") from error
+            raise ModelFileError(f"{path} is a damaged zip file ({error}); copy the model again") from error
         self._entries = {entry.filename: entry for entry in entries}
         pickles = [name for name in self._entries if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1:
-            raise ModelFileError(f"{path} is a zip without a model (no data.pkl); give a .model file of mace-torch")
+            raise ModelFileError(
+                f"{path} is a zip file with {len(pickles)} data.pkl entries, expected one; give a .model file of "
+                "mace-torch"
+            )
         self._prefix = pickles[0].removesuffix("data.pkl")
         if f"{self._prefix}constants.pkl" in self._entries or any("/code/" in name for name in self._entries):
             raise ModelFileError(
-                f"{path} is a compiled TorchScript model; give the .model file that training wrote beside it"
+                f"{path} is a compiled TorchScript model, expected a saved module; give the .model file that training "
+                "wrote beside it"
             )
-        # Uncompressed entries that fit into the file: what is read is never larger than the file.
+        # Entries must be uncompressed and not overlap, so that the reader never allocates more than the file size.
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ModelFileError(f"{path} holds compressed entries, which torch.save does not write; {_SAVE_AGAIN}")
+            raise ModelFileError(f"{path} has compressed entries, which torch.save does not write; {_SAVE_AGAIN}")
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
-            raise ModelFileError(f"{path} is a zip whose entries overlap; copy the model again")
+            raise ModelFileError(f"{path} is a zip file with overlapping entries; copy the model again")
         order = self._entry("byteorder").decode("ascii", "replace") if self._has("byteorder") else "little"
         self._byte_order = ">" if order == "big" else "<"
         self._storages: dict[str, NDArray[np.generic]] = {}
@@ -96,24 +100,25 @@ class TorchArchive:
         return Opcodes(self._allowed, self.name).read(self._entry("data.pkl"))
 
     def array(self, record: Any, label: str) -> NDArray[np.generic]:
-        """Return a tensor or parameter of the file as an array of its own.
+        """Return a copy of a tensor or parameter of the file as an array.
 
         Parameters
         ----------
         record
-            What the pickle holds for the tensor.
+            Record of the tensor in the pickle.
         label
-            Its name, for messages.
+            Name of the tensor for error messages.
 
         Raises
         ------
         ModelFileError
-            If the tensor reaches beyond its storage, or is no tensor.
+            If the record is not a tensor, or if the tensor extends beyond its storage.
         """
         if isinstance(record, Record) and record.name in _PARAMETERS and record.args:
             record = record.args[0]
         if not isinstance(record, Record) or record.name != _TENSOR or len(record.args) < 4:
-            raise ModelFileError(f"{label} of {self.name} is no tensor; {_SAVE_AGAIN}")
+            found = record.name if isinstance(record, Record) else type(record).__name__
+            raise ModelFileError(f"{label} of {self.name} is a {found}, expected a tensor; {_SAVE_AGAIN}")
         storage, offset, size, stride = record.args[:4]
         sizes = (size, stride)
         is_sound = (
@@ -123,7 +128,7 @@ class TorchArchive:
             and all(type(value) is int and 0 <= value < 2**48 for value in (offset, *size, *stride))
         )
         if not is_sound:
-            raise ModelFileError(f"{label} of {self.name} has a damaged shape; copy the model again")
+            raise ModelFileError(f"{label} of {self.name} has an invalid shape or stride; copy the model again")
         flat = self._storage(storage, label)
         n_numbers = math.prod(size)
         if n_numbers == 0:
@@ -131,8 +136,8 @@ class TorchArchive:
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if last >= len(flat) or n_numbers > len(flat):
             raise ModelFileError(
-                f"{label} of {self.name} reaches number {max(last + 1, n_numbers)} of a storage of {len(flat)}; "
-                "the file is damaged, copy the model again"
+                f"{label} of {self.name} needs {max(last + 1, n_numbers)} values, but its storage has {len(flat)}: "
+                "the file is damaged; copy the model again"
             )
         steps = [step * flat.itemsize for step in stride]
         view = np.lib.stride_tricks.as_strided(flat[offset:], shape=size, strides=steps, writeable=False)
@@ -144,13 +149,16 @@ class TorchArchive:
             content = self._entry(f"data/{storage.key}")
             if storage.type_name not in _STORAGE_TYPES or len(content) < storage.n_numbers * kind.itemsize:
                 raise ModelFileError(
-                    f"the storage of {label} in {self.name} has {len(content)} bytes where {storage.n_numbers} "
-                    f"numbers of {storage.type_name} belong; copy the model again"
+                    f"the storage of {label} in {self.name} has {len(content)} bytes, expected {storage.n_numbers} "
+                    f"values of {storage.type_name}; copy the model again"
                 )
             self._storages[storage.key] = np.frombuffer(content, dtype=kind, count=storage.n_numbers)
         flat = self._storages[storage.key]
         if flat.dtype.newbyteorder("=") != np.dtype(_STORAGE_TYPES.get(storage.type_name, "V1")):
-            raise ModelFileError(f"the storage of {label} in {self.name} has two types; copy the model again")
+            raise ModelFileError(
+                f"the storage of {label} in {self.name} is used as {flat.dtype.name} and as {storage.type_name}, "
+                "expected one type; copy the model again"
+            )
         return flat
 
     def _has(self, name: str) -> bool:
@@ -158,8 +166,10 @@ class TorchArchive:
 
     def _entry(self, name: str) -> bytes:
         if not self._has(name):
-            raise ModelFileError(f"{self.name} lacks its entry {name}; copy the model again")
+            raise ModelFileError(f"{self.name} lacks the zip entry {name}; copy the model again")
         try:
             return self._zip.read(self._prefix + name)
         except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
-            raise ModelFileError(f"entry {name} of {self.name} is damaged ({error}); copy the model again") from error
+            raise ModelFileError(
+                f"the zip entry {name} of {self.name} is damaged ({error}); copy the model again"
+            ) from error

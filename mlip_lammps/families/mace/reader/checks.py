@@ -1,6 +1,6 @@
-"""Checks that modules of e3nn mean what the spec says: their irreps, paths and normalisations.
+"""Checks that e3nn modules have the irreps, paths and normalisations of the spec.
 
-The spec holds no path weights: those in the file have to be the ones that e3nn's defaults give, else it is refused.
+The spec stores no path weights. The path weights in a file must therefore equal e3nn's defaults.
 """
 
 import math
@@ -12,15 +12,15 @@ from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.pickle_reader import GlobalName, Record
 
 _RELATIVE = 1e-9
-"""Path weights are square roots of small fractions, stored in double precision."""
+"""Relative tolerance: path weights are square roots of small fractions in double precision."""
 
 
 def require(condition: bool, module: Module, what: str, found: str) -> None:
-    """Raise if a module differs from what MACE has in its place."""
+    """Raise ``UnsupportedModelError`` if a module differs from that of a supported MACE model."""
     if not condition:
         raise UnsupportedModelError(
             f"{what} of {module.label} is {found}, which no supported MACE model has; "
-            "train with mace-torch's defaults there"
+            "train with mace-torch's defaults for this module"
         )
 
 
@@ -56,7 +56,7 @@ def element_product(module: Module, n_elements: int) -> tuple[str, str]:
 
 
 def convolution(module: Module, l_max: int) -> tuple[str, str, tuple[tuple[int, int, int], ...]]:
-    """Return irreps and paths of the tensor product of neighbours' features with spherical harmonics."""
+    """Return the irreps and paths of the tensor product of neighbour features and spherical harmonics."""
     module.require_class("TensorProduct")
     irreps_in, irreps_mid = module.irreps("irreps_in1"), module.irreps("irreps_out")
     harmonics = module.irreps("irreps_in2")
@@ -67,7 +67,7 @@ def convolution(module: Module, l_max: int) -> tuple[str, str, tuple[tuple[int, 
         i, order, k = instruction[:3]
         is_path = all(type(value) is int for value in (i, order, k))
         is_path = is_path and 0 <= i < len(irreps_in) and 0 <= order <= l_max and 0 <= k < len(irreps_mid)
-        require(is_path, module, f"instruction {number}", "no path between its irreps")
+        require(is_path, module, f"instruction {number}", "not a path between its irreps")
         paths.append((i, order, k))
         wanted.append((i, order, k, "uvu", True, irreps_mid[k].dim ** 0.5, (irreps_in[i].mul, 1)))
     _compare(module, wanted)
@@ -76,7 +76,7 @@ def convolution(module: Module, l_max: int) -> tuple[str, str, tuple[tuple[int, 
 
 
 def spherical_harmonics(module: Module) -> int:
-    """Return l_max of spherical harmonics of normalised vectors in component normalisation."""
+    """Return l_max of spherical harmonics of normalised vectors with component normalisation."""
     irreps = module.irreps("irreps_out")
     require(irreps == _natural(len(irreps) - 1), module, "irreps_out", format_irreps(irreps))
     require(module.attribute("normalize") is True, module, "normalize", "False")
@@ -86,7 +86,7 @@ def spherical_harmonics(module: Module) -> int:
 
 
 def radial_mlp(module: Module) -> tuple[tuple[int, ...], float]:
-    """Return the hidden widths and the activation's scale of a ``FullyConnectedNet`` with silu."""
+    """Return the hidden widths and the activation scale of a ``FullyConnectedNet`` with silu."""
     module.require_class("FullyConnectedNet")
     layers = module.children()
     require(len(layers) >= 2, module, "depth", f"{len(layers)} layers")
@@ -95,12 +95,12 @@ def radial_mlp(module: Module) -> tuple[tuple[int, ...], float]:
         require(variances in ((1, 1), (1.0, 1.0)), layer, "variance", "not 1")
     scales = {activation_scale(layer.child("act")) for layer in layers[:-1]}
     require(len(scales) == 1, module, "activation", "not the same in all layers")
-    require(not layers[-1].has_child("act"), layers[-1], "activation", "there after the last layer")
+    require(not layers[-1].has_child("act"), layers[-1], "activation", "present after the last layer")
     return tuple(layer.array("weight").shape[-1] for layer in layers[:-1]), scales.pop()
 
 
 def scalar_activation(module: Module) -> tuple[str, float]:
-    """Return irreps and scale of an ``Activation`` with silu on even scalars."""
+    """Return the irreps and the scale of an ``Activation`` with silu on even scalars."""
     module.require_class("Activation")
     irreps = module.irreps("irreps_in")
     is_scalar = len(irreps) == 1 and irreps[0].kind == (0, 1)
@@ -111,7 +111,7 @@ def scalar_activation(module: Module) -> tuple[str, float]:
 
 
 def activation_scale(module: Module) -> float:
-    """Return the constant that ``normalize2mom`` multiplies silu with."""
+    """Return the constant by which ``normalize2mom`` multiplies silu."""
     module.require_class("normalize2mom")
     if module.has_child("f"):
         module.child("f").require_class("SiLU")
@@ -133,7 +133,7 @@ def _fan_in(irreps_in: tuple[Entry, ...], pairs: list[tuple[int, int]], k: int) 
 def _instructions(module: Module) -> list[tuple]:
     instructions = module.attribute("instructions")
     is_list = isinstance(instructions, list) and all(isinstance(one, Record) for one in instructions)
-    require(is_list, module, "instructions", "no list")
+    require(is_list, module, "instructions", "not a list")
     return [one.args for one in instructions]
 
 
@@ -142,7 +142,7 @@ def _compare(module: Module, wanted: list[tuple]) -> None:
     require(len(found) == len(wanted), module, "instructions", f"a list of {len(found)} (expected {len(wanted)})")
     for number, (one, expected) in enumerate(zip(found, wanted, strict=True)):
         is_same = len(one) == len(expected) and all(map(_is_same, one, expected))
-        require(is_same, module, f"instruction {number}", "not e3nn's for these irreps")
+        require(is_same, module, f"instruction {number}", "not e3nn's default for these irreps")
 
 
 def _is_same(found: Any, expected: Any) -> bool:

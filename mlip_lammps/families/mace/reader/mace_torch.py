@@ -1,4 +1,4 @@
-"""Turns the records of a model that mace-torch saved into a spec and a table of weights."""
+"""Conversion of a model saved by mace-torch to a spec and weights."""
 
 import hashlib
 from pathlib import Path
@@ -28,14 +28,14 @@ Weights = dict[str, NDArray[np.generic]]
 
 
 def read_mace_torch(path: Path) -> MaceModel:
-    """Read a file that mace-torch wrote with ``torch.save(model, path)``, without running what it holds.
+    """Read a file that mace-torch wrote with ``torch.save(model, path)``, without running its content.
 
     Raises
     ------
     ModelFileError
-        If the file is no such file or is damaged.
+        If the file is not such a file or is damaged.
     UnsupportedModelError
-        If the model has a feature that the spec cannot express; the message names it.
+        If the model has a feature that the spec cannot represent; the message names the feature.
     """
     weights: Weights = {}
     with TorchArchive(path, allowed_names()) as archive:
@@ -52,24 +52,28 @@ def read_mace_torch(path: Path) -> MaceModel:
 def _check_root(root: Any, path: Path) -> None:
     if isinstance(root, dict):
         raise ModelFileError(
-            f"{path} holds a dictionary ({', '.join(str(key)[:40] for key in list(root)[:3])}, ...), weights without a "
-            "model; give the .model file that training wrote at its end"
+            f"{path} contains a dictionary ({', '.join(str(key)[:40] for key in list(root)[:3])}, ...), that is, "
+            "weights without a model; give the .model file that training wrote at its end"
         )
     if not isinstance(root, Record):
-        raise ModelFileError(f"{path} holds a {type(root).__name__} and no model; give the .model file of a training")
+        raise ModelFileError(
+            f"{path} contains a {type(root).__name__}, expected a model; give the .model file that training wrote"
+        )
     if root.name not in MODELS:
-        raise UnsupportedModelError(f"{path} holds a {root.name}; this package knows MACE and ScaleShiftMACE")
+        raise UnsupportedModelError(
+            f"{path} contains a {root.name}, but this package supports MACE and ScaleShiftMACE; use one of these"
+        )
 
 
 def _model_spec(model: Module, weights: Weights) -> ModelSpec:
-    """Return the spec, and put the weights into ``weights``."""
+    """Return the spec and store the weights in ``weights``."""
     heads = tuple(model.attribute("heads", None) or ("Default",))
     if not all(type(head) is str for head in heads):
-        raise ModelFileError(f"the heads of {model.source} are no names; copy or save the model again")
+        raise ModelFileError(f"the heads of {model.source} are not strings; copy or save the model again")
     if len(heads) > 1:
         raise UnsupportedModelError(
-            f"{model.source} has {len(heads)} heads ({', '.join(heads)}), and this package takes one; "
-            "choose it with mace_select_head, which comes with mace-torch"
+            f"{model.source} has {len(heads)} heads ({', '.join(heads)}), but this package supports one; "
+            "select one with mace_select_head of mace-torch"
         )
     for name in ("use_so3", "use_agnostic_product", "use_last_readout_only", "edge_irreps"):
         model.require_absent(name)
@@ -80,7 +84,7 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     if not len(interactions) == len(products) == len(readouts) >= 1:
         raise UnsupportedModelError(
             f"{model.source} has {len(interactions)} interactions, {len(products)} products and {len(readouts)} "
-            "readouts, and this package wants one of each a layer; train without use_last_readout_only"
+            "readouts, expected one of each per layer; train without use_last_readout_only"
         )
     radial, cutoff = _radial_spec(model, weights)
     embedding = model.child("node_embedding").child("linear")
@@ -113,12 +117,17 @@ def _radial_spec(model: Module, weights: Weights) -> tuple[RadialSpec, float]:
     basis.require_class("BesselBasis")
     cutoff.require_class("PolynomialCutoff")
     if block.has_child("distance_transform"):
-        raise UnsupportedModelError(f"{model.source} has a distance transform; train with distance_transform None")
+        raise UnsupportedModelError(
+            f"{model.source} has a distance transform, which is not supported; train with distance_transform None"
+        )
     for name in ("bessel_weights", "prefactor"):
         weights[f"radial_embedding.bessel_fn.{name}"] = basis.array(name)
     r_max = cutoff.number("r_max")
     if r_max != model.number("r_max"):
-        raise UnsupportedModelError(f"{model.source} has cutoffs {model.number('r_max')} and {r_max}; train it again")
+        raise UnsupportedModelError(
+            f"{model.source} has r_max {model.number('r_max')} in the model and {r_max} in its cutoff function, "
+            "expected equal values; train it again"
+        )
     is_on_basis = bool(block.attribute("apply_cutoff", True))
     spec = RadialSpec(
         n_basis=weights["radial_embedding.bessel_fn.bessel_weights"].size,
@@ -132,7 +141,10 @@ def _layer(
     l_max: int, n_elements: int, interaction: Module, product: Module, readout: Module, weights: Weights
 ) -> LayerSpec:
     if interaction.class_name not in block_names():
-        raise UnsupportedModelError(f"{interaction.label} is a {interaction.full_name}, which is not supported")
+        raise UnsupportedModelError(
+            f"{interaction.label} is a {interaction.full_name}, which is not supported; train with one of "
+            f"{', '.join(block_names())}"
+        )
     block = block_of(interaction.class_name)
     convolution, linear = interaction.child("conv_tp"), interaction.child("linear")
     irreps_in, up_out = checks.linear(interaction.child("linear_up"))
@@ -163,11 +175,13 @@ def _layer(
 
 
 def _product(product: Module, irreps_message: str, needs_skip: bool, weights: Weights) -> tuple[int, str]:
-    """Return correlation and output irreps of a symmetric contraction with its linear map."""
+    """Return the correlation order and the output irreps of a symmetric contraction with its linear map."""
     product.require_class("EquivariantProductBasisBlock")
     product.require_absent("use_agnostic_product")
     if needs_skip and not product.attribute("use_sc", True):
-        raise UnsupportedModelError(f"{product.label} drops the skip connection (use_sc False), which is not supported")
+        raise UnsupportedModelError(
+            f"{product.label} drops the skip connection (use_sc False), which is not supported; train with use_sc True"
+        )
     contraction = product.child("symmetric_contractions")
     contraction.require_class("SymmetricContraction")
     irreps_in = format_irreps(contraction.irreps("irreps_in"))
@@ -180,7 +194,10 @@ def _product(product: Module, irreps_message: str, needs_skip: bool, weights: We
     correlations = [part.attribute("correlation") for part in parts]
     correlation = correlations[0] if correlations else None
     if not all(type(one) is int and one == correlation and 1 <= one <= 8 for one in [correlation, *correlations]):
-        raise UnsupportedModelError(f"{contraction.label} has no one correlation order for its outputs; train with one")
+        raise UnsupportedModelError(
+            f"{contraction.label} has the correlation orders {correlations}, expected one order from 1 to 8 for all "
+            "outputs; train with one order per layer"
+        )
     for part in parts:
         weights[f"{part.path}.weights_max"] = part.array("weights_max")
         for n in range(correlation - 1):
@@ -224,7 +241,7 @@ def _pair_repulsion(model: Module, weights: Weights) -> PairRepulsionSpec | None
     repulsion.require_class("ZBLBasis")
     if not repulsion.has_array("covalent_radii"):
         raise UnsupportedModelError(
-            f"{repulsion.label} has one cutoff for all pairs, as an older mace-torch wrote it; "
+            f"{repulsion.label} has one cutoff for all pairs, as in older versions of mace-torch; "
             "train with version 0.3.16 or without pair_repulsion"
         )
     for name in ("c", "a_exp", "a_prefactor", "covalent_radii"):

@@ -1,4 +1,4 @@
-"""A view of a torch module's record: children, attributes and arrays, by name."""
+"""Access to the record of a torch module: children, attributes and arrays by name."""
 
 from typing import Any
 
@@ -14,20 +14,20 @@ _MISSING = object()
 
 
 class Module:
-    """The record of a torch module at ``path`` (its name in the ``state_dict``) of ``archive``."""
+    """Record of a torch module at ``path`` (its name in the ``state_dict``) of ``archive``."""
 
     def __init__(self, record: Any, archive: TorchArchive, path: str):
         self.path = path
         self.source = archive.name
         self._archive = archive
         if not isinstance(record, Record) or not isinstance(record.state, dict):
-            raise ModelFileError(f"{self.label} is no module; copy or save the model again")
+            raise ModelFileError(f"{self.label} is not a torch module; copy or save the model again")
         self.full_name = record.name
         self._state = record.state
 
     @property
     def label(self) -> str:
-        """Name for messages."""
+        """Name for error messages."""
         return f"{self.path or 'the model'} of {self.source}"
 
     @property
@@ -37,18 +37,22 @@ class Module:
     def require_class(self, name: str) -> None:
         """Raise unless the class is ``name``."""
         if self.class_name != name:
-            raise UnsupportedModelError(f"{self.label} is a {self.full_name}, and this package knows {name} there")
+            raise UnsupportedModelError(
+                f"{self.label} is a {self.full_name}, but this package supports {name} there; train with {name}"
+            )
 
     def attribute(self, name: str, default: Any = _MISSING) -> Any:
-        """Return a plain attribute; files of older versions may lack one that has a ``default``."""
+        """Return a plain attribute, or ``default`` if files of older versions lack the attribute."""
         if name in self._state:
             return self._state[name]
         if default is _MISSING:
-            raise ModelFileError(f"{self.label} lacks {name}; load the model with mace-torch and save it again")
+            raise ModelFileError(
+                f"{self.label} lacks the attribute {name}; load the model with mace-torch and save it again"
+            )
         return default
 
     def require_absent(self, name: str) -> None:
-        """Raise if the attribute ``name`` is there and switched on."""
+        """Raise if the attribute ``name`` exists and is neither None nor False."""
         value = self._state.get(name)
         if value is not None and value is not False:
             raise UnsupportedModelError(f"{self.label} uses {name}, which is not supported; train without it")
@@ -59,11 +63,14 @@ class Module:
     def child(self, name: str) -> "Module":
         """Return the submodule ``name``."""
         if not self.has_child(name):
-            raise UnsupportedModelError(f"{self.label} ({self.full_name}) lacks {name}; this is no known MACE model")
+            raise UnsupportedModelError(
+                f"{self.label} ({self.full_name}) lacks {name}, so it is not a known MACE model; give a MACE or "
+                "ScaleShiftMACE model"
+            )
         return Module(self._table("_modules")[name], self._archive, f"{self.path}.{name}".lstrip("."))
 
     def children(self) -> list["Module"]:
-        """Return the submodules in their order."""
+        """Return the submodules in order."""
         return [self.child(name) for name in self._table("_modules")]
 
     def has_array(self, name: str) -> bool:
@@ -74,10 +81,10 @@ class Module:
         for table in ("_parameters", "_buffers"):
             if name in self._table(table):
                 return self._archive.array(self._table(table)[name], f"{self.path}.{name}".lstrip("."))
-        raise ModelFileError(f"{self.label} lacks {name}; copy or save the model again")
+        raise ModelFileError(f"{self.label} lacks the array {name}; copy or save the model again")
 
     def number(self, name: str) -> float:
-        """Return a number that is stored as a plain attribute, a NumPy scalar, a buffer or a parameter."""
+        """Return a number stored as a plain attribute, a NumPy scalar, a buffer or a parameter."""
         value = self._state.get(name)
         if isinstance(value, int | float):
             return float(value)
@@ -87,7 +94,9 @@ class Module:
         else:
             array = self.array(name)
         if array.size != 1:
-            raise UnsupportedModelError(f"{self.label} has {array.size} values of {name}, and this package takes one")
+            raise UnsupportedModelError(
+                f"{self.label} has {array.size} values of {name}, expected one; train with a single value"
+            )
         return float(array.reshape(-1)[0])
 
     def irreps(self, name: str) -> tuple[Entry, ...]:
@@ -97,24 +106,29 @@ class Module:
             pairs = [entry.args[0] for entry in entries]
             return tuple(_entry(mul, *irrep.args[0]) for mul, irrep in pairs)
         except (AttributeError, ValueError, TypeError, IndexError) as error:
-            raise ModelFileError(f"{name} of {self.label} holds no irreps; copy or save the model again") from error
+            raise ModelFileError(
+                f"{name} of {self.label} does not contain irreps; copy or save the model again"
+            ) from error
 
     def _table(self, name: str) -> dict:
         table = self._state.get(name, {})
         if not isinstance(table, dict):
-            raise ModelFileError(f"{name} of {self.label} is no table; copy or save the model again")
+            raise ModelFileError(
+                f"{name} of {self.label} is a {type(table).__name__}, expected a dictionary; copy or save the model "
+                "again"
+            )
         return table
 
 
 def _entry(mul: Any, order: Any, parity: Any) -> Entry:
     are_integers = all(type(value) is int for value in (mul, order, parity))
     if not are_integers or not (0 < mul < 10**6 and 0 <= order < 100 and parity in (-1, 1)):
-        raise ValueError("no irrep")
+        raise ValueError("not an irrep")
     return Entry(mul, order, parity)
 
 
 def _numpy_scalar(record: Record) -> np.generic | None:
-    """Return the value of a pickled NumPy float, None if the record is something else."""
+    """Return the value of a pickled NumPy scalar, or None for any other record."""
     if not record.name.endswith("multiarray.scalar") or len(record.args) != 2:
         return None
     kind, content = record.args
@@ -123,5 +137,7 @@ def _numpy_scalar(record: Record) -> np.generic | None:
         text = content.args[0]
         content = text.encode("latin1", "replace") if isinstance(text, str) else None
     if code not in ("f8", "f4", "i8") or not isinstance(content, bytes) or len(content) != int(code[1]):
-        raise ModelFileError("the model file holds a NumPy number in an unknown form; save the model again")
+        raise ModelFileError(
+            f"the model file contains a NumPy scalar of type {code!r}, expected f8, f4 or i8; save the model again"
+        )
     return np.frombuffer(content, dtype="<" + code)[0]

@@ -1,4 +1,4 @@
-"""Classes and functions that a supported file of mace-torch names."""
+"""Classes and functions that a supported mace-torch file may refer to."""
 
 from mlip_lammps.families.mace.interactions import block_names
 
@@ -44,5 +44,5 @@ _NAMES = MODELS | frozenset(
 
 
 def allowed_names() -> frozenset[str]:
-    """Return every global that a file may name: those of MACE and those of the registered interaction blocks."""
+    """Return the allowed globals of a file: those of MACE and those of the registered interaction blocks."""
     return _NAMES | {f"mace.modules.blocks.{name}" for name in block_names()}

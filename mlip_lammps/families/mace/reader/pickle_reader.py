@@ -1,7 +1,7 @@
-"""Reads the pickle of a ``torch.save`` file into inert records: nothing that the file names is imported or called.
+"""Reader of the pickle of a ``torch.save`` file; it returns inert records and neither imports nor calls anything.
 
-The interpreter below knows the opcodes that ``torch.save`` writes. A class becomes a `GlobalName`, an instance or the
-result of a call becomes a `Record` of what would have been called with what, a tensor's storage becomes a `Storage`.
+The interpreter supports the opcodes that ``torch.save`` writes. A class becomes a `GlobalName`. An instance or the
+result of a call becomes a `Record` of the callable and its arguments. A tensor's storage becomes a `Storage`.
 """
 
 import pickletools
@@ -36,14 +36,14 @@ _MODEL_PACKAGES = ("mace", "e3nn", "cuequivariance", "cuequivariance_torch", "op
 
 @dataclass(frozen=True)
 class GlobalName:
-    """A class or function that the file names, as text."""
+    """Name of a class or function in the file."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A block of numbers in the file: its type, its entry and its length in numbers."""
+    """Storage of a tensor in the file: its type, its zip entry and its number of values."""
 
     type_name: str
     key: str
@@ -52,7 +52,7 @@ class Storage:
 
 @dataclass(eq=False)
 class Record:
-    """An object of the file: what makes it, with which arguments, and the state that it is given afterwards."""
+    """An object of the file: the callable that creates it, its arguments, and the state set afterwards."""
 
     name: str
     args: tuple
@@ -60,14 +60,14 @@ class Record:
 
 
 class Opcodes:
-    """One pass over a pickle; see the module's docstring.
+    """Interpreter for one pickle; see the module's docstring.
 
     Parameters
     ----------
     allowed
-        Full names of classes and functions that the file may name.
+        Full names of the classes and functions that the file may refer to.
     source
-        Name of the file, for messages.
+        Name of the file for error messages.
     """
 
     def __init__(self, allowed: frozenset[str], source: str):
@@ -82,15 +82,15 @@ class Opcodes:
         Raises
         ------
         UnsupportedModelError
-            If the pickle names something that is not allowed.
+            If the pickle refers to a class or function that is not allowed.
         ModelFileError
-            If the pickle is damaged, or holds an opcode that ``torch.save`` does not write.
+            If the pickle is damaged or has an opcode that ``torch.save`` does not write.
         """
         try:
             for opcode, argument, _ in pickletools.genops(pickled):
                 if opcode.name == "STOP":
                     if len(self._stack) != 1:
-                        raise ModelFileError(self._damage(f"{len(self._stack)} objects where one belongs"))
+                        raise ModelFileError(self._damage(f"{len(self._stack)} objects at its end, expected one"))
                     return self._stack.pop()
                 self._step(opcode.name, argument)
         except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError) as error:
@@ -136,14 +136,14 @@ class Opcodes:
     def _stack_global(self) -> None:
         attribute, module = self._stack.pop(), self._stack.pop()
         if not isinstance(module, str) or not isinstance(attribute, str):
-            raise ValueError("a class name that is no text")
+            raise ValueError("a class name is not a string")
         self._push_global(f"{module}.{attribute}")
 
     def _make_record(self) -> None:
         args, maker = self._stack.pop(), self._stack.pop()
         if not isinstance(maker, GlobalName) or not isinstance(args, tuple):
-            raise ValueError("a call of something that is no class")
-        # An OrderedDict is made empty and filled afterwards; everything else stays a note of the call.
+            raise ValueError("a call of an object that is not a class or function")
+        # torch.save creates an empty OrderedDict and fills it afterwards; all other calls are only recorded.
         is_empty_mapping = maker.name == "collections.OrderedDict" and not args
         self._stack.append({} if is_empty_mapping else Record(maker.name, args))
 
@@ -157,10 +157,10 @@ class Opcodes:
     def _persistent(self) -> None:
         identifier = self._stack.pop()
         if not isinstance(identifier, tuple) or len(identifier) != 5 or identifier[0] != "storage":
-            raise ValueError("a persistent id that is no storage")
+            raise ValueError("a persistent id that is not a storage")
         _, kind, key, _, n_numbers = identifier
         if not isinstance(kind, GlobalName) or not isinstance(key, str) or type(n_numbers) is not int or n_numbers < 0:
-            raise ValueError("a persistent id that is no storage")
+            raise ValueError("a persistent id that is not a storage")
         self._stack.append(Storage(kind.name, key, n_numbers))
 
     def _set_items(self, pairs: list[Any]) -> None:
@@ -168,9 +168,9 @@ class Opcodes:
         if type(target) is not dict:
             raise ValueError(f"items for a {type(target).__name__}")
         keys = pairs[::2]
-        # Hashing nested tuples that share their parts can take for ever: no file of torch.save needs them as keys.
+        # Hashing nested tuples with shared parts can take exponential time, and torch.save never uses them as keys.
         if not all(key is None or type(key) in (str, int, bool) for key in keys):
-            raise ValueError("a key that is neither text nor an integer")
+            raise ValueError("a key that is neither a string nor an integer")
         target.update(zip(keys, pairs[1::2], strict=True))
 
     def _extend(self, items: list[Any]) -> None:
@@ -237,15 +237,15 @@ def _refusal(name: str, source: str) -> str:
         return f"{source} has {_FEATURES[name]} ({name}), which this package does not support; train without it"
     if name in ("__builtin__.getattr", "builtins.getattr"):
         return (
-            f"{source} names {name}, as a model with a gate other than silu does, or a file that means harm; "
-            "nothing of it was run. Train with the gate silu"
+            f"{source} refers to {name}: its gate is not silu, or the file is malicious; no code of the file was run. "
+            "Train with the gate silu"
         )
     if name.split(".")[0] in _MODEL_PACKAGES:
         return (
-            f"{source} holds a {name}, which this package does not support; it knows MACE and ScaleShiftMACE "
-            "with RealAgnosticInteractionBlock and RealAgnosticResidualInteractionBlock"
+            f"{source} contains a {name}, which this package does not support; use MACE or ScaleShiftMACE with "
+            "RealAgnosticInteractionBlock or RealAgnosticResidualInteractionBlock"
         )
     return (
-        f"{source} names {name}, which no supported MACE model does; nothing of the file was run. "
-        "Do not open it with torch.load unless you trust where it comes from"
+        f"{source} refers to {name}, which no supported MACE model does; no code of the file was run. "
+        "Do not open it with torch.load unless you trust its source"
     )

@@ -1,4 +1,4 @@
-"""The portable form of a model: one safetensors file, no code in it, with the spec as JSON in its header."""
+"""The portable format of a model: one safetensors file without code, with the spec as JSON in its header."""
 
 import dataclasses
 import json
@@ -25,16 +25,16 @@ from mlip_lammps.families.mace.spec import (
 FORMAT = "mlip_lammps-model"
 FORMAT_VERSION = 1
 _MOST_DENSE_NUMBERS = 2**28
-"""Bound on a coupling tensor (2 GiB in float64), so that a damaged shape cannot fill the memory."""
+"""Largest size of a coupling tensor (2 GiB in float64), so that a damaged shape cannot exhaust the memory."""
 
 
 def write_portable(trained: MaceModel, path: str | Path) -> None:
-    """Write ``trained`` as one ``.safetensors`` file that `read_model` reads back bit for bit.
+    """Write ``trained`` as one ``.safetensors`` file; `read_model` restores it exactly.
 
     Notes
     -----
-    Coupling tensors are nearly empty and often equal between layers: each different one is stored once, as its
-    values and their places in the flattened tensor.
+    Coupling tensors are sparse and often equal in several layers. Each distinct tensor is stored once, as its nonzero
+    values and their indices in the flattened tensor.
     """
     check_model(trained)
     tensors, couplings = _pack(trained.weights)
@@ -46,17 +46,17 @@ def write_portable(trained: MaceModel, path: str | Path) -> None:
         "source_sha256": trained.source_sha256,
         "source_name": trained.source_name,
     }
-    # Not save_file: it goes through a temporary file that only its owner may read.
+    # Not save_file, which creates a file that only its owner can read.
     Path(path).write_bytes(save(tensors, metadata=header))
 
 
 def read_portable(path: Path) -> MaceModel:
-    """Read a file of `write_portable`.
+    """Read a file written by `write_portable`.
 
     Raises
     ------
     ModelFileError
-        If the file is damaged, or another program or a newer version wrote it.
+        If the file is damaged, or was written by another program or a newer version.
     """
     try:
         with safe_open(path, framework="numpy") as archive:
@@ -80,12 +80,13 @@ def read_portable(path: Path) -> MaceModel:
 def _check_header(header: dict[str, str], path: Path) -> None:
     if header.get("format") != FORMAT:
         raise ModelFileError(
-            f"{path} is a safetensors file of another program; give a .model file of mace-torch or a portable model"
+            f"{path} is a safetensors file with format {header.get('format')!r}, expected {FORMAT!r}; give a .model "
+            "file of mace-torch or a portable model"
         )
     version = header.get("format_version")
     if version != str(FORMAT_VERSION):
         raise ModelFileError(
-            f"{path} has format version {version}, and this package reads {FORMAT_VERSION}; update mlip-lammps"
+            f"{path} has format version {version}, but this package reads {FORMAT_VERSION}; update mlip-lammps"
         )
 
 
@@ -98,7 +99,7 @@ def _pack(weights: dict[str, NDArray[np.generic]]) -> tuple[dict[str, NDArray[np
             tensors[name] = np.array(array, order="C")
             continue
         flat = np.ascontiguousarray(array).reshape(-1)
-        # A negative zero counts as a value: the round trip keeps every bit.
+        # Negative zeros are stored too, so that the round trip is exact.
         places = np.flatnonzero((flat != 0) | np.signbit(flat))
         places = places.astype(np.int32 if flat.size < 2**31 else np.int64)
         values = flat[places]
@@ -140,7 +141,7 @@ def _spec(fields: dict[str, Any]) -> ModelSpec:
 
 def _layer(fields: dict[str, Any]) -> LayerSpec:
     readout = fields.pop("readout")
-    if "is_residual" in fields:  # as versions before 0.2 wrote it
+    if "is_residual" in fields:  # format of versions before 0.2
         fields["interaction"] = f"RealAgnostic{'Residual' if fields.pop('is_residual') else ''}InteractionBlock"
     paths = tuple((int(i), int(order), int(k)) for i, order, k in fields.pop("paths"))
     return LayerSpec(

@@ -1,4 +1,4 @@
-"""Whether a spec is consistent and its weights have the shapes that follow from it, for every source."""
+"""Validation of a spec and of the shapes of its weights, for every file format."""
 
 from collections.abc import Iterator
 
@@ -13,12 +13,12 @@ Irreps = tuple[Entry, ...]
 
 
 def check_model(trained: MaceModel) -> None:
-    """Raise unless the spec is consistent and every weight is there, finite and of its shape.
+    """Raise unless the spec is consistent and every weight exists, is finite and has the expected shape.
 
     Raises
     ------
     ModelFileError
-        Naming the first thing that does not fit.
+        If a check fails; the message names the first failure.
     """
     spec, name = trained.spec, trained.source_name
     check_spec(spec, name)
@@ -26,7 +26,7 @@ def check_model(trained: MaceModel) -> None:
         array = trained.weights.get(key)
         if array is None:
             raise ModelFileError(f"{name} lacks the weight {key}; copy or save the model again")
-        # The number of couplings or of covalent radii is free: what has to fit is the rest of the shape.
+        # The numbers of couplings and of covalent radii are free; the rest of the shape must match.
         fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
         if not fits:
             expected = "x".join("any" if n is None else str(n) for n in shape)
@@ -36,17 +36,17 @@ def check_model(trained: MaceModel) -> None:
             )
         if array.dtype != np.dtype(spec.dtype):
             raise ModelFileError(
-                f"{key} of {name} is {array.dtype} in a model of {spec.dtype}; convert the model to one precision "
+                f"{key} of {name} is {array.dtype}, but the model is {spec.dtype}; convert the model to one precision "
                 "(model.double()) and save it again"
             )
         if not np.isfinite(array).all():
-            raise ModelFileError(f"{key} of {name} holds values that are not finite; the training failed, train again")
+            raise ModelFileError(f"{key} of {name} has values that are not finite: training failed; train again")
     _check_couplings(trained)
     _check_pair_repulsion(trained)
 
 
 def check_spec(spec: ModelSpec, name: str) -> None:
-    """Raise unless the layers of ``spec`` fit together."""
+    """Raise ``ModelFileError`` unless ``spec`` is consistent."""
     faults = [
         (bool(spec.atomic_numbers) and all(0 < z < 119 for z in spec.atomic_numbers), "its atomic numbers"),
         (len(set(spec.atomic_numbers)) == len(spec.atomic_numbers), "an atomic number that occurs twice"),
@@ -67,7 +67,7 @@ def check_spec(spec: ModelSpec, name: str) -> None:
         irreps = parse_irreps(layer.irreps_out)
     for is_sound, what in faults:
         if not is_sound:
-            raise ModelFileError(f"{name} is not consistent in {what}; copy or save the model again")
+            raise ModelFileError(f"{name} has an invalid value: {what}; copy or save the model again")
 
 
 def _layer_faults(spec: ModelSpec, layer: LayerSpec, label: str) -> Iterator[tuple[bool, str]]:
@@ -140,7 +140,7 @@ def _layer_shapes(spec: ModelSpec, layer: LayerSpec, t: int) -> Iterator[tuple[s
 
 
 def order_weight(layer: LayerSpec, order: int) -> str:
-    """Return mace-torch's name of the weights of one correlation order: the highest first, then downwards."""
+    """Return mace-torch's name of the weights of one correlation order; it lists orders from the highest down."""
     return "weights_max" if order == layer.correlation else f"weights.{layer.correlation - order - 1}"
 
 
@@ -153,8 +153,8 @@ def _check_couplings(trained: MaceModel) -> None:
                 n_couplings, n_weights = trained.weights[coupling].shape[-1], trained.weights[weight].shape[1]
                 if n_couplings != n_weights:
                     raise ModelFileError(
-                        f"{coupling} of {trained.source_name} has {n_couplings} couplings and {n_weights} weights; "
-                        "copy or save the model again"
+                        f"{coupling} of {trained.source_name} has {n_couplings} couplings and {n_weights} weights, "
+                        "expected equal numbers; copy or save the model again"
                     )
 
 
@@ -165,11 +165,11 @@ def _check_pair_repulsion(trained: MaceModel) -> None:
     radii, largest = weights["pair_repulsion_fn.covalent_radii"], max(spec.atomic_numbers)
     if len(radii) <= largest or min(radii[z] for z in spec.atomic_numbers) <= 0:
         raise ModelFileError(
-            f"pair_repulsion_fn.covalent_radii of {trained.source_name} has no radius for every element up to "
-            f"{largest}; copy or save the model again"
+            f"pair_repulsion_fn.covalent_radii of {trained.source_name} has {len(radii)} entries, expected a positive "
+            f"radius for every element of the model up to atomic number {largest}; copy or save the model again"
         )
     if weights["pair_repulsion_fn.a_prefactor"] <= 0:
         raise ModelFileError(
             f"pair_repulsion_fn.a_prefactor of {trained.source_name} is {weights['pair_repulsion_fn.a_prefactor']}, "
-            "expected more than 0; copy or save the model again"
+            "expected a positive value; copy or save the model again"
         )

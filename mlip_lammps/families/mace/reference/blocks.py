@@ -1,4 +1,4 @@
-"""One message-passing layer of MACE, in e3nn's modules."""
+"""One message-passing layer of MACE, built from e3nn modules."""
 
 import torch
 from e3nn import o3
@@ -34,19 +34,19 @@ class Layer(nn.Module):
         return products if skip is None else products + skip
 
     def radial_weights(self, basis: Tensor, cutoff: Tensor | None) -> Tensor:
-        """Return the weights of the convolution, shape (n_edges, n_weights), from what `RadialBasis` gives."""
+        """Return the convolution weights, shape (n_edges, n_weights), from the output of `RadialBasis`."""
         weights = self.radial_mlp(basis)
         return weights if cutoff is None else weights * cutoff
 
     def energies(self, features: Tensor) -> Tensor:
-        """Return this layer's share of the atomic energies before the scale, shape (n_atoms,)."""
+        """Return the layer's contribution to the atomic energies before scaling, shape (n_atoms,)."""
         if self.readout is None:
             return torch.zeros_like(features[:, 0])
         return self.readout(features)
 
 
 class RadialMLP(nn.Module):
-    """Multilayer perceptron without biases, silu times a constant between its layers, inputs scaled by 1/sqrt(n)."""
+    """Multilayer perceptron without biases: scaled silu between the layers, inputs scaled by 1/sqrt(n)."""
 
     def __init__(self, layer: LayerSpec, prefix: str, weights: Weights, dtype: torch.dtype):
         super().__init__()
@@ -66,12 +66,12 @@ class RadialMLP(nn.Module):
 
 
 class SymmetricContraction(nn.Module):
-    """Polynomials of the message with weights by element (arXiv 2206.07697, eq. 10 and 11).
+    """Polynomials of the message with element-dependent weights (arXiv 2206.07697, eq. 10 and 11).
 
     Notes
     -----
-    For each output irrep: sum over orders nu of U_nu W_nu contracted with nu copies of the message. The factors are
-    taken out of the highest order first, so that lower orders join on the way (Horner's scheme).
+    Each output irrep is the sum over orders nu of U_nu W_nu contracted with nu copies of the message. Evaluation starts
+    with the highest order and adds lower orders in turn (Horner's scheme).
     """
 
     def __init__(self, layer: LayerSpec, prefix: str, weights: Weights, dtype: torch.dtype):
@@ -95,9 +95,9 @@ class SymmetricContraction(nn.Module):
         Parameters
         ----------
         message
-            Shape (n_atoms, dim of ``irreps_message``), irreps outermost.
+            Messages, shape (n_atoms, dim of ``irreps_message``), with the irrep as outermost index.
         one_hot
-            Elements, shape (n_atoms, n_elements).
+            One-hot elements, shape (n_atoms, n_elements).
         """
         blocks = [
             message[:, part].reshape(len(message), mul, ir.dim)
@@ -121,7 +121,7 @@ class SymmetricContraction(nn.Module):
 
 
 class Readout(nn.Module):
-    """Atomic energies from the scalar features: linear, or linear, silu times a constant, linear."""
+    """Atomic energies from the scalar features: a linear map, or an MLP with one hidden layer and scaled silu."""
 
     def __init__(self, irreps_in: str, readout: ReadoutSpec, prefix: str, weights: Weights, dtype: torch.dtype):
         super().__init__()
@@ -138,7 +138,7 @@ class Readout(nn.Module):
             )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return energies before the scale, shape (n_atoms,)."""
+        """Return atomic energies before scaling, shape (n_atoms,)."""
         values = self.linears[0](features)
         for linear in self.linears[1:]:
             values = linear(self.activation_scale * nn.functional.silu(values))

@@ -1,4 +1,4 @@
-"""What the reference of an interaction block works with: its submodules in e3nn, and what comes in."""
+"""Submodules and inputs of interaction blocks in the reference."""
 
 from dataclasses import dataclass
 
@@ -13,20 +13,20 @@ from mlip_lammps.families.mace.spec import ModelSpec, weights_of
 
 @dataclass(frozen=True)
 class LayerInputs:
-    """What a layer works on.
+    """Inputs of a layer.
 
     Attributes
     ----------
     features
-        Shape (n_atoms, dim of ``irreps_in``).
+        Node features, shape (n_atoms, dim of ``irreps_in``).
     one_hot
-        Elements, shape (n_atoms, n_elements).
+        One-hot elements, shape (n_atoms, n_elements).
     radial_weights
-        Of the convolution, shape (n_edges, n_weights).
+        Convolution weights, shape (n_edges, n_weights).
     basis, cutoff, harmonics
-        From `RadialBasis`.
+        Output of `RadialBasis`.
     edge_centre, edge_neighbour
-        Shape (n_edges,).
+        Atom indices i and j of edges, shape (n_edges,).
     """
 
     features: Tensor
@@ -40,10 +40,10 @@ class LayerInputs:
 
 
 class InteractionModules(nn.Module):
-    """Submodules of the interaction block of layer ``t`` (from 1), under their names in mace-torch.
+    """Submodules of the interaction block of layer ``t`` (counted from 1), by their names in mace-torch.
 
-    ``weights`` holds the model's weights, and names of this block's begin with ``prefix``: a block finds there what it
-    has besides the submodules that all blocks share.
+    ``weights`` contains the model's weights. Those of this block start with ``prefix``; a block reads its additional
+    weights from there.
     """
 
     def __init__(self, spec: ModelSpec, t: int, weights: Weights, dtype: torch.dtype):
@@ -67,6 +67,6 @@ class InteractionModules(nn.Module):
         self.skip_tp = load_weight(skip, weights[f"{prefix}.skip_tp.weight"], dtype)
 
     def sum_over_neighbours(self, features: Tensor, inputs: LayerInputs) -> Tensor:
-        """Return the convolution's outputs summed over the neighbours of each atom, shape (n_atoms, dim of mid)."""
+        """Return the convolution output summed over the neighbours of each atom, shape (n_atoms, dim of mid)."""
         messages = self.convolution(features[inputs.edge_neighbour], inputs.harmonics, inputs.radial_weights)
         return messages.new_zeros(len(features), messages.shape[1]).index_add(0, inputs.edge_centre, messages)

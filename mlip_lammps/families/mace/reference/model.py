@@ -1,4 +1,4 @@
-"""The reference MACE: plain torch and e3nn, any dtype; what every faster path is compared with."""
+"""The reference MACE model in plain torch and e3nn, with any dtype; compiled files are compared with it."""
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
@@ -18,17 +18,17 @@ from mlip_lammps.families.reference import ReferenceModel
 
 
 class MaceReference(ReferenceModel):
-    """MACE as in arXiv 2206.07697, with the weights of a trained model.
+    """MACE (arXiv 2206.07697) with the weights of a trained model.
 
     Parameters
     ----------
     trained
         Spec and weights.
     dtype
-        Precision of every operation; weights are cast to it.
+        Precision of all operations; weights are cast to it.
     radial_functions
-        For each layer a function from distances (n,) to the weights of its convolution (n, n_weights), in place of the
-        trained ones: for instance tables of them.
+        Replacement of the trained radial functions, for example tables: one function per layer from distances, shape
+        (n,), to convolution weights, shape (n, n_weights).
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class MaceReference(ReferenceModel):
         self, species: Tensor, edge_vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor
     ) -> Tensor:
         one_hot = nn.functional.one_hot(species, len(self.spec.atomic_numbers)).to(self.dtype)
-        # MACE's vectors point from the sender j to the receiver i.
+        # In MACE, vectors point from the sender j to the receiver i.
         vectors = -edge_vectors.to(self.dtype)
         basis, cutoff, harmonics = self.radial_basis(vectors)
         features = self.embedding(one_hot)
@@ -91,7 +91,7 @@ class MaceReference(ReferenceModel):
 
 @contextmanager
 def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Make e3nn round its coupling constants as it did when the file was written; they stay so in every dtype."""
+    """Make e3nn round its coupling constants as when the file was written; they keep these values in every dtype."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

@@ -1,4 +1,4 @@
-"""The screened repulsion of nuclei that some models add to what they learned."""
+"""Screened (ZBL) repulsion of nuclei, which some models add to their trained energy."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from mlip_lammps.families.mace.spec import ZBL_BOHR, ZBL_COULOMB, ZBL_EXPONENTS,
 
 
 class PairRepulsion(nn.Module):
-    """ZBL repulsion; formula and source in `PairRepulsionSpec`."""
+    """ZBL repulsion; see `PairRepulsionSpec` for formula and source."""
 
     def __init__(self, spec: ModelSpec, weights: dict[str, NDArray[np.generic]], dtype: torch.dtype):
         super().__init__()
@@ -28,7 +28,7 @@ class PairRepulsion(nn.Module):
         self.register_buffer("a_prefactor", constant(weights["pair_repulsion_fn.a_prefactor"]))
 
     def forward(self, species: Tensor, vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor) -> Tensor:
-        """Return the energy of every atom before the scale, shape (n_atoms,): half of each of its pairs."""
+        """Return atomic energies before scaling, shape (n_atoms,); each atom has half the energy of its pairs."""
         centre, neighbour = species[edge_centre], species[edge_neighbour]
         lengths = torch.linalg.norm(vectors, dim=1)
         z_i, z_j = self.charges[centre], self.charges[neighbour]

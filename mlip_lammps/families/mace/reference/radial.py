@@ -1,4 +1,4 @@
-"""What an edge alone determines: its radial basis, its cutoff and its spherical harmonics."""
+"""Functions of a single edge: radial basis, cutoff and spherical harmonics."""
 
 import numpy as np
 import torch
@@ -14,9 +14,9 @@ class RadialBasis(nn.Module):
 
     Notes
     -----
-    Basis: prefactor sin(w_n r) / r. Cutoff of power p with u = r / r_c, zero from u = 1 on:
-    1 - (p + 1)(p + 2)/2 u^p + p (p + 2) u^(p+1) - p (p + 1)/2 u^(p+2)
-    (arXiv 2003.03123, eq. 7 and 8). Spherical harmonics are e3nn's with component normalisation.
+    The basis is prefactor sin(w_n r) / r. The cutoff of power p with u = r / r_c is
+    1 - (p + 1)(p + 2)/2 u^p + p (p + 2) u^(p+1) - p (p + 1)/2 u^(p+2) for u < 1 and zero otherwise
+    (arXiv 2003.03123, eq. 7 and 8). Spherical harmonics are those of e3nn with component normalisation.
     """
 
     def __init__(self, spec: ModelSpec, weights: dict[str, NDArray[np.generic]], dtype: torch.dtype):
@@ -30,7 +30,7 @@ class RadialBasis(nn.Module):
             self.register_buffer(name, torch.tensor(array, dtype=dtype))
 
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return radial features, what multiplies the radial weights, and spherical harmonics.
+        """Return the radial basis, the cutoff factor of the radial weights, and the spherical harmonics.
 
         Parameters
         ----------
@@ -40,11 +40,11 @@ class RadialBasis(nn.Module):
         Returns
         -------
         basis
-            Shape (n_edges, n_basis).
+            Radial basis, shape (n_edges, n_basis).
         cutoff
-            Shape (n_edges, 1), or None where the basis already holds it.
+            Cutoff factor, shape (n_edges, 1); None if the basis already includes it.
         harmonics
-            Shape (n_edges, (l_max + 1)^2).
+            Spherical harmonics, shape (n_edges, (l_max + 1)^2).
         """
         lengths = torch.linalg.norm(vectors, dim=1, keepdim=True)
         basis = self.prefactor * torch.sin(self.bessel_weights * lengths) / lengths
@@ -56,7 +56,7 @@ class RadialBasis(nn.Module):
 
 
 def polynomial_cutoff(lengths: Tensor, cutoff: float | Tensor, power: int) -> Tensor:
-    """Return the smooth step from 1 at 0 to 0 at ``cutoff``, in the shape of ``lengths``."""
+    """Return the smooth step from 1 at 0 to 0 at ``cutoff``, with the shape of ``lengths``."""
     p, u = power, lengths / cutoff
     value = 1 - (p + 1) * (p + 2) / 2 * u**p + p * (p + 2) * u ** (p + 1) - p * (p + 1) / 2 * u ** (p + 2)
     return value * (lengths < cutoff)
