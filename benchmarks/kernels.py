@@ -1,9 +1,10 @@
 """Micro-benchmark of the C++ kernels: time of each and its fraction of the arithmetic limit of one core.
 
-    python -m benchmarks.kernels [--case small] [--dtype float64|float32]
+    python -m benchmarks.kernels [--case small] [--dtype float64|float32] [--radial table|exact]
 
-The limit is the rate of a large matrix product on this core in the same run; both are the best of nine measurements.
-Multiply-adds are counted from the shapes; those of the sums over edges include the radial polynomials.
+The limit is the rate of a large matrix product on this core in the same run; both are the best of nine measurements, in
+processor time. Multiply-adds are counted from the shapes; those of the sums over edges include the radial polynomials, or
+the radial network. With ``--radial exact`` a line compares the sum of all kernels with that of kernels on tables.
 """
 
 import argparse
@@ -21,7 +22,9 @@ from mlip_lammps.families import read_model
 from mlip_lammps.families.mace import lower
 from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
 from mlip_lammps.kernels.cpu.moments import MomentsShape
-from mlip_lammps.kernels.lowered import LoweredModel
+from mlip_lammps.kernels.cpu.neighbour_sums import NeighbourSum, TableRadials
+from mlip_lammps.kernels.lowered import LoweredLayer, LoweredModel
+from mlip_lammps.model_file.contract import RADIAL_FORMS
 from mlip_lammps.structure.graph import build_graph
 
 _CENTRES = 128
@@ -37,11 +40,13 @@ class Measurement:
     multiply_adds: float
 
 
-def measure_kernels(case: Case, source: Path, dtype: str, folder: Path) -> tuple[list[Measurement], float]:
+def measure_kernels(
+    case: Case, source: Path, dtype: str, folder: Path, radial: str = "table"
+) -> tuple[list[Measurement], float]:
     """Return the measurements, and the multiply-adds per microsecond of a matrix product."""
     features = getattr(torch, dtype)
     model, atoms = lower(read_model(source)), structure_of(case, source)
-    kernels = CpuOperators(model, features, folder)
+    kernels = CpuOperators(model, features, folder, radial)
     graph = build_graph(atoms, model.cutoff)
     n_edges = int(np.searchsorted(graph.edge_centre, _CENTRES))
     rows = {z: k for k, z in enumerate(model.atomic_numbers)}
@@ -61,19 +66,19 @@ def _measure_layer(t: int, model: LoweredModel, kernels: CpuOperators, edges, sp
     layer, centre_species = model.layers[t - 1], species[:_CENTRES]
     vectors, centre, neighbour = edges
     step = kernels.sums[t - 1]
-    degree, n_harmonics = step.table.degree, (model.l_max + 1) ** 2
+    n_harmonics = (model.l_max + 1) ** 2
     neighbours = len(vectors) / _CENTRES
+    radial, radial_adjoint = (neighbours * count for count in _radial_multiply_adds(step, layer))
     if isinstance(step.shape, MomentsShape):
         source, inputs = species.index_select(0, neighbour), None
-        forward = neighbours * step.shape.n_functions * (degree + n_harmonics)
-        backward = neighbours * step.shape.n_functions * (2 * degree + 2 * n_harmonics + 1)
+        forward = radial + neighbours * step.shape.n_functions * n_harmonics
+        backward = radial_adjoint + neighbours * step.shape.n_functions * (2 * n_harmonics + 1)
     else:
         source = species.index_select(0, neighbour) if t == 1 else neighbour
         inputs = torch.randn(len(species), step.shape.width_in).to(dtype).requires_grad_(t > 1)
         pairs = sum(int((path.coupling.abs().sum(1) > 0).sum()) for path in layer.paths)
-        n_paths = len(layer.paths)
-        forward = neighbours * layer.n_channels * (n_paths * degree + pairs)
-        backward = neighbours * layer.n_channels * (2 * n_paths * degree + 3 * pairs)
+        forward = radial + neighbours * layer.n_channels * pairs
+        backward = radial_adjoint + 3 * neighbours * layer.n_channels * pairs
     variables = [vectors.clone().requires_grad_(True)] + ([inputs] if inputs is not None and t > 1 else [])
     found = _pair(
         f"sum over neighbours {t}",
@@ -99,6 +104,19 @@ def _measure_layer(t: int, model: LoweredModel, kernels: CpuOperators, edges, sp
     return found
 
 
+def _radial_multiply_adds(step: NeighbourSum, layer: LoweredLayer) -> tuple[int, int]:
+    """Return the multiply-adds for the radial values of an edge, and those of the adjoint.
+
+    Values with slopes take twice as many as values. The hidden layers run once, with slopes, for both.
+    """
+    if isinstance(step.radials, TableRadials):
+        count = step.radials.table.coefficients.shape[1] * step.radials.table.degree
+        return count, 2 * count
+    *hidden, last = (matrix.numel() for matrix in layer.radial_matrices)
+    last = 0 if step.radials.last is None else last
+    return 2 * sum(hidden) + last, 2 * last
+
+
 def _pair(name: str, call: Callable[[], torch.Tensor], variables, counts: tuple[float, float]) -> list[Measurement]:
     """Time a kernel and its adjoint."""
     result = call()
@@ -113,9 +131,9 @@ def _microseconds(call: Callable[[], object]) -> float:
     call()
     times = []
     for _ in range(_REPEATS):
-        before = time.perf_counter()
+        before = time.process_time()
         call()
-        times.append(time.perf_counter() - before)
+        times.append(time.process_time() - before)
     return 1e6 * min(times) / _CENTRES
 
 
@@ -156,13 +174,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=[case.name for case in CASES], default="small")
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    parser.add_argument("--radial", choices=RADIAL_FORMS, default="table")
     parser.add_argument("--out", type=Path, default=Path("out/bench"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (case,) = [case for case in CASES if case.name == arguments.case]
-    found, limit = measure_kernels(case, model_file(case, arguments.out), arguments.dtype, arguments.out)
+    options = case, model_file(case, arguments.out), arguments.dtype, arguments.out
+    found, limit = measure_kernels(*options, arguments.radial)
     print(f"{case.title}, {arguments.dtype}\n\n{kernel_table(found, limit)}")
+    if arguments.radial == "exact":
+        on_tables, _ = measure_kernels(*options)
+        one, two = (sum(row.microseconds for row in rows) for rows in (found, on_tables))
+        print(f"\nExact radial functions take {one / two:.2f} times as long as tables ({two:.1f} us an atom).")
 
 
 if __name__ == "__main__":

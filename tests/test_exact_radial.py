@@ -8,9 +8,10 @@ from test_kernels import SHAPES, assert_close
 
 from mlip_lammps.families.mace import lower
 from mlip_lammps.families.mace.layers import MaceChain
-from mlip_lammps.kernels.cpu import neighbour_sums
+from mlip_lammps.kernels.cpu import neighbour_sums, simd
 from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
 from mlip_lammps.kernels.cpu.moments import MomentsShape
+from mlip_lammps.kernels.cpu.simd import Vectors
 from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.kernels.radial_functions import hidden_functions
@@ -115,6 +116,17 @@ def test_hidden_functions_have_exact_slopes_and_are_zero_from_the_cutoff_on(name
     factor = layer.radial_activation_scale if radials.shape.hidden_widths else sums.model.radial.prefactor
     for found, exact in zip((values, slopes), expected, strict=True):
         assert_close(factor * found[~beyond, :n_functions], exact, "float64")
+
+
+@pytest.mark.parametrize("widest", [Vectors("long", 64, 32), Vectors("short", 32, 16)], ids=lambda widest: widest[0])
+@pytest.mark.parametrize("dtype", ["float64", "mixed"])
+def test_networks_written_for_another_processor_equal_the_torch_operators(widest, dtype, kernel_folder, monkeypatch):
+    monkeypatch.setattr(simd, "widest_vectors", lambda: widest)
+    sums = Sums(SMALL | NETWORKS["odd"], dtype, kernel_folder)
+    n_lanes = widest.n_bytes // (8 if dtype == "float64" else 4)
+    assert f"N = {n_lanes}, N_DOUBLE = {widest.n_bytes // 8}" in sums.kernels.sums[1].radials.shape.source()
+    for t in (1, 2):
+        sums.compare(t, dtype)
 
 
 def test_a_nan_distance_stays_a_nan_in_the_network(kernel_folder):

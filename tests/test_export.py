@@ -311,6 +311,8 @@ def test_tables_that_change_a_force_too_much_are_refused(compile_once, trained_m
 def test_exact_radial_functions_equal_the_network(portable_models, trained_models, tmp_path):
     report = export_model(portable_models["one_layer"], tmp_path / "exact.pt2", dtype="float64", radial="exact")
     assert report.metadata["radial"] == "exact"
+    assert report.metadata["chunk_atoms"] <= 64
+    assert report.metadata["instruction_set"]  # that of the C++ kernels
     assert report.metadata["differences"]["table_force_ev_per_angstrom"] is None
     assert report.differences.gradient_ev_per_angstrom < tolerances.EXACT_RADIAL
 

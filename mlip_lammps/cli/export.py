@@ -21,8 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--radial",
         choices=("table", "exact"),
         default="table",
-        help="radial functions: tables with a stated error, or the trained network on every edge, which takes 2 to 6 times "
-        "as long (default: table)",
+        help="radial functions: tables with a stated error, or the trained network on every edge, 2 to 6 times as slow "
+        "(default: table)",
     )
     parser.add_argument(
         "--min-distance",

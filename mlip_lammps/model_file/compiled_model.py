@@ -80,8 +80,8 @@ class CompiledModel:
 
     Notes
     -----
-    A copy, deep or not, is this object. A pickle holds the absolute path and ``n_threads``. Unpickling returns the model
-    that the process has open, or opens the file again.
+    A copy, deep or not, is this object. A pickle holds the absolute path and ``n_threads``. Unpickling returns the
+    model that the process has open, or opens the file again.
     """
 
     def __init__(self, path: Path | str, n_threads: int = 0):

@@ -25,6 +25,9 @@ from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.kernels.radial_functions import table_record
 from mlip_lammps.model_file.contract import KERNELS_PATH
 
+_EXACT_CHUNK_ATOMS = 64
+"""Centres of one call where the network runs: the hidden functions of their edges stay near the second cache level."""
+
 
 @dataclass(frozen=True)
 class LinearMap:
@@ -56,6 +59,7 @@ class CpuOperators:
 
     def __init__(self, model: LoweredModel, features: torch.dtype, folder: Path, radial: str = "table"):
         self._dtype = features
+        self._chunk_atoms = model.chunk_atoms()
         plan = {"table": sum_on_table, "exact": sum_on_network}[radial]
         self.sums: list[NeighbourSum] = []
         self.maps: dict[tuple[str, int], LinearMap] = {}
@@ -88,10 +92,12 @@ class CpuOperators:
         _ = self.library
 
     def code(self) -> OperatorCode:
-        record = {"radial": "exact", "instruction_set": widest_vectors().instruction_set}
+        record = {"instruction_set": widest_vectors().instruction_set}
         contents = self.table_contents()
         if contents is not None:
             record |= {"radial": "table", "radial_tables": table_record(self.tables)}
+        else:
+            record |= {"radial": "exact", "chunk_atoms": min(self._chunk_atoms, _EXACT_CHUNK_ATOMS)}
         return OperatorCode({KERNELS_PATH: self.library.path}, record, self.library.shims(), contents)
 
     def table_contents(self) -> list[tuple[float, Tensor, Tensor | None]] | None:

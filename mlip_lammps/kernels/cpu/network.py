@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mlip_lammps.kernels.cpu.functions import C_TYPES
 from mlip_lammps.kernels.cpu.product import in_panels
-from mlip_lammps.kernels.cpu.simd import widest_vectors
+from mlip_lammps.kernels.cpu.simd import most_lanes
 from mlip_lammps.kernels.lowered import LoweredLayer, RadialBasis
 
 
@@ -60,7 +60,7 @@ class NetworkShape:
         )
         return f"""struct {self.name} {{
   using T = {C_TYPES[self.dtype]};
-  static constexpr int N = {self._n_lanes}, N_DOUBLE = {widest_vectors().n_bytes // 8}, N_BASIS = {self.n_basis};
+  static constexpr int N = {self._n_lanes}, N_DOUBLE = {most_lanes(torch.float64)}, N_BASIS = {self.n_basis};
   static constexpr int WIDTH = {self.width}, N_LAYERS = {len(columns)}, LARGEST = {max(columns, default=1)};
   static constexpr int CUTOFF_POWER = {self.cutoff_power};
   static constexpr bool IS_CUTOFF_ON_BASIS = {str(self.is_cutoff_on_basis).lower()};
@@ -84,7 +84,7 @@ class NetworkShape:
 
     @property
     def _n_lanes(self) -> int:
-        return 8 * widest_vectors().n_bytes // torch.finfo(self.dtype).bits
+        return most_lanes(self.dtype)
 
     def _whole(self, width: int) -> int:
         return -(-width // self._n_lanes) * self._n_lanes

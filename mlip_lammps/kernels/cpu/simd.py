@@ -56,8 +56,12 @@ def n_registers() -> int:
 
 def lanes(n_channels: int, dtype: torch.dtype) -> int:
     """Return the channels of one vector: the largest power of two that fits it and divides ``n_channels``."""
-    most = 8 * widest_vectors().n_bytes // torch.finfo(dtype).bits
-    return min(most, n_channels & -n_channels)
+    return min(most_lanes(dtype), n_channels & -n_channels)
+
+
+def most_lanes(dtype: torch.dtype) -> int:
+    """Return the numbers of the widest vector."""
+    return 8 * widest_vectors().n_bytes // torch.finfo(dtype).bits
 
 
 def compiler_version() -> str:
