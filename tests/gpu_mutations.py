@@ -1,4 +1,4 @@
-"""Faults to mutation in what runs models on a GPU; ``mlip-lammps verify`` sees them with a file for an emulated GPU."""
+"""Mutations of the GPU code; ``mlip-lammps verify`` must detect them with a file for an emulated GPU."""
 
 from functools import partial
 
@@ -140,7 +140,7 @@ IN_THE_GPU_ENGINE = [
         "node_of[ghost] = row_of[owner];",
         "node_of[ghost] = row_of[(owner + 1) % n_local];",
         (ONE_RANK, "forces"),
-        n_ranks=1,  # alone: with more, ghosts are atoms of their own
+        n_ranks=1,  # one rank only: with more ranks, ghosts are separate atoms
     ),
     _GpuPlant(
         "moments about the middle of the atoms",

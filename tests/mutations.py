@@ -1,6 +1,6 @@
-"""Faults to mutation in a copy of the package: text of the source, what takes its place, and the check that must fail.
+"""Mutations of the package: original source text, replacement, and the check that must fail.
 
-The text stands in its file exactly once; a test says where it no longer does.
+The original text must occur exactly once in its file; a test reports mutations for which it does not.
 """
 
 from dataclasses import dataclass
@@ -23,21 +23,21 @@ class Mutation:
     Attributes
     ----------
     name
-        What is wrong.
+        Description of the fault.
     file
-        Below the root of the repository.
+        Path below the root of the repository.
     old, new
-        Text and what takes its place.
+        Original text and its replacement.
     caught_by
-        Group and name of a check that must fail; others may.
+        Group and name of a check that must fail; others may fail too.
     model
-        Random model of the tests that shows it.
+        Random test model that shows the fault.
     is_fast
-        Whether it is planted in every run of the tests.
+        Whether every test run plants it.
     device
-        What the model is compiled for: ``cpu`` or ``emulated``.
+        Device of the compiled model: ``cpu`` or ``emulated``.
     n_ranks
-        On which it is verified.
+        Numbers of ranks for the verification.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Mutation:
 
     @property
     def is_compiled_into_models(self) -> bool:
-        """Whether the fault is in what makes a model file, not in what runs it."""
+        """Whether the fault affects the creation of a model file rather than its evaluation."""
         return self.file.startswith(("mlip_lammps/families/", "mlip_lammps/kernels/", "mlip_lammps/compilation/"))
 
     @property
