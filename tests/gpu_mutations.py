@@ -18,7 +18,7 @@ IN_THE_GPU_KERNELS = [
         is_fast=True,
     ),
     _GpuPlant(
-        "a factor of two missing where the place in the table becomes a distance",
+        "missing factor of two between table position and distance",
         "mlip_lammps/kernels/gpu/geometry.h",
         "Lanes<double>(2.0 * per_angstrom) * g[3]",
         "Lanes<double>(per_angstrom) * g[3]",
@@ -26,7 +26,7 @@ IN_THE_GPU_KERNELS = [
         model=SMALL_MODEL,
     ),
     _GpuPlant(
-        "the part of the gradient along the edge left in that of the direction on a GPU",
+        "radial part of the gradient not removed from the direction gradient on a GPU",
         "mlip_lammps/kernels/gpu/geometry.h",
         "(g[k] - along * u[k]) * inverse",
         "g[k] * inverse",
@@ -34,14 +34,14 @@ IN_THE_GPU_KERNELS = [
         model=SMALL_MODEL,
     ),
     _GpuPlant(
-        "the last edge to each node left out of the gradient of its features",
+        "last edge of each node missing from its feature gradient",
         "mlip_lammps/kernels/gpu/convolution.h",
         "entry < in_first[node + 1]; entry++",
         "entry < in_first[node + 1] - 1; entry++",
         (REFERENCE, "forces"),
     ),
     _GpuPlant(
-        "a tile of the contraction that takes its first atom for all",
+        "contraction tile that uses its first atom for all",
         "mlip_lammps/kernels/gpu/contraction.h",
         "select(is_row, row(k), Lanes<int>(end - 1))",
         "select(is_row, row(0), Lanes<int>(end - 1))",
@@ -49,28 +49,28 @@ IN_THE_GPU_KERNELS = [
         model=SMALL_MODEL,
     ),
     _GpuPlant(
-        "a running sum that begins anew with each tile",
+        "running sum that restarts in each tile",
         "mlip_lammps/kernels/gpu/lists.h",
         "scan_lanes(own, of_all) + sum;",
         "scan_lanes(own, of_all);",
         (TWO_RANKS, "forces"),
     ),
     _GpuPlant(
-        "edges of the model's own 1 % too short",
+        "cutoff of the model's own edge list 1 % too short",
         "mlip_lammps/kernels/gpu/neighbours.py",
         "float(model.cutoff) ** 2",
         "(0.99 * float(model.cutoff)) ** 2",
         (TWO_RANKS, "forces"),
     ),
     _GpuPlant(
-        "the cells above those of an atom not searched",
+        "cells above that of an atom not searched",
         "mlip_lammps/kernels/gpu/lists.h",
         "cz <= z + 1 && cz < nz",
         "cz <= z && cz < nz",
         (TWO_RANKS, "forces"),
     ),
     _GpuPlant(
-        "forces on centres alone",
+        "edge forces added only to the centre on a GPU",
         "mlip_lammps/kernels/gpu/sums.h",
         "sum[k] -= load_if(edge >= 0, edge_gradients, edge * 3 + k, Lanes<double>(0.0));",
         "sum[k] -= Lanes<double>(0.0) * load_if(edge >= 0, edge_gradients, edge * 3 + k, Lanes<double>(0.0));",
@@ -86,7 +86,7 @@ IN_THE_GPU_KERNELS = [
         model=SMALL_MODEL,
     ),
     _GpuPlant(
-        "lanes without an edge that count",
+        "lanes without an edge contribute",
         "mlip_lammps/kernels/gpu/sums.h",
         "sum[k] += load_if(is_edge, edge_gradients, (lane() + base) * 3 + k, Lanes<double>(0.0));",
         "sum[k] += load_if(is_edge, edge_gradients, (lane() + base) * 3 + k, Lanes<double>(1e-6));",
@@ -104,7 +104,7 @@ IN_THE_GPU_KERNELS = [
 
 IN_THE_GPU_ENGINE = [
     _GpuPlant(
-        "results in the order of the elements",
+        "results in element order instead of caller order",
         "pair_style/model/gpu/gpu_lists.cpp",
         "std::memcpy(caller_rows + atom_of[row] * row_bytes, device_rows + row * row_bytes, row_bytes);",
         "std::memcpy(caller_rows + row * row_bytes, device_rows + row * row_bytes, row_bytes);",
@@ -113,7 +113,7 @@ IN_THE_GPU_ENGINE = [
         is_fast=True,
     ),
     _GpuPlant(
-        "gradients of edges in the order of the elements",
+        "edge gradients in element order instead of caller order",
         "pair_style/model/gpu/gpu_engine.cpp",
         "edge_gradients.begin() + 3 * edges.edge_of_row(row, order)",
         "edge_gradients.begin() + 3 * int64_t(edges.first[row])",
@@ -121,21 +121,21 @@ IN_THE_GPU_ENGINE = [
         model=SMALL_MODEL,
     ),
     _GpuPlant(
-        "gradients of features that other ranks add left on the host",
+        "feature gradients from other ranks not copied to the GPU",
         "pair_style/model/gpu/gpu_features.cpp",
         "                order->n_local * row_bytes(moving));\n}\n\n/* ",
         "                0 * row_bytes(moving));\n}\n\n/* ",
         (TWO_RANKS, "forces"),
     ),
     _GpuPlant(
-        "positions of the step in which lists were built",
+        "positions kept from the step of the last list build",
         "pair_style/model/gpu/gpu_engine.cpp",
         "if (bytes > 0) std::memcpy(up->data(), atoms.positions, bytes);",
         "if (bytes > 0 && !has_lists) std::memcpy(up->data(), atoms.positions, bytes);",
         (SETTINGS, "moved since the list was built"),
     ),
     _GpuPlant(
-        "images of an atom that belong to its neighbour in order",
+        "ghosts assigned to the next atom",
         "pair_style/model/gpu/gpu_lists.cpp",
         "node_of[ghost] = row_of[owner];",
         "node_of[ghost] = row_of[(owner + 1) % n_local];",
@@ -143,7 +143,7 @@ IN_THE_GPU_ENGINE = [
         n_ranks=1,  # one rank only: with more ranks, ghosts are separate atoms
     ),
     _GpuPlant(
-        "moments about the middle of the atoms",
+        "moments relative to the centre of the atoms",
         "pair_style/model/gpu/gpu_engine.cpp",
         "edge_moments[9 * e + 3 * a + b] = -offsets[3 * graph.edge_centre[e] + a] * edge_gradients[3 * e + b];",
         "edge_moments[9 * e + 3 * a + b] = 0.0 * edge_gradients[3 * e + b];",
