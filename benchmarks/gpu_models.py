@@ -119,7 +119,7 @@ def speed_model(context: Context, name: str) -> str:
 def export_all(context: Context) -> None:
     """Export the GPU files, several at a time, and add the results to the report."""
     note = "Differences from the float64 reference, measured by each export on this card."
-    headings = ("model", "precision", "s", "file, MB", "energy of an atom, eV", "gradient, eV/angstrom", "tables alone")
+    headings = ("model", "precision", "s", "file, MB", "atomic energy, eV", "gradient, eV/angstrom", "due to tables")
     table = context.report.table("Export", headings, note)
     wanted = [(name, dtype) for name in context.sources for dtype in DTYPES]
 

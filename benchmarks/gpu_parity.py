@@ -28,7 +28,7 @@ NOTE = """Largest differences for a rattled triclinic cell with all elements and
 Two ranks share the GPU. "Same bits": a second evaluation of the same file, and a second LAMMPS run of 15 NVE steps,
 give identical results. Limits: in float64, 1e-9 eV per atom and 1e-8 eV/angstrom; in mixed precision, those of
 `mlip_lammps/core/limits.py`: 2e-4 eV per atom, and for forces 1e-4 of the largest force or of 1 eV/angstrom."""
-HEADINGS = ("model", "precision", "through", "energy of an atom, eV", "force, eV/angstrom", "same bits", "verdict")
+HEADINGS = ("model", "precision", "through", "atomic energy, eV", "force, eV/angstrom", "same bits", "verdict")
 
 
 def measure_parity(context: Context) -> None:

@@ -67,7 +67,7 @@ def _profile(context: Context, name: str, dtype: str, model: str, repeats: int) 
     text.append(
         f"A step takes {1e3 * plain.median:,.0f} us, {share:,.0f} of them in the pair style. The operations add up to "
         f"{total:,.0f} us ({100 * total / (1e3 * plain.median):.0f} % of the step), their floors to {floors:,.0f} us. "
-        f"Waiting for an empty operation took {empty:.1f} us. Operations of new lists: {of_lists:.1f} us a step."
+        f"Waiting for an empty operation took {empty:.1f} us. Operations of new lists: {of_lists:.1f} us per step."
     )
     found = {
         "step_us": 1e3 * plain.median, "pair_us": share, "sum_us": total, "floor_us": floors, "empty_us": empty,

@@ -12,8 +12,8 @@ Times include neighbour lists: the median of three consecutive runs in one proce
 between the slowest and the fastest. Pair, Neigh, Comm and Modify are LAMMPS's own breakdown. Memory is that used on the
 whole GPU by all processes, before the run and at most during it. The MACE-MP-0 architectures have random weights."""
 HEADINGS = (
-    "model", "precision", "atoms", "ranks", "ms a step", "spread", "M atom-steps/s", "target", "reached", *SECTIONS,
-    "lists in 1000 steps", "memory, GB",
+    "model", "precision", "atoms", "ranks", "ms per step", "spread", "M atom-steps/s", "target", "reached", *SECTIONS,
+    "list builds per 1000 steps", "memory, GB",
 )  # fmt: skip
 
 

@@ -3,8 +3,8 @@
     python -m benchmarks.kernels [--case small] [--dtype float64|float32] [--radial table|exact]
 
 The limit is the rate of a large matrix product on this core in the same run; both are the best of nine measurements, in
-processor time. Multiply-adds are counted from the shapes; those of the sums over edges include the radial polynomials, or
-the radial network. With ``--radial exact`` a line compares the sum of all kernels with that of kernels on tables.
+processor time. Multiply-adds are counted from the shapes; those of the sums over edges include the radial polynomials
+or the radial network. With ``--radial exact`` a line compares the sum of all kernels with that of kernels on tables.
 """
 
 import argparse

@@ -171,7 +171,7 @@ def default_dtype(rows: list[Precision]) -> str:
 def report(rows: list[Precision], load: list[str]) -> str:
     """Return the table in Markdown."""
     headings = (
-        "model", "precision", "atoms", "us per atom and step", "energy of an atom, meV", "force, eV/angstrom",
+        "model", "precision", "atoms", "us per atom and step", "atomic energy, meV", "force, eV/angstrom",
         "rms force", "NVE, ps", "drift, meV per atom and ps",
     )  # fmt: skip
     body = [

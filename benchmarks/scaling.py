@@ -164,7 +164,7 @@ def scaling_table(rows: Sequence[Row]) -> str:
             )
         )
     headings = (
-        "precision", "atoms", "ranks", "core us per atom and step", "efficiency", "beside single ranks at once",
+        "precision", "atoms", "ranks", "core us per atom and step", "efficiency", "vs simultaneous single ranks",
         "ghosts of a rank", "memory of a process, MB", "kB for an atom or ghost more", "seconds to the first forces",
     )  # fmt: skip
     return markdown_table(headings, body)

@@ -115,5 +115,5 @@ def draw_speed(axes, rows: list[Row]) -> None:
         axes.bar_label(bars, [f" {value:.0f}" if value == value else "" for value in values], fontsize=7)
     axes.set_yticks(range(len(rows)), [row.case.replace(", ", "\n", 1) for row in rows], fontsize=7)
     axes.invert_yaxis()
-    axes.set(xscale="log", xlabel="microseconds per atom and evaluation, one core", title="beside mace-torch")
+    axes.set(xscale="log", xlabel="microseconds per atom and evaluation, one core", title="comparison with mace-torch")
     axes.legend(frameon=False, fontsize=7)

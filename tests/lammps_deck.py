@@ -1,4 +1,4 @@
-"""A LAMMPS input that prints what the tests compare, and what it printed in the form of `Expected`."""
+"""A LAMMPS input that prints the results that tests compare, and a parser that returns them as `Expected`."""
 
 import numpy as np
 from lammps_run import Finished
@@ -41,7 +41,7 @@ def deck(
     columns: str = "",
     atom_columns: str = "",
 ) -> str:
-    """Return an input: ``first``, the atoms, ``pair_style style``, ``pair_coeff coeff`` lines, ``last``, the runs.
+    """Return an input of ``first``, the atoms, ``pair_style style``, ``pair_coeff coeff`` lines, ``last`` and the runs.
 
     ``columns`` are added to the thermo output, ``atom_columns`` to the dump.
     """
@@ -54,7 +54,7 @@ def pair_coeff(*lines: object) -> str:
 
 
 def read_results(done: Finished) -> Expected:
-    """Return the last step of a deck's run."""
+    """Return the results of the last step of a run."""
     row, table = done.thermo[-1], done.dump("dump.out")
     scale = row["Volume"] / BAR_PER_EV_PER_CUBIC_ANGSTROM
     pressure = np.array([row[f"c_p[{ATOM_STRESS[name]}]"] for name in ORDER])
@@ -62,7 +62,7 @@ def read_results(done: Finished) -> Expected:
 
 
 def atom_sums(done: Finished) -> tuple[float, NDArray[np.float64]]:
-    """Return the sums over atoms of energies in eV and of virials in eV, in ASE's Voigt order."""
+    """Return the sums over atoms of energies (eV) and of virials (eV, ASE's Voigt order)."""
     row = done.thermo[-1]
     virials = [-row[f"c_v_sum[{ATOM_STRESS[name]}]"] / BAR_PER_EV_PER_CUBIC_ANGSTROM for name in ORDER]
     return row["c_e_sum"], np.array(virials)

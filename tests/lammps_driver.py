@@ -1,7 +1,7 @@
-"""Evaluates the structures of ``parity_structures`` in one LAMMPS session: MODEL OUTPUT.npz.
+"""Evaluate the structures of ``parity_structures`` in one LAMMPS session; arguments: MODEL OUTPUT.npz.
 
-Run it on any number of ranks. For each structure the output holds energy, forces, node energies, stress (in a fully
-periodic cell), the edges of all ranks, and the atoms that each rank owns.
+Run it on any number of ranks. For each structure, the output contains energy, forces, node energies, stress (for a
+fully periodic cell), the edges of all ranks, and the number of atoms of each rank.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Faults planted into a run: a library, loaded before all others, that stands between the pair style and the model."""
+"""Planted run-time faults: a preloaded library that intercepts calls from the pair style to the model."""
 
 import subprocess
 from collections.abc import Sequence
@@ -90,7 +90,7 @@ def run_with_fault(
     lammps: Sequence[object] = (),
     **options: object,
 ) -> Finished:
-    """Run LAMMPS commands with a fault on one rank; other options are those of ``run_lammps``."""
+    """Run LAMMPS commands with a fault on one rank; see ``run_lammps`` for the other options."""
     (folder / "in.fault").write_text(text)
     lmp = [find_program("lmp"), *lammps_options("in.fault"), *lammps]
     planted = ["-env", "MLIP_FAULT", fault, "-env", "MLIP_FAULT_CALL", call]

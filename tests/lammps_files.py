@@ -19,7 +19,7 @@ from mlip_lammps.model_file.contract import METADATA_PATH
 
 
 def with_metadata(model: Path, changed: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """Write a copy of a model whose metadata ``change`` has edited."""
+    """Write a copy of a model with metadata edited by ``change``."""
     with zipfile.ZipFile(model) as source, zipfile.ZipFile(changed, "w", zipfile.ZIP_STORED) as target:
         for name in source.namelist():
             content = source.read(name)
@@ -39,7 +39,7 @@ def truncated(model: Path, changed: Path) -> Path:
 
 
 def fake_torch(folder: Path, version: str | None = None, *, has_library: bool = False) -> Path:
-    """Make a torch folder of a version (None: the installed one), without libraries or with one that is empty."""
+    """Create a torch folder of a version (None: the installed one), without libraries or with an empty one."""
     folder.mkdir()
     text = (torch_folder() / "version.py").read_text()
     (folder / "version.py").write_text(text if version is None else f"__version__ = '{version}'\n")

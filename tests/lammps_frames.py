@@ -1,4 +1,4 @@
-"""Frames that LAMMPS dumped, held to what the ASE calculator says about the same box, types and positions."""
+"""Comparison of dumped LAMMPS frames with the ASE calculator for the same box, types and positions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree
 
 COLUMNS = "id type x y z fx fy fz c_e"
-"""Of a dump that `read_frames` reads; c_e is a compute pe/atom."""
+"""Columns of a dump for `read_frames`; c_e is a compute pe/atom."""
 
 
 def write_frame(name: str) -> str:
-    """Return the LAMMPS command that writes the present atoms."""
+    """Return the LAMMPS command that dumps the current atoms."""
     return f"write_dump all custom {name} {COLUMNS} modify format float %.17g"
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Atoms in the frame of LAMMPS, forces in eV/angstrom and atomic energies in eV, rows by ID."""
+    """Atoms in LAMMPS's orientation, forces in eV/angstrom and atomic energies in eV, sorted by ID."""
 
     atoms: Atoms
     forces: NDArray[np.float64]
@@ -39,7 +39,7 @@ def _read_frame(text: str, elements: Sequence[str]) -> Frame:
     head, rows = text.split("ITEM: ATOMS")
     bounds = np.array([line.split() for line in head.split("ITEM: BOX BOUNDS")[1].splitlines()[1:4]], dtype=float)
     xy, xz, yz = bounds[:, 2] if bounds.shape[1] == 3 else np.zeros(3)
-    # The bounds of a tilted box are those of the box around it (LAMMPS manual, triclinic boxes).
+    # The bounds of a tilted box are those of its bounding box (LAMMPS manual, triclinic boxes).
     lengths = bounds[:, 1] - bounds[:, 0]
     lengths[0] -= max(0.0, xy, xz, xy + xz) - min(0.0, xy, xz, xy + xz)
     lengths[1] -= max(0.0, yz) - min(0.0, yz)
@@ -51,7 +51,7 @@ def _read_frame(text: str, elements: Sequence[str]) -> Frame:
 
 
 def assert_frame_is_the_models(frame: Frame, calculator: MlipCalculator) -> None:
-    """Raise unless energies and forces of a frame are those of the calculator."""
+    """Raise unless energies and forces of a frame agree with the calculator."""
     atoms = frame.atoms.copy()
     atoms.calc = calculator
     energy, tolerance = atoms.get_potential_energy(), tolerances.LAMMPS_ENERGY_PER_ATOM

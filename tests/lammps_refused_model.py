@@ -1,4 +1,4 @@
-"""A session goes on after pair_coeff was refused, without a model until it is given one: MODEL OTHER_MODEL."""
+"""Continue a session after a refused pair_coeff; it has no model until the next one: MODEL OTHER_MODEL."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Ranks that are killed, and the restart files that they leave."""
+"""Helpers that kill ranks and find complete restart files."""
 
 import os
 import signal
@@ -11,12 +11,12 @@ END_OF_RESTART = b"LammpS RestartT\0"
 
 
 def newest_complete(paths: list[Path]) -> Path:
-    """Return the newest of ``paths`` that LAMMPS wrote to its end.
+    """Return the newest complete restart file among ``paths``.
 
     Raises
     ------
     MlipError
-        If there is none.
+        If no file is complete.
     """
     whole = [path for path in paths if path.is_file() and path.read_bytes().endswith(END_OF_RESTART)]
     if not whole:
@@ -25,12 +25,12 @@ def newest_complete(paths: list[Path]) -> Path:
 
 
 def kill_one_rank(folder: Path) -> None:
-    """Send SIGKILL to one of the LAMMPS processes that run in ``folder``."""
+    """Send SIGKILL to one of the LAMMPS processes in ``folder``."""
     os.kill(max(ranks_in(folder)), signal.SIGKILL)
 
 
 def ranks_in(folder: Path) -> list[int]:
-    """Return the process IDs of the ``lmp`` that run in ``folder``."""
+    """Return the process IDs of all ``lmp`` processes in ``folder``."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,4 +1,4 @@
-"""Runs LAMMPS and driver scripts on several ranks, in processes of their own that end within a time limit."""
+"""Functions that run LAMMPS and driver scripts on several ranks in separate processes with a time limit."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from mlip_lammps.engines.lammps.cases import rank_environment
 from mlip_lammps.engines.lammps.process import ThermoReader, find_program
 
 TIME_LIMIT = 120.0
-"""Seconds: a run takes a few; this one is for a busy machine. What reaches it hangs."""
+"""Time limit in s, generous for a busy machine: a run takes a few seconds, and one that reaches the limit hangs."""
 
 TERMINATE_SECONDS = 10.0
 N_LAST_CHARACTERS = 4000
@@ -24,16 +24,16 @@ N_LAST_CHARACTERS = 4000
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that came to its end.
+    """A finished run.
 
     Attributes
     ----------
     code
         Exit code of the launcher.
     output
-        What every rank wrote to stdout and stderr.
+        stdout and stderr of all ranks.
     folder
-        Where it ran.
+        Working folder of the run.
     """
 
     code: int
@@ -42,12 +42,12 @@ class Finished:
 
     @property
     def thermo(self) -> list[dict[str, float]]:
-        """Rows of thermo output, of all runs in order."""
+        """Rows of thermo output of all runs in order."""
         reader = ThermoReader()
         return [row for line in self.output.splitlines() if (row := reader.read(line))]
 
     def dump(self, name: str) -> NDArray[np.float64]:
-        """Return the last frame of a text dump, rows by ID, shape (n_atoms, n_columns)."""
+        """Return the last frame of a text dump, sorted by ID, shape (n_atoms, n_columns)."""
         last = (self.folder / name).read_text().split("ITEM: TIMESTEP")[-1]
         rows = last.split("ITEM: ATOMS")[1].splitlines()[1:]
         table = np.array([row.split() for row in rows], dtype=np.float64)
@@ -61,7 +61,7 @@ def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def start(command: Sequence[object], folder: Path, changes: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start a command in ``folder``, stderr with stdout."""
+    """Start a command in ``folder`` with stderr redirected to stdout."""
     return subprocess.Popen(
         [str(word) for word in command],
         cwd=folder,
@@ -81,12 +81,12 @@ def finish(process: subprocess.Popen[str], folder: Path, time_limit: float = TIM
     Raises
     ------
     AssertionError
-        If it is still running after ``time_limit`` seconds; it is ended first.
+        If it is still running after ``time_limit`` seconds; the command is terminated first.
     """
     try:
         output, _ = process.communicate(timeout=time_limit)
     except subprocess.TimeoutExpired:
-        # mpiexec passes SIGTERM on to its ranks; SIGKILL would leave them running.
+        # mpiexec forwards SIGTERM to its ranks; SIGKILL would leave them running.
         process.terminate()
         try:
             output, _ = process.communicate(timeout=TERMINATE_SECONDS)
@@ -139,14 +139,14 @@ def lammps_options(input_name: str) -> list[str]:
 def run_lammps(text: str, n_ranks: int, folder: Path, *, lammps: Sequence[object] = (), **options: object) -> Finished:
     """Run LAMMPS commands on ``n_ranks`` ranks in ``folder``.
 
-    ``lammps`` are further words for ``lmp``; options are those of ``run_command``.
+    ``lammps`` contains additional arguments of ``lmp``; see ``run_command`` for the options.
     """
     (folder / "in.test").write_text(text)
     return run_command([*lammps_command("in.test", n_ranks), *lammps], folder, **options)
 
 
 def error_line(done: Finished) -> str:
-    """Return the one error of a run that LAMMPS or the pair style stopped; several ranks may say the same."""
+    """Return the error of a run that LAMMPS or the pair style stopped; all ranks must report the same error."""
     lines = [line for line in done.output.splitlines() if line.startswith("ERROR")]
     assert len({re.sub(r"^ERROR on proc \d+", "ERROR", line) for line in lines}) == 1, done.output
     assert "Traceback" not in done.output
@@ -154,6 +154,6 @@ def error_line(done: Finished) -> str:
 
 
 def run_driver(script: str, n_ranks: int, folder: Path, *words: object, **options: object) -> Finished:
-    """Run a script of this folder on ``n_ranks`` ranks; options are those of ``run_command``."""
+    """Run a script of this folder on ``n_ranks`` ranks; see ``run_command`` for the options."""
     path = Path(__file__).with_name(script)
     return run_command([find_program("mpiexec"), "-n", n_ranks, sys.executable, path, *words], folder, **options)

@@ -1,4 +1,4 @@
-"""Structures of the LAMMPS tests, their data files and what a compiled model says about them."""
+"""Structures of the LAMMPS tests, their data files and their expected results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic,
 
 
 def parity_structures(elements: Sequence[str]) -> dict[str, Atoms]:
-    """Return the structures that every engine must agree on, made of ``elements``."""
+    """Return structures of ``elements`` for which all engines must agree."""
     corner = isolated_molecule(elements)
     corner.positions -= 0.3 * corner.cell[:].sum(axis=0)
     slab = rattled_triclinic(elements, repeat=(3, 3, 2), seed=4)
@@ -38,7 +38,7 @@ def parity_structures(elements: Sequence[str]) -> dict[str, Atoms]:
 
 
 HAS_IDLE_RANKS = ("molecule_in_a_corner", "one_atom")
-"""Structures of which some of four ranks, and of two, own no atom."""
+"""Structures for which some of four ranks, and of two ranks, own no atoms."""
 
 
 def _made_of(elements: Sequence[str], atoms: Atoms) -> Atoms:
@@ -52,7 +52,7 @@ def _made_of(elements: Sequence[str], atoms: Atoms) -> Atoms:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the ASE calculator says, in the frame of LAMMPS."""
+    """Results of the ASE calculator in LAMMPS's orientation."""
 
     energy: float
     forces: NDArray[np.float64]
@@ -68,7 +68,7 @@ def expected_results(model: Path, atoms: Atoms) -> Expected:
     Expected
         Energies in eV, forces in eV/angstrom, virial in eV in ASE's Voigt order, positive in compression as in LAMMPS.
     """
-    # brings torch, which the ranks of a driver do without
+    # imports torch, which the ranks of a driver do not need
     from mlip_lammps.engines.ase.calculator import MlipCalculator
 
     atoms = atoms.copy()
@@ -94,7 +94,7 @@ def write_data(
     bonds: Sequence[tuple[int, int]] = (),
     has_ids: bool = True,
 ) -> None:
-    """Write a data file with every digit of the positions.
+    """Write a data file with full precision of the positions.
 
     Parameters
     ----------
@@ -103,11 +103,11 @@ def write_data(
     style
         Atom style: ``atomic`` or ``full``.
     types
-        Atom types, if not those that ``elements`` give.
+        Atom types; by default the first type of each atom's element.
     bonds
-        Pairs of atoms, from 1.
+        Pairs of atoms, counted from 1.
     has_ids
-        Whether atoms have IDs, from 1.
+        Whether atoms have IDs, counted from 1.
     """
     prism = Prism(atoms.cell[:], pbc=atoms.pbc)
     xx, yy, zz, xy, xz, yz = prism.get_lammps_prism()

@@ -1,4 +1,4 @@
-"""Two LAMMPS sessions in one process, evaluated in turns: MODEL OTHER_MODEL."""
+"""Alternate between two LAMMPS sessions in one process; arguments: MODEL OTHER_MODEL."""
 
 import sys
 

@@ -20,12 +20,12 @@ from mlip_lammps.engines.lammps.plugin import source_folder
 
 PACKAGE = Path(mlip_lammps.__file__).parent
 TIME_LIMIT = 1800
-"""Seconds: a mutation in the lowering compiles a model and takes a minute or two; the rest is for a busy machine."""
+"""Time limit in s for a busy machine: a mutation of the lowering compiles a model and takes one to two minutes."""
 
 SILENCE = 60
-"""Seconds after which a rank counts as hanging; the slowest case takes a few."""
+"""Time in s after which a rank counts as hanging; the slowest case takes a few seconds."""
 
-# An export compares the file with the reference and would refuse it; verify must see what that check does not.
+# An export compares the file with the reference and would refuse it; verify must detect the fault without that check.
 WITHOUT_CHECK = Mutation(
     "the check of an export left out",
     "mlip_lammps/compilation/check.py",
@@ -37,7 +37,7 @@ WITHOUT_CHECK = Mutation(
 
 @dataclass(frozen=True)
 class Verified:
-    """A run of ``mlip-lammps verify``: exit code, output, and the table it wrote (None if it did not come to that)."""
+    """Result of ``mlip-lammps verify``: exit code, output, and its table (None if it wrote none)."""
 
     code: int
     output: str
@@ -49,7 +49,7 @@ class Verified:
 
 
 class MutatedPackages:
-    """Makes copies of the package below a folder and builds their plugins; what is unchanged is compiled once."""
+    """Builder of mutated copies of the package and their plugins; unchanged sources are compiled once."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -57,12 +57,12 @@ class MutatedPackages:
         self.objects.mkdir(parents=True)
 
     def make(self, name: str, mutations: list[Mutation]) -> Path:
-        """Return the root of a copy with ``mutations`` in it, its plugin built.
+        """Return the root of a copy with ``mutations`` and a built plugin.
 
         Raises
         ------
         AssertionError
-            If the text of a mutation does not stand in its file exactly once.
+            If the text of a mutation does not occur exactly once in its file.
         """
         root = self.folder / name
         ignored = shutil.ignore_patterns("__pycache__", "pair_style", "*.so")
@@ -87,7 +87,7 @@ class MutatedPackages:
         headers = b"".join(path.read_bytes() for path in sorted(native.rglob("*.h")))
 
         def run_once(command: list[str]) -> str:
-            """Compile what was compiled before from the same text by copying the object."""
+            """Copy the object file of a source that was compiled before, instead of compiling it again."""
             if "-c" not in command:
                 return run(command)
             source, target = command[command.index("-c") + 1], command[command.index("-o") + 1]
@@ -106,10 +106,10 @@ class MutatedPackages:
 
 
 def replaced(text: str, mutation: Mutation) -> str:
-    """Return the text of a file with the fault in it."""
+    """Return the text of a file with the mutation applied."""
     count = text.count(mutation.old)
     if count != 1:
-        raise AssertionError(f"{mutation.name!r}: its text stands {count} times in {mutation.file}, expected once")
+        raise AssertionError(f"{mutation.name!r}: its text occurs {count} times in {mutation.file}, expected once")
     return text.replace(mutation.old, mutation.new)
 
 
@@ -127,7 +127,7 @@ def _load(path: Path) -> ModuleType:
 
 
 def emulated_from(root: Path, source: Path) -> Path:
-    """Return a file for an emulated GPU that a copy of the package made of ``source``; no check was made of it."""
+    """Return a file for an emulated GPU that a copy of the package created from ``source``, without a check."""
     model = root / "emulated.pt2"
     code = (
         "import sys; from pathlib import Path; from mlip_lammps.families import read_model; "
@@ -140,7 +140,7 @@ def emulated_from(root: Path, source: Path) -> Path:
 
 
 def verify_from(root: Path, model: Path, *words: object, n_ranks: int = 2) -> Verified:
-    """Run ``mlip-lammps verify`` of a copy of the package."""
+    """Run ``mlip-lammps verify`` from a copy of the package."""
     environment = {**rank_environment(), "PYTHONPATH": str(root), "MLIP_LAMMPS_CACHE": str(root / "cache")}
     table = root / "table.json"
     command = [sys.executable, "-m", "mlip_lammps.cli.main", "verify", model, "--ranks", n_ranks, "--json", table]

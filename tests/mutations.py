@@ -1,6 +1,6 @@
-"""Faults to mutation in a copy of the package: text of the source, what takes its place, and the check that must fail.
+"""Mutations of the package: original source text, replacement, and the check that must fail.
 
-The text stands in its file exactly once; a test says where it no longer does.
+The original text must occur exactly once in its file; a test reports mutations for which it does not.
 """
 
 from dataclasses import dataclass
@@ -23,21 +23,21 @@ class Mutation:
     Attributes
     ----------
     name
-        What is wrong.
+        Description of the fault.
     file
-        Below the root of the repository.
+        Path below the root of the repository.
     old, new
-        Text and what takes its place.
+        Original text and its replacement.
     caught_by
-        Group and name of a check that must fail; others may.
+        Group and name of a check that must fail; others may fail too.
     model
-        Random model of the tests that shows it.
+        Random test model that shows the fault.
     is_fast
-        Whether it is planted in every run of the tests.
+        Whether every test run plants it.
     device
-        What the model is compiled for: ``cpu`` or ``emulated``.
+        Device of the compiled model: ``cpu`` or ``emulated``.
     n_ranks
-        On which it is verified.
+        Numbers of ranks for the verification.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Mutation:
 
     @property
     def is_compiled_into_models(self) -> bool:
-        """Whether the fault is in what makes a model file, not in what runs it."""
+        """Whether the fault affects the creation of a model file rather than its evaluation."""
         return self.file.startswith(("mlip_lammps/families/", "mlip_lammps/kernels/", "mlip_lammps/compilation/"))
 
     @property
@@ -77,49 +77,49 @@ IN_THE_PAIR_STYLE = [
         (TWO_RANKS, "virial"),
     ),
     Mutation(
-        "the force of an edge on its centre alone",
+        "edge forces added only to the centre",
         "pair_style/lammps/atom_sums.cpp",
         "      sums.forces[j][k] -= g[k];\n",
         "",
         (TWO_RANKS, "forces"),
     ),
     Mutation(
-        "half the force where both atoms of an edge are owned",
+        "half the force on edges between owned atoms",
         "pair_style/lammps/atom_sums.cpp",
         "      sums.forces[j][k] -= g[k];\n",
         "      sums.forces[j][k] -= (graph.edge_neighbour[edge] < graph.n_local ? 0.5 : 1.0) * g[k];\n",
         (TWO_RANKS, "forces"),
     ),
     Mutation(
-        "energies of atoms not accumulated",
+        "atomic energies overwritten instead of accumulated",
         "pair_style/lammps/atom_sums.cpp",
         "    if (sums.energies) sums.energies[edges.atom_of_row(row)] += energy;\n",
         "",
         (TWO_RANKS, "atomic energies"),
     ),
     Mutation(
-        "the first owned atom left out of the energy",
+        "first owned atom missing from the energy",
         "pair_style/lammps/atom_sums.cpp",
         "    if (sums.energy) *sums.energy += energy;\n",
         "    if (sums.energy && row > 0) *sums.energy += energy;\n",
         (TWO_RANKS, "sum of atomic energies"),
     ),
     Mutation(
-        "the whole virial of an edge given to either atom",
+        "whole virial of an edge assigned to both atoms",
         "pair_style/lammps/atom_sums.cpp",
         "    sums.virials[j][k] += 0.5 * v[k];\n",
         "    sums.virials[j][k] += v[k];\n",
         (TWO_RANKS, "sum of atomic virials"),
     ),
     Mutation(
-        "bits of special bonds left in the indices of neighbours",
+        "special-bond bits not masked in neighbour indices",
         "pair_style/lammps/pair_mlip_torch_step.cpp",
         "  rows.mask = NEIGHMASK;\n",
         "  rows.mask = ~0;\n",
         (SETTINGS, "bits of special bonds"),
     ),
     Mutation(
-        "features of the step in which the neighbour list was built",
+        "features kept from the step of the last neighbour list build",
         "pair_style/lammps/pair_mlip_torch_step.cpp",
         "  parts->exchange.is_mute = !fault.empty();\n",
         "  parts->exchange.is_mute = !fault.empty() || neighbor->ago > 0;\n",
@@ -127,28 +127,28 @@ IN_THE_PAIR_STYLE = [
         is_fast=True,
     ),
     Mutation(
-        "the number of a type's element taken for its row in the model",
+        "atomic number used as species index",
         "pair_style/edges.cpp",
         "rows[row] = species_of_kind[all.species[row]];\n",
         "rows[row] = all.species[row];\n",
         (SETTINGS, "types in another order"),
     ),
     Mutation(
-        "a cutoff 1 % too short",
+        "cutoff 1 % too short",
         "pair_style/edges.cpp",
         "  const double cutoff_sq = cutoff * cutoff;\n",
         "  const double cutoff_sq = 0.99 * cutoff * 0.99 * cutoff;\n",
         (TWO_RANKS, "edges that differ"),
     ),
     Mutation(
-        "the last edge dropped",
+        "last edge dropped",
         "pair_style/edges.cpp",
         "  n_edges = edge;\n",
         "  n_edges = edge > 0 ? edge - 1 : 0;\n",
         (TWO_RANKS, "edges that differ"),
     ),
     Mutation(
-        "the last edge doubled",
+        "last edge duplicated",
         "pair_style/edges.cpp",
         "  n_edges = edge;\n",
         """  if (edge > 0) {
@@ -162,35 +162,35 @@ IN_THE_PAIR_STYLE = [
         (TWO_RANKS, "edges that differ"),
     ),
     Mutation(
-        "a coordinate of the edges in float32",
+        "one edge coordinate in float32",
         "pair_style/edges.cpp",
         "      edge_vectors[3 * edge + 2] = dz;\n",
         "      edge_vectors[3 * edge + 2] = static_cast<float>(dz);\n",
         (TWO_RANKS, "edges that differ"),
     ),
     Mutation(
-        "the image of ghosts wrong: z mirrored",
+        "wrong ghost images: z mirrored",
         "pair_style/edges.cpp",
         "      edge_vectors[3 * edge + 2] = dz;\n",
         "      edge_vectors[3 * edge + 2] = j < atoms.n_local ? dz : -dz;\n",
         (TWO_RANKS, "edges that differ"),
     ),
     Mutation(
-        "the features of one ghost of each message not received",
+        "features of one ghost per message not received",
         "pair_style/lammps/comm_exchange.h",
         "      if (char *row = row_of(first + k)) memcpy(row, buf, bytes);\n",
         "      if (char *row = k + 1 < n ? row_of(first + k) : nullptr) memcpy(row, buf, bytes);\n",
         (TWO_RANKS, "forces"),
     ),
     Mutation(
-        "gradients of features not returned to their owners",
+        "feature gradients not returned to their owners",
         "pair_style/lammps/comm_exchange.h",
         "      sum[k] += value;\n",
         "      sum[k] += T(0) * value;\n",
         (TWO_RANKS, "forces"),
     ),
     Mutation(
-        "features sent in float32 where float64 is stated",
+        "features of a float64 model sent in float32",
         "pair_style/lammps/comm_exchange.h",
         "        memcpy(buf, row, bytes);\n",
         "        for (int64_t m = 0; m < features->width; m++)\n"
@@ -198,7 +198,7 @@ IN_THE_PAIR_STYLE = [
         (TWO_RANKS, "forces"),
     ),
     Mutation(
-        "a rank without atoms takes no part in the exchange",
+        "rank without atoms does not take part in the exchange",
         "pair_style/model/model.cpp",
         "  fault.guard([&] { s.evaluation.start(graph, has_moments); });\n",
         "  if (graph.n_local == 0) return {};\n  fault.guard([&] { s.evaluation.start(graph, has_moments); });\n",
@@ -212,35 +212,35 @@ IN_THE_PAIR_STYLE = [
         (REFERENCE, "atomic energies"),
     ),
     Mutation(
-        "the energies of the last layer alone",
+        "only energies of the last layer",
         "pair_style/model/evaluation.cpp",
         "node_energies[chunk.begin + k] += energies[k];\n",
         "node_energies[chunk.begin + k] = energies[k];\n",
         (REFERENCE, "atomic energies"),
     ),
     Mutation(
-        "gradients of chunks that overwrite each other",
+        "gradients of chunks overwrite each other",
         "pair_style/model/evaluation.cpp",
         "to[m] += share * from[m];",
         "to[m] = share * from[m];",
         (SYMMETRIES, "supercell"),
     ),
     Mutation(
-        "moments of features that stay with ghosts",
+        "feature moments not returned from ghosts",
         "pair_style/model/model.cpp",
         "      rows = s.evaluation.moment_rows(gradients, axis);\n      exchange.reverse(rows);\n",
         "      rows = s.evaluation.moment_rows(gradients, axis);\n",
         (TWO_RANKS, PER_ATOM),
     ),
     Mutation(
-        "moments about the origin of a chunk",
+        "moments relative to the origin of a chunk",
         "pair_style/model/evaluation.cpp",
         "less_axis == PLAIN ? 1.0 : -offset(row(k), less_axis)",
         "less_axis == PLAIN ? 1.0 : 0.0",
         (REFERENCE, PER_ATOM),
     ),
     Mutation(
-        "rows and columns of the virials of atoms swapped",
+        "rows and columns of per-atom virials swapped",
         "pair_style/lammps/atom_sums.cpp",
         "const int a = ROW[k], b = COLUMN[k];",
         "const int a = COLUMN[k], b = ROW[k];",
@@ -250,7 +250,7 @@ IN_THE_PAIR_STYLE = [
 
 IN_THE_KERNELS = [
     Mutation(
-        "the radial table read one interval off",
+        "radial table read one interval off",
         "mlip_lammps/kernels/cpu/geometry.h",
         "      interval[e] = k;\n",
         "      interval[e] = k > 0 ? k - 1 : 0;\n",
@@ -258,7 +258,7 @@ IN_THE_KERNELS = [
         model=SMALL_MODEL,
     ),
     Mutation(
-        "a direction in float32 where float64 is stated",
+        "edge direction of a float64 model in float32",
         "mlip_lammps/kernels/cpu/geometry.h",
         "      u[0][e] = x * inverse;\n",
         "      u[0][e] = static_cast<float>(x * inverse);\n",
@@ -266,7 +266,7 @@ IN_THE_KERNELS = [
         model=SMALL_MODEL,
     ),
     Mutation(
-        "the part of the gradient along the edge left in that of the direction",
+        "radial part of the gradient not removed from the direction gradient",
         "mlip_lammps/kernels/cpu/geometry.h",
         "(gu[k][e] - along * u[k][e]) / r[e]",
         "gu[k][e] / r[e]",
@@ -274,7 +274,7 @@ IN_THE_KERNELS = [
         model=SMALL_MODEL,
     ),
     Mutation(
-        "a term of the adjoint of the harmonics missing",
+        "missing term in the adjoint of the harmonics",
         "mlip_lammps/kernels/cpu/harmonics.py",
         '                lines.append(f"      gy[{order**2 + b}][e] += T({c!r}) * {upper} * y[{1 + a}][e];")\n',
         "",

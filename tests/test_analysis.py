@@ -1,4 +1,4 @@
-"""Radial distributions, thermo output and pictures."""
+"""Radial distributions, thermo output and plots."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from mlip_lammps.structure.lammps_data import write_lammps_data
 N_BINS = 60
 R_MAX = 5.5
 
-# g(r) of two element pairs of a box that moves, by LAMMPS itself, with the frames that it saw.
+# LAMMPS computes g(r) of two element pairs in a moving box and dumps the same frames.
 LAMMPS_RDF = f"""
 units           metal
 atom_style      atomic
@@ -59,7 +59,7 @@ def test_radial_distribution_equals_that_of_lammps(tmp_path, overwrite):
     ours = radial_distribution(frames, ("O", "O"), R_MAX, N_BINS)
     assert theirs.g.max() > 0
     np.testing.assert_allclose(ours.r, theirs.r, atol=1e-4)
-    # LAMMPS prints six digits; a pair at the edge of a bin would show as 0.1 and more.
+    # LAMMPS prints six digits; a misplaced pair at the edge of a bin would change g by 0.1 or more.
     np.testing.assert_allclose(ours.g, theirs.g, atol=1e-4)
 
 
@@ -79,7 +79,7 @@ def test_a_log_without_a_finished_run_is_refused(tmp_path):
         read_thermo(log)
 
 
-def test_a_torn_rdf_file_is_refused(tmp_path):
+def test_an_incomplete_rdf_file_is_refused(tmp_path):
     path = tmp_path / "rdf.txt"
     with pytest.raises(UserInputError, match="does not exist"):
         read_lammps_rdf(path)
@@ -127,7 +127,7 @@ def test_peaks_and_troughs_are_found_in_their_range():
         rdf.maximum_between(7.0, 8.0)
 
 
-def test_the_picture_of_a_run_is_written(tmp_path):
+def test_the_plot_of_a_run_is_written(tmp_path):
     time = np.linspace(0.0, 1.0, 20)
     thermo = {"Time": time, "Temp": 300 + 10 * np.sin(9 * time), "PotEng": np.cos(9 * time)}
     r = np.linspace(0.05, 5.95, 60)

@@ -1,4 +1,4 @@
-"""Boxes of molecules and the data files made of them."""
+"""Boxes of molecules and their data files."""
 
 import ase.io
 import numpy as np
@@ -14,7 +14,7 @@ from mlip_lammps.structure.lammps_data import count_atoms, write_lammps_data
 @pytest.mark.parametrize(
     ("name", "n_molecules", "density"), [("H2O", 64, 0.9993), ("CH3OH", 20, 0.79), ("CO2", 1, 0.1)]
 )
-def test_a_box_has_the_asked_density_and_whole_molecules(name, n_molecules, density):
+def test_a_box_has_the_requested_density_and_intact_molecules(name, n_molecules, density):
     one = molecule(name)
     box = build_box(one, n_molecules, density, seed=1)
     mass_g = box.get_masses().sum() * units._amu * 1e3
@@ -32,7 +32,7 @@ def test_molecules_keep_their_distance_across_the_boundary():
     assert box.get_all_distances(mic=True)[between].min() > MIN_DISTANCE
 
 
-def test_the_seed_alone_decides_the_box():
+def test_equal_seeds_give_equal_boxes():
     boxes = [build_box(molecule("H2O"), 9, 0.9, seed=seed) for seed in (5, 5, 6)]
     np.testing.assert_array_equal(boxes[0].positions, boxes[1].positions)
     assert not np.allclose(boxes[0].positions, boxes[2].positions)

@@ -1,4 +1,4 @@
-"""Reading model files: nothing is run, nothing is read outside its storage, and the portable form is exact."""
+"""Reading model files: no code runs, no tensor is read beyond its storage, and the portable format is exact."""
 
 import dataclasses
 import io
@@ -31,7 +31,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
-def test_portable_form_returns_every_bit(tmp_path, options):
+def test_the_portable_format_round_trip_is_exact(tmp_path, options):
     model = random_model(**options, seed=4)
     coupling = next(name for name in model.weights if ".U_matrix_" in name)
     model.weights[coupling].reshape(-1)[0] = -0.0
@@ -45,7 +45,7 @@ def test_portable_form_returns_every_bit(tmp_path, options):
         assert again.weights[name].tobytes() == array.tobytes()
 
 
-def test_portable_form_of_a_32_channel_model_is_below_two_megabytes(tmp_path):
+def test_a_portable_32_channel_model_is_smaller_than_two_megabytes(tmp_path):
     sizes = {"n_basis": 8, "radial_widths": (64, 64, 64), "readout_irreps": "16x0e"}
     model = random_model(hidden_irreps="32x0e+32x1o", l_max=3, correlation=3, **sizes)
     write_portable(model, tmp_path / "model.safetensors")
@@ -53,7 +53,7 @@ def test_portable_form_of_a_32_channel_model_is_below_two_megabytes(tmp_path):
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
-def test_a_portable_file_is_as_readable_as_the_umask_says(tmp_path, umask, mode):
+def test_the_permissions_of_a_portable_file_follow_the_umask(tmp_path, umask, mode):
     before = os.umask(umask)
     try:
         write_portable(random_model(), tmp_path / "model.safetensors")
@@ -120,7 +120,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("where", ["root", "state", "argument", "graph_module", "stack_global", "instance"])
-def test_hostile_names_are_refused_and_not_run(tmp_path, name, where):
+def test_malicious_names_are_refused_and_not_run(tmp_path, name, where):
     marker = tmp_path / "ran"
     call = _call(name, f"touch {marker}")
     module, _, attribute = name.rpartition(".")
@@ -139,7 +139,7 @@ def test_hostile_names_are_refused_and_not_run(tmp_path, name, where):
     assert not marker.exists()
 
 
-def test_a_state_given_to_a_mapping_is_dropped(tmp_path):
+def test_the_state_of_a_mapping_is_ignored(tmp_path):
     pickled = b"\x80\x02ccollections\nOrderedDict\n)R}X\x05\x00\x00\x00itemsI1\nsb."
     with pytest.raises(ModelFileError, match="weights without a model"):
         read_model(_torch_file(tmp_path / "state.model", pickled))
@@ -219,7 +219,7 @@ def test_broken_pickles_are_refused(tmp_path, pickled):
         read_model(_torch_file(tmp_path / "broken.model", pickled))
 
 
-def test_a_bomb_of_shared_tuples_is_refused_at_once(tmp_path):
+def test_exponentially_nested_tuples_are_refused_immediately(tmp_path):
     nested = b"\x80\x02)q\x00" + b"".join(b"h%ch%c\x86q%c0" % (n, n, n + 1) for n in range(100))
     with pytest.raises(ModelFileError):
         read_model(_torch_file(tmp_path / "bomb.model", nested.replace(b"0", b"") + b"}hd" + b"K\x01s."))
@@ -252,7 +252,7 @@ def _zip(entries: dict[str, bytes]) -> bytes:
         (_zip({"a/data.pkl": b"\x80\x02K\x05."}), "contains a int, expected a model"),
     ],
 )
-def test_files_that_are_no_model_are_refused_with_the_next_step(tmp_path, content, words):
+def test_other_files_are_refused_with_the_next_step(tmp_path, content, words):
     path = tmp_path / "file.model"
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match=words) as refusal:
@@ -273,14 +273,14 @@ def test_a_state_dict_is_refused(tmp_path):
         read_model(tmp_path / "weights.pt")
 
 
-def test_a_module_that_is_no_mace_is_refused_by_name(tmp_path):
+def test_a_module_that_is_not_mace_is_refused_by_name(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "linear.model")
     with pytest.raises(UnsupportedModelError, match=r"torch\.nn\.modules\.linear\.Linear"):
         read_model(tmp_path / "linear.model")
 
 
 def _rewritten(tmp_path: Path, change) -> Path:
-    """Return a portable file whose header or tensors ``change`` has altered."""
+    """Return a portable file with a header or tensors changed by ``change``."""
     path = tmp_path / "model.safetensors"
     write_portable(random_model(), path)
     content = path.read_bytes()
@@ -354,7 +354,7 @@ def test_damaged_portable_files_are_refused(tmp_path, change, words):
         read_model(_rewritten(tmp_path, change))
 
 
-def test_a_portable_file_cut_off_is_refused(tmp_path):
+def test_a_truncated_portable_file_is_refused(tmp_path):
     path = tmp_path / "model.safetensors"
     write_portable(random_model(), path)
     path.write_bytes(path.read_bytes()[:-100])

@@ -1,6 +1,6 @@
-"""The command line: what it prints, how fast it answers, its exit codes, and the demo's machinery.
+"""The command line: output, import time, exit codes and the demo.
 
-The demo runs here with a stock pair style; the shipped model runs in the same way.
+The demo runs with a stock LAMMPS pair style here; the shipped model runs in the same way.
 """
 
 import json
@@ -46,7 +46,7 @@ g = [2.5, 0.5]
 
 @pytest.fixture
 def demo_folder(tmp_path):
-    """A folder with the shipped input, its pair style replaced by a stock one, and a built box."""
+    """Return a folder with the shipped input, in which a stock pair style replaces the model, and a box."""
     shipped = (INPUTS / "in.water_nvt").read_text()
     lines = [
         {"pair_style": "pair_style lj/cut 4.5", "pair_coeff": "pair_coeff * * 0.005 1.2"}.get(
@@ -88,7 +88,7 @@ def test_every_subcommand_has_help(module, capsys):
     assert f"mlip-lammps {module.NAME}" in capsys.readouterr().out
 
 
-def test_the_version_is_that_of_the_package(capsys):
+def test_the_version_option_prints_the_package_version(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["--version"])
     assert stopped.value.code == 0
@@ -122,7 +122,7 @@ def test_box_writes_a_data_file_and_refuses_an_unknown_molecule(tmp_path):
     assert "Traceback" not in bad.stderr
 
 
-def test_the_demo_runs_on_two_ranks_and_writes_its_picture(demo_folder):
+def test_the_demo_runs_on_two_ranks_and_writes_its_plot(demo_folder):
     done = run("demo", "demo.toml", "--steps", 100, "--out", "out", cwd=demo_folder)
     assert done.returncode == 0, done.stderr
     assert "100 steps of 192 atoms on 2 ranks" in done.stdout
@@ -148,7 +148,7 @@ def test_a_stopped_demo_leaves_no_rank_behind(demo_folder, number):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # a test run in the background of a shell ignores interrupts, and so would everything that it starts
+        # tests in the background of a shell ignore interrupts, and child processes would inherit this
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
@@ -167,7 +167,7 @@ def test_a_stopped_demo_leaves_no_rank_behind(demo_folder, number):
 
 
 def processes_in(folder: Path) -> list[str]:
-    """Return the command lines of the processes whose current folder is ``folder``."""
+    """Return the command lines of the processes with the working folder ``folder``."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -187,7 +187,7 @@ def processes_in(folder: Path) -> list[str]:
         ("[rdf]", "[rdf", "is not as expected"),
     ],
 )
-def test_demo_settings_that_do_not_fit_are_refused(demo_folder, old, new, message):
+def test_invalid_demo_settings_are_refused(demo_folder, old, new, message):
     path = demo_folder / "demo.toml"
     path.write_text(DEMO.replace(old, new))
     with pytest.raises(UserInputError, match=message):
@@ -231,19 +231,19 @@ def test_a_path_with_both_quotes_is_refused():
         input_word("""a'b"c""")
 
 
-def test_demo_settings_that_are_not_there_are_refused(tmp_path):
+def test_missing_demo_settings_are_refused(tmp_path):
     with pytest.raises(UserInputError, match="is not readable"):
         read_demo_settings(tmp_path / "demo.toml")
 
 
-def test_the_length_of_a_run_follows_the_pace():
+def test_the_number_of_steps_follows_the_measured_speed():
     pace = LoopTime(seconds=2.0, n_ranks=2, n_steps=40, n_atoms=192)
     assert steps_for(2.0, pace) == 2400
     assert steps_for(1e-6, pace) == 100
     assert pace.atom_steps_per_second == pytest.approx(3840)
 
 
-def test_thermo_rows_are_told_from_other_output():
+def test_thermo_rows_are_distinguished_from_other_output():
     reader = ThermoReader()
     lines = [
         "Setting up Verlet run ...",
@@ -260,7 +260,7 @@ def test_thermo_rows_are_told_from_other_output():
     assert reader.loop_times == [LoopTime(0.5, 2, 10, 6)]
 
 
-def test_the_search_path_serves_where_python_has_no_program_beside_it(monkeypatch, tmp_path):
+def test_the_search_path_is_the_fallback_for_programs_beside_python(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert find_program("sh") == shutil.which("sh")
     with pytest.raises(UserInputError, match="no-such-program is not installed"):

@@ -1,4 +1,4 @@
-"""The comparisons that other tests rely on: they pass on equal values, and fail on planted faults."""
+"""The comparisons that other tests use: they pass for equal values and fail for planted faults."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_differences_below_the_tolerance_agree():
     assert_energies_agree(-31.5, -31.5 + 6e-10, 7, 1e-10)
 
 
-def test_forces_scaled_by_a_thousandth_are_found():
+def test_forces_scaled_by_a_tenth_of_a_percent_are_found():
     with pytest.raises(AssertionError, match="7 of 7 atoms"):
         assert_forces_agree(1.001 * FORCES, FORCES, tolerances.LAMMPS_FORCE)
 
@@ -66,7 +66,7 @@ def test_values_that_are_not_finite_never_agree(wrong):
         assert_virials_agree(np.where(np.arange(6) == 2, wrong, VIRIAL), VIRIAL, 1e9)
 
 
-def test_an_energy_off_by_a_milli_electronvolt_is_found():
+def test_an_energy_error_of_one_mev_is_found():
     with pytest.raises(AssertionError, match="per atom"):
         assert_energies_agree(-31.5, -31.501, 7, tolerances.LAMMPS_ENERGY_PER_ATOM)
 
@@ -77,6 +77,6 @@ def test_arrays_of_other_shapes_never_agree(found):
         assert_forces_agree(found, FORCES, 1e9)
 
 
-def test_a_scalar_does_not_pass_for_a_virial():
+def test_a_scalar_is_not_accepted_as_a_virial():
     with pytest.raises(AssertionError, match="shapes"):
         assert_virials_agree(VIRIAL[0], VIRIAL, 1e9)

@@ -1,4 +1,4 @@
-"""Relaxation, equation of state, elastic constants and phonons, with potentials of ASE whose numbers are known."""
+"""Relaxation, equation of state, elastic constants and phonons, with ASE potentials of known properties."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def silicon() -> Atoms:
     return relax(bulk("Si", cubic=True), tersoff(), cell="isotropic", force_tolerance=1e-6).atoms
 
 
-def test_a_molecule_relaxes_to_its_bonds_and_the_structure_that_was_given_stays():
+def test_a_molecule_relaxes_to_its_bond_lengths_and_the_input_is_unchanged():
     atoms = molecule("CO")
     atoms.positions[0, 2] += 0.2
     before, bonds = atoms.positions.copy(), []
@@ -51,14 +51,14 @@ def test_a_molecule_relaxes_to_its_bonds_and_the_structure_that_was_given_stays(
     assert bonds[0] < atoms.get_distance(0, 1) - 0.1
 
 
-def test_a_free_cell_relaxes_to_the_crystal_from_a_sheared_one(copper):
+def test_a_sheared_cell_relaxes_to_the_crystal(copper):
     sheared = copper.copy()
     sheared.set_cell(copper.cell[:] @ np.array([[1.02, 0.01, 0], [0, 0.99, 0.02], [0, 0, 1.01]]), scale_atoms=True)
     found = relax(sheared, EMT(), cell="free", force_tolerance=1e-4).atoms
     np.testing.assert_allclose(found.cell.cellpar(), copper.cell.cellpar(), rtol=1e-4)
 
 
-def test_what_does_not_come_to_rest_is_refused():
+def test_an_unconverged_relaxation_is_refused():
     atoms = molecule("CO")
     atoms.positions[0, 2] += 0.3
     with pytest.raises(MlipError, match="did not come to rest in 1 steps: the largest force is"):
@@ -68,7 +68,7 @@ def test_what_does_not_come_to_rest_is_refused():
 
 
 class FewDigits(EMT):
-    """Forces with noise, as rounding makes it."""
+    """Calculator with noisy forces, like those of a model in low precision."""
 
     rng = np.random.default_rng(1)
 
@@ -77,7 +77,7 @@ class FewDigits(EMT):
         self.results["forces"] = self.results["forces"] + self.rng.normal(scale=1e-2, size=(len(self.atoms), 3))
 
 
-def test_too_few_digits_for_the_forces_that_are_asked_for_are_refused():
+def test_forces_too_noisy_for_the_requested_tolerance_are_refused():
     atoms = molecule("CO")
     atoms.positions[0, 2] += 0.3
     with pytest.raises(MlipError, match=r"The largest force is .* give a model in float64"):
@@ -85,7 +85,7 @@ def test_too_few_digits_for_the_forces_that_are_asked_for_are_refused():
 
 
 class Broken(EMT):
-    """Fails as torch does."""
+    """Calculator that fails with a torch error."""
 
     def calculate(self, *arguments, **options):
         super().calculate(*arguments, **options)
@@ -93,7 +93,7 @@ class Broken(EMT):
             raise RuntimeError("out of memory")
 
 
-def test_a_fault_of_the_calculator_keeps_its_words():
+def test_an_error_of_the_calculator_keeps_its_message():
     atoms = molecule("CO")
     atoms.positions[0, 2] += 0.3
     with pytest.raises(RuntimeError, match="out of memory") as caught:
@@ -108,7 +108,7 @@ def test_the_equation_of_state_finds_the_lattice_constant_and_bulk_modulus_of_co
     assert found.length_factor == pytest.approx(1 / 1.01, abs=1e-5)
     assert found.volume == pytest.approx(copper.get_volume(), rel=1e-4)
     assert found.energy == pytest.approx(relax(copper, EMT()).energy, abs=1e-4)
-    # the same from the elastic constants, which come from stresses
+    # the bulk modulus from the elastic constants, which are computed from stresses
     assert found.bulk_modulus_gpa == pytest.approx(elastic_tensor(copper, EMT()).bulk_modulus_gpa, rel=5e-3)
     assert found.residual < 1e-3
 
@@ -122,7 +122,7 @@ def test_an_equation_of_state_without_its_minimum_is_refused(copper):
         equation_of_state(molecule("CO"), EMT())
 
 
-def test_elastic_constants_of_silicon_have_the_internal_strain_in_them(silicon):
+def test_elastic_constants_of_silicon_include_the_internal_strain(silicon):
     """H. Balamane, T. Halicioglu, W. A. Tiller, Phys. Rev. B 46, 2250 (1992), table II: T3; C44 unrelaxed is 118.8."""
     tensor = elastic_tensor(silicon, tersoff())
     c11, c12, c44 = tensor.cubic()
@@ -133,7 +133,7 @@ def test_elastic_constants_of_silicon_have_the_internal_strain_in_them(silicon):
     assert np.abs(tensor.voigt_gpa[:3, 3:]).max() < 0.5
 
 
-def test_a_crystal_under_load_is_refused(silicon):
+def test_a_crystal_under_stress_is_refused(silicon):
     pressed = silicon.copy()
     pressed.set_cell(0.98 * silicon.cell[:], scale_atoms=True)
     with pytest.raises(UserInputError, match=r"under a stress of .* GPa"):
@@ -142,8 +142,8 @@ def test_a_crystal_under_load_is_refused(silicon):
         elastic_tensor(molecule("CO"), EMT())
 
 
-def test_long_phonons_are_sound_waves(copper):
-    """Along x the frequency over the wave number is the square root of C11 (C44) over the density."""
+def test_long_wavelength_phonons_are_sound_waves(copper):
+    """Along x, the ratio of frequency to wave number is the square root of C11 (C44) over the density."""
     c11, _, c44 = elastic_tensor(copper, EMT()).cubic()
     density = copper.get_masses().sum() * _amu / (copper.get_volume() * 1e-30)
     # (0, q, q) in phonopy's primitive reciprocal vectors is 2 pi / a (2 q, 0, 0)
@@ -158,8 +158,8 @@ def test_long_phonons_are_sound_waves(copper):
     assert found.n_displacements == 1
 
 
-def test_an_unstable_mode_is_negative():
-    """Simple cubic copper falls into a closer packing."""
+def test_an_unstable_mode_has_a_negative_frequency():
+    """Simple cubic copper is unstable towards close packing."""
     atoms = relax(bulk("Cu", "sc", a=2.4), EMT(), cell="isotropic").atoms
     assert phonon_frequencies(atoms, EMT(), (4, 4, 4), [[0.5, 0, 0]]).freq_thz.min() < -0.5
 
@@ -239,7 +239,7 @@ def test_a_name_of_no_special_point_is_refused(copper):
         phonon_frequencies(copper, EMT(), (2, 2, 2), ["G", "M"])
 
 
-def test_phonons_of_what_is_no_crystal_are_refused(copper):
+def test_phonons_of_a_molecule_are_refused(copper):
     with pytest.raises(UserInputError, match="not periodic"):
         phonon_frequencies(molecule("CO"), EMT(), (1, 1, 1), [[0, 0, 0]])
     with pytest.raises(UserInputError, match="three numbers"):

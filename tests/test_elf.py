@@ -1,4 +1,4 @@
-"""Taking a needed library off a shared object."""
+"""Removal of a dependency from a shared object."""
 
 import ctypes
 import shutil
@@ -18,7 +18,7 @@ def _build(folder: Path, name: str, source: str, *flags: str) -> Path:
     return path
 
 
-def test_a_dropped_library_is_no_longer_asked_for(tmp_path):
+def test_a_dropped_library_is_no_longer_needed(tmp_path):
     unused = _build(tmp_path, "unused", "int unused(void) { return 1; }")
     user = _build(tmp_path, "user", "int answer(void) { return 42; }", f"-L{tmp_path}", "-lunused", "-lm")
     unused.unlink()
@@ -31,7 +31,7 @@ def test_a_dropped_library_is_no_longer_asked_for(tmp_path):
     assert ctypes.CDLL(str(user)).answer() == 42
 
 
-def test_a_file_of_another_kind_is_left_alone(tmp_path):
+def test_files_of_other_formats_are_unchanged(tmp_path):
     text = tmp_path / "text.so"
     text.write_text("no shared object")
     assert not drop_needed(text, "libm.so.6")

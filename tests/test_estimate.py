@@ -1,4 +1,4 @@
-"""What a run will need: memory grows with atoms as the arrays do, time with atoms of a rank."""
+"""Estimates of memory, which grows with the arrays, and of time, which grows with the atoms per rank."""
 
 import pytest
 from ase import Atoms
@@ -18,11 +18,11 @@ def model(compile_once):
 def test_memory_beyond_the_fixed_part_grows_with_the_atoms(model):
     small, large = (estimate_run(model, n) for n in (10_000, 80_000))
     growth = (large.rank_bytes - large.fixed_bytes) / (small.rank_bytes - small.fixed_bytes)
-    assert 5.0 < growth < 8.0, growth  # ghosts grow with the surface
+    assert 5.0 < growth < 8.0, growth  # the number of ghosts grows with the surface
     assert large.n_ghost < 8 * small.n_ghost
 
 
-def test_memory_is_what_lammps_takes_within_a_quarter(model):
+def test_the_memory_estimate_is_within_a_quarter_of_lammps(model):
     atoms = close_packing(("H", "O")).repeat(8)  # 16,384 atoms
     measured = lammps_peak_bytes(model, atoms, CompiledModel(model, n_threads=1).elements)
     estimate = estimate_run(model, len(atoms))
@@ -43,7 +43,7 @@ def test_neighbours_are_those_of_the_given_structure(model):
     assert estimate_run(model, 100, structure=atoms).neighbours != estimate_run(model, 100).neighbours
 
 
-def test_a_close_packing_has_twelve_nearest_neighbours():
+def test_a_close_packed_structure_has_twelve_nearest_neighbours():
     atoms = close_packing(("Ni",))
     distances = sorted(atoms.get_distances(0, range(1, len(atoms)), mic=True))
     assert distances[11] < 1.25 * distances[0] < distances[12]

@@ -1,4 +1,4 @@
-"""Exporting and describing models: what is compiled is what was trained, and what does not fit is refused."""
+"""Export and description of models: compiled models equal trained ones, and invalid input is refused."""
 
 import json
 import os
@@ -49,7 +49,7 @@ torch.save(make_model(options, seed=0), sys.argv[2])
 
 @pytest.fixture(scope="module")
 def mace_file(tmp_path_factory) -> Path:
-    """A file as training with mace-torch leaves it, of H, C and O."""
+    """Return a mace-torch model file for H, C and O."""
     interpreter = os.environ.get("MLIP_LAMMPS_MACE_PYTHON", REPOSITORY / ".venv-mace" / "bin" / "python")
     path = tmp_path_factory.mktemp("mace") / "trained.model"
     environment = os.environ | {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "OMP_NUM_THREADS": "1"}
@@ -63,7 +63,7 @@ def mace_file(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(mace_file):
-    """The file of mace-torch, compiled by the command line for two of its elements in another order."""
+    """Return the mace-torch file, compiled by the command line for two of its elements in reverse order."""
     command = [find_program("mlip-lammps"), "export", mace_file, "-o", "two.pt2", "--elements", ",".join(CHOSEN)]
     command += ["--dtype", "float64"]
     return run_command(command, mace_file.parent, time_limit=TIME_LIMIT)
@@ -71,8 +71,8 @@ def exported(mace_file):
 
 @pytest.fixture
 def recompile_nothing(compile_once, monkeypatch) -> None:
-    """Let exports take the programs of ``one_layer`` instead of compiling them again."""
-    compiled = compile_once("one_layer")  # before exports are changed: this may be the first to ask for it
+    """Make exports use the programs of ``one_layer`` instead of compiling them again."""
+    compiled = compile_once("one_layer")  # before exports are patched, because this call may compile the model
 
     def copy_programs(model, dtype, radial, operators, output, tell) -> OperatorCode:
         with zipfile.ZipFile(compiled) as source, zipfile.ZipFile(output, "w") as target:
@@ -89,7 +89,7 @@ def reference_of(compile_once, trained_models, name: str, dtype: str) -> tuple[C
     return CompiledModel(compile_once(name, dtype), n_threads=1), MaceReference(trained_models[name])
 
 
-def test_the_command_line_exports_a_file_of_mace_torch_and_says_how_to_use_it(exported):
+def test_the_command_line_exports_a_mace_torch_file_and_prints_its_use(exported):
     model = exported.folder / "two.pt2"
     assert [path.name for path in exported.folder.glob("*.pt2")] == [model.name]
     assert not [path for path in exported.folder.iterdir() if path.name.startswith(".")]
@@ -97,7 +97,7 @@ def test_the_command_line_exports_a_file_of_mace_torch_and_says_how_to_use_it(ex
         assert words in exported.output
 
 
-def test_a_choice_of_elements_in_another_order_gives_the_same_energies(exported, mace_file):
+def test_a_reordered_subset_of_elements_gives_the_same_energies(exported, mace_file):
     model = exported.folder / "two.pt2"
     assert CompiledModel(model).elements == CHOSEN
     reference = MaceReference(read_model(mace_file))
@@ -109,14 +109,14 @@ def test_a_choice_of_elements_in_another_order_gives_the_same_energies(exported,
         assert_forces_agree(atoms.get_forces(), expected.forces, tolerances.LAMMPS_FORCE, atoms.numbers)
 
 
-def test_an_element_that_was_left_out_is_refused(exported):
+def test_an_element_that_was_not_exported_is_refused(exported):
     with pytest.raises(UserInputError, match="does not know atomic number 6; it knows O, H"):
         Atoms(
             "CO", positions=[[0, 0, 0], [0, 0, 1.2]], calculator=MlipCalculator(exported.folder / "two.pt2")
         ).get_forces()
 
 
-def test_info_describes_all_three_forms_and_loads_no_native_code(exported, mace_file, portable_models):
+def test_info_describes_all_three_formats_and_loads_no_native_code(exported, mace_file, portable_models):
     forms = {"compiled": exported.folder / "two.pt2", "mace-torch": mace_file, "portable": portable_models["one_layer"]}
     code = (
         "import sys\n"
@@ -136,7 +136,7 @@ def test_info_describes_all_three_forms_and_loads_no_native_code(exported, mace_
         assert words in table
 
 
-def test_info_refuses_what_is_no_model(tmp_path, capsys):
+def test_info_refuses_other_files(tmp_path, capsys):
     (tmp_path / "text.pt2").write_text("this is no archive\n")
     for name in ("text.pt2", "missing.pt2"):
         assert main(["info", str(tmp_path / name)]) == 2
@@ -154,7 +154,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_an_export_that_does_not_fit_is_refused_before_it_starts(name, portable_models, tmp_path, monkeypatch, capsys):
+def test_an_invalid_export_is_refused_before_it_starts(name, portable_models, tmp_path, monkeypatch, capsys):
     options, message = REFUSED[name]
     monkeypatch.chdir(tmp_path)
     output = [] if "-o" in options else ["-o", "model.pt2"]
@@ -289,7 +289,7 @@ def test_the_reference_on_the_same_tables_equals_the_compiled_model(compile_once
     assert differences["same tables"] < 0.1 * differences["network"], differences
 
 
-def test_the_file_states_what_its_tables_do_to_forces(compile_once, trained_models, tmp_path):
+def test_the_metadata_state_the_effect_of_the_tables_on_forces(compile_once, trained_models, tmp_path):
     for dtype, limit in (("float64", 1e-7), ("mixed", 1e-6)):
         assert check.TABLE_FORCE[dtype] == limit
         metadata = read_metadata(compile_once("two_layers", dtype))
@@ -323,7 +323,7 @@ def test_an_unknown_radial_form_is_refused(portable_models, tmp_path):
 
 
 def with_metadata(model: Path, copy: Path, **entries) -> Path:
-    """Write ``model`` again with other ``entries`` in its metadata."""
+    """Write a copy of ``model`` with changed metadata ``entries``."""
     with zipfile.ZipFile(model) as source, zipfile.ZipFile(copy, "w") as target:
         for name in source.namelist():
             content = source.read(name)

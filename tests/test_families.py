@@ -1,4 +1,4 @@
-"""A family of another package goes through export, ASE and LAMMPS, with nothing of it elsewhere."""
+"""A model family of another package works in export, ASE and LAMMPS without changes to this package."""
 
 import numpy as np
 import pytest
@@ -78,8 +78,8 @@ def test_lammps_equals_the_reference(exported, n_ranks):
         assert_agree(found.results[name].evaluation, reference.evaluate(atoms))
 
 
-def test_atoms_of_the_two_layer_family_feel_neighbours_of_neighbours(tmp_path):
-    """Else its LAMMPS test would pass without an exchange of features."""
+def test_the_two_layer_family_depends_on_second_neighbours(tmp_path):
+    """Otherwise its LAMMPS test would pass without an exchange of features."""
     reference = COUNTING.reference(read_model(write_toy(COUNTING, tmp_path / "toy.json")))
     chain = Atoms("OHO", positions=[[0, 0, 0], [2.5, 0, 0], [5, 0, 0]])
     assert chain.get_distance(0, 2) > reference.cutoff

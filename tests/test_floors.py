@@ -1,4 +1,4 @@
-"""Imports go down only: docs/architecture.md, checked on the source."""
+"""Modules import only from lower floors, see docs/architecture.md; checked on the source."""
 
 import ast
 from pathlib import Path
@@ -33,17 +33,17 @@ FREE_OF_TORCH = (
     "families.mace.spec",
     "analysis",
 )
-# The plugin's folder stands beside the package and is a part of it only where it is installed.
+# The plugin's folder is beside the package in the repository, and inside the package when installed.
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if "pair_style" not in path.parts]
 
 
 def imported_modules(source: str, module: str, for_types: bool = True) -> list[str]:
-    """Return the dotted names that the source of ``module`` imports, inside functions too.
+    """Return the dotted names that the source of ``module`` imports, including imports inside functions.
 
     Parameters
     ----------
     for_types
-        Whether imports under ``if TYPE_CHECKING`` count.
+        Whether to include imports under ``if TYPE_CHECKING``.
     """
     names, tree = [], ast.parse(source)
     if not for_types:
@@ -59,7 +59,7 @@ def imported_modules(source: str, module: str, for_types: bool = True) -> list[s
 
 
 def forbidden_imports(source: str, module: str) -> list[str]:
-    """Return the imports of ``module`` that go up, or that its floor must do without."""
+    """Return the imports of ``module`` from higher floors, and external imports that its floor must not use."""
     folder = module.split(".")[1]
     folders = {*FLOORS, "models", "testing"}
     if folder in FLOORS:

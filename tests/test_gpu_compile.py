@@ -1,4 +1,4 @@
-"""Kernels for GPUs compiled on a machine without one, and which of them a GPU takes, by a driver that only answers."""
+"""GPU kernels compiled on a machine without a GPU, and the choice among them, tested with a mock CUDA driver."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from mlip_lammps.kernels.gpu.backend import ARCHITECTURES, EMULATED_PATH
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.testing.emulated_gpu import write_emulated
 
-# What a driver says of a GPU, until it is given kernels: it tells for which GPU they are, and refuses them.
+# A mock driver that reports a GPU and, given kernels, prints their architecture and refuses to load them.
 DRIVER = """
 #include <cstdlib>
 #include <cstring>
@@ -53,7 +53,7 @@ NEVER(cuGraphInstantiateWithFlags) NEVER(cuGraphLaunch) NEVER(cuGraphDestroy) NE
 NEVER(cuModuleUnload) NEVER(cuModuleGetFunction) NEVER(cuLaunchKernel)
 }
 """
-# Without torch, which takes seconds to import.
+# Does not import torch, which takes seconds.
 OPEN = """
 import ctypes, sys
 from mlip_lammps.core.native import MODEL_LIBRARY, native_folder, torch_folder
@@ -67,7 +67,7 @@ sys.exit(0 if handle else error.value.decode())
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory) -> Path:
-    """Return the folder of a ``libcuda.so.1``."""
+    """Return the folder of a mock ``libcuda.so.1``."""
     folder = tmp_path_factory.mktemp("driver")
     (folder / "driver.cpp").write_text(DRIVER)
     command = ["g++", "-shared", "-fPIC", "driver.cpp", "-o", "libcuda.so.1"]
@@ -77,12 +77,12 @@ def driver(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def model(compile_once) -> Path:
-    """Return a file for GPUs."""
+    """Return a GPU file."""
     return compile_once("one_layer", "mixed", device="cuda")
 
 
 def open_on(driver: Path, model: Path, capability: int, n_gpus: int = 1, status: int = 0) -> str:
-    """Return what a process says that opens ``model`` with a GPU of a compute capability (times ten)."""
+    """Return the output of a process that opens ``model`` with a GPU of a compute capability (times ten)."""
     changes = {
         "LD_LIBRARY_PATH": str(driver),
         "STAND_IN_CAPABILITY": str(capability),
@@ -98,7 +98,7 @@ def open_on(driver: Path, model: Path, capability: int, n_gpus: int = 1, status:
 @pytest.mark.parametrize(
     ("capability", "taken"), [(80, 80), (86, 80), (89, 80), (90, 90), (100, 100), (103, 100), (120, 120), (121, 120)]
 )
-def test_a_gpu_takes_the_latest_kernels_of_its_generation(capability, taken, driver, model):
+def test_a_gpu_uses_the_latest_kernels_of_its_generation(capability, taken, driver, model):
     assert f"kernels of sm_{taken}\n" in open_on(driver, model, capability)
 
 
@@ -110,18 +110,18 @@ def test_a_gpu_of_another_generation_is_refused(capability, driver, model):
     assert "kernels of" not in text
 
 
-def test_kernels_that_the_driver_does_not_load_are_told(driver, model):
+def test_kernels_that_the_driver_rejects_are_reported(driver, model):
     text = open_on(driver, model, 90)
     assert f"the driver does not load the kernels of {model}: a fault (CUDA error 222); install a newer driver" in text
 
 
-def test_a_machine_without_a_gpu_is_told_so(driver, model):
+def test_a_missing_gpu_is_reported(driver, model):
     for options, reason in ((dict(n_gpus=0), "; "), (dict(status=100), " (no device (CUDA error 100)); ")):
         text = open_on(driver, model, 90, **options)
         assert f"{model} was exported for a GPU and this process sees none{reason}export" in text
 
 
-def test_an_export_states_what_it_compiled_and_found(model):
+def test_an_export_reports_architectures_and_differences(model):
     with zipfile.ZipFile(model) as archive:
         names = {name.partition("/")[2] for name in archive.namelist()}
     assert {f"extra/gpu/kernels-sm_{architecture}.cubin" for architecture in ARCHITECTURES} < names
@@ -139,7 +139,7 @@ def test_info_names_the_device(model, capsys):
     assert any("compute_capabilities" in line and "12.0" in line for line in lines)
 
 
-def test_no_compiler_for_gpus_is_told_with_the_cure(portable_models, tmp_path, monkeypatch, capsys):
+def test_a_missing_gpu_compiler_is_reported_with_the_next_step(portable_models, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(nvrtc, "_candidates", list)
     nvrtc._library.cache_clear()
     try:
@@ -168,7 +168,7 @@ def test_a_file_of_an_older_version_without_kernels_is_refused(trained_models, t
 
 
 def damaged(path: Path, change) -> str:
-    """Return what is said of a file whose metadata are changed."""
+    """Return the error message for a file with changed metadata."""
     other = path.with_name("damaged.pt2")
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(other, "w") as target:
         for name in source.namelist():

@@ -1,4 +1,4 @@
-"""Kernels and engine of a GPU, emulated on this CPU, against the reference; every export compares the two as well."""
+"""GPU kernels and engine, emulated on this CPU, against the reference; every export compares them too."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ from mlip_lammps.testing.emulated_gpu import write_emulated
 from mlip_lammps.testing.random_models import RESIDUAL, random_model
 from mlip_lammps.testing.structures import rattled_triclinic
 
-# Every kernel and each way through it: channels padded, below a warp, in slices; sums as moments or convolutions.
+# Every kernel and code path: padded channels, fewer channels than a warp, slices; sums as moments or convolutions.
 MODELS = {
     "one layer, padded channels": dict(elements=("Si",), hidden_irreps="5x0e", l_max=1, n_layers=1, cutoff=3.5),
     "two layers of few channels": dict(elements=("H", "O"), hidden_irreps="6x0e+6x1o", correlation=(3, 2)),
@@ -40,7 +40,7 @@ SAME = tolerances.EMULATED_GPU
 
 @pytest.fixture(scope="module")
 def emulate(tmp_path_factory):
-    """Return a function (trained model, dtype) -> file that runs on the emulated device, compared with nothing."""
+    """Return a function (trained model, dtype) -> file for the emulated device, without a comparison."""
     folder = tmp_path_factory.mktemp("emulated")
 
     def write(trained, dtype: str = "float64") -> Path:
@@ -50,7 +50,7 @@ def emulate(tmp_path_factory):
 
 
 def differences(found: CompiledModel, trained, atoms: Atoms) -> tuple[float, float]:
-    """Return the largest differences from the reference: energies of atoms, gradients relative to the largest."""
+    """Return the largest differences from the reference in atomic energies and in gradients (relative)."""
     expected = MaceReference(trained).evaluate(atoms)
     results = found.evaluate(expected.graph)
     energy = np.abs(results.node_energies - expected.node_energies).max(initial=0.0)
@@ -62,13 +62,13 @@ def differences(found: CompiledModel, trained, atoms: Atoms) -> tuple[float, flo
 def test_every_kernel_equals_the_reference(name, emulate):
     trained = random_model(**MODELS[name])
     model = CompiledModel(emulate(trained))
-    for repeat, seed in (((2, 2, 2), 1), ((1, 1, 1), 2), ((3, 2, 2), 3)):  # smaller and larger than before
+    for repeat, seed in (((2, 2, 2), 1), ((1, 1, 1), 2), ((3, 2, 2), 3)):  # smaller and larger than the last
         found = differences(model, trained, rattled_triclinic(model.elements, repeat=repeat, seed=seed))
         assert max(found) < SAME
 
 
-def test_every_kernel_is_in_a_model_of_these():
-    # functions of the headers that take the place of a warp, alone or in the template of their file
+def test_the_test_models_use_every_kernel():
+    # functions of the headers with the warp's position as argument, alone or in a class template
     templates = {"convolution": "Convolution", "moments": "Moments", "contraction": "Contraction"}
     written, planned = set(), set()
     for header in Path(shapes.__file__).parent.glob("*.h"):
@@ -82,7 +82,7 @@ def test_every_kernel_is_in_a_model_of_these():
     assert planned == written
 
 
-def test_mixed_precision_is_held_to_its_tolerance(emulate):
+def test_mixed_precision_agrees_within_its_tolerance(emulate):
     trained = random_model(**MODELS["two layers of few channels"])
     model = CompiledModel(emulate(trained, "mixed"))
     energy, gradient = differences(model, trained, rattled_triclinic(model.elements, repeat=(2, 2, 2), seed=1))
@@ -90,7 +90,7 @@ def test_mixed_precision_is_held_to_its_tolerance(emulate):
     assert 1e-12 < gradient < 1e-4
 
 
-def test_tables_too_coarse_for_a_model_are_made_finer(tmp_path, monkeypatch):
+def test_tables_too_coarse_for_a_model_are_refined(tmp_path, monkeypatch):
     source = tmp_path / "model.safetensors"
     write_portable(random_model(**MODELS["two layers of few channels"]), source)
     coarse = export_model(source, tmp_path / "coarse.pt2", device="emulated").metadata
@@ -102,7 +102,7 @@ def test_tables_too_coarse_for_a_model_are_made_finer(tmp_path, monkeypatch):
     assert {table["degree"] for table in fine["radial_tables"]} == {7}
 
 
-def test_moments_of_edges_are_those_of_a_file_for_a_cpu(emulate, trained_models, compile_once):
+def test_edge_moments_equal_those_of_a_cpu_file(emulate, trained_models, compile_once):
     found, expected = CompiledModel(emulate(trained_models["two_layers"])), CompiledModel(compile_once("two_layers"))
     atoms = rattled_triclinic(expected.elements, repeat=(2, 2, 2), seed=4)
     atoms.pbc = False
@@ -111,7 +111,7 @@ def test_moments_of_edges_are_those_of_a_file_for_a_cpu(emulate, trained_models,
     np.testing.assert_allclose(one.edge_moments, other.edge_moments, rtol=0, atol=1e-9)
 
 
-def test_no_atoms_one_atom_and_atoms_apart(emulate, trained_models):
+def test_zero_one_and_distant_atoms(emulate, trained_models):
     trained = trained_models["two_layers"]
     model = CompiledModel(emulate(trained))
     none = np.zeros(0, dtype=np.int64)
@@ -129,7 +129,7 @@ def test_results_repeat_bit_for_bit(emulate, trained_models):
     assert np.array_equal(first.edge_gradients, again.edge_gradients)
 
 
-def test_a_number_that_is_none_goes_through_to_the_energy(emulate, trained_models):
+def test_a_nan_position_gives_a_nan_energy(emulate, trained_models):
     model = CompiledModel(emulate(trained_models["two_layers"]))
     graph = build_graph(rattled_triclinic(model.elements, repeat=(2, 1, 1), seed=1), model.cutoff)
     edge = graph.n_edges // 2
@@ -148,8 +148,8 @@ def test_every_kernel_compiles_without_spills(architecture, dtype):
     assert not spilling_kernels(report)
 
 
-def test_a_spill_would_be_seen():
-    # more numbers in use at a time than a thread has registers
+def test_a_register_spill_is_detected():
+    # more live values than a thread has registers
     values = "".join(f"double x{k} = p[{k}];" for k in range(200)) + "__syncwarp();"
     body = values + "".join(f"p[{k}] = x{k} * x{(7 * k) % 200};" for k in range(200))
     _, report = KernelSource((), (Kernel("many", (("volatile double *", "p"),), body),)).cubin(90)

@@ -1,4 +1,4 @@
-"""Files for a GPU in LAMMPS, on the emulated device: whatever a file for a CPU gives, on any number of ranks."""
+"""GPU files in LAMMPS on the emulated device: results equal those of CPU files on any number of ranks."""
 
 import re
 
@@ -13,7 +13,7 @@ from mlip_lammps.testing.structures import rattled_triclinic
 ELEMENTS = ("H", "O")
 STRUCTURES = ("triclinic", "turned", "two_atoms", "molecule_in_a_corner", "open_slab", "one_atom")
 FORCE = 1e-9
-"""eV/angstrom: two ways to sum the same numbers in float64, on radial tables to 1e-9."""
+"""eV/angstrom: float64 sums in two different orders, with radial tables accurate to 1e-9."""
 VIRIAL = "compute p all pressure NULL virial\n"
 THERMO = VIRIAL + "thermo_style custom step pe c_p[1] c_p[2] c_p[3] c_p[4] c_p[5] c_p[6] {}\nthermo 1\n"
 DIGITS = "thermo_modify format float %.16g\n"
@@ -23,7 +23,7 @@ DUMP = "write_dump all custom dump.out id type fx fy fz c_e modify format float 
 def run(
     folder, model, atoms, n_ranks=1, *, runs="run 0", extra="", columns="", style="mlip/torch", **options
 ) -> Finished:
-    """Run a file without anything that asks for virials of atoms, so that steps are resident."""
+    """Run a file without per-atom virials, so that the steps are resident on the GPU."""
     folder.mkdir(exist_ok=True)
     write_data(folder / "box.data", atoms, ELEMENTS)
     text = f"units metal\n{'' if atoms.pbc.all() else boundary(atoms)}read_data box.data\npair_style {style}\n"
@@ -38,7 +38,7 @@ def boundary(atoms) -> str:
 
 
 def assert_same(found: Finished, expected: Finished) -> None:
-    """Raise unless every row of thermo output, every force and every energy of an atom agree."""
+    """Raise unless all thermo output, forces and atomic energies agree."""
     assert len(found.thermo) == len(expected.thermo) > 0
     for one, other in zip(found.thermo, expected.thermo, strict=True):
         for name in other:
@@ -48,7 +48,7 @@ def assert_same(found: Finished, expected: Finished) -> None:
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
 @pytest.mark.parametrize("name", STRUCTURES)
-def test_a_step_equals_that_of_a_cpu(name, n_ranks, compile_once, tmp_path):
+def test_a_step_equals_that_of_a_cpu_file(name, n_ranks, compile_once, tmp_path):
     atoms = parity_structures(ELEMENTS)[name]
     expected = run(tmp_path / "cpu", compile_once("two_layers"), atoms)
     assert_same(run(tmp_path / "gpu", compile_once("two_layers", device="emulated"), atoms, n_ranks), expected)
@@ -66,7 +66,7 @@ def test_dynamics_with_new_neighbour_lists_equal_those_of_a_cpu(n_ranks, compile
     assert_same(found, expected)
 
 
-def test_steps_that_need_virials_of_atoms_stand_between_others(compile_once, tmp_path):
+def test_steps_with_per_atom_virials_alternate_with_others(compile_once, tmp_path):
     atoms = rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
     given = dict(
         extra="compute v all stress/atom NULL\ncompute v_sum all reduce sum c_v[1] c_v[4]\n"
@@ -81,7 +81,7 @@ def test_steps_that_need_virials_of_atoms_stand_between_others(compile_once, tmp
             assert one[f"f_other[{k}]"] == pytest.approx(other[f"f_other[{k}]"], rel=1e-8)
 
 
-def test_atoms_of_another_style_are_not_there(compile_once, tmp_path):
+def test_atoms_of_another_style_are_ignored(compile_once, tmp_path):
     atoms = rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
     results = []
     for device in ("cpu", "emulated"):
@@ -104,7 +104,7 @@ def test_a_committee_of_two_files_runs_on_edges(compile_once, tmp_path):
     assert_same(*reversed(results))
 
 
-def test_atoms_too_close_are_named(compile_once, tmp_path):
+def test_atoms_that_are_too_close_are_named(compile_once, tmp_path):
     atoms = rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=2)
     atoms.positions[1] = atoms.positions[0] + [0.3, 0.0, 0.0]
     lines = []
@@ -137,12 +137,12 @@ def test_nine_components_and_the_heat_flux_equal_those_of_a_cpu(n_ranks, compile
         done = run_lammps(text, n_ranks, tmp_path)
         results += [done.dump("dump.out"), np.array([list(row.values()) for row in done.thermo])]
     for one, other in zip(found, expected, strict=True):
-        # of each column, so that a component that is small by chance does not count
+        # relative to each column, so that a component that is small by chance does not fail
         assert (np.abs(one - other) <= 1e-8 * np.maximum(1.0, np.abs(other).max(axis=0))).all()
 
 
 @pytest.mark.parametrize("n_ranks", [1, 4])
-def test_two_atoms_at_one_place_stop_all_ranks(n_ranks, compile_once, tmp_path):
+def test_two_atoms_at_the_same_position_stop_all_ranks(n_ranks, compile_once, tmp_path):
     atoms = rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
     atoms.positions[1] = atoms.positions[0]
     model = compile_once("two_layers", device="emulated")

@@ -1,4 +1,4 @@
-"""The device that a user asks for: in ``pair_style``, on the command line and in Python; what a run says of it."""
+"""The requested device in ``pair_style``, on the command line and in Python, and its report in a run."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ WRONG = {
 
 @pytest.fixture(scope="module")
 def models(compile_once):
-    """Return one model for each device."""
+    """Return one model per device."""
     return {"cpu": compile_once("two_layers"), "cuda": compile_once("two_layers", device="emulated")}
 
 
@@ -87,7 +87,7 @@ def test_commands_and_the_calculator_refuse_a_compiled_file_for_another_device(m
             assert f"mlip-lammps export --device {asked}" in capsys.readouterr().err
 
 
-def test_a_model_says_what_it_runs_on(models):
+def test_a_model_reports_its_device(models):
     assert CompiledModel(models["cpu"], n_threads=1).gpu is None
     gpu = CompiledModel(models["cuda"]).gpu
     assert gpu.is_emulated
@@ -103,7 +103,7 @@ def test_the_calculator_gives_the_same_on_every_device(models):
     np.testing.assert_allclose(found["cuda"], found["cpu"], rtol=0, atol=1e-9)
 
 
-def test_estimate_says_what_the_engine_takes_of_a_card(models):
+def test_estimate_prints_the_gpu_memory_of_the_engine(models):
     atoms = close_packing(ELEMENTS).repeat(2)
     model = ResidentModel(models["cuda"])
     model.step(atoms, SKIN)
@@ -114,7 +114,7 @@ def test_estimate_says_what_the_engine_takes_of_a_card(models):
     assert list(found.fitting) == [16, 24, 40, 80]
 
 
-def test_estimate_times_a_step_where_there_is_a_card(models, monkeypatch, capsys):
+def test_estimate_times_a_step_if_there_is_a_gpu(models, monkeypatch, capsys):
     card = Gpu("a card", free_bytes=5 * 10**9, total_bytes=6 * 10**9)
     monkeypatch.setattr(estimate_gpu, "find_gpu", lambda model: card)
     monkeypatch.setattr(estimate_gpu, "_TIMED_ATOMS", 32)

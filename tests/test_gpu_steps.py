@@ -1,4 +1,4 @@
-"""Steps of a model that finds its own edges, on the emulated device and in this process, against the reference."""
+"""Steps of a model that builds its own edge list, on the emulated device in this process, against the reference."""
 
 import re
 
@@ -14,10 +14,10 @@ from mlip_lammps.testing.emulated_gpu import ResidentModel, Step, write_emulated
 from mlip_lammps.testing.random_models import random_model
 from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic, smaller_than_cutoff
 
-# With moments of two elements in the first layer, and repulsion.
+# Models with moments of two elements in the first layer, and with pair repulsion.
 MOMENTS = dict(hidden_irreps="33x0e", l_max=1, pair_repulsion=True)
 _EDGES_AT_FIRST = 1 << 16
-"""Of which there is always memory: ``MIN_EDGES`` in ``pair_style/model/gpu/gpu_engine.cpp``."""
+"""Initial size of the edge arrays: ``MIN_EDGES`` in ``pair_style/model/gpu/gpu_engine.cpp``."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def files(tmp_path_factory, trained_models):
 
 
 def assert_equals_the_reference(found: Step, trained, atoms: Atoms) -> None:
-    """Raise unless energies, forces and virial are the reference's in float64."""
+    """Raise unless energies, forces and virial agree with the reference in float64."""
     expected = MaceReference(trained).evaluate(atoms)
     limit = tolerances.EMULATED_GPU * max(1.0, np.abs(expected.forces).max(initial=0.0))
     np.testing.assert_allclose(found.node_energies, expected.node_energies, rtol=0, atol=tolerances.EMULATED_GPU)
@@ -61,7 +61,7 @@ def structures(elements) -> dict[str, Atoms]:
 
 
 @pytest.mark.parametrize("name", ["two_layers", "three_layers", "moments"])
-def test_steps_equal_the_reference_whatever_came_before(name, files):
+def test_steps_equal_the_reference_after_any_previous_step(name, files):
     trained, path = files[name]
     model = ResidentModel(path)
     for label, atoms in structures(model.metadata["elements"]).items():
@@ -73,7 +73,7 @@ def test_steps_equal_the_reference_whatever_came_before(name, files):
             raise AssertionError(f"{label}: {error}") from None
 
 
-def test_no_atoms_give_nothing(files):
+def test_zero_atoms_give_zero_energy(files):
     model = ResidentModel(files["two_layers"][1])
     for _ in range(2):
         found = model.step(Atoms())
@@ -81,20 +81,20 @@ def test_no_atoms_give_nothing(files):
         np.testing.assert_array_equal(found.virial, 0.0)
 
 
-def test_steps_between_new_lists_follow_the_atoms(files):
-    """The second step records its launches and later ones replay them."""
+def test_steps_without_new_lists_follow_the_atoms(files):
+    """The second step records its launches, and later steps replay them."""
     trained, path = files["two_layers"]
     model, rng = ResidentModel(path), np.random.default_rng(3)
     atoms = rattled_triclinic(model.metadata["elements"], repeat=(3, 3, 2), seed=2)
     assert_equals_the_reference(model.step(atoms), trained, atoms)
     for _ in range(4):
-        # 4 steps stay within half the skin
+        # four steps stay within half the skin
         atoms.positions += rng.uniform(-0.03, 0.03, size=(len(atoms), 3))
         assert_equals_the_reference(model.step(atoms, has_new_lists=False), trained, atoms)
 
 
-def test_more_edges_than_there_is_memory_for_are_found_all_the_same(files):
-    """Nearly all candidates come within the cutoff, and the arrays of edges were made for a part of them."""
+def test_the_edge_arrays_grow_when_they_are_too_small(files):
+    """Nearly all candidates move within the cutoff, which exceeds the size of the edge arrays."""
     trained, path = files["one_layer"]
     model = ResidentModel(path)
     atoms = rattled_triclinic(("Si",), repeat=(11, 11, 10), rattle=0.05, seed=2)
@@ -122,7 +122,7 @@ def test_a_step_repeats_bit_for_bit(files):
 
 
 @pytest.mark.parametrize("has_new_lists", [True, False])
-def test_a_position_that_is_not_a_number_shows_in_energy_and_forces(has_new_lists, files):
+def test_a_nan_position_shows_in_energy_and_forces(has_new_lists, files):
     model = ResidentModel(files["two_layers"][1])
     atoms = rattled_triclinic(model.metadata["elements"], repeat=(2, 2, 2), seed=1)
     model.step(atoms)
@@ -142,7 +142,7 @@ def test_the_closest_pair_is_named_with_its_image(files):
     assert sorted(model.step(atoms).closest) == [2, 5]
 
 
-def test_too_little_memory_is_told_with_what_would_fit(files, monkeypatch):
+def test_insufficient_memory_is_reported_with_the_number_of_atoms_that_fit(files, monkeypatch):
     monkeypatch.setenv("MLIP_LAMMPS_EMULATED_MEMORY", str(35_000_000))
     model = ResidentModel(files["two_layers"][1])
     small = rattled_triclinic(model.metadata["elements"], repeat=(2, 2, 2), seed=1)
@@ -164,6 +164,6 @@ def test_too_little_memory_is_told_with_what_would_fit(files, monkeypatch):
             ResidentModel(files["two_layers"][1]).step(block)
 
 
-def test_a_file_for_a_cpu_finds_no_edges(compile_once):
+def test_a_cpu_file_builds_no_edge_list(compile_once):
     with pytest.raises(ModelFileError, match="is for a CPU"):
         ResidentModel(compile_once("two_layers"))

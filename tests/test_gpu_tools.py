@@ -1,4 +1,4 @@
-"""Commands and Python tools with files for a GPU."""
+"""Commands and Python tools with GPU files."""
 
 import json
 import zipfile
@@ -31,7 +31,7 @@ def test_a_file_for_gpus_is_exported_without_one(portable_models, tmp_path, caps
     assert facts["differences"]["energy_per_atom_ev"] < 1e-4
 
 
-def test_verify_takes_the_kernels_of_a_gpu(compile_once, portable_models, tmp_path, capsys):
+def test_verify_checks_gpu_kernels(compile_once, portable_models, tmp_path, capsys):
     model, table = compile_once("one_layer_of_two", device="emulated"), tmp_path / "table.json"
     source = str(portable_models["one_layer_of_two"])
     assert main(["verify", str(model), "--source", source, "--ranks", "1,2", "--json", str(table)]) == 0
@@ -39,7 +39,7 @@ def test_verify_takes_the_kernels_of_a_gpu(compile_once, portable_models, tmp_pa
     assert json.loads(table.read_text())["device"] == "cuda"
 
 
-def test_a_file_for_gpus_is_kept_whatever_the_processor_and_torch(portable_models, tmp_path, monkeypatch):
+def test_the_cache_key_of_gpu_files_excludes_processor_and_torch(portable_models, tmp_path, monkeypatch):
     monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path))
     monkeypatch.setattr(gpu_backend, "ARCHITECTURES", (90,))
     source = portable_models["one_layer"]
@@ -49,7 +49,7 @@ def test_a_file_for_gpus_is_kept_whatever_the_processor_and_torch(portable_model
         assert cache.compiled_model(source, device=device) == path
     monkeypatch.setattr(gpu_backend, "machine_record", lambda: {"architecture": "another"})
     assert cache.compiled_model(source, device="cuda") == made["cuda"]
-    # emulated kernels are code for this processor
+    # emulated kernels are compiled for this processor
     assert cache.compiled_model(source, device="emulated") != made["emulated"]
 
 
@@ -78,8 +78,8 @@ def test_many_structures_in_one_evaluation_equal_each_alone(device, compile_once
 
 
 @pytest.mark.parametrize(("hidden_irreps", "measured"), [("128x0e", 14.4e9), ("128x0e+128x1o", 26.5e9)])
-def test_the_memory_of_a_card_is_about_what_one_took(hidden_irreps, measured, tmp_path):
-    # measured: an H200 with 97,336 atoms of the small and the medium architecture, with what other processes held
+def test_the_gpu_memory_estimate_is_close_to_a_measurement(hidden_irreps, measured, tmp_path):
+    # measured on an H200 with 97,336 atoms for the small and medium architectures, including other processes
     trained = random_model(
         elements=("Si",), hidden_irreps=hidden_irreps, l_max=3, correlation=2, cutoff=6.0, radial_widths=(8,)
     )

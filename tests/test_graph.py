@@ -1,4 +1,4 @@
-"""The neighbour graph against ``ase.neighborlist``, which finds pairs in another way."""
+"""The neighbour graph against ``ase.neighborlist``, an independent implementation."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_graph_equals_ase_for_every_mix_of_periodic_directions(make, pbc):
     assert graph.n_edges > 0
 
 
-def test_graph_of_a_cell_far_smaller_than_the_cutoff_holds_every_image():
+def test_graph_of_a_cell_far_smaller_than_the_cutoff_has_every_image():
     atoms = smaller_than_cutoff(["Si"], seed=1)
     graph = _assert_same_as_ase(atoms, 9.7)
     assert graph.n_edges > 300
@@ -77,7 +77,7 @@ def test_graph_of_water_equals_ase():
 
 
 @pytest.mark.parametrize("atoms", [Atoms("O"), Atoms(), Atoms("OH", positions=[[0, 0, 0], [0, 0, 9]])], ids=len)
-def test_graph_without_edges_has_shapes_of_no_edges(atoms):
+def test_graph_without_edges_has_empty_arrays(atoms):
     graph = build_graph(atoms, CUTOFF)
     assert graph.n_atoms == len(atoms)
     assert graph.n_edges == 0

@@ -1,4 +1,4 @@
-"""Thermal conductivity from a heat flux whose integral is known."""
+"""Thermal conductivity from a heat flux with a known integral."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def test_the_integral_of_a_known_correlation():
     assert result.correlation[0] == 1.0
 
 
-def test_the_error_falls_with_the_length_of_the_run():
+def test_the_error_decreases_with_the_length_of_the_run():
     short, long = (thermal_conductivity(noise(n, seed=2), window=0.5).error[-1] for n in (2_000, 200_000))
     assert long < 0.3 * short
 
@@ -58,7 +58,7 @@ def test_the_example_prints_the_conductivity_and_draws_it(tmp_path):
     assert (tmp_path / "out" / "picture.png").stat().st_size > 10_000
 
 
-def test_what_is_no_heat_flux_is_refused(tmp_path):
+def test_an_invalid_heat_flux_file_is_refused(tmp_path):
     with pytest.raises(UserInputError, match="too short for a window of 1 ps; run 8 ps or longer"):
         thermal_conductivity(noise(500, seed=4), window=1.0)
     (tmp_path / "words.txt").write_text("no numbers\n")

@@ -1,4 +1,4 @@
-"""An interaction block is one class: registered, it is read, is a reference, and is lowered."""
+"""An interaction block is one class: once registered, it is read, evaluated by the reference, and lowered."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ FACTOR = 0.7
 
 
 class Damped(RealAgnosticResidual):
-    """A residual block whose message is multiplied by a number of its own."""
+    """A residual block that scales its message by an additional setting."""
 
     name = "DampedInteractionBlock"
 
@@ -36,7 +36,7 @@ class Damped(RealAgnosticResidual):
 
 @pytest.fixture
 def damped(monkeypatch, tmp_path):
-    """A portable file of a model with the block, and the same model with the block that it derives from."""
+    """Return a portable file of a model with the block, and the same model with its base class."""
     monkeypatch.setattr(interactions, "_blocks", dict(interactions._blocks))
     interactions.register(Damped())
     plain = random_model(seed=8)

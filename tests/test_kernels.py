@@ -24,7 +24,7 @@ from mlip_lammps.kernels.torch.symmetric_contraction import symmetric_contractio
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.random_models import random_model
 
-# Channels: a multiple of the widest vector, of half of it, of two, and odd.
+# Channel counts: a multiple of the widest vector, of half of it, of two, and an odd number.
 SHAPES = {
     "wide": dict(hidden_irreps="16x0e+16x1o", l_max=3, correlation=3),
     "half": dict(hidden_irreps="24x0e", l_max=2, correlation=2),
@@ -63,7 +63,7 @@ def shape(request) -> dict:
 
 
 def make_case(shape: dict, dtype: str, folder: Path, n_local: int = 7, n_edges: int = 150, t: int = 2) -> Case:
-    """Return layer ``t`` with one centre that has more edges than a chunk of the kernel, one with none."""
+    """Return layer ``t`` with one centre that has more edges than a kernel chunk and one without edges."""
     generator = torch.Generator().manual_seed(5)
     model = lower(random_model(cutoff=4.0, seed=3, **shape))
     chain = MaceChain(model, dtype, TorchOperators(model, dtype))
@@ -93,7 +93,7 @@ def fast_messages(case: Case, features: torch.Tensor, vectors: torch.Tensor) -> 
 
 
 def plain_messages(case: Case, features: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """Return the messages of the torch reference with the weights of the same table, in float64."""
+    """Return the messages of the torch reference with weights from the same table, in float64."""
     distances = vectors.norm(dim=1)
     weights = case.kernels.tables[case.t - 1].evaluate(distances)
     return edge_convolution(
@@ -173,7 +173,7 @@ def test_linear_maps_and_their_adjoints_equal_the_reference(shape, dtype, kernel
 
 @pytest.mark.parametrize("widest", [Vectors("long", 64, 32), Vectors("short", 32, 16)], ids=lambda widest: widest[0])
 def test_kernels_written_for_another_processor_equal_the_reference(widest, kernel_folder, monkeypatch):
-    """What they compute depends neither on the width of vectors nor on the number of registers."""
+    """Results do not depend on the SIMD width or the number of registers."""
     monkeypatch.setattr(simd, "widest_vectors", lambda: widest)
     # the shape of the test of moments: one library has all kernels
     monkeypatch.setattr(neighbour_sums, "moments_are_cheaper", lambda *_: True)
@@ -188,8 +188,8 @@ def test_kernels_written_for_another_processor_equal_the_reference(widest, kerne
     test_moments_of_the_first_layer_give_the_messages_of_the_reference(("Si",), "float64", kernel_folder, monkeypatch)
 
 
-def test_vectors_are_no_wider_than_the_processor_has():
-    """A vector of the compiler that is wider lives in memory: kernels then take several times as long."""
+def test_vectors_are_not_wider_than_those_of_the_processor():
+    """The compiler keeps wider vectors in memory, which makes kernels several times slower."""
     flags = set(machine_record()["cpu_flags"])
     widest = simd.widest_vectors()
     assert widest.n_bytes <= (64 if "avx512f" in flags else 32 if "avx" in flags else 16)
@@ -225,7 +225,7 @@ def test_moments_of_the_first_layer_give_the_messages_of_the_reference(elements,
     upstream = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
     (fast,) = torch.autograd.grad(found, vectors[0], upstream.to(found.dtype))
     (plain,) = torch.autograd.grad(expected, vectors[1], upstream)
-    # the radial functions are exact here: the table's tolerance shows
+    # the radial functions are exact here, so the difference includes the tolerance of the table
     limit = 1e-7 if dtype == "float64" else 1e-5
     for one, two in ((found, expected), (fast, plain)):
         difference = (one.to(torch.float64) - two).abs().max()
@@ -258,7 +258,7 @@ def test_threads_do_not_change_the_result(kernel_folder):
         assert_close(two, one, "float64")
 
 
-def test_a_planted_error_of_a_thousandth_is_seen(kernel_folder):
+def test_a_planted_error_of_a_tenth_of_a_percent_is_detected(kernel_folder):
     case = make_case(SHAPES["half"], "mixed", kernel_folder)
     found = 1.001 * fast_messages(case, case.features, case.vectors)
     with pytest.raises(AssertionError):

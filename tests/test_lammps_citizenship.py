@@ -1,6 +1,6 @@
-"""Commands of LAMMPS around the pair style: whatever they did to the atoms, the forces are the model's.
+"""LAMMPS commands that change atoms, box or ranks: the forces still equal those of the model.
 
-Each block of commands is followed by a dump, and every dump is held to the ASE calculator.
+Each block of commands is followed by a dump, and every dump is compared with the ASE calculator.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from mlip_lammps.testing.structures import rattled_triclinic
 ELEMENTS = ("H", "O")
 STYLES = ("cg", "sd", "fire", "quickmin", "hftn")
 RELATIVE = 1e-10
-"""Trajectories of the same forces through two integrators, after five steps."""
+"""Difference between trajectories of two integrators with the same forces after five steps."""
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ BLOCKS = {
 }
 
 
-def test_commands_that_change_atoms_box_or_ranks_leave_the_forces_right(model, calculator, folder):
+def test_forces_are_correct_after_commands_that_change_atoms_box_or_ranks(model, calculator, folder):
     blocks = "\n".join(f"{text}\nrun 0\n{write_frame(f'dump.{name}')}" for name, text in BLOCKS.items())
     run_lammps(start(model, first="processors 1 2 1") + blocks.format(model=model), 2, folder)
     frames = {name: frame_of(folder, f"dump.{name}") for name in BLOCKS}
@@ -84,7 +84,7 @@ def test_commands_that_change_atoms_box_or_ranks_leave_the_forces_right(model, c
     assert np.abs(frames["tiled"].atoms.positions - frames["replicated"].atoms.positions).max() > 1e-3
 
 
-def test_every_style_of_minimisation_comes_to_rest(model, calculator, folder):
+def test_every_minimisation_style_converges(model, calculator, folder):
     def block(style: str) -> str:
         return f"""clear
         {start(model, atoms="read_data small.data")}
@@ -106,7 +106,7 @@ def test_every_style_of_minimisation_comes_to_rest(model, calculator, folder):
         assert abs(frame.node_energies.sum() - after["PotEng"]) < 1e-8, style
 
 
-def test_a_box_relaxes_to_the_pressure_that_is_asked_for(model, calculator, folder):
+def test_a_box_relaxes_to_the_requested_pressure(model, calculator, folder):
     text = f"""{start(model, atoms="read_data small.data")}
     fix relax all box/relax tri 500.0 vmax 0.002
     thermo 1000
@@ -187,7 +187,7 @@ def test_numerical_derivatives_agree_with_forces_and_virial(model, folder):
     table = done.dump("dump.slopes")
     assert np.abs(table[:, 1:4] - table[:, 4:7]).max() < tolerances.CENTRAL_DIFFERENCE_FORCE
     assert np.abs(table[:, 1:4]).max() > 1e-3
-    # both come in the units of pressure; fix numdiff/virial orders xx yy zz yz xz xy
+    # both are in pressure units; fix numdiff/virial has the order xx yy zz yz xz xy
     row = done.thermo[-1]
     exact = np.array([row[f"c_p[{k}]"] for k in (1, 2, 3, 6, 5, 4)])
     found = np.array([row[f"f_strain[{k}]"] for k in range(1, 7)])

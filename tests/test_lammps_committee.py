@@ -1,4 +1,4 @@
-"""Committees: their mean drives, and their spread reaches LAMMPS, on several ranks as on one."""
+"""Committees: their mean drives the run, and LAMMPS gets their deviations, on one and on several ranks."""
 
 import re
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ COLUMNS = "c_dev[1] c_dev[2] c_dev[3] c_largest"
 
 @dataclass(frozen=True)
 class Spread:
-    """A committee's mean, and its deviations in eV and eV/angstrom."""
+    """Mean of a committee, and its deviations in eV and eV/angstrom."""
 
     mean: Expected
     energy: float
@@ -31,7 +31,7 @@ class Spread:
 
     @classmethod
     def of(cls, models, atoms) -> "Spread":
-        """Work it out from what the ASE calculator says about each model."""
+        """Compute the mean and the deviations from the ASE calculator of each model."""
         each = [expected_results(model, atoms) for model in models]
         forces = np.array([one.forces for one in each])
         mean = Expected(
@@ -51,7 +51,7 @@ def atoms():
 
 @pytest.fixture(scope="module")
 def members(compile_once):
-    """Models that differ in layers, cutoff and order of elements."""
+    """Return models that differ in layers, cutoff and order of elements."""
     return [compile_once("two_layers"), compile_once("one_layer_of_two")]
 
 
@@ -66,7 +66,7 @@ def committee(models, symbols: str = "H O") -> str:
 
 
 def assert_spread_agrees(done: Finished, expected: Spread, tolerance: float) -> None:
-    """Raise unless compute pair, fix pair and compute reduce say what is expected, within eV/angstrom."""
+    """Raise unless compute pair, fix pair and compute reduce give the expected values (tolerance in eV/angstrom)."""
     row, of_atoms = done.thermo[-1], done.dump("dump.out")[:, 6]
     np.testing.assert_allclose(of_atoms, expected.of_atoms, rtol=0, atol=tolerance)
     assert abs(row["c_dev[1]"] - expected.energy) < len(of_atoms) * tolerance
@@ -76,7 +76,7 @@ def assert_spread_agrees(done: Finished, expected: Spread, tolerance: float) -> 
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
-def test_the_mean_drives_and_the_spread_is_told(n_ranks, members, atoms, folder):
+def test_the_mean_drives_the_run_and_the_deviation_is_reported(n_ranks, members, atoms, folder):
     options = dict(style="mlip/torch deviation spread.txt 1", columns=COLUMNS, atom_columns="f_dev")
     done = run_lammps(deck(coeff=committee(members), last=DEVIATIONS, **options), n_ranks, folder)
     expected = Spread.of(members, atoms)
@@ -90,7 +90,7 @@ def test_the_mean_drives_and_the_spread_is_told(n_ranks, members, atoms, folder)
     assert (step, atom) == (0, 1 + np.argmax(expected.of_atoms))
 
 
-def test_members_may_differ_in_precision_and_stand_in_a_hybrid(compile_once, members, atoms, folder):
+def test_members_may_differ_in_precision_and_be_part_of_a_hybrid(compile_once, members, atoms, folder):
     models = [members[1], compile_once("two_layers", "mixed"), members[0]]
     coeff = pair_coeff(f"mlip/torch {' '.join(map(str, models))} : H O", "zero")
     options = dict(style="hybrid/overlay mlip/torch zero 5.0", columns=COLUMNS, atom_columns="f_dev")
@@ -101,7 +101,7 @@ def test_members_may_differ_in_precision_and_stand_in_a_hybrid(compile_once, mem
     assert_spread_agrees(done, expected, tolerance)
 
 
-def test_a_model_beside_itself_is_that_model(members, atoms, folder):
+def test_a_committee_of_equal_models_equals_the_model(members, atoms, folder):
     options = dict(columns=COLUMNS, atom_columns="f_dev")
     done = run_lammps(deck(coeff=committee([members[0]] * 2), last=DEVIATIONS, **options), 2, folder)
     assert_results_agree(read_results(done), expected_results(members[0], atoms))
@@ -121,9 +121,9 @@ run 8
 run 0"""
 
 
-def test_deviations_of_a_run_come_when_asked_for_and_stop_it(members, folder):
+def test_deviations_are_computed_on_request_and_can_stop_a_run(members, folder):
     (folder / "spread.txt").write_text("a line of an earlier run\n")
-    # The atoms that are further apart than the models' cutoffs say nothing: the limit is a first value of the run.
+    # Atoms beyond the models' cutoffs do not contribute: the limit is an initial value of the run.
     options = dict(style="mlip/torch deviation spread.txt 2", columns=COLUMNS)
     text = deck(coeff=committee(members), last=DEVIATIONS, runs=RUN.format(limit=1e9), **options)
     done = run_lammps(text, 2, folder)
@@ -164,7 +164,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_committee_that_does_not_fit_is_refused(name, members, compile_once, folder):
+def test_an_inconsistent_committee_is_refused(name, members, compile_once, folder):
     options, message = REFUSALS[name]
     names = [*members, compile_once("three_layers")]
     text = deck(**{**options, "coeff": pair_coeff(options["coeff"].format(*names))})

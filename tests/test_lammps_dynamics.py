@@ -18,10 +18,10 @@ ELEMENTS = ("H", "O")
 N_STEPS = 200
 KILLED_AFTER = 100
 SECONDS_TO_END = 10.0
-"""From the death of one rank to the end of all."""
+"""Time limit in s from the death of one rank to the end of all ranks."""
 RELATIVE = 1e-8
 RATIOS = (3.6, 4.4)
-"""Of energy fluctuations at one and at half the time step: 4 for a second-order integrator and exact forces."""
+"""Ratio of the energy fluctuations at one and at half the time step: 4 for second-order integration of exact forces."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ HEAD = "units metal\nread_data box.data\n"
 
 
 def fluctuation_ratio(model, folder, fault: str = "") -> float:
-    """Return the standard deviation of the NVE energy over that at half the time step: same start, same time."""
+    """Return the ratio of NVE energy fluctuations at one and half the time step, for equal start and duration."""
     write_data(folder / "box.data", rattled_triclinic(ELEMENTS, repeat=(2, 2, 3), rattle=0.05), ELEMENTS)
     fluctuations = []
     for divisor in (1, 2):
@@ -61,7 +61,7 @@ def test_energy_fluctuation_falls_fourfold_when_the_time_step_halves(model, tmp_
     assert RATIOS[0] < fluctuation_ratio(model, tmp_path) < RATIOS[1]
 
 
-def test_forces_wrong_by_a_thousandth_break_that_ratio(model, tmp_path):
+def test_force_errors_of_a_tenth_of_a_percent_change_that_ratio(model, tmp_path):
     fault = """variable x atom 0.001*fx
     variable y atom 0.001*fy
     variable z atom 0.001*fz
@@ -89,7 +89,7 @@ def test_a_run_continues_after_a_killed_rank(model, tmp_path):
     left = contents(tmp_path)
     assert done.code != 0
     assert f"{N_STEPS} steps" not in done.output, "the run was over before it was killed"
-    time.sleep(1)  # the launcher ends before the system has taken down what it killed
+    time.sleep(1)  # the launcher ends before the system has removed the killed processes
     assert not ranks_in(tmp_path)
     assert contents(tmp_path) == left, "something was written after the end"
 
@@ -109,12 +109,12 @@ def contents(folder) -> dict[str, bytes]:
 
 
 def plant_a_torn_file(whole, torn) -> None:
-    """Make a newer restart file that was not written to its end."""
+    """Create a newer, incomplete restart file."""
     shutil.copy(whole, torn)
     os.truncate(torn, whole.stat().st_size - 100)
 
 
-def test_a_torn_restart_file_is_never_chosen(tmp_path):
+def test_an_incomplete_restart_file_is_never_chosen(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(b"half")
     with pytest.raises(MlipError, match="is a complete restart file"):

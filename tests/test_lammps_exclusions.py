@@ -1,4 +1,4 @@
-"""Exclusions from the neighbour list: refused where the model feels them, right for an atom taken away on trial."""
+"""Exclusions from the neighbour list: refused for atoms of the model, except for atoms removed in a trial move."""
 
 import numpy as np
 import pytest
@@ -12,10 +12,10 @@ from mlip_lammps.testing.structures import rattled_triclinic
 
 ELEMENTS = ("H", "O")
 GAS = 20
-"""The one atom of the gas, from 1."""
+"""ID of the single gas atom."""
 KELVIN = 100.0
 MARGIN_EV = 0.1
-"""Twelve times k_B T: at that distance from the energy of an exchange its sign decides, not chance."""
+"""Twelve times k_B T: at this distance from the exchange energy, its sign alone determines acceptance."""
 DELETES_FIRST = 2
 """Seed of fix gcmc with which its first exchange is a deletion."""
 
@@ -68,7 +68,7 @@ def test_a_trial_deletion_has_the_energy_of_the_atoms_that_remain(n_ranks, model
         fix = f"fix mc gas gcmc 1 1 0 3 {DELETES_FIRST} {KELVIN} {mu:.17g} 0.5"
         return run_lammps(grand_canonical(model, symbols, fix, 1), n_ranks, folder)
 
-    # An atom is given up where the reservoir pays more for it than its bonds.
+    # An atom is deleted if the chemical potential of the reservoir exceeds its binding energy.
     kept, deleted = atoms_left(lost + MARGIN_EV).thermo[-1], atoms_left(lost - MARGIN_EV).thermo[-1]
     assert kept["f_mc[5]"] == deleted["f_mc[5]"] == 1, "the first exchange was no deletion"
     assert (kept["Atoms"], deleted["Atoms"]) == (36, 35)
@@ -89,7 +89,7 @@ def test_after_many_insertions_deletions_and_moves_the_forces_are_the_models(n_r
     assert abs(frame.node_energies.sum() - counts["PotEng"]) < 1e-8
 
 
-def test_trial_insertions_of_fix_widom_leave_no_trace(model, atoms, folder):
+def test_trial_insertions_of_fix_widom_do_not_change_the_forces(model, atoms, folder):
     gas = atoms.get_chemical_symbols()[GAS - 1]
     fix = "fix mc gas widom 1 10 3 7 300\nfix motion all nve\nvelocity all create 300 7 loop geom"
     text = grand_canonical(model, f"H O {gas}", fix, 3).replace("f_mc[3] f_mc[4] f_mc[5] f_mc[6]", "f_mc[2]")
@@ -112,7 +112,7 @@ def test_trial_insertions_of_fix_widom_leave_no_trace(model, atoms, folder):
         "molecule/inter all",
     ],
 )
-def test_exclusions_that_the_model_feels_are_refused(exclude, model, atoms, folder):
+def test_exclusions_of_pairs_of_the_model_are_refused(exclude, model, atoms, folder):
     write_data(folder / "box.data", atoms, ELEMENTS, style="full")
     groups = "group still id 1:20\ngroup moving subtract all still\nfix still still setforce 0 0 0\nset atom 1 mol 2"
     text = deck(

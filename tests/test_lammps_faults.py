@@ -1,4 +1,4 @@
-"""Faults of one rank in a running simulation: all ranks stop with one message that says where and what."""
+"""Faults of one rank in a running simulation: all ranks stop with one message that names place and cause."""
 
 import re
 
@@ -74,7 +74,7 @@ def test_a_fault_of_one_member_on_one_rank_stops_a_committee(model, compile_once
     assert re.search(f"step {STEP}, rank 3: {model}: a planted exception", error_line(done))
 
 
-def test_the_library_of_faults_changes_nothing_by_itself(model, library, atoms, folder):
+def test_the_fault_library_alone_changes_nothing(model, library, atoms, folder):
     text = deck(coeff=pair_coeff(f"{model} H O"))
     done = run_with_fault(text, folder, library, "none", n_ranks=2, rank=1, call=0)
     assert_results_agree(read_results(done), expected_results(model, atoms))
@@ -108,7 +108,7 @@ def test_partitions_that_run_one_calculation_need_one_model(model, compile_once,
     message = "partition 2 has another model .*one_layer.* than partition 1 .*; give all the same model"
     assert re.search(message, done.output), done.output
     run_lammps(BAND.format(model, model, RUN_BAND), 4, band_folder, **options)
-    # partitions that have nothing to do with each other may have models of their own
+    # independent partitions may have different models
     alone = f"unfix band\nrun 0\n{write_frame('dump.${partition}')}"
     run_lammps(BAND.format(model, other, alone), 4, band_folder, **options)
     for number, own in ((1, model), (2, other)):
@@ -132,7 +132,7 @@ def test_a_fault_in_one_partition_stops_all(model, library, band_folder):
     assert re.search(r"step \d, rank 1: the energy of atom \d+ .* \(in partition 2\)", error_line(done))
 
 
-# Atoms 1 and 2 are 0.5 angstrom apart, over a boundary of the cell and of ranks.
+# Atoms 1 and 2 are 0.5 angstrom apart, across a boundary of the cell and of ranks.
 MEET = "set atom 1 x 0.1 y 0.1 z 0.1\nset atom 2 x 0.1 y 0.1 z -0.4"
 APART = "atom [12] and atom [12] are 0.5 A apart, and the model's smallest distance for their elements is {} A; look at"
 
@@ -143,7 +143,7 @@ def close_run(folder, style: str, n_ranks: int, **options: object) -> Finished:
 
 
 @pytest.mark.parametrize("n_ranks", [1, 4])
-def test_atoms_closer_than_the_model_allows_are_told_once_or_refused(n_ranks, model, atoms, folder):
+def test_atoms_below_the_minimum_distance_give_one_warning_or_an_error(n_ranks, model, atoms, folder):
     symbols = [atoms.get_chemical_symbols()[k] for k in (0, 1)]
     limits = {("H", "H"): 0.61, ("H", "O"): 0.62, ("O", "O"): 0.63}
     of_pair = limits[tuple(sorted(symbols))]

@@ -1,4 +1,4 @@
-"""Nine components of per-atom virials, and the heat flux made of them, in LAMMPS."""
+"""Nine-component per-atom virials in LAMMPS, and the heat flux computed from them."""
 
 import numpy as np
 import pytest
@@ -97,9 +97,9 @@ def test_the_heat_flux_is_the_time_derivative_of_the_moment_of_energy(name, n_ra
     rows = run_lammps(text, n_ranks, tmp_path).thermo
     moment = np.array([[row[f"c_m[{k}]"] for k in (1, 2, 3)] for row in rows])
     flux, convective = ([rows[2][f"c_flux[{k}]"] for k in numbers] for numbers in ((1, 2, 3), (4, 5, 6)))
-    # five points: the error of the derivative is of the fourth order in the timestep
+    # five-point formula: the error of the derivative is of fourth order in the time step
     derivative = (moment[0] - 8 * moment[1] + 8 * moment[3] - moment[4]) / (12 * 1e-5)
-    # of the whole vector: a component may be small by chance
+    # relative to the whole vector, because a component may be small by chance
     allowed = 1e-5 * np.linalg.norm(np.subtract(flux, convective))
     np.testing.assert_allclose(flux, derivative, rtol=0, atol=allowed)
 

@@ -1,4 +1,4 @@
-"""The pair style beside others: dispersion, repulsion at short range, another model, scaled sums."""
+"""The pair style in hybrids: with dispersion, short-range repulsion, another model, and scaled sums."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_two_models_dispersion_and_repulsion_add_up(n_ranks, models, zbl_alone, 
     assert_results_agree(read_results(run_lammps(text, n_ranks, folder)), weighted(*((1.0, part) for part in parts)))
 
 
-def test_a_scaled_hybrid_weighs_the_model(models, zbl_alone, folder):
+def test_a_scaled_hybrid_scales_the_model(models, zbl_alone, folder):
     coeff = f"{pair_coeff(f'mlip/torch {models[0]} H O')}\n{ZBL_COEFF}"
     text = deck(f"hybrid/scaled 0.7 mlip/torch 0.3 {ZBL}", coeff)
     expected = weighted((0.7, expected_results(models[0], ATOMS)), (0.3, zbl_alone))

@@ -1,4 +1,4 @@
-"""The inputs of `inputs/`, each for a few steps, with stand-ins of random weights for the shipped models."""
+"""The inputs of `inputs/`, each for a few steps, with random-weight models in place of the shipped ones."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from mlip_lammps.engines.ase.calculator import MlipCalculator
 INPUTS = Path(__file__).parents[1] / "inputs"
 GPA_PER_EV_PER_CUBIC_ANGSTROM = 160.21766
 
-# Name of the input, ranks, model, variables, and files that it leaves.
+# Name of the input, ranks, model, variables, and output files.
 CASES = {
     "minimise": (2, "two_layers", dict(steps=5, relax_box="yes"), ["minimised.data"]),
     "water_nve": (2, "two_layers", dict(steps=4), []),
@@ -29,7 +29,7 @@ CASES = {
     "silicon_amorphous": (
         2,
         "one_layer",
-        # random weights do not hold atoms apart at 2,500 K
+        # random weights do not keep atoms apart at 2,500 K
         dict(melt_steps=10, quench_steps=10, relax_steps=10, press_steps=200, cells=2, close="ignore"),
         ["amorphous.data", "compression.txt", "compression.lammpstrj"],
     ),
@@ -39,7 +39,7 @@ CASES = {
 
 
 def run_input(name: str, n_ranks: int, folder: Path, variables: dict[str, object], *options: object) -> Finished:
-    """Run an input of the package in ``folder``, where it finds ``inputs/`` and leaves its files."""
+    """Run an input of the package in ``folder``, which has ``inputs/`` and receives the output files."""
     (folder / "inputs").symlink_to(INPUTS)
     words = [word for key, value in variables.items() for word in ("-var", key, value)]
     return run_command([*lammps_command(f"inputs/in.{name}", n_ranks), *options, *words], folder)
@@ -56,7 +56,7 @@ def test_an_input_runs(name, compile_once, tmp_path):
 
 def test_every_input_is_run_here():
     tested = {*CASES, "silicon_elastic", "silicon_neb", "committee"}
-    # made with the shipped model alone: it starts from a box that only that model can hold together
+    # excluded: it starts from a box that is stable only with the shipped model
     assert {path.name for path in INPUTS.glob("in.*")} == {f"in.{name}" for name in tested} | {"in.water_equilibrate"}
 
 
@@ -82,7 +82,7 @@ def test_elastic_constants_are_the_derivatives_of_the_stress(compile_once, tmp_p
     np.testing.assert_allclose([c11, c12, c44], [along[0], along[1], across[3]], rtol=0.02, atol=0.1)
 
 
-def test_a_band_over_five_partitions_ends(compile_once, tmp_path):
+def test_a_band_over_five_partitions_finishes(compile_once, tmp_path):
     variables = {"model": compile_once("one_layer"), "out": ".", "steps": 10}
     run_input("silicon_neb", 5, tmp_path, variables, "-partition", "5x1", "-log", "log.band")
     step, *_ = (tmp_path / "log.band").read_text().splitlines()[-1].split()

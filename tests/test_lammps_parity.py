@@ -43,7 +43,7 @@ def structures(model) -> dict[str, Atoms]:
 
 @pytest.fixture(scope="module", params=N_RANKS, ids=lambda n: f"{n}_ranks")
 def in_lammps(request, model, tmp_path_factory) -> Mapping[str, NDArray]:
-    """What LAMMPS says about every structure, from one process on so many ranks."""
+    """Return the LAMMPS results of all structures, from one session per number of ranks."""
     folder = tmp_path_factory.mktemp("parity")
     run_driver("lammps_driver.py", request.param, folder, model, folder / "out.npz")
     with np.load(folder / "out.npz") as results:
@@ -51,7 +51,7 @@ def in_lammps(request, model, tmp_path_factory) -> Mapping[str, NDArray]:
 
 
 def assert_edges_agree(graph: Graph, edge_atoms: NDArray, edge_vectors: NDArray) -> None:
-    """Raise unless both lists hold the same edges in any order."""
+    """Raise unless both lists have the same edges in any order."""
     if len(edge_atoms) != graph.n_edges:
         raise AssertionError(f"{len(edge_atoms)} edges in LAMMPS and {graph.n_edges} in Python")
     pairs = np.stack([graph.edge_centre, graph.edge_neighbour], axis=1)
@@ -114,7 +114,7 @@ def test_the_ase_calculator_equals_the_reference(name, model_name, model, struct
 
 
 @pytest.mark.parametrize("n_ranks", [1, 4])
-def test_features_in_single_precision_travel_between_ranks(n_ranks, compile_once, tmp_path):
+def test_ranks_exchange_features_in_single_precision(n_ranks, compile_once, tmp_path):
     model = compile_once("two_layers", "mixed")
     run_driver("lammps_driver.py", n_ranks, tmp_path, model, tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz") as results:
@@ -145,7 +145,7 @@ def test_faults_planted_in_edges_forces_and_virials_are_found(model, structures)
         assert_virials_agree(swapped, atoms.get_stress() * atoms.get_volume(), tolerances.LAMMPS_VIRIAL_PER_ATOM)
 
 
-def test_an_input_needs_no_other_line_than_pair_style_and_pair_coeff(compile_once, tmp_path):
+def test_an_input_needs_only_pair_style_and_pair_coeff(compile_once, tmp_path):
     model = compile_once("two_layers")
     atoms = parity_structures(("H", "O"))["triclinic"]
     write_data(tmp_path / "box.data", atoms, ("H", "O"))

@@ -21,7 +21,7 @@ SECTIONS = [
 
 
 def tables(output: str) -> list[tuple[int, dict[str, list[float]]]]:
-    """Return for each run the number of evaluations, and least, average, most and percentage of every section."""
+    """Return, for each run, the number of evaluations and the minimum, average, maximum and percentage per section."""
     found = []
     for text in output.split("\nmlip/torch profile: ")[1:]:
         header, _, rule, *rows = text.split("\n\n")[0].splitlines()

@@ -1,4 +1,4 @@
-"""What the pair style refuses on two ranks: one message with its cure, an exit code that is not 0, and no hang."""
+"""Input that the pair style refuses on two ranks: one message with the next step, a nonzero exit code, no hang."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ def model(compile_once):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, model):
-    """A folder with data files, the model and files that are none."""
+    """Return a folder with data files, a model, and files that are not models."""
     folder = tmp_path_factory.mktemp("refusals")
     atoms = rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), seed=2)
     write_data(folder / "box.data", atoms, ELEMENTS)
@@ -52,7 +52,7 @@ def folder(tmp_path_factory, model):
 
 
 def refusal(folder, text: str, **options) -> str:
-    """Return the one error line of a run on two ranks that must fail."""
+    """Return the single error line of a run on two ranks that must fail."""
     done = run_lammps(text, 2, folder, is_refused=True, time_limit=TIME_LIMIT, **options)
     return error_line(done)
 
@@ -72,7 +72,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_does_not_fit_is_refused(name, folder):
+def test_an_invalid_file_is_refused(name, folder):
     message = refusal(folder, deck(coeff=pair_coeff(f"{name}.pt2 H O")))
     assert_matches(FILES[name], message)
 
@@ -143,14 +143,14 @@ INPUTS = {
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_an_input_that_does_not_fit_is_refused(name, folder):
+def test_an_invalid_input_is_refused(name, folder):
     options, message = INPUTS[name]
     coeff = options.get("coeff", "good.pt2 H O")
     text = deck(**{**options, "coeff": pair_coeff(coeff) if coeff else ""})
     assert_matches(message, refusal(folder, text))
 
 
-def test_atoms_at_one_place_stop_the_run_on_every_rank(folder):
+def test_atoms_at_the_same_position_stop_all_ranks(folder):
     text = deck(
         coeff=pair_coeff("good.pt2 H O"), runs="set atom 1 x 1.0 y 1.0 z 1.0\nset atom 2 x 1.0 y 1.0 z 1.0\nrun 0"
     )
@@ -191,7 +191,7 @@ def test_a_torch_that_changed_after_the_install_is_refused(version, has_library,
     assert_matches(message, refusal(folder, text, changes={"MLIP_LAMMPS_TORCH": str(torch)}))
 
 
-def test_a_torch_that_went_away_is_refused(folder, tmp_path):
+def test_a_removed_torch_is_refused(folder, tmp_path):
     text = deck(coeff=pair_coeff("good.pt2 H O"))
     message = refusal(folder, text, changes={"MLIP_LAMMPS_TORCH": str(tmp_path)})
     assert_matches("no torch in .*; run: pip install torch", message)
@@ -230,7 +230,7 @@ def with_plugin(plugin: Path) -> str:
     return deck(coeff=pair_coeff("good.pt2 H O"), first=f"plugin unload pair mlip/torch\nplugin load {plugin}")
 
 
-def test_the_same_input_with_nothing_wrong_runs(model, folder):
+def test_the_same_input_without_a_fault_runs(model, folder):
     done = run_lammps(deck(coeff=pair_coeff("good.pt2 H O")), 2, folder)
     assert_results_agree(read_results(done), expected_results(model, rattled_triclinic(ELEMENTS, (3, 3, 4), seed=2)))
 

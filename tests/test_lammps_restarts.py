@@ -1,4 +1,4 @@
-"""Restart files: a run that stops and continues, and the models that a restart file stands for."""
+"""Restart files: runs that stop and continue, and the models that a restart file accepts."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ from mlip_lammps.testing.structures import rattled_triclinic
 ELEMENTS = ("H", "O")
 RELATIVE = 1e-8
 
-# The steps at which both write a restart file are steps at which both build their neighbour lists.
+# Both runs write restart files, and therefore rebuild their neighbour lists, at the same steps.
 SAME_ORDER = "atom_modify sort 0 0.0"
 DUMP = "dump out all custom 50 dump.{name} id x y z vx vy vz fx fy fz\ndump_modify out format float %.17g"
 MOTIONS = {
@@ -31,7 +31,7 @@ def model(compile_once):
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    """A box without tilt: LAMMPS itself rounds positions in a tilted one each time it builds its lists."""
+    """Return an orthogonal box, because LAMMPS rounds positions in tilted boxes whenever it rebuilds its lists."""
     folder = tmp_path_factory.mktemp("start")
     atoms = rattled_triclinic(ELEMENTS, repeat=(3, 3, 4), rattle=0.05)
     atoms.set_cell(np.diag(np.diag(atoms.cell)), scale_atoms=True)
@@ -55,7 +55,7 @@ def dynamics(model, name: str, motion: str, steps: int, *, continued: str = "") 
 
 
 def both_ends(model, motion: str, n_ranks: int, folder) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions, velocities and forces after 100 steps at once, and after 50 and 50."""
+    """Return positions, velocities and forces after one run of 100 steps, and after two runs of 50 steps."""
     at_once = run_lammps(dynamics(model, "whole", motion, 100), n_ranks, folder).dump("dump.whole")
     run_lammps(dynamics(model, "half", motion, 50), n_ranks, folder)
     text = dynamics(model, "rest", motion, 50, continued="half.50")
@@ -63,7 +63,7 @@ def both_ends(model, motion: str, n_ranks: int, folder) -> tuple[np.ndarray, np.
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2])
-def test_nve_that_stops_and_continues_is_the_same_to_the_last_bit(n_ranks, model, start, tmp_path):
+def test_nve_is_bitwise_identical_after_a_restart(n_ranks, model, start, tmp_path):
     shutil.copy(start, tmp_path)
     at_once, in_parts = both_ends(model, "nve", n_ranks, tmp_path)
     np.testing.assert_array_equal(at_once, in_parts)
@@ -82,7 +82,7 @@ def test_a_thermostat_and_a_barostat_continue(motion, model, start, tmp_path):
 
 @pytest.fixture(scope="module")
 def written(model, compile_once, start, tmp_path_factory):
-    """A folder with restart files of a plain style and of a hybrid, and models like and unlike theirs."""
+    """Return a folder with restart files of a plain style and a hybrid, and with equal and different models."""
     folder = tmp_path_factory.mktemp("written")
     shutil.copy(start, folder)
     for name, change in {
@@ -151,7 +151,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_another_model_than_that_of_the_restart_file_is_refused(name, written):
+def test_a_model_that_differs_from_the_restart_file_is_refused(name, written):
     text, message = REFUSED[name]
     line = error_line(run_lammps(text, 2, written, is_refused=True))
     assert re.search(message, line), line
@@ -167,7 +167,7 @@ run 0
 """
 
 
-def test_the_same_model_continues_in_another_compilation_precision_or_order(written):
+def test_the_same_model_may_continue_recompiled_in_another_precision_or_order(written):
     text = f"""{continued("pair_coeff * * build.pt2 H O")}
     clear
     {continued("pair_coeff * * mixed.pt2 H O", style="pair_style mlip/torch")}
@@ -189,7 +189,7 @@ def test_the_same_model_continues_in_another_compilation_precision_or_order(writ
     output = run_lammps(text, 2, written).output
     told = re.findall(r"the restart file was written with own.pt2 of random-1, sha256 \w+, head Default.*", output)
     assert len(told) == 6
-    # the first and the committee continue without pair_style, and a profile was asked for before
+    # the first case and the committee continue without pair_style; the first run requested a profile
     assert output.count("mlip/torch profile") == 2
     line = error_line(run_lammps(continued("pair_coeff * * own.pt2 H O", "any"), 2, written, is_refused=True))
     assert "head another; types O H; pair_coeff gives own.pt2" in line, "consent must not pass on"
@@ -230,7 +230,7 @@ def test_a_restart_file_without_a_model_takes_any(written):
     run_lammps(text, 2, written)
 
 
-def test_a_file_replaced_between_two_runs_is_told_and_not_used(model, written, tmp_path):
+def test_a_file_replaced_between_two_runs_is_reported_and_not_used(model, written, tmp_path):
     shutil.copy(written / "box.data", tmp_path)
     shutil.copy(model, tmp_path / "model.pt2")
     shutil.copy(model, tmp_path / "touched.pt2")

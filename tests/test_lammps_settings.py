@@ -1,4 +1,4 @@
-"""Settings of LAMMPS around the pair style: none changes the forces. Atoms of types NULL get none."""
+"""LAMMPS settings do not change the forces, and atoms of NULL types get no forces."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,7 +39,7 @@ def expected(model, atoms) -> Expected:
 
 @pytest.fixture(scope="module")
 def types() -> Sequence[int]:
-    """Types of a mixture: every third atom is of a type that the model does not treat."""
+    """Return the types of a mixture in which every third atom has a type that is not mapped to the model."""
     kinds = np.random.default_rng(1).integers(1, 3, 36)
     kinds[::3] = 3
     return kinds
@@ -47,7 +47,7 @@ def types() -> Sequence[int]:
 
 @pytest.fixture(scope="module")
 def treated(model, atoms, types) -> Expected:
-    """What the model says about its own atoms alone, in rows of all atoms."""
+    """Return the model's results for its own atoms alone, as rows for all atoms."""
     own = types < 3
     part = atoms[own]
     part.set_chemical_symbols([ELEMENTS[kind - 1] for kind in types[own]])
@@ -69,7 +69,7 @@ def sum_of(*parts: Expected) -> Expected:
 PLAIN = {
     "four ranks in a row": (4, dict(first="processors 1 1 4")),
     "three ranks": (3, dict(first="processors * 1 1")),
-    # LAMMPS makes no atom map for atom_style atomic unless it is asked for one.
+    # LAMMPS creates an atom map for atom_style atomic only on request.
     "no atom map": (2, {}),
     "an atom map": (2, dict(first="atom_modify map hash")),
     "atoms in the order of input": (2, dict(first="atom_modify sort 0 0.0")),
@@ -100,7 +100,7 @@ def test_energies_and_virials_of_atoms_sum_to_the_totals(model, atoms, expected,
     assert_virials_agree(virial / len(atoms), expected.virial / len(atoms), tolerances.LAMMPS_VIRIAL_PER_ATOM)
 
 
-def test_the_order_of_types_is_free_and_two_types_may_share_an_element(model, atoms, expected, tmp_path):
+def test_types_may_have_any_order_and_share_an_element(model, atoms, expected, tmp_path):
     kinds = [1 if symbol == "O" else 2 + k % 2 for k, symbol in enumerate(atoms.get_chemical_symbols())]
     write_data(tmp_path / "box.data", atoms, ("O", "H", "H"), types=kinds)
     done = run_lammps(deck(coeff=pair_coeff(f"{model} O H H")), 2, tmp_path)
@@ -157,7 +157,7 @@ def test_two_instances_in_one_overlay_add_up(model, atoms, expected, tmp_path):
 
 
 def test_atoms_without_ids_have_the_same_energy(model, atoms, tmp_path):
-    # LAMMPS itself wants IDs in a triclinic cell.
+    # LAMMPS itself requires IDs in a triclinic cell.
     upright = atoms.copy()
     upright.set_cell(np.diag(np.diag(atoms.cell)), scale_atoms=True)
     write_data(tmp_path / "box.data", upright, ELEMENTS, has_ids=False)
@@ -167,7 +167,7 @@ def test_atoms_without_ids_have_the_same_energy(model, atoms, tmp_path):
     assert np.abs(np.sort(found.forces, axis=0) - np.sort(expected.forces, axis=0)).max() < tolerances.LAMMPS_FORCE
 
 
-def test_a_style_given_again_and_a_cleared_box_start_afresh(model, compile_once, atoms, expected, tmp_path):
+def test_a_repeated_style_and_a_cleared_box_reset_the_state(model, compile_once, atoms, expected, tmp_path):
     other = f"{compile_once('three_layers')} C O"
     write_data(tmp_path / "box.data", atoms, ELEMENTS)
     again = deck(
@@ -183,11 +183,11 @@ def test_two_sessions_side_by_side_do_not_disturb_each_other(model, compile_once
     run_driver("lammps_two_sessions.py", 2, tmp_path, model, compile_once("three_layers"))
 
 
-def test_after_a_refused_model_nothing_runs_until_another_is_given(model, compile_once, tmp_path):
+def test_no_run_starts_after_a_refused_model_until_another_is_given(model, compile_once, tmp_path):
     run_driver("lammps_refused_model.py", 2, tmp_path, model, compile_once("three_layers"))
 
 
-def test_fix_numdiff_finds_the_forces(model, tmp_path):
+def test_fix_numdiff_agrees_with_the_forces(model, tmp_path):
     atoms = rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=6)
     write_data(tmp_path / "box.data", atoms, ELEMENTS)
     check = f"""fix slopes all numdiff 1 {tolerances.CENTRAL_DIFFERENCE_STEP}

@@ -1,4 +1,4 @@
-"""How long a run takes to its first forces: what the processes work, which a busy machine does not change."""
+"""CPU time of the processes until the first forces, which does not depend on the load of the machine."""
 
 import resource
 
@@ -9,7 +9,7 @@ from lammps_structures import write_data
 from mlip_lammps.testing.structures import rattled_triclinic
 
 MOST_CORE_SECONDS = 2.0
-"""Of one rank from mpiexec to its first forces; 0.9 measured. On two cores the two ranks start beside each other."""
+"""Limit in s for one rank from mpiexec to its first forces (measured: 0.9); two ranks start in parallel."""
 
 
 def core_seconds() -> float:
@@ -22,7 +22,7 @@ def test_two_ranks_start_within_two_seconds(compile_once, tmp_path):
     write_data(tmp_path / "box.data", rattled_triclinic(elements, repeat=(3, 3, 4), seed=2), elements)
     (tmp_path / "good.pt2").symlink_to(compile_once("two_layers"))
     used = []
-    for _ in range(2):  # ranks that wait for each other on a busy machine spin
+    for _ in range(2):  # ranks that wait for each other on a busy machine consume CPU time
         before = core_seconds()
         run_lammps(deck(coeff=pair_coeff("good.pt2 H O")), 2, tmp_path)
         used.append((core_seconds() - before) / 2)

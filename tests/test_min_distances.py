@@ -1,4 +1,4 @@
-"""The smallest distances that a model file states."""
+"""The minimum distances in a model file."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_distances_may_be_given_for_all_pairs_or_for_some():
 
 
 @pytest.mark.parametrize("text", ["near", "H-O", "H-O=", "H-O=x", ""])
-def test_text_that_is_no_distance_is_refused(text):
+def test_text_that_is_not_a_distance_is_refused(text):
     with pytest.raises(UserInputError, match="give angstrom"):
         read_min_distances(text)
 
@@ -35,12 +35,12 @@ def test_text_that_is_no_distance_is_refused(text):
     ("given", "message"),
     [({"H-Xx": 1.0}, "the model knows H, O"), ({"H": 1.0}, "name two of them"), ({"*": -1.0}, "value of 0 or more")],
 )
-def test_distances_that_do_not_fit_the_model_are_refused(given, message):
+def test_invalid_distances_are_refused(given, message):
     with pytest.raises(UserInputError, match=message):
         min_distances(["H", "O"], given)
 
 
-def test_a_compiled_model_states_them_in_the_order_of_its_elements(compile_once):
+def test_a_compiled_model_stores_them_in_the_order_of_its_elements(compile_once):
     metadata = read_metadata(compile_once("one_layer_of_two"))
     assert metadata["elements"] == ["O", "H"]
     assert metadata["min_distances"] == min_distances(["O", "H"])

@@ -1,4 +1,4 @@
-"""The reference model: symmetries, derivatives, limits. Its numbers against mace-torch are in ``tests/peer``."""
+"""Symmetries, derivatives and limits of the reference model; ``tests/peer`` compares it with mace-torch."""
 
 import subprocess
 import sys
@@ -162,7 +162,7 @@ def test_swapped_elements_change_the_forces(model, atoms):
 
 
 def test_every_layer_reaches_one_cutoff_further():
-    """A chain of atoms 3 angstrom apart at a cutoff of 4: the last atom matters to the first through n layers alone."""
+    """With a chain spacing of 3 angstrom and a cutoff of 4, the first atom depends on the last through n layers."""
     for n_layers in (1, 2, 3):
         model = MaceReference(random_model(("O",), n_layers=n_layers, seed=1, interaction=RESIDUAL))
         chain = Atoms("O5", positions=[[3.0 * k, 0.1 * k * k, 0.3 * (k % 2)] for k in range(5)])
@@ -180,7 +180,7 @@ def test_single_precision_is_close_to_double(atoms):
     assert (single.forces != double.forces).any()
 
 
-def test_model_from_the_portable_form_gives_the_same_bits(tmp_path, atoms):
+def test_a_model_from_the_portable_format_is_bitwise_identical(tmp_path, atoms):
     trained = random_model(seed=5)
     write_portable(trained, tmp_path / "model.safetensors")
     again = MaceReference(read_model(tmp_path / "model.safetensors")).evaluate(atoms)

@@ -1,4 +1,4 @@
-"""Whether a molecule that lost an atom is found, and a whole one is left alone."""
+"""Detection of broken molecules: a molecule that lost an atom is found, and intact ones are not."""
 
 import numpy as np
 import pytest
@@ -13,14 +13,14 @@ WATER = {"bond": ("O", "H"), "n_bonds": 2, "max_length": 1.3}
 
 @pytest.fixture
 def box():
-    """27 H2O, some across the boundary: O at 0, 3, 6, ..."""
+    """Return 27 H2O, some across the boundary, with O atoms at the indices 0, 3, 6, ..."""
     atoms = build_box(molecule("H2O"), 27, 0.5, seed=3)
     atoms.positions += [0.3, 0.1, -0.2] + 0.5 * atoms.cell.lengths()
     atoms.wrap()
     return atoms
 
 
-def test_whole_molecules_are_whole_across_the_boundary(box):
+def test_molecules_across_the_boundary_are_intact(box):
     moved = box.copy()
     moved.rattle(0.02, seed=1)
     moved.positions += 2.0

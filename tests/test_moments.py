@@ -1,4 +1,4 @@
-"""Moments of edges, from which the heat flux follows, against derivatives of every atom's energy."""
+"""Edge moments, which determine the heat flux, against derivatives of each atomic energy."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ MODELS = ["one_layer", "two_layers", "three_layers"]
 def cluster(elements: tuple[str, ...], seed: int) -> Atoms:
     atoms = rattled_triclinic(elements, repeat=(2, 2, 3), seed=seed)
     atoms.pbc = False
-    atoms.positions += [30.0, -20.0, 10.0]  # the result must not depend on where it is
+    atoms.positions += [30.0, -20.0, 10.0]  # the result must not depend on the position of the cluster
     return atoms
 
 
@@ -40,7 +40,7 @@ def test_virials_of_atoms_equal_derivatives_of_all_energies(name, chunk_atoms, c
     np.testing.assert_allclose(centroid_virials(model, atoms), expected, rtol=0, atol=tolerances.LAMMPS_VIRIAL_PER_ATOM)
 
 
-def test_gradients_alone_are_not_enough_beyond_one_layer(compile_once):
+def test_gradients_without_moments_are_not_sufficient_beyond_one_layer(compile_once):
     for name, is_enough in (("one_layer", True), ("two_layers", False), ("three_layers", False)):
         model = CompiledModel(compile_once(name))
         atoms = cluster(model.elements, seed=2)
@@ -48,7 +48,7 @@ def test_gradients_alone_are_not_enough_beyond_one_layer(compile_once):
         assert (np.abs(moments).max() < 1e-12) == is_enough
 
 
-def test_moments_in_single_precision_are_as_exact_as_forces(compile_once, trained_models):
+def test_moments_in_single_precision_are_as_accurate_as_forces(compile_once, trained_models):
     model = CompiledModel(compile_once("two_layers", "mixed"))
     atoms = cluster(model.elements, seed=3)
     expected = MaceReference(trained_models["two_layers"]).centroid_virials(atoms)

@@ -1,6 +1,6 @@
-"""Faults planted in copies of the package, in the path that runs, are each caught by ``mlip-lammps verify``.
+"""Mutation tests: ``mlip-lammps verify`` detects each fault planted in a copy of the package.
 
-A few are planted in every run of the tests, all of them by ``make mutations``.
+Every test run plants a few faults; ``make mutations`` plants all of them.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def packages(tmp_path_factory) -> MutatedPackages:
 
 @pytest.fixture
 def verify(packages, compile_once, portable_models):
-    """Return a function that plants a mutation and verifies a model, compiled here or by the mutated copy."""
+    """Return a function that plants a mutation and verifies a model compiled by this or by the mutated package."""
 
     def run(mutation: Mutation) -> Verified:
         name, source = f"mutation_{MUTATIONS.index(mutation)}", portable_models[mutation.model]
@@ -48,9 +48,9 @@ def test_a_mutation_is_caught(mutation, verify):
 
 
 def test_without_a_mutation_everything_passes(packages, compile_once, portable_models):
-    """The plugin is built in the same way, from a source that differs in a comment."""
+    """The plugin is built in the same way, from source that differs only in a comment."""
     file = "pair_style/lammps/plugin.cpp"
-    harmless = Mutation("a comment", file, "#include <string>\n", "#include <string>  // planted\n", ("", ""))
+    harmless = Mutation("a comment", file, '#include "lammps.h"\n', '#include "lammps.h"  // planted\n', ("", ""))
     root, words = packages.make("control", [harmless]), ("--source", portable_models[LAYERED_MODEL])
     found = verify_from(root, compile_once(LAYERED_MODEL), *words)
     assert found.code == 0, found.output
@@ -58,8 +58,8 @@ def test_without_a_mutation_everything_passes(packages, compile_once, portable_m
 
 
 @pytest.mark.mutations
-def test_a_model_that_is_compiled_without_the_check_of_the_export_passes(packages, portable_models):
-    """The mutations in what makes models leave that check out; by itself this is no fault."""
+def test_a_model_compiled_without_the_export_check_passes(packages, portable_models):
+    """Mutations of the code that creates models skip the export check; skipping it alone must not fail."""
     found = verify_from(packages.make("compiled_control", [WITHOUT_CHECK]), portable_models[SMALL_MODEL])
     assert found.code == 0, found.output
 
@@ -69,14 +69,14 @@ def test_the_text_of_a_mutation_is_in_its_file_once(mutation):
     assert replaced((ROOT / mutation.file).read_text(), mutation) != (ROOT / mutation.file).read_text()
 
 
-def test_the_table_of_mutations_is_as_promised():
+def test_the_table_of_mutations_is_complete():
     assert len(MUTATIONS) >= 20
     assert 2 * sum(mutation.is_cpp for mutation in MUTATIONS) >= len(MUTATIONS)
     assert any(mutation.is_fast and mutation.is_cpp for mutation in MUTATIONS)
     assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
 
 
-def test_a_mutation_whose_text_is_gone_or_stands_twice_is_named():
+def test_a_mutation_whose_text_is_missing_or_repeated_is_named():
     for text in ("nothing of it", MUTATIONS[0].old * 2):
-        with pytest.raises(AssertionError, match=f"{MUTATIONS[0].name!r}: its text stands"):
+        with pytest.raises(AssertionError, match=f"{MUTATIONS[0].name!r}: its text occurs"):
             replaced(text, MUTATIONS[0])

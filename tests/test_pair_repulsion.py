@@ -1,6 +1,6 @@
-"""The repulsion of nuclei (ZBL): its formula, and the same in reference, compiled file and LAMMPS.
+"""The repulsion of nuclei (ZBL): its formula, and agreement of reference, compiled file and LAMMPS.
 
-Its numbers against mace-torch are in ``tests/peer``.
+``tests/peer`` compares it with mace-torch.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ from mlip_lammps.testing.compare import (
 from mlip_lammps.testing.random_models import random_model
 
 ELEMENTS = ("Si", "O", "Ni")
-# The cutoff is below the 2.48 angstrom of two covalent radii of nickel: the repulsion ends where the model does.
+# The cutoff is below the sum of two covalent radii of nickel, 2.48 angstrom, so it also ends the repulsion.
 CUTOFF = 2.4
 SHAPE = dict(elements=ELEMENTS, hidden_irreps="4x0e+4x1o", l_max=1, correlation=2, n_layers=2, cutoff=CUTOFF)
 
@@ -49,7 +49,7 @@ def trained() -> MaceModel:
 
 @pytest.fixture(scope="module")
 def silent_model() -> MaceModel:
-    """The same model without the repulsion."""
+    """Return the same model without the repulsion."""
     return random_model(seed=3, **SHAPE)
 
 
@@ -66,7 +66,7 @@ def compiled_file(trained, tmp_path_factory) -> Path:
 
 
 def structures() -> dict[str, Atoms]:
-    """Parity structures drawn together, so that atoms come within each other's covalent radii."""
+    """Return compressed parity structures, in which atoms are closer than the sum of their covalent radii."""
     drawn = parity_structures(ELEMENTS)
     for name, atoms in drawn.items():
         factor = 1.0 if name in ("molecule", "molecule_in_a_corner", "one_atom") else 0.8
@@ -78,7 +78,7 @@ def dimer(first: str, second: str, distance: float) -> Atoms:
     return Atoms([first, second], positions=[[0, 0, 0], [0.6 * distance, 0.8 * distance, 0]])
 
 
-def test_two_atoms_repel_as_the_formula_says(trained, silent):
+def test_the_repulsion_of_two_atoms_follows_the_formula(trained, silent):
     model, scale = MaceReference(trained), float(trained.weights["scale_shift.scale"][0])
     distance, screening = 0.9, 0.4543 * 0.529 / (14**0.3 + 8**0.3)
     x, u = distance / screening, distance / (covalent_radii[14] + covalent_radii[8])
@@ -93,7 +93,7 @@ def test_two_atoms_repel_as_the_formula_says(trained, silent):
 
 
 @pytest.mark.parametrize("pair", [("Si", "Si"), ("Si", "O"), ("Ni", "Ni")])
-def test_beyond_the_radii_or_the_cutoff_there_is_none(pair, trained, silent):
+def test_there_is_no_repulsion_beyond_the_radii_or_the_cutoff(pair, trained, silent):
     reach = min(CUTOFF, sum(covalent_radii[atomic_numbers[symbol]] for symbol in pair))
     model = MaceReference(trained)
     for distance, is_felt in ((0.97 * reach, True), (reach + 1e-6, False)):
@@ -131,7 +131,7 @@ def test_the_compiled_model_equals_the_reference(trained, silent, compiled_file)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_repulsion_is_worked_out_in_float64_in_every_precision(dtype, trained, silent_model):
+def test_the_repulsion_is_computed_in_float64_in_every_precision(dtype, trained, silent_model):
     atoms, results = dimer("Ni", "O", 0.3), []
     for model in (trained, silent_model):
         lowered, graph = lower(model), build_graph(atoms, CUTOFF)
@@ -170,7 +170,7 @@ def test_lammps_on_two_ranks_equals_ase(compiled_file, tmp_path):
                 assert_virials_agree(stress, per_atom * atoms.get_stress(), tolerances.LAMMPS_VIRIAL_PER_ATOM)
 
 
-def test_the_portable_form_keeps_the_repulsion(trained, tmp_path):
+def test_the_portable_format_keeps_the_repulsion(trained, tmp_path):
     write_portable(trained, tmp_path / "model.safetensors")
     again = read_model(tmp_path / "model.safetensors")
     assert again.spec == trained.spec
@@ -188,7 +188,7 @@ def test_the_portable_form_keeps_the_repulsion(trained, tmp_path):
         ("a_exp", None, "lacks the weight pair_repulsion_fn.a_exp"),
     ],
 )
-def test_a_repulsion_that_does_not_fit_is_refused(trained, name, value, words, tmp_path):
+def test_an_invalid_repulsion_is_refused(trained, name, value, words, tmp_path):
     weights = dict(trained.weights)
     del weights[f"pair_repulsion_fn.{name}"]
     if value is not None:

@@ -1,4 +1,4 @@
-"""Names of shipped models where a file could stand: resolved in one place, compiled on first use, by one rank."""
+"""Names of shipped models in place of files: resolved in one function, and compiled on first use by one rank."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ with LammpsSession() as session:
 
 @pytest.fixture
 def shipped(portable_models, monkeypatch) -> str:
-    """The name of a shipped model: a small one of these tests."""
+    """Return the name of a shipped model, here a small test model."""
     folder = portable_models["one_layer"].parent / "shipped"
     (folder / "tiny").mkdir(parents=True, exist_ok=True)
     shutil.copy(portable_models["one_layer"], folder / "tiny" / "model.safetensors")
@@ -57,7 +57,7 @@ def shipped(portable_models, monkeypatch) -> str:
 
 @pytest.fixture
 def compilations(compile_once, monkeypatch) -> list[Path]:
-    """What would have been compiled; the file of ``one_layer`` stands in for each."""
+    """Return the list of requested compilations; each returns the file of ``one_layer`` instead."""
     compiled, made = compile_once("one_layer"), []
 
     def pretend(source, path, *, progress, **options):
@@ -90,8 +90,8 @@ def test_a_calculator_takes_a_name_and_compiles_it_once(shipped, compilations, m
     assert file.name.startswith(f"tiny-{DEFAULT_DTYPE}-")
 
 
-def test_what_is_compiled_runs_without_what_compiles(compile_once, tmp_path):
-    """e3nn brings the compiler of torch: seconds of every start."""
+def test_a_compiled_model_runs_without_importing_the_compiler(compile_once, tmp_path):
+    """e3nn imports torch's compiler, which would add seconds to every start."""
     code = (
         "import sys\n"
         "from mlip_lammps.engines.ase.calculator import MlipCalculator\n"
@@ -140,7 +140,7 @@ def test_a_user_without_a_home_is_told_the_variable(shipped, compilations, monke
         runnable_model(shipped)
 
 
-def test_who_wants_what_another_is_compiling_waits_for_it(shipped, compilations, monkeypatch, tmp_path):
+def test_a_second_process_waits_for_a_running_compilation(shipped, compilations, monkeypatch, tmp_path):
     monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path / "cache"))
     original, has_begun, may_end = export.export_trained, threading.Event(), threading.Event()
 
@@ -160,7 +160,7 @@ def test_who_wants_what_another_is_compiling_waits_for_it(shipped, compilations,
     assert len(compilations) == 1
 
 
-def test_other_weights_of_one_origin_are_compiled_again(shipped, compilations, monkeypatch, tmp_path):
+def test_changed_weights_are_compiled_again(shipped, compilations, monkeypatch, tmp_path):
     monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "mine.safetensors"
     trained = read_model(shipped)
@@ -174,12 +174,12 @@ def test_other_weights_of_one_origin_are_compiled_again(shipped, compilations, m
     assert len(compilations) == 2
 
 
-def test_a_compiled_file_is_taken_as_it_is(shipped, compilations, compile_once):
+def test_a_compiled_file_is_used_unchanged(shipped, compilations, compile_once):
     assert runnable_model(compile_once("one_layer")) == compile_once("one_layer")
     assert not compilations
 
 
-def test_a_file_goes_before_a_shipped_model_of_its_name(shipped, portable_models, monkeypatch, tmp_path):
+def test_a_file_takes_precedence_over_a_shipped_model_of_its_name(shipped, portable_models, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     shutil.copy(portable_models["two_layers"], shipped)
     assert read_model(shipped).spec.n_layers == 2
@@ -188,25 +188,25 @@ def test_a_file_goes_before_a_shipped_model_of_its_name(shipped, portable_models
 
 
 @pytest.mark.parametrize("entry", [read_model, runnable_model, compiled_model, MlipCalculator])
-def test_every_entry_refuses_what_is_neither_file_nor_name_in_the_same_words(entry, shipped):
+def test_every_entry_point_refuses_unknown_names_with_the_same_message(entry, shipped):
     with pytest.raises(ModelFileError, match=r"helium is neither a file nor the name of a shipped .* one of tiny"):
         entry("helium")
 
 
-def test_a_damaged_compiled_file_is_refused_as_one(tmp_path):
+def test_a_damaged_compiled_file_is_refused(tmp_path):
     (tmp_path / "bad.pt2").write_text("text")
     with pytest.raises(ModelFileError, match=r"bad\.pt2 is not a compiled model"):
         MlipCalculator(tmp_path / "bad.pt2")
 
 
-def test_info_takes_a_name(shipped, capsys):
+def test_info_accepts_a_name(shipped, capsys):
     assert main(["info", shipped, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["form"], facts["cutoff"]) == ("portable", 3.5)
 
 
-def test_a_session_of_two_ranks_takes_what_is_not_compiled_and_refuses_on_all(portable_models, compile_once, tmp_path):
-    compile_once("one_layer", DEFAULT_DTYPE)  # in the cache, so that the session need not compile
+def test_a_session_of_two_ranks_compiles_a_model_and_refuses_on_all_ranks(portable_models, compile_once, tmp_path):
+    compile_once("one_layer", DEFAULT_DTYPE)  # already in the cache, so that the session need not compile
     command = [find_program("mpiexec"), "-n", 2, find_program("python"), "-c", SESSION, portable_models["one_layer"]]
     done = run_command(command, tmp_path, changes={"PYTHONPATH": str(REPOSITORY)})
     n_ranks, n_answers, energy = json.loads(done.output.splitlines()[-1])

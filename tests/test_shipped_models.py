@@ -1,4 +1,4 @@
-"""What comes with every shipped model, whatever its name: a small file, a card, a licence, a place in the list."""
+"""Every shipped model has a small file, a card, a licence and an entry in the list."""
 
 import re
 import tomllib
@@ -52,7 +52,7 @@ def test_the_settings_of_its_training_are_in_the_repository(name):
     assert (REPOSITORY / "training" / "logs" / f"{name}.txt").is_file()
 
 
-def test_the_package_takes_models_along():
+def test_the_package_includes_the_models():
     package_data = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     shipped = {file for pattern in package_data["mlip_lammps"] for file in (REPOSITORY / "mlip_lammps").glob(pattern)}
     for file in shipped_models().values():
@@ -66,6 +66,6 @@ def test_the_list_shows_every_model(capsys):
         assert f"{name}: {one_line_card(name)}" in printed
 
 
-def test_a_name_that_is_neither_file_nor_model_is_refused():
+def test_an_unknown_name_is_refused():
     with pytest.raises(ModelFileError, match="helium is neither a file nor the name of a shipped model"):
         resolve_model("helium")

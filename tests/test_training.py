@@ -1,4 +1,4 @@
-"""The scripts beside the settings of the shipped models: split, kinds of frames, table of errors."""
+"""The training scripts of the shipped models: split, kinds of frames, table of errors."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ from split import DataError, read_frames, split_by_kind, split_frames, unit_cell
 
 
 def write_data(folder: Path, name: str, n_frames: int, with_stress: bool) -> Path:
-    """Write frames of two atoms with random labels; return the file."""
+    """Write two-atom frames with random labels; return the file."""
     rng, frames = np.random.default_rng(n_frames), []
     for number in range(n_frames):
         atoms = Atoms("HO", positions=[[0, 0, 0], [1.0, 0.1 * number, 0]], cell=[5, 5, 5], pbc=True)
@@ -51,7 +51,7 @@ def write_data(folder: Path, name: str, n_frames: int, with_stress: bool) -> Pat
 
 @pytest.fixture
 def data(tmp_path) -> list[dict]:
-    """Two data sets: one with kinds of its own, one that goes by its frames and whose energies do not count."""
+    """Return two data sets: one with named kinds, one with kinds from its frames and excluded energies."""
     write_data(tmp_path, "first", 20, with_stress=False)
     write_data(tmp_path, "second", 10, with_stress=True)
     return [
@@ -64,7 +64,7 @@ def data(tmp_path) -> list[dict]:
     ]
 
 
-def test_no_frame_is_in_two_parts_of_a_split():
+def test_every_frame_is_in_exactly_one_part_of_a_split():
     parts = split_frames(96, n_valid=8, n_test=16, seed=2026)
     assert {name: len(frames) for name, frames in parts.items()} == {"train": 72, "valid": 8, "test": 16}
     assert sorted(frame for frames in parts.values() for frame in frames) == list(range(96))
@@ -81,7 +81,7 @@ def test_a_split_by_kind_has_the_same_shares_of_every_kind():
     assert parts["test"] != split_by_kind(kinds, valid=0.1, test=0.2, seed=7)["test"]
 
 
-def test_frames_know_their_part_their_kind_and_the_labels_that_count(data, tmp_path):
+def test_frames_have_their_part_kind_and_labels(data, tmp_path):
     frames = read_frames(data, tmp_path)
     first = {frame.atoms.info["REF_energy"]: frame for frame in frames if frame.data == "first"}
     assert len(first) == 20
@@ -93,7 +93,7 @@ def test_frames_know_their_part_their_kind_and_the_labels_that_count(data, tmp_p
     assert all("REF_energy" not in frame.atoms.info and "REF_stress" in frame.atoms.info for frame in second)
 
 
-def test_stresses_of_a_kind_count_more(data, tmp_path):
+def test_stresses_can_be_weighted_by_kind(data, tmp_path):
     frames = read_frames([{**data[1], "stress_weights": {"even": 20}, "repeats": {"odd": 2}}], tmp_path)
     assert {(frame.kind, frame.atoms.info.get("config_stress_weight"), frame.repeats) for frame in frames} == {
         ("even", 20.0, 1),
@@ -101,7 +101,7 @@ def test_stresses_of_a_kind_count_more(data, tmp_path):
     }
 
 
-def test_shear_labels_that_stand_in_each_others_place_are_exchanged(data, tmp_path):
+def test_swapped_shear_labels_are_exchanged(data, tmp_path):
     plain = read_frames([data[1]], tmp_path)
     mended = read_frames([{**data[1], "swapped": ["yz", "xz"], "weight": 4}], tmp_path)
     for before, after in zip(plain, mended, strict=True):
@@ -114,7 +114,7 @@ def test_shear_labels_that_stand_in_each_others_place_are_exchanged(data, tmp_pa
 
 
 def repeating_frame() -> Atoms:
-    """Return 2x2x2 of a sheared cell of eight atoms, wrapped and in no order, with its labels."""
+    """Return a labelled 2x2x2 supercell of a sheared eight-atom cell, wrapped and in random order."""
     rng = np.random.default_rng(3)
     cell = bulk("Si", a=5.4, cubic=True)
     cell.set_cell(cell.cell[:] @ (np.eye(3) + 0.05 * rng.normal(size=(3, 3))), scale_atoms=True)
@@ -138,7 +138,7 @@ def test_a_frame_that_repeats_a_cell_is_trained_on_as_the_cell():
 
 
 @pytest.mark.parametrize("array", ["positions", "REF_forces"])
-def test_a_frame_that_repeats_no_cell_is_refused(array):
+def test_a_frame_that_does_not_repeat_a_cell_is_refused(array):
     frame = repeating_frame()
     frame.arrays[array][5, 1] += 0.05
     with pytest.raises(DataError, match="a frame of 64 atoms does not repeat a cell 2 times"):
@@ -146,7 +146,7 @@ def test_a_frame_that_repeats_no_cell_is_refused(array):
 
 
 def test_anchors_follow_one_equation_of_state():
-    """Pressure against the slope of the energy, and both against the constants that went in."""
+    """The pressure equals the slope of the energy, and both agree with the input constants."""
     constants = dict(element="Si", lattice_constant=5.4, energy=-5.0, bulk_modulus=90.0, derivative=4.3)
     step = 1e-4
     low, middle, high = compressed_diamond(**constants, ratios=[0.9 - step, 0.9, 0.9 + step], half_weight_pressure=10)
@@ -173,8 +173,8 @@ def test_close_pairs_have_the_energies_and_forces_of_zbl():
     assert middle.info["config_weight"] == pytest.approx(0.5 / (1 + repulsion) ** 2)
 
 
-def test_a_stage_gives_the_best_checkpoint_its_learning_rate_once(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # as the script does, and undone after the test
+def test_a_stage_sets_the_learning_rate_of_the_best_checkpoint_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # as in the script, and restored after the test
     from train import begin_stage
 
     file = tmp_path / "checkpoints" / "best.pt"
@@ -192,11 +192,11 @@ def test_a_stage_gives_the_best_checkpoint_its_learning_rate_once(tmp_path, monk
     torch.save(state, file)
     assert after(stage=1) == ([0.004, 0.004], [0.004, 0.004], 0.9, 9)
     assert after(stage=2) == ([0.002, 0.002], [0.002, 0.002], 0.5, 9)
-    torch.save(state, file)  # as a training leaves it that is resumed within its stage
+    torch.save(state, file)  # as in a training that is resumed within its stage
     assert after(stage=2) == ([0.004, 0.004], [0.004, 0.004], 0.9, 9)
 
 
-def test_a_stage_that_begins_anew_keeps_its_learning_rate_when_it_resumes(tmp_path, monkeypatch):
+def test_a_new_stage_keeps_its_learning_rate_when_it_resumes(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     from train import begin_stage
 
@@ -208,7 +208,7 @@ def test_a_stage_that_begins_anew_keeps_its_learning_rate_when_it_resumes(tmp_pa
     assert torch.load(file, weights_only=False)["optimizer"]["param_groups"] == [{"lr": 0.0005}]
 
 
-def test_a_stage_has_stress_weights_and_anchors_of_its_own(data):
+def test_a_stage_can_set_stress_weights_and_anchors(data):
     from train import settings_of_stage
 
     data[1]["stress_weights"] = {"even": 60}
@@ -229,7 +229,7 @@ def test_a_stage_has_stress_weights_and_anchors_of_its_own(data):
     assert list(second["anchors"]) == list(anchors)
 
 
-def test_what_mace_torch_reads_has_each_part_and_frames_without_energies(data, tmp_path, monkeypatch):
+def test_the_files_for_mace_torch_have_each_part_and_frames_without_energies(data, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     from train import write_split
 
@@ -239,7 +239,7 @@ def test_what_mace_torch_reads_has_each_part_and_frames_without_energies(data, t
     assert sum("REF_energy" in frame.info for frame in written["train"]) == 13
 
 
-def test_taught_frames_are_for_training_alone(data, tmp_path, monkeypatch):
+def test_distilled_frames_are_only_in_the_training_set(data, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     from train import write_split
 
@@ -261,7 +261,7 @@ def test_a_snapshot_is_a_moved_frame_without_labels():
     assert set(first.arrays) == {"numbers", "positions"}
 
 
-def test_a_label_is_the_mean_of_the_teachers(two_trainings):
+def test_a_label_is_the_mean_of_the_ensemble(two_trainings):
     teachers = [MaceReference(trained) for trained in two_trainings]
     atoms = Atoms(numbers=two_trainings[0].spec.atomic_numbers[:2], positions=[[0, 0, 0], [0.9, 0.3, 0]])
     one, two = (teacher.evaluate(atoms) for teacher in teachers)
@@ -273,11 +273,11 @@ def test_a_label_is_the_mean_of_the_teachers(two_trainings):
 
 @pytest.fixture
 def two_trainings() -> list[MaceModel]:
-    """A model, and another of its shape."""
+    """Return two models of the same shape."""
     return [random_model(seed=seed) for seed in (1, 2)]
 
 
-def test_the_mean_of_trainings_has_the_mean_of_each_weight(two_trainings, tmp_path, monkeypatch):
+def test_averaging_models_averages_each_weight(two_trainings, tmp_path, monkeypatch):
     files = [tmp_path / f"{number}.safetensors" for number in (1, 2)]
     for trained, file in zip(two_trainings, files, strict=True):
         write_portable(trained, file)
@@ -291,13 +291,13 @@ def test_the_mean_of_trainings_has_the_mean_of_each_weight(two_trainings, tmp_pa
     assert len({mean.source_sha256, first.source_sha256, second.source_sha256}) == 3
 
 
-def test_models_of_two_shapes_have_no_mean(two_trainings):
+def test_models_of_different_shapes_cannot_be_averaged(two_trainings):
     other = random_model(n_layers=1)
     with pytest.raises(average.UnlikeModels, match="model 2"):
         average.mean_of_weights([two_trainings[0], other])
 
 
-def test_couplings_of_two_bases_have_no_mean(two_trainings):
+def test_models_with_different_couplings_cannot_be_averaged(two_trainings):
     first, second = two_trainings
     name = next(name for name in second.weights if ".U_matrix_" in name)
     turned = replace(second, weights=second.weights | {name: -second.weights[name]})
@@ -306,7 +306,7 @@ def test_couplings_of_two_bases_have_no_mean(two_trainings):
 
 
 def test_errors_are_root_mean_squares_in_the_units_of_the_table(data, tmp_path):
-    """A prediction that is wrong by 1 eV, 0.1 eV/angstrom and 0.01 eV/angstrom^3 everywhere."""
+    """The prediction has an error of 1 eV, 0.1 eV/angstrom and 0.01 eV/angstrom^3 everywhere."""
 
     def predict(atoms: Atoms):
         stress = np.reshape(atoms.info["REF_stress"], (3, 3)) if "REF_stress" in atoms.info else np.zeros((3, 3))
@@ -333,7 +333,7 @@ def test_errors_are_root_mean_squares_in_the_units_of_the_table(data, tmp_path):
         ("1\nProperties=species:S:1:pos:R:3\nH 0 0 0\n", "lacks REF_energy or REF_forces"),
     ],
 )
-def test_data_that_do_not_fit_are_refused(content, message, tmp_path):
+def test_invalid_data_are_refused(content, message, tmp_path):
     if content is not None:
         (tmp_path / "bad.xyz").write_text(content)
     with pytest.raises(DataError) as refused:
@@ -341,7 +341,7 @@ def test_data_that_do_not_fit_are_refused(content, message, tmp_path):
     assert message in str(refused.value)
 
 
-def test_a_missing_data_set_is_a_line_and_not_a_traceback(tmp_path):
+def test_a_missing_data_set_gives_one_line_without_a_traceback(tmp_path):
     command = [sys.executable, TRAINING / "evaluate.py", tmp_path, "--model", "water-revpbe0d3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, check=False)
     assert done.returncode == 2
@@ -349,7 +349,7 @@ def test_a_missing_data_set_is_a_line_and_not_a_traceback(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_model_file_that_does_not_fit_is_a_line_and_not_a_traceback(monkeypatch, capsys, tmp_path):
+def test_an_invalid_model_file_gives_one_line_without_a_traceback(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(evaluation, "read_frames", lambda data, folder: [])
     (tmp_path / "bad.model").write_text("no model")
     monkeypatch.setattr(
@@ -362,7 +362,7 @@ def test_a_model_file_that_does_not_fit_is_a_line_and_not_a_traceback(monkeypatc
 
 
 @pytest.mark.parametrize("name", shipped_models())
-def test_settings_name_data_that_the_scripts_can_split(name):
+def test_the_scripts_can_split_the_data_in_the_settings(name):
     settings = yaml.safe_load((TRAINING / f"{name}.yaml").read_text())
     for source in settings["data"]:
         assert set(source) <= {"file", "split", "kinds", "repeats", "stress_weights", "without", "swapped", "weight"}

@@ -1,4 +1,4 @@
-"""``mlip-lammps verify``: its comparisons, its verdicts, its exit codes; planted faults are in ``test_teeth.py``."""
+"""Comparisons, verdicts and exit codes of ``mlip-lammps verify``; ``test_mutations.py`` plants faults."""
 
 import json
 import math
@@ -67,7 +67,7 @@ def test_limits_of_forces_grow_with_the_forces():
     assert differences(results, results, LIMITS)["energy"][1] == LIMITS.energy
 
 
-def test_a_line_shows_the_worst_of_its_numbers_and_fails_without_any():
+def test_a_check_reports_its_worst_value_and_fails_without_values():
     line = Worst()
     assert line.check("g", "n").verdict == "fail"
     line.add(1e-3, 1e-2, "near its limit")
@@ -83,7 +83,7 @@ def test_a_line_shows_the_worst_of_its_numbers_and_fails_without_any():
     assert (check.verdict, check.note) == ("fail", "elsewhere: LAMMPS stopped")
 
 
-def test_a_comparison_has_a_line_for_each_quantity_of_the_worst_structure():
+def test_a_comparison_has_one_check_per_quantity_with_the_worst_structure():
     results, comparison = made_up_results(), Comparison("a = b")
     comparison.add("good", results, results, LIMITS)
     comparison.add("bad", replace(results, forces=results.forces + 1e-3), results, LIMITS)
@@ -93,7 +93,7 @@ def test_a_comparison_has_a_line_for_each_quantity_of_the_worst_structure():
     assert checks["virial"].verdict == "pass"
 
 
-def test_limits_are_those_of_a_rotation_only_where_lammps_turns_the_atoms(structures):
+def test_rotation_limits_apply_only_where_lammps_rotates_the_atoms(structures):
     turned = structures[BASE].copy()
     turned.rotate(20.0, (1.0, 2.0, 3.0), rotate_cell=True)
     symmetries = make_symmetries(structures, 100)
@@ -139,7 +139,7 @@ def test_wrong_edges_are_counted(structures):
     assert count(pairs[of_smaller_cutoff], vectors[of_smaller_cutoff]) == (~of_smaller_cutoff).sum() > 0
 
 
-def test_an_edge_of_just_the_cutoffs_length_may_be_missing():
+def test_an_edge_with_the_length_of_the_cutoff_may_be_missing():
     atoms = Atoms("H2", positions=[[0, 0, 0], [0, 0, CUTOFF * (1 - 1e-12)]])
     nothing = case_with(np.zeros((0, 2), dtype=np.int64), np.zeros((0, 3)))
     assert build_graph(atoms, CUTOFF).n_edges == 2
@@ -147,7 +147,7 @@ def test_an_edge_of_just_the_cutoffs_length_may_be_missing():
 
 
 @pytest.mark.parametrize("elements", [("Si",), ("H", "O"), ("H", "C", "N", "O", "Ni")])
-def test_structures_hold_every_element_and_cannot_hide_a_mistake(elements):
+def test_structures_have_all_elements_and_enough_neighbours(elements):
     made = large_probes(elements, CUTOFF)
     assert set(made[BASE].get_chemical_symbols()) == set(elements)
     assert {f"isolated {symbol}" for symbol in elements} <= set(made)
@@ -157,8 +157,8 @@ def test_structures_hold_every_element_and_cannot_hide_a_mistake(elements):
     assert np.abs(made[SHEARED].cell.angles() - 90.0).max() > 30.0
 
 
-def test_twins_have_the_results_that_they_expect(structures):
-    """Shown with an energy that depends on distances alone."""
+def test_symmetric_copies_have_the_expected_results(structures):
+    """Tested with an energy that depends only on distances."""
 
     def evaluate(atoms: Atoms) -> Evaluation:
         graph = build_graph(atoms, CUTOFF)
@@ -185,7 +185,7 @@ def test_twins_have_the_results_that_they_expect(structures):
 
 
 def test_the_time_step_follows_stiffness_and_forces():
-    """One atom on a spring: the run lasts as long as 10 radians of the vibration, or till 0.3 angstrom are gone."""
+    """For one atom on a spring, the run spans 10 radians of the vibration, or a displacement of 0.3 angstrom."""
     atoms = Atoms("H", positions=[[0, 0, 0]], cell=10 * np.eye(3), pbc=True)
 
     def spring(stiffness: float, force: float):
@@ -202,7 +202,7 @@ def test_the_time_step_follows_stiffness_and_forces():
     assert 0.5 * 500.0 * 9648.533 / 20.0 * pulled**2 == pytest.approx(0.3)
 
 
-def test_a_rank_that_is_silent_is_ended():
+def test_a_silent_rank_is_terminated():
     program = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
     with (
         pytest.raises(MpiRunError, match=r"(?s)wrote nothing for 2 s and was ended.*up"),
@@ -211,7 +211,7 @@ def test_a_rank_that_is_silent_is_ended():
         list(process.lines())
 
 
-def test_a_refused_case_is_kept_and_a_crash_takes_the_rest_along(compile_once, structures):
+def test_a_refused_case_is_recorded_and_a_crash_ends_the_remaining_cases(compile_once, structures):
     atoms = structures[SMALL]
     cases = [
         Case("first", atoms),
@@ -235,7 +235,7 @@ def run_verify(*words: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def alone(compile_once, tmp_path_factory) -> Path:
-    """A compiled model far from its source."""
+    """Return a compiled model in a folder without its source."""
     path = tmp_path_factory.mktemp("alone") / "alone.pt2"
     path.write_bytes(compile_once("two_layers").read_bytes())
     return path
@@ -269,7 +269,7 @@ def test_a_good_model_passes_with_the_users_structure(alone, portable_models, tm
     assert f"{len(table['checks'])} checks passed, 0 failed" in done.stdout
 
 
-def test_without_its_source_a_compiled_model_does_not_pass_in_silence(alone, tmp_path):
+def test_a_compiled_model_without_its_source_does_not_pass(alone, tmp_path):
     done = run_verify(alone, "--ranks", "1", "--json", tmp_path / "table.json")
     assert done.returncode == 2
     assert "was not compared with the reference; give the trained model" in done.stderr
@@ -285,7 +285,7 @@ def test_without_its_source_a_compiled_model_does_not_pass_in_silence(alone, tmp
     assert f"{len(QUANTITIES)} skipped" in waived.stdout
 
 
-def test_the_source_is_found_beside_the_compiled_file_and_by_nothing_but_its_digest(
+def test_the_source_is_found_beside_the_compiled_file_by_its_digest(
     alone, portable_models, trained_models, tmp_path
 ):
     assert find_subject(alone).trained is None
@@ -302,7 +302,7 @@ def test_the_source_is_found_beside_the_compiled_file_and_by_nothing_but_its_dig
         find_subject(portable_models["two_layers"], portable_models["two_layers"])
 
 
-def test_a_structure_that_does_not_fit_is_refused(tmp_path):
+def test_an_invalid_structure_is_refused(tmp_path):
     ase.io.write(tmp_path / "salt.xyz", Atoms("NaCl", positions=[[0, 0, 0], [2, 0, 0]]))
     (tmp_path / "text.xyz").write_text("no structure\n")
     with pytest.raises(UserInputError, match="contains Cl, Na, but the model knows H, O"):

@@ -1,7 +1,7 @@
-"""Two families that are plain torch: what a family of another package would bring, each in a few lines.
+"""Two minimal plain-torch model families, as another package would define them.
 
-``LennardJones`` has one layer; ``Counting`` has two, and atoms send a scalar to their neighbours between them. Their
-files are JSON.
+``LennardJones`` has one layer. ``Counting`` has two layers; between them, atoms send a scalar to their neighbours. The
+model files are JSON.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from mlip_lammps.families.reference import ReferenceModel
 
 @dataclass(frozen=True)
 class ToyModel:
-    """A model of either family: numbers for each element."""
+    """Model of either family: parameters of each element."""
 
     family: str
     atomic_numbers: tuple[int, ...]
@@ -46,13 +46,13 @@ class ToyModel:
 
 
 def envelope(distances: Tensor, cutoff: float) -> Tensor:
-    """Return a step from 1 to 0 with two continuous derivatives."""
+    """Return a smooth step from 1 to 0 with two continuous derivatives."""
     x = (distances / cutoff).clamp(max=1.0)
     return (1.0 - x) ** 3 * (1.0 + 3.0 * x + 6.0 * x * x)
 
 
 def pair_energies(model: ToyModel, distances: Tensor, sizes: Tensor, strengths: Tensor) -> Tensor:
-    """Return a softened Lennard-Jones energy of each directed edge, eV."""
+    """Return a softened Lennard-Jones energy of each directed edge in eV."""
     ratio = (sizes**2 / (distances**2 + 0.3 * sizes**2)) ** 3
     return 2.0 * strengths * (ratio * ratio - ratio) * envelope(distances, model.cutoff)
 
@@ -62,7 +62,7 @@ def sum_over(values: Tensor, centre: Tensor, n_local: int) -> Tensor:
 
 
 def edge_numbers(model: ToyModel, centre_species: Tensor, species: Tensor, graph: EdgeGraph) -> tuple[Tensor, Tensor]:
-    """Return size and strength of each edge, means of its two elements."""
+    """Return size and strength of each edge, averaged over its two elements."""
     i, j = centre_species.index_select(0, graph.edge_centre), species.index_select(0, graph.edge_neighbour)
     tables = (torch.tensor(numbers, dtype=torch.float64) for numbers in (model.sizes, model.strengths))
     return tuple(0.5 * (table.index_select(0, i) + table.index_select(0, j)) for table in tables)
@@ -104,7 +104,7 @@ class ToyLayers(LayeredModel):
 
 
 class ToyReference(ReferenceModel):
-    """Written anew, not through the layers: an error in what joins them would show."""
+    """Reference that does not use the layers, so that errors in their combination show."""
 
     def __init__(self, model: ToyModel):
         super().__init__(model.atomic_numbers, model.cutoff)
@@ -127,7 +127,7 @@ class ToyReference(ReferenceModel):
 
 @dataclass(frozen=True)
 class ToyFamily:
-    """See ``Family``."""
+    """A toy family, see ``Family``."""
 
     name: str
     n_layers: int

@@ -105,7 +105,10 @@ def configured_with(configure: Callable[..., tuple], file: Path) -> Callable[...
         unlike = {name for name, tensor in kept.items() if tensor.numel() != state[name].numel()}
         unlike |= {name for name, _ in model.named_parameters()} - set(kept)
         if unlike:
-            sys.exit(f"train.py: {min(unlike)} in {file} is not that of this model; give weights of the same shape")
+            sys.exit(
+                f"train.py: {min(unlike)} is missing in {file} or has another shape than in this model; give weights "
+                "of the same shape"
+            )
         model.load_state_dict(state | {name: tensor.reshape(state[name].shape) for name, tensor in kept.items()})
         for interaction, layer in zip(model.interactions, spec["layers"], strict=True):
             interaction.avg_num_neighbors = layer["avg_num_neighbors"]

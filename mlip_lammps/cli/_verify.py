@@ -31,7 +31,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     n_ranks = read_rank_list(arguments.ranks)
     if not arguments.time_limit > 0:
-        raise UserInputError(f"--time-limit is {arguments.time_limit:g} s, but must be larger than 0")
+        raise UserInputError(f"--time-limit is {arguments.time_limit:g} s, but must be larger than 0; give seconds")
     check_json_file(arguments.json)
     console = Console(highlight=False)
     if not console.is_terminal:

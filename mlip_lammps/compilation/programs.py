@@ -32,7 +32,7 @@ def compile_programs(
     Parameters
     ----------
     dtype, radial
-        As of ``export_model``.
+        See ``export_model``.
     operators
         Backend whose operators the programs call: ``torch`` or ``cpu``.
 

@@ -50,10 +50,10 @@ def build_box(molecule: Atoms, n_molecules: int, density_g_cm3: float, seed: int
     if len(molecule) == 0 or n_molecules < 1 or not density_g_cm3 > 0:
         raise UserInputError(
             f"a box needs a molecule with atoms, a count and a density above 0; found {len(molecule)} atoms, "
-            f"{n_molecules} molecules and {density_g_cm3} g/cm3"
+            f"{n_molecules} molecules and {density_g_cm3} g/cm3; change these values"
         )
     if seed < 0:
-        raise UserInputError(f"the seed is {seed}, but must be 0 or larger")
+        raise UserInputError(f"the seed is {seed}, but must be 0 or larger; give another seed")
     rng = np.random.default_rng(seed)
     edge = box_edge(molecule, n_molecules, density_g_cm3)
     centred = molecule.positions - molecule.get_center_of_mass()

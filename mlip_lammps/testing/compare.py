@@ -83,7 +83,7 @@ def _assert_rows_agree(
 ) -> None:
     a, b = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     if a.shape != b.shape or a.ndim != n_dimensions:
-        raise AssertionError(f"{what} of shapes {a.shape} and {b.shape}")
+        raise AssertionError(f"{what} of shapes {a.shape} and {b.shape}, expected equal shapes of {n_dimensions} axes")
     differences = np.abs(a - b).max(axis=tuple(range(1, a.ndim)), initial=0.0)
     wrong = np.flatnonzero(~(differences <= tolerance))
     if len(wrong):

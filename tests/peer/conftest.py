@@ -1,4 +1,4 @@
-"""Models and results of mace-torch, made once a session by its own interpreter."""
+"""Models and results of mace-torch, created once per session by its own interpreter."""
 
 import os
 import subprocess

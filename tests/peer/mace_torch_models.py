@@ -1,7 +1,7 @@
-"""Makes random-weight models with mace-torch and writes their energies; run by mace-torch's own interpreter.
+"""Create random-weight models with mace-torch and write their results; runs in mace-torch's interpreter.
 
-Usage: ``python mace_torch_models.py FOLDER``. For each entry of `MODELS` it writes ``NAME.model`` (``torch.save`` of
-the module, as training does) and ``NAME.npz`` (structures and what mace-torch says about them).
+Usage: ``python mace_torch_models.py FOLDER``. For each entry of `MODELS`, the script writes ``NAME.model``
+(``torch.save`` of the module, as in training) and ``NAME.npz`` (structures and mace-torch results).
 """
 
 import inspect
@@ -87,7 +87,7 @@ UNSUPPORTED = {
         "total_charge": {"type": "categorical", "per": "graph", "num_classes": 3, "emb_dim": 4, "in_dim": 1},
     }}},
 }  # fmt: skip
-"""Changes of a small model that the reader refuses."""
+"""Variants of a small model that the reader refuses."""
 
 _ATTRIBUTES_OF_NEWER_VERSIONS = (
     "heads", "apply_cutoff", "edge_irreps", "use_reduced_cg", "use_agnostic_product", "use_so3",
@@ -96,7 +96,7 @@ _ATTRIBUTES_OF_NEWER_VERSIONS = (
 
 
 def make_structures(numbers: list[int], cutoff: float) -> list:
-    """Return rattled structures: a triclinic cell, one smaller than the cutoff, a molecule without a cell."""
+    """Return rattled structures: a triclinic cell, a cell smaller than the cutoff, and a molecule without a cell."""
     from ase import Atoms
 
     rng = np.random.default_rng(7)
@@ -163,7 +163,7 @@ def make_model(options: dict, seed: int):
 
 
 def evaluate(model, structure) -> dict:
-    """Return what mace-torch computes for ``structure``."""
+    """Return the mace-torch results for ``structure``."""
     from mace import data, tools
 
     table = tools.AtomicNumberTable([int(z) for z in model.atomic_numbers])
@@ -186,11 +186,11 @@ def evaluate(model, structure) -> dict:
 
 
 def main(folder: Path) -> None:
-    """Write every model and its results into ``folder``."""
+    """Write all models and their results to ``folder``."""
     import torch
 
     torch.set_num_threads(1)
-    # torch.jit reads the same classes again for each of hundreds of modules
+    # torch.jit would parse the same classes for each of several hundred modules
     inspect.getsourcelines = cache(inspect.getsourcelines)
     for seed, (name, options) in enumerate(MODELS.items()):
         dtype = torch.float32 if options.get("dtype") == "float32" else torch.float64

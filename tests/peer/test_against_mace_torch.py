@@ -1,4 +1,4 @@
-"""The reader and the reference model against mace-torch, on models that mace-torch made and saved."""
+"""The reader and the reference model against mace-torch, for models that mace-torch created and saved."""
 
 from dataclasses import replace
 from functools import cache
@@ -66,7 +66,7 @@ def test_nuclei_are_close_enough_to_repel_each_other(peer_folder, name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_spec_says_what_the_model_was_made_with(peer_folder, name):
+def test_the_spec_has_the_options_of_the_model(peer_folder, name):
     options, spec = MODELS[name], read_model(peer_folder / f"{name}.model").spec
     correlation = options["correlation"]
     expected = [correlation] * options["n_layers"] if isinstance(correlation, int) else correlation
@@ -87,7 +87,7 @@ def test_spec_says_what_the_model_was_made_with(peer_folder, name):
 
 
 @pytest.mark.parametrize("name", ["two_layers_tensor", "two_layers_odd", "single_precision", "repulsion"])
-def test_portable_form_of_a_mace_torch_model_is_the_same_bit_for_bit(peer_folder, tmp_path, name):
+def test_the_portable_format_of_a_mace_torch_model_is_exact(peer_folder, tmp_path, name):
     trained = read_model(peer_folder / f"{name}.model")
     write_portable(trained, tmp_path / "portable.safetensors")
     again = read_model(tmp_path / "portable.safetensors")

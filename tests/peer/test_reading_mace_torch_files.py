@@ -1,4 +1,4 @@
-"""Files of mace-torch that the reader takes as mace-torch does, and those that it refuses by name."""
+"""mace-torch files that the reader accepts, and unsupported ones that it refuses by name."""
 
 import contextlib
 
@@ -52,7 +52,7 @@ def test_neighbour_count_may_be_a_numpy_number(peer_folder):
     assert [layer.avg_num_neighbors for layer in spec.layers] == [9.7]
 
 
-def test_a_file_cut_off_anywhere_is_refused(peer_folder, tmp_path):
+def test_a_truncated_file_is_refused(peer_folder, tmp_path):
     content = (peer_folder / "numbers.model").read_bytes()
     for size in (1, 30, len(content) // 2, len(content) - 1):
         path = tmp_path / f"cut_{size}.model"
@@ -61,7 +61,7 @@ def test_a_file_cut_off_anywhere_is_refused(peer_folder, tmp_path):
             read_model(path)
 
 
-def test_flipped_bits_are_refused_or_harmless(peer_folder, tmp_path):
+def test_flipped_bits_give_an_error_or_no_change(peer_folder, tmp_path):
     content = bytearray((peer_folder / "numbers.model").read_bytes())
     path = tmp_path / "flipped.model"
     for position in range(0, len(content), len(content) // 97):

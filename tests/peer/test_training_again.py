@@ -1,4 +1,4 @@
-"""Training from weights that were trained before, by mace-torch itself."""
+"""Training with mace-torch from previously trained weights."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ SHAPE = {
 
 @pytest.fixture
 def configuration(tmp_path):
-    """Settings of a training of one epoch on rattled water; stage 2 learns nothing."""
+    """Return settings for one epoch on rattled water; stage 2 has a learning rate of zero."""
     rng, frames = np.random.default_rng(0), []
     for _ in range(12):
         atoms = molecule("H2O", vacuum=4.0)
@@ -41,8 +41,8 @@ def configuration(tmp_path):
     return file
 
 
-def test_a_training_begins_from_the_weights_of_a_portable_file(peer, configuration, tmp_path):
-    """mace-torch by itself would begin from the weights of its seed and the averages of the data."""
+def test_training_starts_from_the_weights_of_a_portable_file(peer, configuration, tmp_path):
+    """By default, mace-torch starts from random weights and the averages of the data."""
     given = random_model(
         ("H", "O"), "4x0e", l_max=1, correlation=2, n_layers=2, cutoff=SHAPE["r_max"], n_basis=8, radial_widths=(8,),
         interaction=RESIDUAL, avg_num_neighbors=3.0,

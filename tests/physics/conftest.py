@@ -1,7 +1,7 @@
-"""What the physics tests share: the calculators of the shipped model that a file is about, its ``MODEL``.
+"""Common fixtures of the physics tests: calculators of the shipped model ``MODEL`` of each test file.
 
-Tests with the mark ``physics`` take minutes and run the compiled model: ``make physics``. The others take seconds, run
-the reference, and are a part of ``make test``.
+Tests with the mark ``physics`` take minutes and run the compiled model (``make physics``). The others take seconds,
+run the reference, and are part of ``make test``.
 """
 
 from functools import cache, partial
@@ -24,7 +24,7 @@ def compiled_file(request) -> Path:
 
 @pytest.fixture(scope="module", params=["reference", pytest.param("compiled", marks=pytest.mark.physics)])
 def calculator(request) -> Calculator:
-    """The reference, and in the tier of minutes the compiled model too."""
+    """Return the reference and, for tests that take minutes, the compiled model."""
     if request.param == "compiled":
         return MlipCalculator(request.getfixturevalue("compiled_file"))
     return ReferenceCalculator(request.module.MODEL)

@@ -1,6 +1,6 @@
-"""The observables in the card of nickel-co2-pbe, on structures that are built here.
+"""The observables in the card of nickel-co2-pbe, for structures built here.
 
-The lattice constant is that of experiment. What is asserted of the energies is their order in the data
+The lattice constant is the experimental one. The tests assert the order of the energies in the data
 (github.com/zhangylch/REANN, commit 6ca3928, MIT; Zhang, Xia, Jiang, Phys. Rev. Lett. 127, 156002 (2021)): its coldest
 frames with carbon dioxide in the gas, chemisorbed and dissociated have -207.70, -208.05 and -209.07 eV.
 """
@@ -29,13 +29,13 @@ OXYGENS, CARBON = [36, 37], 38
 
 @pytest.fixture(scope="module")
 def nickel(calculator) -> Atoms:
-    """Bulk nickel at rest."""
+    """Return relaxed bulk nickel."""
     return relax(bulk("Ni", a=A0, cubic=True), calculator, cell="isotropic", force_tolerance=1e-4).atoms
 
 
 @pytest.fixture(scope="module")
 def slab(nickel, calculator) -> Atoms:
-    """A clean Ni(100) slab at rest, the bottom layer held."""
+    """Return a relaxed clean Ni(100) slab with a fixed bottom layer."""
     slab = fcc100("Ni", SIZE, a=nickel.cell.lengths()[0], vacuum=8.0, periodic=True)
     slab.set_constraint(FixAtoms(mask=slab.get_tags() == SIZE[2]))
     return relax(slab, calculator, force_tolerance=FORCE_TOLERANCE).atoms
@@ -43,7 +43,7 @@ def slab(nickel, calculator) -> Atoms:
 
 @pytest.fixture(scope="module")
 def kinds(slab, calculator) -> dict[str, Relaxation]:
-    """Carbon dioxide in the gas, chemisorbed and dissociated, at rest."""
+    """Return relaxed carbon dioxide in the gas, chemisorbed and dissociated."""
     half = slab.cell.lengths()[0] / SIZE[0] / 2
     molecules = {
         "gas": [(0, 1.17, GAS_HEIGHT), (0, -1.17, GAS_HEIGHT), (0, 0, GAS_HEIGHT)],
@@ -66,7 +66,7 @@ def relax_on(slab: Atoms, places: list[tuple[float, float, float]], calculator: 
 
 
 def bonds(found: Relaxation) -> np.ndarray:
-    """Return the two distances of oxygen from carbon, the shorter first."""
+    """Return the two C-O distances in ascending order."""
     return np.sort(found.atoms.get_distances(CARBON, OXYGENS, mic=True))
 
 
@@ -84,7 +84,7 @@ def test_energies_fall_from_gas_to_chemisorbed_to_dissociated(kinds):
     assert kinds["dissociated"].energy < kinds["chemisorbed"].energy - 0.2
 
 
-def test_each_relaxes_to_what_it_is_called(kinds):
+def test_each_structure_relaxes_to_its_named_state(kinds):
     gas, chemisorbed, dissociated = (kinds[name] for name in ("gas", "chemisorbed", "dissociated"))
     assert gas.atoms.get_angle(*OXYGENS[:1], CARBON, *OXYGENS[1:], mic=True) > 175
     assert bonds(gas) == pytest.approx([1.17, 1.17], abs=0.03)
@@ -94,7 +94,7 @@ def test_each_relaxes_to_what_it_is_called(kinds):
     assert bonds(dissociated)[1] > 2.5
 
 
-def test_carbon_dioxide_leaves_the_slab_whole(kinds, slab):
+def test_carbon_dioxide_keeps_the_slab_intact(kinds, slab):
     for found in kinds.values():
         moved = np.linalg.norm(found.atoms.positions[:36] - slab.positions, axis=1)
         assert moved.max() < 0.4
@@ -104,7 +104,7 @@ def test_carbon_dioxide_leaves_the_slab_whole(kinds, slab):
 @pytest.mark.physics
 @pytest.mark.parametrize("calculator", ["compiled"], indirect=True)
 def test_lammps_relaxes_it_to_the_same_energy_and_keeps_it_adsorbed(nickel, kinds, compiled_file, inputs, tmp_path):
-    """The input builds the same slab and molecule; 2 ps at 300 K follow."""
+    """The input builds the same slab and molecule, and runs 2 ps at 300 K."""
     variables = {"model": compiled_file, "a": nickel.cell.lengths()[0]}
     run = LammpsInput(inputs / "in.nickel_co2", variables, n_ranks=2)
     assert run.run(4000, tmp_path).n_atoms == 39

@@ -1,4 +1,4 @@
-"""The observables in the card of silicon-pbe, on structures that are built here.
+"""The observables in the card of silicon-pbe, for structures built here.
 
 Reference numbers: lattice constant, bulk modulus and phonons are PBE with VASP, from the examples of phonopy
 (github.com/phonopy/phonopy, commit 3a3e0f0, BSD-3-Clause: Si-QHA and Si-gruneisen); elastic constants are PW91 with
@@ -25,7 +25,7 @@ BULK_MODULUS_GPA = 88.7
 C11_C12_C44_GPA = (153.3, 56.3, 72.2)
 
 PHONON_A = 5.4662
-# Of the primitive cell: X at (1/2, 0, 1/2), L at (1/2, 1/2, 1/2).
+# Points of the primitive cell: X at (1/2, 0, 1/2), L at (1/2, 1/2, 1/2).
 GAMMA, X, L = (0, 0, 0), (0.5, 0, 0.5), (0.5, 0.5, 0.5)
 FREQ_THZ = {
     GAMMA: (0, 0, 0, 15.10, 15.10, 15.10),
@@ -35,9 +35,9 @@ FREQ_THZ = {
 EXPANSION = (5.4479, 5.4662, 5.4843)
 
 CLOSEST = 1.8
-"""Angstrom: bonds are 2.35 long."""
+"""Angstrom; the bond length is 2.35."""
 MELTED = 2.0
-"""Angstrom^2, of the mean square displacement: atoms of the crystal swing by 0.3 at its melting point."""
+"""Mean square displacement in angstrom^2; atoms of the crystal vibrate by 0.3 angstrom at the melting point."""
 
 
 def crystal(a: float) -> Atoms:
@@ -70,7 +70,7 @@ def test_phonons_at_gamma_x_and_l(calculator):
 
 
 def test_transverse_acoustic_modes_rise_on_expansion(calculator):
-    """Silicon's negative Grueneisen parameters."""
+    """Silicon has negative Grueneisen parameters."""
     lowest = [phonon_frequencies(crystal(a), calculator, (2, 2, 2), [X, L]).freq_thz[:, 0] for a in EXPANSION]
     assert (np.diff(lowest, axis=0) > 0).all()
 
@@ -88,7 +88,7 @@ def test_compressed_to_40_gpa_energy_and_pressure_only_rise(calculator):
 
 
 def test_two_nuclei_repel(calculator):
-    """Below 0.8 angstrom, where the repulsion of ZBL is larger than whatever was learned elsewhere."""
+    """Below 0.8 angstrom, the ZBL repulsion dominates any extrapolation of the trained energy."""
     energies = []
     for distance in np.linspace(0.3, 0.8, 11):
         pair = Atoms("Si2", positions=[[0, 0, 0], [distance, 0, 0]], calculator=calculator)
@@ -97,7 +97,7 @@ def test_two_nuclei_repel(calculator):
     assert (np.diff(energies) < 0).all()
 
 
-def test_an_atom_that_is_pushed_onto_its_neighbour_in_the_crystal_comes_back(calculator):
+def test_an_atom_pushed_onto_its_neighbour_returns(calculator):
     atoms = crystal(A0)
     atoms.calc = calculator
     before = atoms.get_potential_energy()
@@ -112,7 +112,7 @@ def test_an_atom_that_is_pushed_onto_its_neighbour_in_the_crystal_comes_back(cal
 
 @pytest.mark.physics
 def test_it_melts_and_quenches_and_the_glass_is_compressed_to_25_gpa(compiled_file, inputs, tmp_path):
-    """2,500 K to 500 K in 10 ps, then 4 ps under rising pressure; LAMMPS ends a run where atoms come too close."""
+    """2,500 K to 500 K in 10 ps, then 4 ps under rising pressure; LAMMPS stops a run if atoms come too close."""
     variables = dict(model=compiled_file, cells=2, melt_steps=1500, quench_steps=5000, relax_steps=1500)
     variables |= dict(press_steps=2000, pressure_bar=250_000)
     run = LammpsInput(inputs / "in.silicon_amorphous", variables, n_ranks=2)
@@ -133,7 +133,7 @@ def test_it_melts_and_quenches_and_the_glass_is_compressed_to_25_gpa(compiled_fi
 
 @pytest.mark.physics
 @pytest.mark.parametrize("pressure_gpa", [20, 30])
-def test_a_crystal_that_is_pressed_suddenly_stays_finite(pressure_gpa, compiled_file, inputs, tmp_path):
+def test_a_suddenly_compressed_crystal_stays_finite(pressure_gpa, compiled_file, inputs, tmp_path):
     """At 300 K; the barostat overshoots."""
     variables = {"model": compiled_file, "cells": 2, "pressure_bar": 1e4 * pressure_gpa}
     run = LammpsInput(inputs / "in.silicon_npt", variables, n_ranks=2)

@@ -18,24 +18,24 @@ MODEL = "water-revpbe0d3"
 FIRST_MAXIMUM = (2.83, 2.61)
 N_ATOMS = 192
 LONGEST_OH_BOND = 1.3
-# 0.5 fs; the first tenth of the first is not counted in g_OO
+# time step 0.5 fs; g_OO excludes the first tenth of the first run
 NVT_STEPS, NVE_STEPS = 44_000, 10_000
 
 
 @pytest.fixture
 def liquid(inputs) -> Atoms:
-    """64 H2O at 300 K, equilibrated with the model."""
+    """Return 64 H2O at 300 K, equilibrated with the model."""
     return ase.io.read(inputs / "water_64.data", format="lammps-data", Z_of_type={1: 1, 2: 8}, atom_style="atomic")
 
 
 def test_forces_in_the_liquid_have_the_size_of_thermal_ones(liquid, calculator):
-    """Root mean square of the training data: 0.85 eV/angstrom."""
+    """The root mean square force of the training data is 0.85 eV/angstrom."""
     liquid.calc = calculator
     assert 0.6 < np.sqrt((liquid.get_forces() ** 2).mean()) < 1.2
 
 
 def test_pulling_a_hydrogen_off_its_oxygen_costs_energy(liquid, calculator):
-    """To 1.2 angstrom, 15 kT; beyond it nears the oxygen that it has a hydrogen bond to."""
+    """Stretching to 1.2 angstrom costs 15 kT; beyond, the hydrogen approaches the acceptor of its hydrogen bond."""
     oxygen = int(np.flatnonzero(liquid.numbers == 8)[0])
     hydrogens = np.flatnonzero(liquid.numbers == 1)
     hydrogen = int(hydrogens[np.argmin(liquid.get_distances(oxygen, hydrogens, mic=True))])
@@ -63,7 +63,7 @@ def test_20_ps_at_300_k_keep_every_molecule_and_the_structure_of_the_reference(c
 
 
 @pytest.mark.physics
-def test_the_energy_is_kept_without_a_thermostat(compiled_file, inputs, tmp_path):
+def test_the_energy_is_conserved_without_a_thermostat(compiled_file, inputs, tmp_path):
     variables = {"model": compiled_file, "data": inputs / "water_64.data"}
     LammpsInput(inputs / "in.water_nve", variables, n_ranks=2).run(NVE_STEPS, tmp_path)
     (thermo,) = read_thermo(tmp_path / "log.lammps")

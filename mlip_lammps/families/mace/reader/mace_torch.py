@@ -194,8 +194,9 @@ def _product(product: Module, irreps_message: str, needs_skip: bool, weights: We
     correlations = [part.attribute("correlation") for part in parts]
     correlation = correlations[0] if correlations else None
     if not all(type(one) is int and one == correlation and 1 <= one <= 8 for one in [correlation, *correlations]):
+        found = ", ".join(str(one) if type(one) is int else type(one).__name__ for one in correlations[:8])
         raise UnsupportedModelError(
-            f"{contraction.label} has the correlation orders {correlations}, expected one order from 1 to 8 for all "
+            f"{contraction.label} has the correlation orders {found or 'none'}, expected one order from 1 to 8 for all "
             "outputs; train with one order per layer"
         )
     for part in parts:

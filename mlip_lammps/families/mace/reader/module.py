@@ -137,7 +137,9 @@ def _numpy_scalar(record: Record) -> np.generic | None:
         text = content.args[0]
         content = text.encode("latin1", "replace") if isinstance(text, str) else None
     if code not in ("f8", "f4", "i8") or not isinstance(content, bytes) or len(content) != int(code[1]):
+        found = code[:8] if isinstance(code, str) else type(code).__name__
         raise ModelFileError(
-            f"the model file contains a NumPy scalar of type {code!r}, expected f8, f4 or i8; save the model again"
+            f"the model file contains a NumPy scalar of type {found}, expected f8, f4 or i8 with its bytes; "
+            "save the model again"
         )
     return np.frombuffer(content, dtype="<" + code)[0]

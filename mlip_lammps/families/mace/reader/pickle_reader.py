@@ -95,7 +95,7 @@ class Opcodes:
                 self._step(opcode.name, argument)
         except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError) as error:
             raise ModelFileError(self._damage(f"{type(error).__name__}: {error}")) from error
-        raise ModelFileError(self._damage("it ends early"))
+        raise ModelFileError(self._damage("it is truncated"))
 
     def _damage(self, what: str) -> str:
         return f"the pickle of {self._source} is damaged ({what}); copy or save the model again"

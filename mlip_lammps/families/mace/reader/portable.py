@@ -80,8 +80,8 @@ def read_portable(path: Path) -> MaceModel:
 def _check_header(header: dict[str, str], path: Path) -> None:
     if header.get("format") != FORMAT:
         raise ModelFileError(
-            f"{path} is a safetensors file with format {header.get('format')!r}, expected {FORMAT!r}; give a .model "
-            "file of mace-torch or a portable model"
+            f"{path} is a safetensors file with format {str(header.get('format'))[:40]!r}, expected {FORMAT!r}; give a "
+            ".model file of mace-torch or a portable model"
         )
     version = header.get("format_version")
     if version != str(FORMAT_VERSION):

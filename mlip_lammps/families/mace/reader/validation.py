@@ -99,7 +99,7 @@ def _is_path(path: tuple[int, int, int], irreps_in: Irreps, mid: Irreps, l_max: 
 
 
 def weight_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int | None, ...]]]:
-    """Yield the name and shape of every weight of ``spec``; None stands for any size."""
+    """Yield the name and shape of every weight of ``spec``; None means any size."""
     n_elements = len(spec.atomic_numbers)
     yield "atomic_energies_fn.atomic_energies", (1, n_elements)
     yield "scale_shift.scale", (1,)
