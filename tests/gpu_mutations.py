@@ -114,7 +114,7 @@ IN_THE_GPU_ENGINE = [
     ),
     _GpuMutation(
         "edge gradients in element order instead of caller order",
-        "pair_style/model/gpu/gpu_engine_step.cpp",
+        "pair_style/model/gpu/gpu_engine.cpp",
         "edge_gradients.begin() + 3 * edges.edge_of_row(row, order)",
         "edge_gradients.begin() + 3 * int64_t(edges.first[row])",
         (REFERENCE, "forces"),
@@ -144,7 +144,7 @@ IN_THE_GPU_ENGINE = [
     ),
     _GpuMutation(
         "moments relative to the centre of the atoms",
-        "pair_style/model/gpu/gpu_engine_step.cpp",
+        "pair_style/model/gpu/gpu_engine.cpp",
         "edge_moments[9 * e + 3 * a + b] = -offsets[3 * graph.edge_centre[e] + a] * edge_gradients[3 * e + b];",
         "edge_moments[9 * e + 3 * a + b] = 0.0 * edge_gradients[3 * e + b];",
         (REFERENCE, "per-atom virials"),
