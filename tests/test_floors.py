@@ -1,6 +1,7 @@
 """Modules import only from lower floors, see docs/architecture.md; checked on the source."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,18 @@ def is_free_of_torch(module: str) -> bool:
 def test_imports_go_down_only(path):
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     assert forbidden_imports(path.read_text(), ".".join(parts)) == []
+
+
+def test_an_installation_has_every_package_and_source_file():
+    """Packages are listed by hand in pyproject.toml."""
+    settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {path.parent.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("__init__.py")}
+    packages = {".".join(folder.parts) for folder in folders if "pair_style" not in folder.parts}
+    assert set(settings["packages"]) == {*packages, "mlip_lammps.pair_style"}
+    plugin = PACKAGE.parent / "pair_style"
+    for folder, name in ((PACKAGE, "mlip_lammps"), (plugin, "mlip_lammps.pair_style")):
+        included = {file for pattern in settings["package-data"][name] for file in folder.glob(pattern)}
+        assert {file for ending in ("h", "cpp", "hpp") for file in folder.rglob(f"*.{ending}")} <= included
 
 
 def test_every_folder_stands_on_a_floor():
