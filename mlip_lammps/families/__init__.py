@@ -11,6 +11,7 @@ _HOMES = {
     "family_of": "registry",
     "read_model": "registry",
     "register_family": "registry",
+    "select_head": "registry",
 }
 
 __all__ = list(_HOMES)

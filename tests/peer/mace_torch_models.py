@@ -63,6 +63,22 @@ MODELS = {
         "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 1, "elements": [14], "dtype": "float32",
         "extra": {"pair_repulsion": True},
     },
+    "heads": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 8, 14],
+        "extra": {"heads": ["pbe", "scan", "replay"]}, "head": "scan",
+    },
+    "heads_unscaled": {
+        "n_layers": 1, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "scaled": False,
+        "extra": {"heads": ["pbe", "scan"]}, "head": "pbe",
+    },
+    "heads_single_precision": {
+        "n_layers": 3, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [1, 8], "dtype": "float32",
+        "extra": {"heads": ["pbe", "scan"]}, "head": "scan",
+    },
+    "simplified": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "older": True,
+        "simplified": True,
+    },
     "older_version": {"n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [1], "older": True},
 }  # fmt: skip
 
@@ -77,7 +93,6 @@ UNSUPPORTED = {
     "gaussian": {"extra": {"radial_type": "gaussian"}},
     "chebyshev": {"extra": {"radial_type": "chebyshev"}},
     "older_repulsion": {"extra": {"pair_repulsion": True}, "older_repulsion": True},
-    "heads": {"extra": {"heads": ["pbe", "scan"]}},
     "last_readout": {"extra": {"use_last_readout_only": True}},
     "agnostic": {"extra": {"use_agnostic_product": True}},
     "so3": {"extra": {"use_so3": True}},
@@ -149,10 +164,16 @@ def make_model(options: dict, seed: int):
     if "edge_irreps" in arguments:
         arguments["edge_irreps"] = o3.Irreps(arguments["edge_irreps"])
     if len(arguments.get("heads", [])) > 1:
-        arguments["atomic_energies"] = np.stack([arguments["atomic_energies"]] * len(arguments["heads"]))
+        n_heads = len(arguments["heads"])
+        arguments["atomic_energies"] = rng.uniform(-20.0, -1.0, (n_heads, len(numbers)))
+        scale, shift = rng.uniform(0.5, 2.0, n_heads), rng.uniform(-0.5, 0.5, n_heads)
+    else:
+        scale, shift = 1.7, -0.3
     if not options.get("scaled", True):
         return modules.MACE(**arguments)
-    model = modules.ScaleShiftMACE(atomic_inter_scale=1.7, atomic_inter_shift=-0.3, **arguments)
+    model = modules.ScaleShiftMACE(atomic_inter_scale=scale, atomic_inter_shift=shift, **arguments)
+    if options.get("simplified", False):
+        merge_inputs_of_linear(model)
     if options.get("older_repulsion", False):
         del model.pair_repulsion_fn.covalent_radii
     if options.get("older", False):
@@ -162,13 +183,24 @@ def make_model(options: dict, seed: int):
     return model
 
 
-def evaluate(model, structure) -> dict:
+def merge_inputs_of_linear(model) -> None:
+    """Give the linear map after each convolution the simplified irreps of mace-torch up to 0.3.8."""
+    from e3nn import o3
+
+    for interaction in model.interactions:
+        old = interaction.linear
+        interaction.linear = o3.Linear(old.irreps_in.simplify(), old.irreps_out)
+        interaction.linear.weight.data.copy_(old.weight.data)
+
+
+def evaluate(model, structure, head: str | None = None) -> dict:
     """Return what mace-torch computes for ``structure``."""
     from mace import data, tools
 
     table = tools.AtomicNumberTable([int(z) for z in model.atomic_numbers])
-    configuration = data.config_from_atoms(structure)
-    graph = data.AtomicData.from_config(configuration, z_table=table, cutoff=float(model.r_max))
+    heads = getattr(model, "heads", ["Default"])
+    configuration = data.config_from_atoms(structure, head_name=head or heads[0])
+    graph = data.AtomicData.from_config(configuration, z_table=table, cutoff=float(model.r_max), heads=heads)
     batch = next(iter(tools.torch_geometric.dataloader.DataLoader([graph], batch_size=1)))
     is_periodic = bool(structure.pbc.any())
     out = model(batch.to_dict(), compute_stress=is_periodic)
@@ -201,7 +233,7 @@ def main(folder: Path) -> None:
         model = model.double()
         results = {}
         for number, structure in enumerate(make_structures(options["elements"], 4.3)):
-            for key, value in evaluate(model, structure).items():
+            for key, value in evaluate(model, structure, options.get("head")).items():
                 results[f"{number}.{key}"] = value
         np.savez(folder / f"{name}.npz", **results)
     for name, options in UNSUPPORTED.items():

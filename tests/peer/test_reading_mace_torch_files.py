@@ -17,7 +17,6 @@ WORDS = {
     "gaussian": "Gaussian",
     "chebyshev": "Chebyshev",
     "older_repulsion": "pair_repulsion_fn.* has one cutoff for all pairs",
-    "heads": r"2 heads \(pbe, scan\).*mace_select_head",
     "last_readout": "use_last_readout_only",
     "agnostic": "use_agnostic_product",
     "so3": "use_so3",

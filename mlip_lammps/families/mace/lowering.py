@@ -12,6 +12,7 @@ from e3nn import o3
 from torch import Tensor
 
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
+from mlip_lammps.families.mace.heads import select_head
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reader.validation import order_weight
 from mlip_lammps.families.mace.spec import ZBL_BOHR, ZBL_COULOMB, ZBL_EXPONENTS, LayerSpec, MaceModel, weights_of
@@ -37,10 +38,11 @@ def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> 
     Raises
     ------
     UserInputError
-        If the model does not know one of ``atomic_numbers``.
+        If the model does not know one of ``atomic_numbers``, or has several heads.
     UnsupportedModelError
         If the irreps of a layer have different numbers of channels.
     """
+    trained = select_head(trained, None)
     spec = trained.spec
     chosen = atomic_numbers or spec.atomic_numbers
     missing = [z for z in chosen if z not in spec.atomic_numbers]
