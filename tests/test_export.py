@@ -136,11 +136,14 @@ def test_info_describes_all_three_forms_and_loads_no_native_code(exported, mace_
         assert words in table
 
 
-def test_info_refuses_what_is_no_model(tmp_path, capsys):
+def test_info_of_what_is_no_model_says_so(tmp_path, capsys):
     (tmp_path / "text.pt2").write_text("this is no archive\n")
-    for name in ("text.pt2", "missing.pt2"):
-        assert main(["info", str(tmp_path / name)]) == 2
-        assert name in capsys.readouterr().err
+    assert main(["info", str(tmp_path / "text.pt2"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["supported"] is False
+    assert "text.pt2 is not a model file" in facts["reason"]
+    assert main(["info", str(tmp_path / "missing.pt2")]) == 2
+    assert "missing.pt2" in capsys.readouterr().err
 
 
 REFUSED = {

@@ -9,6 +9,7 @@ _HOMES = {
     "Family": "family",
     "TrainedModel": "family",
     "family_of": "registry",
+    "inspect_model": "registry",
     "read_model": "registry",
     "register_family": "registry",
     "select_head": "registry",

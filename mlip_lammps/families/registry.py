@@ -2,6 +2,7 @@
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 from mlip_lammps.core.errors import ModelFileError, UserInputError
 from mlip_lammps.families.family import Family, TrainedModel
@@ -27,6 +28,16 @@ def families() -> tuple[Family, ...]:
 def family_of(trained: TrainedModel) -> Family:
     """Return the family of a trained model."""
     return next(family for family in families() if family.name == trained.family)
+
+
+def inspect_model(path: Path) -> dict[str, Any]:
+    """Return what is known about a file that `read_model` refuses; empty if no family knows it."""
+    for family in families():
+        inspect = getattr(family, "inspect", None)
+        found = inspect(path) if inspect is not None else {}
+        if found:
+            return {"family": family.name, **found}
+    return {}
 
 
 def select_head(trained: TrainedModel, head: str | None) -> TrainedModel:

@@ -75,6 +75,23 @@ MODELS = {
         "n_layers": 3, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [1, 8], "dtype": "float32",
         "extra": {"heads": ["pbe", "scan"]}, "head": "scan",
     },
+    "last_readout": {
+        "n_layers": 3, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [1, 8],
+        "extra": {"use_last_readout_only": True},
+    },
+    "last_readout_of_heads": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "head": "b",
+        "keep_last_layer_irreps": True, "extra": {"use_last_readout_only": True, "heads": ["a", "b"]},
+    },
+    "gate_tanh": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "extra": {"gate": "tanh"},
+    },
+    "gate_abs": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "extra": {"gate": "abs"},
+    },
+    "gate_none": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "extra": {"gate": None},
+    },
     "simplified": {
         "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "older": True,
         "simplified": True,
@@ -93,16 +110,24 @@ UNSUPPORTED = {
     "gaussian": {"extra": {"radial_type": "gaussian"}},
     "chebyshev": {"extra": {"radial_type": "chebyshev"}},
     "older_repulsion": {"extra": {"pair_repulsion": True}, "older_repulsion": True},
-    "last_readout": {"extra": {"use_last_readout_only": True}},
     "agnostic": {"extra": {"use_agnostic_product": True}},
     "so3": {"extra": {"use_so3": True}},
     "edge_irreps": {"extra": {"edge_irreps": "2x0e"}},
-    "tanh": {"n_layers": 2, "extra": {"gate": "tanh"}},
+    "sin": {"n_layers": 2, "extra": {"gate": "sin"}},
     "embedding": {"extra": {"embedding_specs": {
         "total_charge": {"type": "categorical", "per": "graph", "num_classes": 3, "emb_dim": 4, "in_dim": 1},
     }}},
 }  # fmt: skip
 """Changes of a small model that the reader refuses."""
+
+WRAPPED = ("wrapped_dictionary.model", "wrapped_parallel.model", "wrapped_compile.model", "wrapped-mliap_lammps.pt")
+"""Files that contain the model of ``wrapped_not.model``."""
+
+OTHER_MODELS = {
+    "AtomicDipolesMACE": {},
+    "EnergyDipolesMACE": {"atomic_energies": np.ones(2)},
+    "AtomicDielectricMACE": {"use_polarizability": True},
+}
 
 _ATTRIBUTES_OF_NEWER_VERSIONS = (
     "heads", "apply_cutoff", "edge_irreps", "use_reduced_cg", "use_agnostic_product", "use_so3",
@@ -159,8 +184,8 @@ def make_model(options: dict, seed: int):
         "keep_last_layer_irreps": options.get("keep_last_layer_irreps", False),
     }
     arguments |= options.get("extra", {})
-    if arguments["gate"] == "tanh":
-        arguments["gate"] = torch.tanh
+    if isinstance(arguments["gate"], str):
+        arguments["gate"] = getattr(torch, arguments["gate"])
     if "edge_irreps" in arguments:
         arguments["edge_irreps"] = o3.Irreps(arguments["edge_irreps"])
     if len(arguments.get("heads", [])) > 1:
@@ -237,7 +262,10 @@ def main(folder: Path) -> None:
                 results[f"{number}.{key}"] = value
         np.savez(folder / f"{name}.npz", **results)
     for name, options in UNSUPPORTED.items():
-        torch.save(make_model(_SMALL | options, 0), folder / f"unsupported_{name}.model")
+        model = make_model(_SMALL | options, 0)
+        torch.save(model, folder / f"unsupported_{name}.model")
+        n_weights = sum(parameter.numel() for parameter in model.parameters())
+        (folder / f"unsupported_{name}.txt").write_text(str(n_weights))
     model = make_model(_SMALL, 0)
     torch.save(model.state_dict(), folder / "state_dict.pt")
     torch.save({"model": model.state_dict(), "optimizer": {}, "epoch": 3}, folder / "checkpoint.pt")
@@ -247,6 +275,38 @@ def main(folder: Path) -> None:
     model = make_model(_SMALL, 0)
     model.interactions[0].avg_num_neighbors = np.float64(9.7)
     torch.save(model, folder / "numbers.model")
+    save_wrapped(folder)
+
+
+def save_wrapped(folder: Path) -> None:
+    """Write the model of numbers.model in all forms in which it is still the same model."""
+    import torch
+    from mace.calculators.lammps_mliap_mace import LAMMPS_MLIAP_MACE
+
+    model = make_model(_SMALL, 0)
+    torch.save(model, folder / "wrapped_not.model")
+    torch.save({"model": model}, folder / "wrapped_dictionary.model")
+    torch.save(torch.nn.DataParallel(model), folder / "wrapped_parallel.model")
+    torch.save(torch.compile(model), folder / "wrapped_compile.model")
+    torch.save(LAMMPS_MLIAP_MACE(model), folder / "wrapped-mliap_lammps.pt")
+    save_other_models(folder)
+
+
+def save_other_models(folder: Path) -> None:
+    """Write models of mace-torch that predict something else than energies."""
+    import torch
+    from e3nn import o3
+    from mace import modules
+
+    irreps = o3.Irreps("4x0e+4x1o+4x2e")
+    arguments = {
+        "r_max": 4.0, "num_bessel": 4, "num_polynomial_cutoff": 5, "max_ell": 1, "num_interactions": 2,
+        "interaction_cls": modules.interaction_classes[RESIDUAL], "num_elements": 2, "avg_num_neighbors": 3.0,
+        "interaction_cls_first": modules.interaction_classes[RESIDUAL], "atomic_numbers": [1, 8], "correlation": 1,
+        "gate": torch.nn.functional.silu, "hidden_irreps": irreps, "MLP_irreps": irreps, "atomic_energies": None,
+    }  # fmt: skip
+    for name, extra in OTHER_MODELS.items():
+        torch.save(getattr(modules, name)(**arguments | extra), folder / f"other_{name}.model")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Files of mace-torch that the reader takes as mace-torch does, and those that it refuses by name."""
 
 import contextlib
+import json
 
 import pytest
-from mace_torch_models import UNSUPPORTED
+from mace_torch_models import OTHER_MODELS, UNSUPPORTED, WRAPPED
 
+from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
-from mlip_lammps.families import read_model
+from mlip_lammps.families import inspect_model, read_model
 
 WORDS = {
     "density": "RealAgnosticDensityInteractionBlock",
@@ -17,11 +19,10 @@ WORDS = {
     "gaussian": "Gaussian",
     "chebyshev": "Chebyshev",
     "older_repulsion": "pair_repulsion_fn.* has one cutoff for all pairs",
-    "last_readout": "use_last_readout_only",
     "agnostic": "use_agnostic_product",
     "so3": "use_so3",
     "edge_irreps": "edge_irreps",
-    "tanh": "gate",
+    "sin": "gate is not one of silu, tanh, abs and None",
     "embedding": "embedding_specs",
 }
 
@@ -44,6 +45,20 @@ def test_unsupported_features_are_named(peer_folder, name):
 def test_other_files_of_torch_are_refused_with_the_next_step(peer_folder, name, words):
     with pytest.raises(ModelFileError, match=words):
         read_model(peer_folder / name)
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_a_model_in_a_wrapper_is_the_model_itself(peer_folder, name):
+    expected, found = read_model(peer_folder / "wrapped_not.model"), read_model(peer_folder / name)
+    assert found.spec == expected.spec
+    for key, array in expected.weights.items():
+        assert found.weights[key].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("name", OTHER_MODELS)
+def test_other_models_of_mace_torch_are_named(peer_folder, name):
+    with pytest.raises(UnsupportedModelError, match=f"{name}, which .*predicts"):
+        read_model(peer_folder / f"other_{name}.model")
 
 
 def test_neighbour_count_may_be_a_numpy_number(peer_folder):
@@ -70,3 +85,18 @@ def test_flipped_bits_are_refused_or_harmless(peer_folder, tmp_path):
         with contextlib.suppress(ModelFileError, UnsupportedModelError):
             read_model(path)
         content[position] ^= 0x15
+
+
+@pytest.mark.parametrize("name", ["agnesi", "nonlinear", "embedding"])
+def test_info_shows_what_is_known_of_a_refused_model(peer_folder, capsys, name):
+    assert main(["info", str(peer_folder / f"unsupported_{name}.model"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["supported"] is False
+    assert (facts["model_class"], facts["elements"], facts["cutoff"]) == ("ScaleShiftMACE", ["H", "O"], 4.3)
+    assert (facts["heads"], facts["dtype"], facts["radial_basis"]) == (["Default"], "float64", "BesselBasis")
+    assert any(WORDS[name] in feature for feature in [*facts["unsupported"], facts["reason"]])
+
+
+def test_info_counts_the_parameters_that_mace_torch_counts(peer_folder):
+    found = inspect_model(peer_folder / "unsupported_agnesi.model")
+    assert found["n_weights"] == int((peer_folder / "unsupported_agnesi.txt").read_text())

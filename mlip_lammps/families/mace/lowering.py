@@ -126,6 +126,7 @@ def _lower_layer(table: _Table, t: int, layer: LayerSpec) -> LoweredLayer:
         readout_scalars=tuple(_starts(irreps_out)[b] for b, (_, ir) in enumerate(irreps_out) if ir == o3.Irrep("0e")),
         readout_matrices=_readout_matrices(table, t, layer),
         readout_activation_scale=layer.readout.activation_scale if is_nonlinear else 1.0,
+        readout_activation=layer.readout.activation if is_nonlinear else "silu",
     )
 
 
@@ -364,6 +365,8 @@ def _readout_matrices(table: _Table, t: int, layer: LayerSpec) -> tuple[Tensor, 
         weight = table[f"{weights_of('readouts', t)}.{name}.weight"]
         matrices.append(weight.view(n_in, -1) / n_in**0.5)
         n_in = matrices[-1].shape[1]
+    if layer.readout.activation == "identity":
+        return (layer.readout.activation_scale * matrices[0] @ matrices[1],)
     return tuple(matrices)
 
 

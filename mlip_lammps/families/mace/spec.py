@@ -44,7 +44,9 @@ class ReadoutSpec:
     irreps_hidden: str | None
     """Hidden scalars of all heads together, in the order of the heads."""
     activation_scale: float | None
-    """Factor by which e3nn multiplies silu (``normalize2mom``), as found in the file; None if linear."""
+    """Factor by which e3nn multiplies the gate (``normalize2mom``), as found in the file; None if linear."""
+    activation: Literal["silu", "tanh", "abs", "identity"] = "silu"
+    """Gate between the two linear maps; silu if linear."""
 
 
 @dataclass(frozen=True)

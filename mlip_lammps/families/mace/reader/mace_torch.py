@@ -1,6 +1,7 @@
 """Conversion of a model saved by mace-torch to a spec and weights."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mlip_lammps.families.mace.interactions import block_names, block_of
 from mlip_lammps.families.mace.irreps import format_irreps, parse_irreps, simplify_irreps
 from mlip_lammps.families.mace.reader import checks
 from mlip_lammps.families.mace.reader.archive import TorchArchive
+from mlip_lammps.families.mace.reader.identify import dictionary_refusal, unwrap
 from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.names import MODELS, allowed_names
 from mlip_lammps.families.mace.reader.pickle_reader import Record
@@ -22,6 +24,7 @@ from mlip_lammps.families.mace.spec import (
     PairRepulsionSpec,
     RadialSpec,
     ReadoutSpec,
+    weights_of,
 )
 
 Weights = dict[str, NDArray[np.generic]]
@@ -39,7 +42,7 @@ def read_mace_torch(path: Path) -> MaceModel:
     """
     weights: Weights = {}
     with TorchArchive(path, allowed_names()) as archive:
-        root = archive.root()
+        root = unwrap(archive.root())
         _check_root(root, path)
         try:
             spec = _model_spec(Module(root, archive, ""), weights)
@@ -51,10 +54,7 @@ def read_mace_torch(path: Path) -> MaceModel:
 
 def _check_root(root: Any, path: Path) -> None:
     if isinstance(root, dict):
-        raise ModelFileError(
-            f"{path} contains a dictionary ({', '.join(str(key)[:40] for key in list(root)[:3])}, ...), that is, "
-            "weights without a model; give the .model file that training wrote at its end"
-        )
+        raise ModelFileError(dictionary_refusal(path, root))
     if not isinstance(root, Record):
         raise ModelFileError(
             f"{path} contains a {type(root).__name__}, expected a model; give the .model file that training wrote"
@@ -70,16 +70,18 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     heads = tuple(model.attribute("heads", None) or ("Default",))
     if not all(type(head) is str for head in heads):
         raise ModelFileError(f"the heads of {model.source} are not strings; copy or save the model again")
-    for name in ("use_so3", "use_agnostic_product", "use_last_readout_only", "edge_irreps"):
+    for name in ("use_so3", "use_agnostic_product", "edge_irreps"):
         model.require_absent(name)
     model.require_absent("embedding_specs")
     numbers = model.array("atomic_numbers")
     interactions, products = model.child("interactions").children(), model.child("products").children()
-    readouts = model.child("readouts").children()
+    readouts: list[Module | None] = [*model.child("readouts").children()]
+    if model.attribute("use_last_readout_only", False) and len(readouts) == 1:
+        readouts = [None] * (len(interactions) - 1) + readouts
     if not len(interactions) == len(products) == len(readouts) >= 1:
         raise UnsupportedModelError(
             f"{model.source} has {len(interactions)} interactions, {len(products)} products and {len(readouts)} "
-            "readouts, expected one of each per layer; train without use_last_readout_only"
+            "readouts, expected one of each per layer; copy or save the model again"
         )
     radial, cutoff = _radial_spec(model, weights)
     embedding = model.child("node_embedding").child("linear")
@@ -88,8 +90,12 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     weights["node_embedding.linear.weight"] = embedding.array("weight")
     l_max = checks.spherical_harmonics(model.child("spherical_harmonics"))
     layers = tuple(
-        _layer(l_max, numbers.size, len(heads), *modules, weights)
-        for modules in zip(interactions, products, readouts, strict=True)
+        _layer(l_max, numbers.size, interaction, product, weights)
+        for interaction, product in zip(interactions, products, strict=True)
+    )
+    layers = tuple(
+        layer if readout is None else replace(layer, readout=_readout(readout, t, layer, len(heads), weights))
+        for t, (layer, readout) in enumerate(zip(layers, readouts, strict=True), start=1)
     )
     _energy_constants(model, len(heads), weights)
     repulsion = _pair_repulsion(model, weights)
@@ -135,13 +141,7 @@ def _radial_spec(model: Module, weights: Weights) -> tuple[RadialSpec, float]:
 
 
 def _layer(
-    l_max: int,
-    n_elements: int,
-    n_heads: int,
-    interaction: Module,
-    product: Module,
-    readout: Module,
-    weights: Weights,
+    l_max: int, n_elements: int, interaction: Module, product: Module, weights: Weights
 ) -> LayerSpec:
     if interaction.class_name not in block_names():
         raise UnsupportedModelError(
@@ -171,7 +171,7 @@ def _layer(
         radial_widths=radial_widths,
         radial_activation_scale=radial_scale,
         avg_num_neighbors=interaction.number("avg_num_neighbors"),
-        readout=_readout(readout, irreps_out, n_heads, weights),
+        readout=None,
         settings=block.read(interaction),
     )
 
@@ -223,7 +223,8 @@ def _product(product: Module, irreps_message: str, needs_skip: bool, weights: We
     return correlation, irreps_out
 
 
-def _readout(readout: Module, irreps_in: str, n_heads: int, weights: Weights) -> ReadoutSpec:
+def _readout(readout: Module, t: int, layer: LayerSpec, n_heads: int, weights: Weights) -> ReadoutSpec:
+    """Return the readout of layer ``t`` and store its weights under the number of the layer."""
     if readout.class_name == "LinearReadoutBlock":
         linears, spec = [readout.child("linear")], ReadoutSpec("linear", None, None)
     else:
@@ -232,11 +233,11 @@ def _readout(readout: Module, irreps_in: str, n_heads: int, weights: Weights) ->
         spec = ReadoutSpec("nonlinear", *checks.scalar_activation(readout.child("non_linearity")))
         n_masked = readout.attribute("num_heads", 1)
         checks.require(n_masked == n_heads, readout, "num_heads", str(n_masked))
-    widths = [irreps_in] if spec.irreps_hidden is None else [irreps_in, spec.irreps_hidden]
+    widths = [layer.irreps_out] if spec.irreps_hidden is None else [layer.irreps_out, spec.irreps_hidden]
     for linear, given, wanted in zip(linears, widths, [*widths[1:], f"{n_heads}x0e"], strict=True):
         found = checks.linear(linear)
         checks.require(found == (given, wanted), linear, "irreps", " -> ".join(found))
-        weights[f"{linear.path}.weight"] = linear.array("weight")
+        weights[f"{weights_of('readouts', t)}.{linear.path.rpartition('.')[2]}.weight"] = linear.array("weight")
     return spec
 
 

@@ -88,6 +88,7 @@ def _layer_faults(spec: ModelSpec, layer: LayerSpec, label: str) -> Iterator[tup
         yield layer.readout.kind in ("linear", "nonlinear"), f"the readout of {label}"
         yield (layer.readout.irreps_hidden is not None) == is_nonlinear, f"the readout of {label}"
         yield (layer.readout.activation_scale is not None) == is_nonlinear, f"the readout of {label}"
+        yield layer.readout.activation in ("silu", "tanh", "abs", "identity"), f"the readout of {label}"
         hidden = parse_irreps(layer.readout.irreps_hidden) if is_nonlinear and layer.readout.irreps_hidden else ()
         are_scalars = all(entry.kind == (0, 1) for entry in hidden) and len(hidden) == int(is_nonlinear)
         yield are_scalars and sum(entry.mul for entry in hidden) % len(spec.heads) == 0, f"the readout of {label}"

@@ -10,6 +10,8 @@ from mlip_lammps.families.mace.reference.interaction import InteractionModules, 
 from mlip_lammps.families.mace.reference.modules import Weights, load_linear
 from mlip_lammps.families.mace.spec import LayerSpec, ModelSpec, ReadoutSpec, weights_of
 
+_GATES = {"silu": nn.functional.silu, "tanh": torch.tanh, "abs": torch.abs, "identity": lambda values: values}
+
 
 class Layer(nn.Module):
     """Message, symmetric contraction, skip connection and readout of layer ``t`` (counted from 1)."""
@@ -121,11 +123,12 @@ class SymmetricContraction(nn.Module):
 
 
 class Readout(nn.Module):
-    """Atomic energies from the scalar features: a linear map, or an MLP with one hidden layer and scaled silu."""
+    """Atomic energies from the scalar features: a linear map, or an MLP with one hidden layer and a scaled gate."""
 
     def __init__(self, irreps_in: str, readout: ReadoutSpec, prefix: str, weights: Weights, dtype: torch.dtype):
         super().__init__()
         self.activation_scale = readout.activation_scale
+        self.gate = _GATES[readout.activation]
         if readout.kind == "linear":
             self.linears = nn.ModuleList([load_linear(irreps_in, "0e", weights[f"{prefix}.linear.weight"], dtype)])
         else:
@@ -141,5 +144,5 @@ class Readout(nn.Module):
         """Return atomic energies before scaling, shape (n_atoms,)."""
         values = self.linears[0](features)
         for linear in self.linears[1:]:
-            values = linear(self.activation_scale * nn.functional.silu(values))
+            values = linear(self.activation_scale * self.gate(values))
         return values.squeeze(1)
