@@ -26,6 +26,9 @@ MODELS = {
     "one_layer": {"n_layers": 1, "correlation": 1, "hidden_irreps": "4x0e"},
     "high": {"l_max": 3, "correlation": 3, "hidden_irreps": "4x0e+4x1o+4x2e", "n_layers": 3, "interaction": RESIDUAL},
     "odd": {"hidden_irreps": "4x0e+4x0o+4x1o+4x1e", "cutoff_on": "weights", "model_class": "MACE"},
+    "tanh": {"gate": "tanh", "heads": ("pbe", "scan")},
+    "biased": {"has_biased_readout": True, "heads": ("pbe", "scan")},
+    "last_readout": {"has_last_readout_only": True, "n_layers": 3, "hidden_irreps": "4x0e"},
     "single": {"dtype": "float32", "elements": ("C", "O", "H", "N")},
 }
 

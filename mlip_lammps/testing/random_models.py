@@ -1,7 +1,9 @@
 """Random-weight MACE models for tests: specs and weights as in a trained file, created without mace-torch."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -53,6 +55,9 @@ def random_model(
     dtype: str = "float64",
     pair_repulsion: bool = False,
     heads: Sequence[str] = ("Default",),
+    gate: str = "silu",
+    has_last_readout_only: bool = False,
+    has_biased_readout: bool = False,
 ) -> MaceModel:
     """Return a MACE model with seeded random weights and the same structure as a mace-torch model.
 
@@ -82,6 +87,12 @@ def random_model(
         Whether to add the pair repulsion of nuclei closer than the sum of their covalent radii.
     heads
         Names of the heads; each has its own energies of isolated atoms, scale, shift and readouts.
+    gate
+        Gate of the last readout.
+    has_last_readout_only
+        Whether only the last layer has a readout.
+    has_biased_readout
+        Whether the last readout has two hidden layers and biases.
 
     Returns
     -------
@@ -109,6 +120,13 @@ def random_model(
         dtype=dtype,
         pair_repulsion=PairRepulsionSpec(cutoff_power) if pair_repulsion else None,
     )
+    *before, last = spec.layers
+    if has_last_readout_only:
+        before = [replace(layer, readout=None) for layer in before]
+    if last.readout.kind == "nonlinear":
+        kind = "biased" if has_biased_readout else "nonlinear"
+        last = replace(last, readout=replace(last.readout, activation=gate, kind=kind))
+    spec = replace(spec, layers=(*before, last))
     return MaceModel(
         spec=spec, weights=_random_weights(spec, seed), source_sha256=f"{seed:064x}", source_name=f"random-{seed}"
     )
@@ -210,19 +228,18 @@ def _trained_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
                 n_paths = coupling_tensor(_kinds(message), str(ir), order).shape[-1]
                 yield f"{prefix}.{order_weight(layer, order)}", (n_elements, n_paths, mul)
         yield f"{weights_of('products', t)}.linear.weight", (_linear_size(out, out),)
-        yield from _readout_shapes(weights_of("readouts", t), layer, out, len(spec.heads))
+        if layer.readout is not None:
+            yield from _readout_shapes(weights_of("readouts", t), layer, out, len(spec.heads))
 
 
 def _readout_shapes(
     prefix: str, layer: LayerSpec, out: o3.Irreps, n_heads: int
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
-    energy = o3.Irreps(f"{n_heads}x0e")
-    if layer.readout.kind == "linear":
-        yield f"{prefix}.linear.weight", (_linear_size(out, energy),)
-    else:
-        hidden = o3.Irreps(layer.readout.irreps_hidden)
-        yield f"{prefix}.linear_1.weight", (_linear_size(out, hidden),)
-        yield f"{prefix}.linear_2.weight", (_linear_size(hidden, energy),)
+    widths = [o3.Irreps(text) for text in layer.readout.widths(str(out), n_heads)]
+    for number, (name, (given, wanted)) in enumerate(zip(layer.readout.maps, pairwise(widths), strict=True)):
+        yield f"{prefix}.{name}.weight", (_linear_size(given, wanted),)
+        if layer.readout.kind == "biased" and number > 0:
+            yield f"{prefix}.{name}.bias", (wanted.dim,)
 
 
 def _linear_size(irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> int:

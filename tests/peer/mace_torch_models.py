@@ -92,6 +92,20 @@ MODELS = {
     "gate_none": {
         "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "extra": {"gate": None},
     },
+    "single_precision_buffers": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 1, "elements": [1, 8], "buffers": "float32",
+    },
+    "double_precision_buffers": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 1, "elements": [1, 8], "buffers": "float64",
+        "dtype": "float32",
+    },
+    "biased": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "biased": True,
+    },
+    "biased_heads": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "biased": True,
+        "extra": {"heads": ["a", "b", "c"]}, "head": "b",
+    },
     "simplified": {
         "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "older": True,
         "simplified": True,
@@ -184,6 +198,8 @@ def make_model(options: dict, seed: int):
         "keep_last_layer_irreps": options.get("keep_last_layer_irreps", False),
     }
     arguments |= options.get("extra", {})
+    if options.get("biased", False):
+        arguments["readout_cls"] = modules.blocks.NonLinearBiasReadoutBlock
     if isinstance(arguments["gate"], str):
         arguments["gate"] = getattr(torch, arguments["gate"])
     if "edge_irreps" in arguments:
@@ -199,6 +215,11 @@ def make_model(options: dict, seed: int):
     model = modules.ScaleShiftMACE(atomic_inter_scale=scale, atomic_inter_shift=shift, **arguments)
     if options.get("simplified", False):
         merge_inputs_of_linear(model)
+    if options.get("biased", False):
+        for linear in (model.readouts[-1].linear_mid, model.readouts[-1].linear_2):
+            torch.nn.init.normal_(linear.bias)
+    if "buffers" in options:
+        cast_buffers(model, getattr(torch, options["buffers"]))
     if options.get("older_repulsion", False):
         del model.pair_repulsion_fn.covalent_radii
     if options.get("older", False):
@@ -206,6 +227,13 @@ def make_model(options: dict, seed: int):
             for name in _ATTRIBUTES_OF_NEWER_VERSIONS:
                 module.__dict__.pop(name, None)
     return model
+
+
+def cast_buffers(model, dtype) -> None:
+    """Give cutoff, radial basis, energies of isolated atoms, scale and shift another precision than the weights."""
+    for module in (model.radial_embedding, model.atomic_energies_fn, model.scale_shift):
+        module.to(dtype)
+    model.r_max = model.r_max.to(dtype)
 
 
 def merge_inputs_of_linear(model) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import zipfile
 
 import pytest
 from mace_torch_models import OTHER_MODELS, UNSUPPORTED, WRAPPED
@@ -53,6 +54,22 @@ def test_a_model_in_a_wrapper_is_the_model_itself(peer_folder, name):
     assert found.spec == expected.spec
     for key, array in expected.weights.items():
         assert found.weights[key].tobytes() == array.tobytes()
+
+
+def test_a_model_saved_on_a_gpu_is_the_model_itself(peer_folder, tmp_path):
+    """torch.save writes the device of each storage beside its type."""
+    cpu, gpu = (b"X" + len(name).to_bytes(4, "little") + name for name in (b"cpu", b"cuda:0"))
+    path = tmp_path / "gpu.model"
+    with zipfile.ZipFile(peer_folder / "wrapped_not.model") as given, zipfile.ZipFile(path, "w") as written:
+        for name in given.namelist():
+            content = given.read(name)
+            if name.endswith("/data.pkl"):
+                assert content.count(cpu) == 1
+                content = content.replace(cpu, gpu)
+            written.writestr(name, content)
+    expected, found = read_model(peer_folder / "wrapped_not.model"), read_model(path)
+    assert found.spec == expected.spec
+    assert all(found.weights[key].tobytes() == array.tobytes() for key, array in expected.weights.items())
 
 
 @pytest.mark.parametrize("name", OTHER_MODELS)

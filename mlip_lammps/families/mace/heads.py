@@ -24,8 +24,8 @@ def select_head(trained: MaceModel, name: str | None) -> MaceModel:
     -----
     mace-torch stacks the heads: energies of isolated atoms, scale and shift have a row per head, and a readout has an
     output per head. A nonlinear readout has as many hidden scalars for each head, and those of the other heads are set
-    to zero before its second linear map. Without these zeros the fan-in of that map is smaller by the number of heads,
-    so its weights are divided by the square root of that number.
+    to zero before the next linear map. Without these zeros the fan-in of that map is smaller by the number of heads, so
+    its weights are divided by the square root of that number.
     """
     heads = trained.spec.heads
     if name is None and len(heads) > 1:
@@ -55,9 +55,16 @@ def _one_readout(layer: LayerSpec, t: int, k: int, n_heads: int, weights: Weight
         return layer
     (hidden,) = parse_irreps(layer.readout.irreps_hidden)
     own = slice(k * hidden.mul // n_heads, (k + 1) * hidden.mul // n_heads)
-    first, second = f"{prefix}.linear_1.weight", f"{prefix}.linear_2.weight"
-    weights[first] = np.ascontiguousarray(weights[first].reshape(-1, hidden.mul)[:, own]).reshape(-1)
-    # In float64, so that the division does not round the weights of a float32 model.
-    weights[second] = weights[second].reshape(-1, n_heads)[own, k].astype(np.float64) / n_heads**0.5
+    first, *later = layer.readout.maps
+    key = f"{prefix}.{first}.weight"
+    weights[key] = np.ascontiguousarray(weights[key].reshape(-1, hidden.mul)[:, own]).reshape(-1)
+    for name in later:
+        outputs = slice(k, k + 1) if name == later[-1] else own
+        key = f"{prefix}.{name}.weight"
+        # In float64, so that the division does not round the weights of a float32 model.
+        block = weights[key].reshape(hidden.mul, -1)[own, outputs].astype(np.float64)
+        weights[key] = block.reshape(-1) / n_heads**0.5
+        if layer.readout.kind == "biased":
+            weights[f"{prefix}.{name}.bias"] = weights[f"{prefix}.{name}.bias"][outputs]
     own_irreps = format_irreps([replace(hidden, mul=hidden.mul // n_heads)])
     return replace(layer, readout=replace(layer.readout, irreps_hidden=own_irreps))

@@ -36,17 +36,37 @@ class RadialSpec:
     """Whether the cutoff multiplies the basis before the MLP or the weights after it."""
 
 
+_MAPS = {
+    "linear": ("linear",),
+    "nonlinear": ("linear_1", "linear_2"),
+    "biased": ("linear_1", "linear_mid", "linear_2"),
+}
+
+
 @dataclass(frozen=True)
 class ReadoutSpec:
-    """Readout of one layer: a linear map, or an MLP with one hidden layer; one output per head."""
+    """Readout of one layer: a linear map, or an MLP; one output per head.
 
-    kind: Literal["linear", "nonlinear"]
+    ``nonlinear`` has one hidden layer. ``biased`` has two of the same width, and biases in the second and third map.
+    """
+
+    kind: Literal["linear", "nonlinear", "biased"]
     irreps_hidden: str | None
     """Hidden scalars of all heads together, in the order of the heads."""
     activation_scale: float | None
     """Factor by which e3nn multiplies the gate (``normalize2mom``), as found in the file; None if linear."""
     activation: Literal["silu", "tanh", "abs", "identity"] = "silu"
-    """Gate between the two linear maps; silu if linear."""
+    """Gate between the linear maps; silu if linear."""
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """Names of the linear maps in mace-torch."""
+        return _MAPS[self.kind]
+
+    def widths(self, irreps_in: str, n_heads: int) -> list[str]:
+        """Return the irreps before and after each linear map."""
+        hidden = [] if self.irreps_hidden is None else [self.irreps_hidden] * (len(self.maps) - 1)
+        return [irreps_in, *hidden, f"{n_heads}x0e"]
 
 
 @dataclass(frozen=True)

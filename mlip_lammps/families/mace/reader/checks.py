@@ -27,14 +27,16 @@ def require(condition: bool, module: Module, what: str, found: str) -> None:
         )
 
 
-def linear(module: Module) -> tuple[str, str]:
-    """Return the irreps of an ``o3.Linear`` with all connections and no bias."""
+def linear(module: Module, has_biases: bool = False) -> tuple[str, str]:
+    """Return the irreps of an ``o3.Linear`` with all connections, and with a bias for every output or for none."""
     module.require_class("Linear")
     irreps_in, irreps_out = module.irreps("irreps_in"), module.irreps("irreps_out")
     pairs = linear_pairs(irreps_in, irreps_out)
     wanted = [
         (i, k, (irreps_in[i].mul, irreps_out[k].mul), _fan_in(irreps_in, pairs, k) ** -0.5) for i, k in pairs
     ]
+    if has_biases:
+        wanted += [(-1, k, (entry.mul,), 1.0) for k, entry in enumerate(irreps_out)]
     _compare(module, wanted)
     return format_irreps(irreps_in), format_irreps(irreps_out)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ from mlip_lammps.families.mace.spec import (
 )
 
 Weights = dict[str, NDArray[np.generic]]
+_READOUTS = {
+    "LinearReadoutBlock": "linear",
+    "NonLinearReadoutBlock": "nonlinear",
+    "NonLinearBiasReadoutBlock": "biased",
+}
+"""Kinds of readouts by their class in mace-torch."""
 
 
 def read_mace_torch(path: Path) -> MaceModel:
@@ -225,19 +232,23 @@ def _product(product: Module, irreps_message: str, needs_skip: bool, weights: We
 
 def _readout(readout: Module, t: int, layer: LayerSpec, n_heads: int, weights: Weights) -> ReadoutSpec:
     """Return the readout of layer ``t`` and store its weights under the number of the layer."""
-    if readout.class_name == "LinearReadoutBlock":
-        linears, spec = [readout.child("linear")], ReadoutSpec("linear", None, None)
-    else:
+    kind = _READOUTS.get(readout.class_name)
+    if kind is None:
         readout.require_class("NonLinearReadoutBlock")
-        linears = [readout.child("linear_1"), readout.child("linear_2")]
-        spec = ReadoutSpec("nonlinear", *checks.scalar_activation(readout.child("non_linearity")))
+    spec = ReadoutSpec(kind, None, None)
+    if kind != "linear":
+        spec = ReadoutSpec(kind, *checks.scalar_activation(readout.child("non_linearity")))
         n_masked = readout.attribute("num_heads", 1)
         checks.require(n_masked == n_heads, readout, "num_heads", str(n_masked))
-    widths = [layer.irreps_out] if spec.irreps_hidden is None else [layer.irreps_out, spec.irreps_hidden]
-    for linear, given, wanted in zip(linears, widths, [*widths[1:], f"{n_heads}x0e"], strict=True):
-        found = checks.linear(linear)
-        checks.require(found == (given, wanted), linear, "irreps", " -> ".join(found))
-        weights[f"{weights_of('readouts', t)}.{linear.path.rpartition('.')[2]}.weight"] = linear.array("weight")
+    prefix = weights_of("readouts", t)
+    widths = pairwise(spec.widths(layer.irreps_out, n_heads))
+    for number, (name, expected) in enumerate(zip(spec.maps, widths, strict=True)):
+        linear, has_biases = readout.child(name), kind == "biased" and number > 0
+        found = checks.linear(linear, has_biases)
+        checks.require(found == expected, linear, "irreps", " -> ".join(found))
+        weights[f"{prefix}.{name}.weight"] = linear.array("weight")
+        if has_biases:
+            weights[f"{prefix}.{name}.bias"] = linear.array("bias")
     return spec
 
 

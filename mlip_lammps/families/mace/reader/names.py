@@ -23,6 +23,7 @@ _NAMES = MODELS | frozenset(
         "mace.modules.blocks.EquivariantProductBasisBlock",
         "mace.modules.blocks.LinearNodeEmbeddingBlock",
         "mace.modules.blocks.LinearReadoutBlock",
+        "mace.modules.blocks.NonLinearBiasReadoutBlock",
         "mace.modules.blocks.NonLinearReadoutBlock",
         "mace.modules.blocks.RadialEmbeddingBlock",
         "mace.modules.blocks.ScaleShiftBlock",

@@ -1,6 +1,7 @@
 """Validation of a spec and of the shapes of its weights, for every file format."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -84,8 +85,8 @@ def _layer_faults(spec: ModelSpec, layer: LayerSpec, label: str) -> Iterator[tup
     yield all(_is_path(path, irreps_in, mid, spec.l_max) for path in layer.paths), f"a path of {label}"
     yield len(layer.radial_widths) >= 1 and all(0 < n < 10**6 for n in layer.radial_widths), f"the MLP of {label}"
     if layer.readout is not None:
-        is_nonlinear = layer.readout.kind == "nonlinear"
-        yield layer.readout.kind in ("linear", "nonlinear"), f"the readout of {label}"
+        is_nonlinear = layer.readout.kind in ("nonlinear", "biased")
+        yield is_nonlinear or layer.readout.kind == "linear", f"the readout of {label}"
         yield (layer.readout.irreps_hidden is not None) == is_nonlinear, f"the readout of {label}"
         yield (layer.readout.activation_scale is not None) == is_nonlinear, f"the readout of {label}"
         yield layer.readout.activation in ("silu", "tanh", "abs", "identity"), f"the readout of {label}"
@@ -135,13 +136,15 @@ def _layer_shapes(spec: ModelSpec, layer: LayerSpec, t: int) -> Iterator[tuple[s
             yield f"{prefix}.U_matrix_{order}", (*rows, *[n_components] * order, None)
             yield f"{prefix}.{order_weight(layer, order)}", (n_elements, None, entry.mul)
     if layer.readout is not None:
-        energy = parse_irreps(f"{len(spec.heads)}x0e")
-        hidden = None if layer.readout.irreps_hidden is None else parse_irreps(layer.readout.irreps_hidden)
-        if hidden is None:
-            yield f"{weights_of('readouts', t)}.linear.weight", (linear_size(out, energy),)
-        else:
-            yield f"{weights_of('readouts', t)}.linear_1.weight", (linear_size(out, hidden),)
-            yield f"{weights_of('readouts', t)}.linear_2.weight", (linear_size(hidden, energy),)
+        yield from _readout_shapes(spec, layer, weights_of("readouts", t))
+
+
+def _readout_shapes(spec: ModelSpec, layer: LayerSpec, prefix: str) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+    widths = [parse_irreps(text) for text in layer.readout.widths(layer.irreps_out, len(spec.heads))]
+    for number, (name, (given, wanted)) in enumerate(zip(layer.readout.maps, pairwise(widths), strict=True)):
+        yield f"{prefix}.{name}.weight", (linear_size(given, wanted),)
+        if layer.readout.kind == "biased" and number > 0:
+            yield f"{prefix}.{name}.bias", (sum(entry.mul for entry in wanted),)
 
 
 def order_weight(layer: LayerSpec, order: int) -> str:
