@@ -88,7 +88,10 @@ def _describe(path: Path) -> dict[str, object]:
     else:
         form = "portable" if path.suffix == ".safetensors" else "mace-torch"
         source = {"name": trained.source_name, "sha256": trained.source_sha256}
-        facts = {"supported": True, "form": form, "family": trained.family, "source": source, **trained.facts()}
+        facts = {"supported": True, "form": form, "family": trained.family, "source": source}
+        if made_by := inspect_model(path).get("made_by"):
+            facts["made_by"] = made_by
+        facts |= trained.facts()
     if "atomic_numbers" in facts:
         facts["elements"] = [chemical_symbols[z] for z in facts["atomic_numbers"]]
     return facts

@@ -31,7 +31,7 @@ def family_of(trained: TrainedModel) -> Family:
 
 
 def inspect_model(path: Path) -> dict[str, Any]:
-    """Return what is known about a file that `read_model` refuses; empty if no family knows it."""
+    """Return what is known about a file whether `read_model` takes it or not; empty if no family knows it."""
     for family in families():
         inspect = getattr(family, "inspect", None)
         found = inspect(path) if inspect is not None else {}

@@ -117,3 +117,12 @@ def test_info_shows_what_is_known_of_a_refused_model(peer_folder, capsys, name):
 def test_info_counts_the_parameters_that_mace_torch_counts(peer_folder):
     found = inspect_model(peer_folder / "unsupported_agnesi.model")
     assert found["n_weights"] == int((peer_folder / "unsupported_agnesi.txt").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "made_by"),
+    [("numbers", "mace-torch 0.3.15 or newer"), ("older_version", "mace-torch 0.3.0 to 0.3.6")],
+)
+def test_info_gives_the_versions_that_may_have_made_a_model(peer_folder, capsys, name, made_by):
+    assert main(["info", str(peer_folder / f"{name}.model"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["made_by"] == made_by

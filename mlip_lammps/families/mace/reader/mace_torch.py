@@ -74,7 +74,8 @@ def _check_root(root: Any, path: Path) -> None:
 
 def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     """Return the spec and store the weights in ``weights``."""
-    heads = tuple(model.attribute("heads", None) or ("Default",))
+    heads = model.attribute("heads", None) or ("Default",)
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
     if not all(type(head) is str for head in heads):
         raise ModelFileError(f"the heads of {model.source} are not strings; copy or save the model again")
     for name in ("use_so3", "use_agnostic_product", "edge_irreps"):

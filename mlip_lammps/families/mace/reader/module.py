@@ -56,6 +56,9 @@ class Module:
             )
         return default
 
+    def has_attribute(self, name: str) -> bool:
+        return name in self._state
+
     def require_absent(self, name: str) -> None:
         """Raise if the attribute ``name`` exists and is neither None nor False."""
         value = self._state.get(name)
