@@ -26,6 +26,9 @@ MODELS = {
     "one_layer": {"n_layers": 1, "correlation": 1, "hidden_irreps": "4x0e"},
     "high": {"l_max": 3, "correlation": 3, "hidden_irreps": "4x0e+4x1o+4x2e", "n_layers": 3, "interaction": RESIDUAL},
     "odd": {"hidden_irreps": "4x0e+4x0o+4x1o+4x1e", "cutoff_on": "weights", "model_class": "MACE"},
+    "tanh": {"gate": "tanh", "heads": ("pbe", "scan")},
+    "biased": {"has_biased_readout": True, "heads": ("pbe", "scan")},
+    "last_readout": {"has_last_readout_only": True, "n_layers": 3, "hidden_irreps": "4x0e"},
     "single": {"dtype": "float32", "elements": ("C", "O", "H", "N")},
 }
 
@@ -332,7 +335,7 @@ def _widen_couplings(header, tensors):
         (_drop("node_embedding.linear.weight"), "lacks the weight node_embedding"),
         (_cut("interactions.1.linear.weight"), "interactions.1.linear.weight .* shape"),
         (_set("format", "other"), "with format .other., expected"),
-        (_set("format_version", "2"), "version 2"),
+        (_set("format_version", "3"), "version 3"),
         (_set("spec", "{"), "header .* damaged"),
         (_set("spec", "[]"), "header .* damaged"),
         (_set("couplings", "{}"), "lacks the weight products"),
@@ -362,9 +365,22 @@ def test_a_truncated_portable_file_is_refused(tmp_path):
         read_model(path)
 
 
-def test_weights_of_mixed_precision_are_refused(tmp_path):
-    model = random_model()
-    name = "products.0.linear.weight"
-    mixed = dataclasses.replace(model, weights=model.weights | {name: model.weights[name].astype(np.float32)})
-    with pytest.raises(ModelFileError, match=name):
-        write_portable(mixed, tmp_path / "model.safetensors")
+def test_weights_keep_the_precision_that_they_have(tmp_path):
+    model, name = random_model(dtype="float32"), "atomic_energies_fn.atomic_energies"
+    energies = np.array([[-13.587222780835477, -2041.839621]])
+    mixed = dataclasses.replace(model, weights=model.weights | {name: energies})
+    write_portable(mixed, tmp_path / "model.safetensors")
+    again = read_model(tmp_path / "model.safetensors")
+    assert again.dtype == "float32"
+    assert again.weights[name].tobytes() == energies.tobytes()
+
+
+def test_weights_of_half_precision_are_refused(tmp_path):
+    model, name = random_model(), "products.0.linear.weight"
+    half = dataclasses.replace(model, weights=model.weights | {name: model.weights[name].astype(np.float16)})
+    with pytest.raises(ModelFileError, match=f"{name} .* float16, expected float32 or float64"):
+        write_portable(half, tmp_path / "model.safetensors")
+
+
+def test_portable_files_of_version_1_are_read(tmp_path):
+    read_model(_rewritten(tmp_path, _set("format_version", "1")))

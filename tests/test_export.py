@@ -136,11 +136,14 @@ def test_info_describes_all_three_formats_and_loads_no_native_code(exported, mac
         assert words in table
 
 
-def test_info_refuses_other_files(tmp_path, capsys):
+def test_info_says_that_other_files_are_not_models(tmp_path, capsys):
     (tmp_path / "text.pt2").write_text("this is no archive\n")
-    for name in ("text.pt2", "missing.pt2"):
-        assert main(["info", str(tmp_path / name)]) == 2
-        assert name in capsys.readouterr().err
+    assert main(["info", str(tmp_path / "text.pt2"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["supported"] is False
+    assert "text.pt2 is not a model file" in facts["reason"]
+    assert main(["info", str(tmp_path / "missing.pt2")]) == 2
+    assert "missing.pt2" in capsys.readouterr().err
 
 
 REFUSED = {

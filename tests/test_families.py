@@ -6,10 +6,10 @@ from ase import Atoms
 from toy_families import COUNTING, LENNARD_JONES, write_toy
 
 from mlip_lammps.compilation import export_model
-from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError, UserInputError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.engines.lammps.cases import Case, run_cases
-from mlip_lammps.families import family_of, read_model, register_family, registry
+from mlip_lammps.families import family_of, read_model, register_family, registry, select_head
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_virials_agree
@@ -97,3 +97,10 @@ def test_a_file_of_no_family_is_refused(tmp_path):
     (tmp_path / "model.txt").write_text("not a model at all")
     with pytest.raises(ModelFileError, match=r"is not a model file; give a toy model in JSON or .* or a .model file"):
         read_model(tmp_path / "model.txt")
+
+
+def test_a_family_without_heads_refuses_a_head(tmp_path):
+    trained = read_model(write_toy(COUNTING, tmp_path / "toy.json"))
+    assert select_head(trained, None) is trained
+    with pytest.raises(UserInputError, match="has no heads; do not choose one"):
+        select_head(trained, "pbe")

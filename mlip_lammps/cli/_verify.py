@@ -38,7 +38,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
         console = Console(highlight=False, width=_PLAIN_WIDTH)
     with _Progress(console) as progress:
         given = resolve_model(arguments.model), arguments.source, arguments.dtype, progress.show, arguments.device
-        subject = find_subject(*given)
+        subject = find_subject(*given, head=arguments.head)
         verification = verify_model(
             subject,
             structure=arguments.structure,

@@ -19,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_ranks(parser, 1)
     options.add_structure(parser, "structure like that of the run; default: a dense packing of the model's elements")
     options.add_device(parser, is_for_any_model=True)
+    options.add_head(parser, is_for_any_model=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mlip_lammps.structure.files import read_structure
     from mlip_lammps.workflows.estimate import estimate_run
 
-    model, structure = runnable_model(arguments.model, arguments.device), None
+    model, structure = runnable_model(arguments.model, arguments.device, arguments.head), None
     if arguments.structure is not None:
         structure = read_structure(arguments.structure, read_metadata(model)["elements"])
     if runs_on_gpu(model):

@@ -16,6 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SYMBOLS",
         help="elements to keep, separated by commas, for example H,O (default: all elements of the model)",
     )
+    options.add_head(parser)
     options.add_dtype(parser)
     parser.add_argument(
         "--radial",
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
             device=arguments.device,
             radial=arguments.radial,
             elements=elements,
+            head=arguments.head,
             smallest=read_min_distances(arguments.min_distance) if arguments.min_distance is not None else None,
             progress=progress,
         )

@@ -45,6 +45,16 @@ def add_device(parser: argparse.ArgumentParser, is_for_any_model: bool = False) 
     )
 
 
+def add_head(parser: argparse.ArgumentParser, is_for_any_model: bool = False) -> None:
+    """Add ``--head``."""
+    condition = "; a compiled MODEL must match" if is_for_any_model else ""
+    parser.add_argument(
+        "--head",
+        metavar="NAME",
+        help=f"head of a model that was trained with several; mlip-lammps info lists them{condition}",
+    )
+
+
 def add_ranks(parser: argparse.ArgumentParser, default: int) -> None:
     """Add ``--ranks`` with one number."""
     parser.add_argument(

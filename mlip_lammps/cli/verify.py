@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     options.add_dtype(parser, "float64", is_for_any_model=True)
     options.add_device(parser, is_for_any_model=True)
+    options.add_head(parser, is_for_any_model=True)
     options.add_json_file(parser)
     parser.add_argument(
         "--time-limit",

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from mlip_lammps.core.errors import ModelFileError, UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
-from mlip_lammps.families import read_model
+from mlip_lammps.families import read_model, select_head
 from mlip_lammps.kernels.backend import backend_of
 from mlip_lammps.model_file import contract
 from mlip_lammps.model_file.archive import is_archive, read_metadata
@@ -75,6 +75,7 @@ def compiled_model(
     device: str = "cpu",
     radial: str = "table",
     elements: Sequence[str] | None = None,
+    head: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Return a compiled form of ``source`` for ``device``, from the cache where it is there.
@@ -83,7 +84,7 @@ def compiled_model(
     ``UserInputError``.
     """
     source = resolve_model(source)
-    trained = read_model(source)
+    trained = select_head(read_model(source), head)
     key = {
         "source": trained.source_sha256,
         "content": trained.content_digest(),
@@ -129,7 +130,25 @@ def require_device(model: Path | str, device: str | None) -> None:
         )
 
 
-def runnable_model(model: Path | str, device: str | None = None) -> Path:
+def require_head(model: Path | str, head: str | None) -> None:
+    """Raise unless a compiled file has the head; any is right if None.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is no compiled model.
+    UserInputError
+        If it has another head.
+    """
+    found = read_metadata(model).get("head") if head is not None else None
+    if found != head:
+        raise UserInputError(
+            f"{model} is compiled for the head {found}, and the head {head} was asked for; compile the trained model "
+            f"again with: mlip-lammps export --head {head}"
+        )
+
+
+def runnable_model(model: Path | str, device: str | None = None, head: str | None = None) -> Path:
     """Return a file that ASE and LAMMPS run here: ``model`` itself where it is compiled, else its compiled form.
 
     What is not in the cache is compiled in the default precision. A line on stderr says so: for a CPU it takes about a
@@ -142,13 +161,15 @@ def runnable_model(model: Path | str, device: str | None = None) -> Path:
     device
         As of ``export_model``: of what has to be compiled, for a CPU if None. A compiled file has its own, which must
         be this one.
+    head
+        Head of a model that has several. A compiled file has one, which must be this one.
 
     Raises
     ------
     ModelFileError
         If there is no such file or name, or the file is no model.
     UserInputError
-        If a compiled file is for another device.
+        If a compiled file is for another device or head, or if a model has several heads and none is chosen.
     MlipError
         As from ``export_model``.
     """
@@ -156,6 +177,7 @@ def runnable_model(model: Path | str, device: str | None = None) -> Path:
     # a damaged .pt2 goes on too: who opens it says what is wrong
     if path.suffix == ".pt2" or is_archive(path):
         require_device(path, device)
+        require_head(path, head)
         return path
     device = device or "cpu"
     lines: list[str] = []
@@ -165,7 +187,7 @@ def runnable_model(model: Path | str, device: str | None = None) -> Path:
             print(f"mlip-lammps: compiling {model} {backend_of(device).duration}, once", file=sys.stderr)
         lines.append(line)
 
-    return compiled_model(path, device=device, progress=tell)
+    return compiled_model(path, device=device, head=head, progress=tell)
 
 
 def _is_complete(path: Path) -> bool:

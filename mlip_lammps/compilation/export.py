@@ -17,7 +17,7 @@ from mlip_lammps.compilation.check import Differences, check_compiled
 from mlip_lammps.compilation.programs import compile_programs
 from mlip_lammps.core.errors import TableError, UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
-from mlip_lammps.families import TrainedModel, family_of, read_model
+from mlip_lammps.families import TrainedModel, family_of, read_model, select_head
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.kernels.backend import Backend, CompileRequest, backend_of
 from mlip_lammps.model_file.archive import add_member, add_metadata
@@ -53,6 +53,7 @@ def export_model(
     device: str = "cpu",
     radial: str = "table",
     elements: Sequence[str] | None = None,
+    head: str | None = None,
     smallest: Mapping[str, float] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
@@ -73,6 +74,8 @@ def export_model(
         ``exact``: the trained network on every edge, 2 to 6 times as long; CPU only.
     elements
         Symbols to keep, in species order; None for all.
+    head
+        Head of a model that has several.
     smallest
         Distances (angstrom) below which LAMMPS warns about two atoms, see ``min_distances``.
     progress
@@ -89,7 +92,7 @@ def export_model(
     tell(f"reading {source}")
     options = {"dtype": dtype, "device": device, "radial": radial, "elements": elements, "smallest": smallest}
     _check_options(dtype, device, radial, Path(output))
-    return export_trained(read_model(source), output, progress=progress, **options)
+    return export_trained(select_head(read_model(source), head), output, progress=progress, **options)
 
 
 def export_trained(
@@ -103,7 +106,7 @@ def export_trained(
     smallest: Mapping[str, float] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
-    """Compile a model that has been read; see ``export_model`` for the parameters and errors."""
+    """Compile a model with one head that has been read; see ``export_model`` for the parameters and errors."""
     tell = progress or (lambda line: None)
     output = Path(output)
     _check_options(dtype, device, radial, output)

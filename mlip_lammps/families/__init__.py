@@ -9,8 +9,10 @@ _HOMES = {
     "Family": "family",
     "TrainedModel": "family",
     "family_of": "registry",
+    "inspect_model": "registry",
     "read_model": "registry",
     "register_family": "registry",
+    "select_head": "registry",
 }
 
 __all__ = list(_HOMES)

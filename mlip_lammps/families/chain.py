@@ -93,6 +93,8 @@ def weighted_outputs(t: int, handed: Named, node_energies: Tensor, named: Named)
     total = (node_energies * named["energy_weights"]).sum()
     followed = {name: tensor for name, tensor in handed.items() if name.rpartition("_")[0] in _GRADIENT_OF}
     upstream = [named[f"{_GRADIENT_OF[name.rpartition('_')[0]]}_{t}"] for name in followed]
+    if not total.requires_grad:  # the layer adds constants or nothing to the energies
+        return list(followed.values()), upstream
     return [total, *followed.values()], [torch.ones_like(total), *upstream]
 
 

@@ -46,7 +46,13 @@ class TrainedModel(Protocol):
 
 
 class Family(Protocol):
-    """A model family: a module or an object with these attributes."""
+    """A model family: a module or an object with these attributes.
+
+    A family whose models may have several heads also has ``select_head(trained, head)``, which returns a model with the
+    head of this name alone. If ``head`` is None, it returns a model with one head as it is and raises
+    ``UserInputError`` for a model with several. A family may have ``inspect(path)``, which returns facts of a file for
+    ``mlip-lammps info``, also if ``read`` refuses it.
+    """
 
     name: str
     """Name of the family in models and compiled files."""

@@ -2,8 +2,9 @@
 
 import importlib
 from pathlib import Path
+from typing import Any
 
-from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.core.errors import ModelFileError, UserInputError
 from mlip_lammps.families.family import Family, TrainedModel
 from mlip_lammps.models import resolve_model
 
@@ -27,6 +28,37 @@ def families() -> tuple[Family, ...]:
 def family_of(trained: TrainedModel) -> Family:
     """Return the family of a trained model."""
     return next(family for family in families() if family.name == trained.family)
+
+
+def inspect_model(path: Path) -> dict[str, Any]:
+    """Return what is known about a file whether `read_model` takes it or not; empty if no family knows it."""
+    for family in families():
+        inspect = getattr(family, "inspect", None)
+        found = inspect(path) if inspect is not None else {}
+        if found:
+            return {"family": family.name, **found}
+    return {}
+
+
+def select_head(trained: TrainedModel, head: str | None) -> TrainedModel:
+    """Return ``trained`` with one head.
+
+    Parameters
+    ----------
+    head
+        Name of the head; None if the model has only one.
+
+    Raises
+    ------
+    UserInputError
+        If the model has no such head, or if it has several and ``head`` is None; the message lists them.
+    """
+    select = getattr(family_of(trained), "select_head", None)
+    if select is not None:
+        return select(trained, head)
+    if head is not None:
+        raise UserInputError(f"{trained.source_name} has no heads; do not choose one")
+    return trained
 
 
 def read_model(path: str | Path) -> TrainedModel:

@@ -136,7 +136,11 @@ class LoweredLayer:
     radial_matrices
         Matrices of the radial MLP; the last one gives n_paths * n_channels weights.
     readout_matrices
-        One matrix for a linear readout of the scalar features, or two with silu between them.
+        One matrix for a linear readout of the scalar features, or more with ``readout_activation`` between them.
+    readout_activation
+        ``silu``, ``tanh``, ``abs`` or ``identity``.
+    readout_biases
+        Biases after each matrix except the first, or empty.
     """
 
     n_channels: int
@@ -156,6 +160,8 @@ class LoweredLayer:
     readout_scalars: tuple[int, ...]
     readout_matrices: tuple[Tensor, ...]
     readout_activation_scale: float
+    readout_activation: str = "silu"
+    readout_biases: tuple[Tensor, ...] = ()
 
     @property
     def width_out(self) -> int:

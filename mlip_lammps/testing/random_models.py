@@ -1,7 +1,9 @@
 """Random-weight MACE models for tests: specs and weights as in a trained file, created without mace-torch."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -52,6 +54,10 @@ def random_model(
     model_class: str = "ScaleShiftMACE",
     dtype: str = "float64",
     pair_repulsion: bool = False,
+    heads: Sequence[str] = ("Default",),
+    gate: str = "silu",
+    has_last_readout_only: bool = False,
+    has_biased_readout: bool = False,
 ) -> MaceModel:
     """Return a MACE model with seeded random weights and the same structure as a mace-torch model.
 
@@ -79,6 +85,14 @@ def random_model(
         Precision of the weights, ``float64`` or ``float32``.
     pair_repulsion
         Whether to add the pair repulsion of nuclei closer than the sum of their covalent radii.
+    heads
+        Names of the heads; each has its own energies of isolated atoms, scale, shift and readouts.
+    gate
+        Gate of the last readout.
+    has_last_readout_only
+        Whether only the last layer has a readout.
+    has_biased_readout
+        Whether the last readout has two hidden layers and biases.
 
     Returns
     -------
@@ -89,7 +103,7 @@ def random_model(
     spec = ModelSpec(
         model_class=model_class,
         atomic_numbers=numbers,
-        heads=("Default",),
+        heads=tuple(heads),
         cutoff=float(cutoff),
         l_max=l_max,
         radial=RadialSpec(n_basis=n_basis, cutoff_power=cutoff_power, cutoff_on=cutoff_on),
@@ -100,12 +114,19 @@ def random_model(
             _per_layer(correlation, n_layers),
             _per_layer(interaction, n_layers),
             tuple(radial_widths),
-            readout_irreps,
+            str(o3.Irreps([(mul * len(heads), ir) for mul, ir in o3.Irreps(readout_irreps)])),
             avg_num_neighbors,
         ),
         dtype=dtype,
         pair_repulsion=PairRepulsionSpec(cutoff_power) if pair_repulsion else None,
     )
+    *before, last = spec.layers
+    if has_last_readout_only:
+        before = [replace(layer, readout=None) for layer in before]
+    if last.readout.kind == "nonlinear":
+        kind = "biased" if has_biased_readout else "nonlinear"
+        last = replace(last, readout=replace(last.readout, activation=gate, kind=kind))
+    spec = replace(spec, layers=(*before, last))
     return MaceModel(
         spec=spec, weights=_random_weights(spec, seed), source_sha256=f"{seed:064x}", source_name=f"random-{seed}"
     )
@@ -177,13 +198,14 @@ def _convolution(
 def _random_weights(spec: ModelSpec, seed: int) -> dict[str, NDArray[np.generic]]:
     rng = np.random.default_rng(seed)
     weights: dict[str, NDArray[np.generic]] = {
-        "atomic_energies_fn.atomic_energies": rng.uniform(-5.0, -1.0, (1, len(spec.atomic_numbers))),
+        "atomic_energies_fn.atomic_energies": rng.uniform(-5.0, -1.0, (len(spec.heads), len(spec.atomic_numbers))),
         "radial_embedding.bessel_fn.bessel_weights": np.pi / spec.cutoff * np.arange(1, spec.radial.n_basis + 1),
         "radial_embedding.bessel_fn.prefactor": np.array(np.sqrt(2.0 / spec.cutoff)),
     }
     is_scaled = spec.model_class == "ScaleShiftMACE"
-    weights["scale_shift.scale"] = np.array([0.8 if is_scaled else 1.0])
-    weights["scale_shift.shift"] = np.array([0.1 if is_scaled else 0.0])
+    numbers = np.arange(len(spec.heads))
+    weights["scale_shift.scale"] = 0.8 + 0.3 * numbers if is_scaled else np.ones(len(numbers))
+    weights["scale_shift.shift"] = 0.1 - 0.2 * numbers if is_scaled else np.zeros(len(numbers))
     if spec.pair_repulsion is not None:
         weights |= _REPULSION
     for name, shape in _trained_shapes(spec):
@@ -206,17 +228,18 @@ def _trained_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
                 n_paths = coupling_tensor(_kinds(message), str(ir), order).shape[-1]
                 yield f"{prefix}.{order_weight(layer, order)}", (n_elements, n_paths, mul)
         yield f"{weights_of('products', t)}.linear.weight", (_linear_size(out, out),)
-        yield from _readout_shapes(weights_of("readouts", t), layer, out)
+        if layer.readout is not None:
+            yield from _readout_shapes(weights_of("readouts", t), layer, out, len(spec.heads))
 
 
-def _readout_shapes(prefix: str, layer: LayerSpec, out: o3.Irreps) -> Iterator[tuple[str, tuple[int, ...]]]:
-    energy = o3.Irreps("1x0e")
-    if layer.readout.kind == "linear":
-        yield f"{prefix}.linear.weight", (_linear_size(out, energy),)
-    else:
-        hidden = o3.Irreps(layer.readout.irreps_hidden)
-        yield f"{prefix}.linear_1.weight", (_linear_size(out, hidden),)
-        yield f"{prefix}.linear_2.weight", (_linear_size(hidden, energy),)
+def _readout_shapes(
+    prefix: str, layer: LayerSpec, out: o3.Irreps, n_heads: int
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    widths = [o3.Irreps(text) for text in layer.readout.widths(str(out), n_heads)]
+    for number, (name, (given, wanted)) in enumerate(zip(layer.readout.maps, pairwise(widths), strict=True)):
+        yield f"{prefix}.{name}.weight", (_linear_size(given, wanted),)
+        if layer.readout.kind == "biased" and number > 0:
+            yield f"{prefix}.{name}.bias", (wanted.dim,)
 
 
 def _linear_size(irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> int:

@@ -15,11 +15,11 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from mlip_lammps.compilation import compiled_model
-from mlip_lammps.compilation.cache import require_device
+from mlip_lammps.compilation.cache import require_device, require_head
 from mlip_lammps.core.errors import CloseAtomsWarning, UserInputError
 from mlip_lammps.core.limits import BETWEEN_ENGINES, DERIVATIVES, DYNAMICS, ROTATION, TO_REFERENCE
 from mlip_lammps.engines.ase.calculator import MlipCalculator
-from mlip_lammps.families import TrainedModel, family_of, read_model
+from mlip_lammps.families import TrainedModel, family_of, read_model, select_head
 from mlip_lammps.model_file.archive import is_archive, read_metadata
 from mlip_lammps.models import shipped_models
 from mlip_lammps.structure.evaluation import Evaluation
@@ -70,6 +70,7 @@ def find_subject(
     dtype: str = "float64",
     progress: Progress = _silent,
     device: str | None = None,
+    head: str | None = None,
 ) -> Subject:
     """Compile a trained model, or find the trained model of a compiled file.
 
@@ -84,22 +85,27 @@ def find_subject(
         Precision of the compilation; ignored for a compiled file.
     device
         Device of the compilation, see ``export_model``; ``cpu`` if None. A compiled file must be for this device.
+    head
+        Head of a model that has several. A compiled file must have this head.
 
     Raises
     ------
     UserInputError
         If ``source`` is not the file that ``model`` was exported from, if ``source`` is given although ``model`` is not
-        compiled, or if a compiled file is for another device.
+        compiled, if a compiled file is for another device or head, or if a model has several heads and none is chosen.
     """
     if not is_archive(model):
         if source is not None:
             raise UserInputError(f"{model} is not a compiled model, so it has no separate source; omit --source")
+        trained = select_head(read_model(model), head)
         compiled = compiled_model(
-            model, dtype=dtype, device=device or "cpu", progress=lambda line: progress("compiling", line)
+            model, dtype=dtype, device=device or "cpu", head=head, progress=lambda line: progress("compiling", line)
         )
-        return Subject(compiled, read_model(model), model)
+        return Subject(compiled, trained, model)
     require_device(model, device)
-    recorded = read_metadata(model)["source"]
+    require_head(model, head)
+    metadata = read_metadata(model)
+    recorded, head = metadata["source"], metadata.get("head")
     if source is not None:
         trained = read_model(source)
         if trained.source_sha256 != recorded["sha256"]:
@@ -107,7 +113,7 @@ def find_subject(
                 f"{source} has sha256 {trained.source_sha256[:12]}, but {model} was exported from {recorded['name']} "
                 f"with sha256 {recorded['sha256'][:12]}; give that file"
             )
-        return Subject(model, trained, source)
+        return Subject(model, select_head(trained, head), source)
     beside = [model.parent / recorded["name"], Path(recorded["name"]), model.with_suffix(".safetensors")]
     for candidate in dict.fromkeys([*beside, *shipped_models().values()]):
         if candidate.is_file():
@@ -116,7 +122,7 @@ def find_subject(
             except UserInputError:
                 continue
             if trained.source_sha256 == recorded["sha256"]:
-                return Subject(model, trained, candidate)
+                return Subject(model, select_head(trained, head), candidate)
     return Subject(model, None, None)
 
 

@@ -63,6 +63,53 @@ MODELS = {
         "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 1, "elements": [14], "dtype": "float32",
         "extra": {"pair_repulsion": True},
     },
+    "heads": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 8, 14],
+        "extra": {"heads": ["pbe", "scan", "replay"]}, "head": "scan",
+    },
+    "heads_unscaled": {
+        "n_layers": 1, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "scaled": False,
+        "extra": {"heads": ["pbe", "scan"]}, "head": "pbe",
+    },
+    "heads_single_precision": {
+        "n_layers": 3, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [1, 8], "dtype": "float32",
+        "extra": {"heads": ["pbe", "scan"]}, "head": "scan",
+    },
+    "last_readout": {
+        "n_layers": 3, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [1, 8],
+        "extra": {"use_last_readout_only": True},
+    },
+    "last_readout_of_heads": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "head": "b",
+        "keep_last_layer_irreps": True, "extra": {"use_last_readout_only": True, "heads": ["a", "b"]},
+    },
+    "gate_tanh": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "extra": {"gate": "tanh"},
+    },
+    "gate_abs": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "extra": {"gate": "abs"},
+    },
+    "gate_none": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "extra": {"gate": None},
+    },
+    "single_precision_buffers": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 1, "elements": [1, 8], "buffers": "float32",
+    },
+    "double_precision_buffers": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 1, "elements": [1, 8], "buffers": "float64",
+        "dtype": "float32",
+    },
+    "biased": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "biased": True,
+    },
+    "biased_heads": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "biased": True,
+        "extra": {"heads": ["a", "b", "c"]}, "head": "b",
+    },
+    "simplified": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "older": True,
+        "simplified": True,
+    },
     "older_version": {"n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [1], "older": True},
 }  # fmt: skip
 
@@ -77,17 +124,24 @@ UNSUPPORTED = {
     "gaussian": {"extra": {"radial_type": "gaussian"}},
     "chebyshev": {"extra": {"radial_type": "chebyshev"}},
     "older_repulsion": {"extra": {"pair_repulsion": True}, "older_repulsion": True},
-    "heads": {"extra": {"heads": ["pbe", "scan"]}},
-    "last_readout": {"extra": {"use_last_readout_only": True}},
     "agnostic": {"extra": {"use_agnostic_product": True}},
     "so3": {"extra": {"use_so3": True}},
     "edge_irreps": {"extra": {"edge_irreps": "2x0e"}},
-    "tanh": {"n_layers": 2, "extra": {"gate": "tanh"}},
+    "sin": {"n_layers": 2, "extra": {"gate": "sin"}},
     "embedding": {"extra": {"embedding_specs": {
         "total_charge": {"type": "categorical", "per": "graph", "num_classes": 3, "emb_dim": 4, "in_dim": 1},
     }}},
 }  # fmt: skip
 """Variants of a small model that the reader refuses."""
+
+WRAPPED = ("wrapped_dictionary.model", "wrapped_parallel.model", "wrapped_compile.model", "wrapped-mliap_lammps.pt")
+"""Files that contain the model of ``wrapped_not.model``."""
+
+OTHER_MODELS = {
+    "AtomicDipolesMACE": {},
+    "EnergyDipolesMACE": {"atomic_energies": np.ones(2)},
+    "AtomicDielectricMACE": {"use_polarizability": True},
+}
 
 _ATTRIBUTES_OF_NEWER_VERSIONS = (
     "heads", "apply_cutoff", "edge_irreps", "use_reduced_cg", "use_agnostic_product", "use_so3",
@@ -144,15 +198,28 @@ def make_model(options: dict, seed: int):
         "keep_last_layer_irreps": options.get("keep_last_layer_irreps", False),
     }
     arguments |= options.get("extra", {})
-    if arguments["gate"] == "tanh":
-        arguments["gate"] = torch.tanh
+    if options.get("biased", False):
+        arguments["readout_cls"] = modules.blocks.NonLinearBiasReadoutBlock
+    if isinstance(arguments["gate"], str):
+        arguments["gate"] = getattr(torch, arguments["gate"])
     if "edge_irreps" in arguments:
         arguments["edge_irreps"] = o3.Irreps(arguments["edge_irreps"])
     if len(arguments.get("heads", [])) > 1:
-        arguments["atomic_energies"] = np.stack([arguments["atomic_energies"]] * len(arguments["heads"]))
+        n_heads = len(arguments["heads"])
+        arguments["atomic_energies"] = rng.uniform(-20.0, -1.0, (n_heads, len(numbers)))
+        scale, shift = rng.uniform(0.5, 2.0, n_heads), rng.uniform(-0.5, 0.5, n_heads)
+    else:
+        scale, shift = 1.7, -0.3
     if not options.get("scaled", True):
         return modules.MACE(**arguments)
-    model = modules.ScaleShiftMACE(atomic_inter_scale=1.7, atomic_inter_shift=-0.3, **arguments)
+    model = modules.ScaleShiftMACE(atomic_inter_scale=scale, atomic_inter_shift=shift, **arguments)
+    if options.get("simplified", False):
+        merge_inputs_of_linear(model)
+    if options.get("biased", False):
+        for linear in (model.readouts[-1].linear_mid, model.readouts[-1].linear_2):
+            torch.nn.init.normal_(linear.bias)
+    if "buffers" in options:
+        cast_buffers(model, getattr(torch, options["buffers"]))
     if options.get("older_repulsion", False):
         del model.pair_repulsion_fn.covalent_radii
     if options.get("older", False):
@@ -162,13 +229,31 @@ def make_model(options: dict, seed: int):
     return model
 
 
-def evaluate(model, structure) -> dict:
+def cast_buffers(model, dtype) -> None:
+    """Give cutoff, radial basis, energies of isolated atoms, scale and shift another precision than the weights."""
+    for module in (model.radial_embedding, model.atomic_energies_fn, model.scale_shift):
+        module.to(dtype)
+    model.r_max = model.r_max.to(dtype)
+
+
+def merge_inputs_of_linear(model) -> None:
+    """Give the linear map after each convolution the simplified irreps of mace-torch up to 0.3.8."""
+    from e3nn import o3
+
+    for interaction in model.interactions:
+        old = interaction.linear
+        interaction.linear = o3.Linear(old.irreps_in.simplify(), old.irreps_out)
+        interaction.linear.weight.data.copy_(old.weight.data)
+
+
+def evaluate(model, structure, head: str | None = None) -> dict:
     """Return the mace-torch results for ``structure``."""
     from mace import data, tools
 
     table = tools.AtomicNumberTable([int(z) for z in model.atomic_numbers])
-    configuration = data.config_from_atoms(structure)
-    graph = data.AtomicData.from_config(configuration, z_table=table, cutoff=float(model.r_max))
+    heads = getattr(model, "heads", ["Default"])
+    configuration = data.config_from_atoms(structure, head_name=head or heads[0])
+    graph = data.AtomicData.from_config(configuration, z_table=table, cutoff=float(model.r_max), heads=heads)
     batch = next(iter(tools.torch_geometric.dataloader.DataLoader([graph], batch_size=1)))
     is_periodic = bool(structure.pbc.any())
     out = model(batch.to_dict(), compute_stress=is_periodic)
@@ -201,11 +286,14 @@ def main(folder: Path) -> None:
         model = model.double()
         results = {}
         for number, structure in enumerate(make_structures(options["elements"], 4.3)):
-            for key, value in evaluate(model, structure).items():
+            for key, value in evaluate(model, structure, options.get("head")).items():
                 results[f"{number}.{key}"] = value
         np.savez(folder / f"{name}.npz", **results)
     for name, options in UNSUPPORTED.items():
-        torch.save(make_model(_SMALL | options, 0), folder / f"unsupported_{name}.model")
+        model = make_model(_SMALL | options, 0)
+        torch.save(model, folder / f"unsupported_{name}.model")
+        n_weights = sum(parameter.numel() for parameter in model.parameters())
+        (folder / f"unsupported_{name}.txt").write_text(str(n_weights))
     model = make_model(_SMALL, 0)
     torch.save(model.state_dict(), folder / "state_dict.pt")
     torch.save({"model": model.state_dict(), "optimizer": {}, "epoch": 3}, folder / "checkpoint.pt")
@@ -215,6 +303,38 @@ def main(folder: Path) -> None:
     model = make_model(_SMALL, 0)
     model.interactions[0].avg_num_neighbors = np.float64(9.7)
     torch.save(model, folder / "numbers.model")
+    save_wrapped(folder)
+
+
+def save_wrapped(folder: Path) -> None:
+    """Write the model of numbers.model in all forms in which it is still the same model."""
+    import torch
+    from mace.calculators.lammps_mliap_mace import LAMMPS_MLIAP_MACE
+
+    model = make_model(_SMALL, 0)
+    torch.save(model, folder / "wrapped_not.model")
+    torch.save({"model": model}, folder / "wrapped_dictionary.model")
+    torch.save(torch.nn.DataParallel(model), folder / "wrapped_parallel.model")
+    torch.save(torch.compile(model), folder / "wrapped_compile.model")
+    torch.save(LAMMPS_MLIAP_MACE(model), folder / "wrapped-mliap_lammps.pt")
+    save_other_models(folder)
+
+
+def save_other_models(folder: Path) -> None:
+    """Write models of mace-torch that predict something else than energies."""
+    import torch
+    from e3nn import o3
+    from mace import modules
+
+    irreps = o3.Irreps("4x0e+4x1o+4x2e")
+    arguments = {
+        "r_max": 4.0, "num_bessel": 4, "num_polynomial_cutoff": 5, "max_ell": 1, "num_interactions": 2,
+        "interaction_cls": modules.interaction_classes[RESIDUAL], "num_elements": 2, "avg_num_neighbors": 3.0,
+        "interaction_cls_first": modules.interaction_classes[RESIDUAL], "atomic_numbers": [1, 8], "correlation": 1,
+        "gate": torch.nn.functional.silu, "hidden_irreps": irreps, "MLP_irreps": irreps, "atomic_energies": None,
+    }  # fmt: skip
+    for name, extra in OTHER_MODELS.items():
+        torch.save(getattr(modules, name)(**arguments | extra), folder / f"other_{name}.model")
 
 
 if __name__ == "__main__":

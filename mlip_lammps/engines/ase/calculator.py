@@ -28,13 +28,16 @@ class MlipCalculator(Calculator):
     device
         ``cpu`` or ``cuda``: of what has to be compiled, for a CPU if None. A compiled file has its own, which must be
         this one.
+    head
+        Head of a trained model that has several. A compiled file has one, which must be this one.
 
     Raises
     ------
     ModelFileError
         If the file is missing, is no model, or was compiled for another machine or torch.
     UserInputError
-        If a compiled file is for another device; on evaluation, if the model does not know an element.
+        If a compiled file is for another device or head, or if a model has several heads and none is chosen; on
+        evaluation, if the model does not know an element.
 
     Warns
     -----
@@ -50,10 +53,16 @@ class MlipCalculator(Calculator):
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]
 
-    def __init__(self, model: CompiledModel | Path | str, n_threads: int = 0, device: str | None = None):
+    def __init__(
+        self,
+        model: CompiledModel | Path | str,
+        n_threads: int = 0,
+        device: str | None = None,
+        head: str | None = None,
+    ):
         super().__init__()
         is_open = isinstance(model, CompiledModel)
-        self.model = model if is_open else CompiledModel(runnable_model(model, device), n_threads)
+        self.model = model if is_open else CompiledModel(runnable_model(model, device, head), n_threads)
         self._has_warned = False
 
     def calculate(

@@ -115,7 +115,7 @@ class LammpsSession:
             raise LammpsError(f"LAMMPS kept {n_created} of {len(atoms)} atoms; look for positions outside the cell")
         self.run_commands(settings.after_atoms)
 
-    def set_model(self, model: Path | str, *, options: str = "") -> None:
+    def set_model(self, model: Path | str, *, options: str = "", head: str | None = None) -> None:
         """Use a model for the atoms of the structure.
 
         Parameters
@@ -125,11 +125,13 @@ class LammpsSession:
             is not compiled is compiled in the default precision the first time, by one rank, and kept.
         options
             Keywords of ``pair_style mlip/torch``.
+        head
+            Head of a trained model that has several. A compiled file has one, which must be this one.
 
         Raises
         ------
         UserInputError
-            If there is no structure yet.
+            If there is no structure yet, a compiled file has another head, or a model has several and none is chosen.
         ModelFileError
             If there is no such file or name, or the file is no model.
         LammpsError
@@ -137,7 +139,7 @@ class LammpsSession:
         """
         if self._prism is None:
             raise UserInputError("the session holds no atoms; call set_structure before set_model")
-        self._set_string(_MODEL_VARIABLE, input_word(self._runnable(model)))
+        self._set_string(_MODEL_VARIABLE, input_word(self._runnable(model, head)))
         self.run_commands(
             f"""pair_style mlip/torch {options}
             pair_coeff * * ${{{_MODEL_VARIABLE}}} {" ".join(self._elements)}"""
@@ -158,17 +160,17 @@ class LammpsSession:
         self.run_commands(f"variable {name} string -")
         self.lammps.set_string_variable(name, value)
 
-    def _runnable(self, model: Path | str) -> Path:
+    def _runnable(self, model: Path | str, head: str | None) -> Path:
         """Return the compiled file; one rank makes it where it must be made, and all raise what that rank met."""
         found: Path | MlipError | OSError | None = None
         if self.communicator.rank == 0:
             try:
                 found = resolve_model(model)
-                if found.suffix != ".pt2" and not is_archive(found):
+                if head is not None or (found.suffix != ".pt2" and not is_archive(found)):
                     # loads torch, which a rank that runs what is compiled does without
                     from mlip_lammps.compilation import runnable_model
 
-                    found = runnable_model(found)
+                    found = runnable_model(found, head=head)
             except (MlipError, OSError) as error:
                 found = error
         found = self.communicator.bcast(found)

@@ -2,9 +2,11 @@
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.families.mace.heads import select_head
+from mlip_lammps.families.mace.reader.inspection import inspect_mace_torch
 from mlip_lammps.families.mace.reader.mace_torch import read_mace_torch
 from mlip_lammps.families.mace.reader.portable import read_portable
 from mlip_lammps.families.mace.reader.validation import check_model
@@ -41,6 +43,12 @@ class MaceFamily:
             f"{path} is a bare pickle of torch before version 1.6, expected the zip format of torch.save; "
             "load it with mace-torch and save it again with torch.save(model, path)"
         )
+
+    def inspect(self, path: Path) -> dict[str, Any]:
+        return inspect_mace_torch(path)
+
+    def select_head(self, trained: MaceModel, head: str | None) -> MaceModel:
+        return select_head(trained, head)
 
     def reference(self, trained: MaceModel) -> "MaceReference":
         from mlip_lammps.families.mace.reference import MaceReference

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlip_lammps.core.errors import ModelFileError
 
@@ -46,6 +46,17 @@ def parse_irreps(text: str) -> tuple[Entry, ...]:
 def format_irreps(entries: Iterable[Entry]) -> str:
     """Return ``entries`` in e3nn's notation."""
     return "+".join(str(entry) for entry in entries)
+
+
+def simplify_irreps(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Return ``entries`` with adjacent entries of one kind merged, for example 8x0e+8x0e+8x1o as 16x0e+8x1o."""
+    merged: list[Entry] = []
+    for entry in entries:
+        if merged and merged[-1].kind == entry.kind:
+            merged[-1] = replace(entry, mul=merged[-1].mul + entry.mul)
+        else:
+            merged.append(entry)
+    return tuple(merged)
 
 
 def linear_pairs(irreps_in: tuple[Entry, ...], irreps_out: tuple[Entry, ...]) -> list[tuple[int, int]]:

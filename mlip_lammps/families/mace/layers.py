@@ -14,6 +14,8 @@ from mlip_lammps.kernels.torch.layer_operators import cast, flat
 from mlip_lammps.kernels.torch.linear import irrep_linear
 from mlip_lammps.kernels.torch.pair_repulsion import pair_repulsion
 
+_GATES = {"silu": torch.nn.functional.silu, "tanh": torch.tanh, "abs": torch.abs, "identity": lambda values: values}
+
 
 @dataclass(frozen=True)
 class MaceLayers(LayeredModel):
@@ -142,8 +144,11 @@ class MaceChain(Chain):
             starts = [component * layer.n_channels for component in layer.readout_scalars]
             scalars = torch.cat([result[:, start : start + layer.n_channels] for start in starts], dim=1)
             scalars = scalars @ layer.readout_matrices[0]
-            for matrix in layer.readout_matrices[1:]:
-                scalars = layer.readout_activation_scale * torch.nn.functional.silu(scalars) @ matrix
+            gate = _GATES[layer.readout_activation]
+            for number, matrix in enumerate(layer.readout_matrices[1:]):
+                scalars = layer.readout_activation_scale * gate(scalars) @ matrix
+                if layer.readout_biases:
+                    scalars = scalars + layer.readout_biases[number]
             energies = energies + self.energy_scale * scalars[:, 0].to(torch.float64)
         if t == 1:
             energies = energies + self.node_constants.index_select(0, graph.centre_species)

@@ -12,6 +12,7 @@ from e3nn import o3
 from torch import Tensor
 
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
+from mlip_lammps.families.mace.heads import select_head
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reader.validation import order_weight
 from mlip_lammps.families.mace.spec import ZBL_BOHR, ZBL_COULOMB, ZBL_EXPONENTS, LayerSpec, MaceModel, weights_of
@@ -37,10 +38,11 @@ def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> 
     Raises
     ------
     UserInputError
-        If the model does not know one of ``atomic_numbers``.
+        If the model does not know one of ``atomic_numbers``, or has several heads.
     UnsupportedModelError
         If the irreps of a layer have different numbers of channels.
     """
+    trained = select_head(trained, None)
     spec = trained.spec
     chosen = atomic_numbers or spec.atomic_numbers
     missing = [z for z in chosen if z not in spec.atomic_numbers]
@@ -104,7 +106,7 @@ def _lower_layer(table: _Table, t: int, layer: LayerSpec) -> LoweredLayer:
     irreps_message, irreps_out = o3.Irreps(layer.irreps_message), o3.Irreps(layer.irreps_out)
     n_channels = _common_channels(irreps_in, irreps_mid, irreps_message, irreps_out)
     product = weights_of("products", t)
-    is_nonlinear = layer.readout is not None and layer.readout.kind == "nonlinear"
+    is_nonlinear = layer.readout is not None and layer.readout.kind != "linear"
     interaction = block_of(layer.interaction).lower(InteractionLowering(table, t, layer))
     return LoweredLayer(
         n_channels=n_channels,
@@ -124,6 +126,8 @@ def _lower_layer(table: _Table, t: int, layer: LayerSpec) -> LoweredLayer:
         readout_scalars=tuple(_starts(irreps_out)[b] for b, (_, ir) in enumerate(irreps_out) if ir == o3.Irrep("0e")),
         readout_matrices=_readout_matrices(table, t, layer),
         readout_activation_scale=layer.readout.activation_scale if is_nonlinear else 1.0,
+        readout_biases=_readout_biases(table, t, layer),
+        readout_activation=layer.readout.activation if is_nonlinear else "silu",
     )
 
 
@@ -351,17 +355,24 @@ def _polynomial_order(
     )
 
 
+def _readout_biases(table: _Table, t: int, layer: LayerSpec) -> tuple[Tensor, ...]:
+    if layer.readout is None or layer.readout.kind != "biased":
+        return ()
+    return tuple(table[f"{weights_of('readouts', t)}.{name}.bias"] for name in layer.readout.maps[1:])
+
+
 def _readout_matrices(table: _Table, t: int, layer: LayerSpec) -> tuple[Tensor, ...]:
     if layer.readout is None:
         return ()
-    names = ["linear"] if layer.readout.kind == "linear" else ["linear_1", "linear_2"]
     irreps_out = o3.Irreps(layer.irreps_out)
     n_scalars = sum(mul for mul, ir in irreps_out if ir == o3.Irrep("0e"))
     matrices, n_in = [], n_scalars
-    for name in names:
+    for name in layer.readout.maps:
         weight = table[f"{weights_of('readouts', t)}.{name}.weight"]
         matrices.append(weight.view(n_in, -1) / n_in**0.5)
         n_in = matrices[-1].shape[1]
+    if layer.readout.activation == "identity" and layer.readout.kind == "nonlinear":
+        return (layer.readout.activation_scale * matrices[0] @ matrices[1],)
     return tuple(matrices)
 
 

@@ -36,14 +36,37 @@ class RadialSpec:
     """Whether the cutoff multiplies the basis before the MLP or the weights after it."""
 
 
+_MAPS = {
+    "linear": ("linear",),
+    "nonlinear": ("linear_1", "linear_2"),
+    "biased": ("linear_1", "linear_mid", "linear_2"),
+}
+
+
 @dataclass(frozen=True)
 class ReadoutSpec:
-    """Readout of one layer: a linear map, or an MLP with one hidden layer."""
+    """Readout of one layer: a linear map, or an MLP; one output per head.
 
-    kind: Literal["linear", "nonlinear"]
+    ``nonlinear`` has one hidden layer. ``biased`` has two of the same width, and biases in the second and third map.
+    """
+
+    kind: Literal["linear", "nonlinear", "biased"]
     irreps_hidden: str | None
+    """Hidden scalars of all heads together, in the order of the heads."""
     activation_scale: float | None
-    """Factor by which e3nn multiplies silu (``normalize2mom``), as found in the file; None if linear."""
+    """Factor by which e3nn multiplies the gate (``normalize2mom``), as found in the file; None if linear."""
+    activation: Literal["silu", "tanh", "abs", "identity"] = "silu"
+    """Gate between the linear maps; silu if linear."""
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """Names of the linear maps in mace-torch."""
+        return _MAPS[self.kind]
+
+    def widths(self, irreps_in: str, n_heads: int) -> list[str]:
+        """Return the irreps before and after each linear map."""
+        hidden = [] if self.irreps_hidden is None else [self.irreps_hidden] * (len(self.maps) - 1)
+        return [irreps_in, *hidden, f"{n_heads}x0e"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +124,7 @@ class ModelSpec:
     model_class: str
     atomic_numbers: tuple[int, ...]
     heads: tuple[str, ...]
+    """Names of the heads; the reference and the layers need a model with one, see ``select_head``."""
     cutoff: float
     """Cutoff in angstrom."""
     l_max: int
@@ -109,7 +133,7 @@ class ModelSpec:
     irreps_embedding: str
     layers: tuple[LayerSpec, ...]
     dtype: Literal["float64", "float32"]
-    """Precision of the stored weights."""
+    """Precision of the stored weights; single arrays may have the other one."""
     pair_repulsion: PairRepulsionSpec | None = None
 
     @property
@@ -126,7 +150,7 @@ class MaceModel:
     weights
         Arrays by their names in mace-torch's ``state_dict``, in the precision of the file. In addition to the trained
         weights, they include ``atomic_energies_fn.atomic_energies`` (n_heads, n_elements), ``scale_shift.scale`` and
-        ``scale_shift.shift`` (1 and 0 for class MACE), ``radial_embedding.bessel_fn.bessel_weights`` and
+        ``scale_shift.shift`` (n_heads,) (1 and 0 for class MACE), ``radial_embedding.bessel_fn.bessel_weights`` and
         ``.prefactor``, and the coupling tensors ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as
         dense arrays. A model with pair repulsion also has ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor``
         and ``.covalent_radii`` (angstrom, by atomic number).

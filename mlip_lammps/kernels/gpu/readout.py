@@ -14,7 +14,7 @@ class ReadoutPlan:
     Raises
     ------
     UnsupportedModelError
-        If the readout has more than one hidden layer.
+        If the readout has more than one hidden layer or a gate other than silu.
     """
 
     def __init__(self, plan: GpuPlan, layer: LoweredLayer, t: int, is_last: bool, energy_scale: float):
@@ -26,6 +26,11 @@ class ReadoutPlan:
             raise UnsupportedModelError(
                 f"the readout of layer {t} has {self.n_matrices - 1} hidden layers, but the GPU kernels support at "
                 "most one; export with --device cpu"
+            )
+        if self.n_matrices == 2 and layer.readout_activation != "silu":
+            raise UnsupportedModelError(
+                f"the readout of layer {t} has the gate {layer.readout_activation}, but the GPU kernels support silu; "
+                "export with --device cpu"
             )
         if self.n_matrices == 0:
             return

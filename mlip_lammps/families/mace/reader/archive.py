@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.families.mace.reader.identify import torchscript_refusal
 from mlip_lammps.families.mace.reader.pickle_reader import Opcodes, Record, Storage
 
 _STORAGE_TYPES = {
@@ -76,10 +77,10 @@ class TorchArchive:
             )
         self._prefix = pickles[0].removesuffix("data.pkl")
         if f"{self._prefix}constants.pkl" in self._entries or any("/code/" in name for name in self._entries):
-            raise ModelFileError(
-                f"{path} is a compiled TorchScript model, expected a saved module; give the .model file that training "
-                "wrote beside it"
-            )
+            version = ""
+            if self._has("extra/nequip_version"):
+                version = self._entry("extra/nequip_version").decode("ascii", "replace")[:20]
+            raise ModelFileError(torchscript_refusal(path, list(self._entries), version))
         # Entries must be uncompressed and not overlap, so that the reader never allocates more than the file size.
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ModelFileError(f"{path} has compressed entries, which torch.save does not write; {_SAVE_AGAIN}")
@@ -98,6 +99,12 @@ class TorchArchive:
     def root(self) -> Any:
         """Return the saved object as inert records."""
         return Opcodes(self._allowed, self.name).read(self._entry("data.pkl"))
+
+    def any_root(self) -> tuple[Any, frozenset[str]]:
+        """Return the saved object as inert records, and the names that are not allowed in it."""
+        opcodes = Opcodes(None, self.name)
+        root = opcodes.read(self._entry("data.pkl"))
+        return root, frozenset(opcodes.names - self._allowed)
 
     def array(self, record: Any, label: str) -> NDArray[np.generic]:
         """Return a copy of a tensor or parameter of the file as an array.

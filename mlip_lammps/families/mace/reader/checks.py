@@ -14,6 +14,9 @@ from mlip_lammps.families.mace.reader.pickle_reader import GlobalName, Record
 _RELATIVE = 1e-9
 """Relative tolerance: path weights are square roots of small fractions in double precision."""
 
+_GATES = {"torch.nn.functional.silu": "silu", "tanh": "tanh", "abs": "abs"}
+"""Gates of readouts by the names in files."""
+
 
 def require(condition: bool, module: Module, what: str, found: str) -> None:
     """Raise ``UnsupportedModelError`` if a module differs from that of a supported MACE model."""
@@ -24,14 +27,16 @@ def require(condition: bool, module: Module, what: str, found: str) -> None:
         )
 
 
-def linear(module: Module) -> tuple[str, str]:
-    """Return the irreps of an ``o3.Linear`` with all connections and no bias."""
+def linear(module: Module, has_biases: bool = False) -> tuple[str, str]:
+    """Return the irreps of an ``o3.Linear`` with all connections, and with a bias for every output or for none."""
     module.require_class("Linear")
     irreps_in, irreps_out = module.irreps("irreps_in"), module.irreps("irreps_out")
     pairs = linear_pairs(irreps_in, irreps_out)
     wanted = [
         (i, k, (irreps_in[i].mul, irreps_out[k].mul), _fan_in(irreps_in, pairs, k) ** -0.5) for i, k in pairs
     ]
+    if has_biases:
+        wanted += [(-1, k, (entry.mul,), 1.0) for k, entry in enumerate(irreps_out)]
     _compare(module, wanted)
     return format_irreps(irreps_in), format_irreps(irreps_out)
 
@@ -99,27 +104,41 @@ def radial_mlp(module: Module) -> tuple[tuple[int, ...], float]:
     return tuple(layer.array("weight").shape[-1] for layer in layers[:-1]), scales.pop()
 
 
-def scalar_activation(module: Module) -> tuple[str, float]:
-    """Return the irreps and the scale of an ``Activation`` with silu on even scalars."""
+def scalar_activation(module: Module) -> tuple[str, float, str]:
+    """Return the irreps, the scale and the gate of an ``Activation`` on even scalars."""
     module.require_class("Activation")
     irreps = module.irreps("irreps_in")
     is_scalar = len(irreps) == 1 and irreps[0].kind == (0, 1)
     require(is_scalar, module, "irreps_in", format_irreps(irreps))
     acts = module.child("acts")
     require(acts.has_child("0"), module, "gate", "missing")
-    return format_irreps(irreps), activation_scale(acts.child("0"))
+    if acts.is_empty("0"):
+        return format_irreps(irreps), 1.0, "identity"
+    act = acts.child("0")
+    name = _function_name(act) if not act.has_child("f") else "silu"
+    gate = _GATES.get(name, name)
+    require(gate in _GATES.values() or act.has_child("f"), act, "gate", name)
+    return format_irreps(irreps), activation_scale(act, name), gate
 
 
-def activation_scale(module: Module) -> float:
-    """Return the constant by which ``normalize2mom`` multiplies silu."""
+def activation_scale(module: Module, function: str = "torch.nn.functional.silu") -> float:
+    """Return the constant by which ``normalize2mom`` multiplies ``function``."""
     module.require_class("normalize2mom")
     if module.has_child("f"):
         module.child("f").require_class("SiLU")
     else:
-        function = module.attribute("f")
-        name = function.name if isinstance(function, GlobalName) else type(function).__name__
-        require(name == "torch.nn.functional.silu", module, "gate", name)
+        name = _function_name(module)
+        require(name == function, module, "gate", name)
     return 1.0 if module.attribute("_is_id", False) is True else module.number("cst")
+
+
+def _function_name(module: Module) -> str:
+    function = module.attribute("f")
+    if isinstance(function, GlobalName):
+        return function.name
+    if isinstance(function, Record) and len(function.args) == 2:  # getattr of a class and a name
+        return str(function.args[1])
+    return type(function).__name__
 
 
 def _natural(l_max: int) -> tuple[Entry, ...]:

@@ -1,6 +1,8 @@
 """Conversion of a model saved by mace-torch to a spec and weights."""
 
 import hashlib
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.mace.interactions import block_names, block_of
-from mlip_lammps.families.mace.irreps import format_irreps
+from mlip_lammps.families.mace.irreps import format_irreps, parse_irreps, simplify_irreps
 from mlip_lammps.families.mace.reader import checks
 from mlip_lammps.families.mace.reader.archive import TorchArchive
+from mlip_lammps.families.mace.reader.identify import dictionary_refusal, unwrap
 from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.names import MODELS, allowed_names
 from mlip_lammps.families.mace.reader.pickle_reader import Record
@@ -22,9 +25,16 @@ from mlip_lammps.families.mace.spec import (
     PairRepulsionSpec,
     RadialSpec,
     ReadoutSpec,
+    weights_of,
 )
 
 Weights = dict[str, NDArray[np.generic]]
+_READOUTS = {
+    "LinearReadoutBlock": "linear",
+    "NonLinearReadoutBlock": "nonlinear",
+    "NonLinearBiasReadoutBlock": "biased",
+}
+"""Kinds of readouts by their class in mace-torch."""
 
 
 def read_mace_torch(path: Path) -> MaceModel:
@@ -39,7 +49,7 @@ def read_mace_torch(path: Path) -> MaceModel:
     """
     weights: Weights = {}
     with TorchArchive(path, allowed_names()) as archive:
-        root = archive.root()
+        root = unwrap(archive.root())
         _check_root(root, path)
         try:
             spec = _model_spec(Module(root, archive, ""), weights)
@@ -51,10 +61,7 @@ def read_mace_torch(path: Path) -> MaceModel:
 
 def _check_root(root: Any, path: Path) -> None:
     if isinstance(root, dict):
-        raise ModelFileError(
-            f"{path} contains a dictionary ({', '.join(str(key)[:40] for key in list(root)[:3])}, ...), that is, "
-            "weights without a model; give the .model file that training wrote at its end"
-        )
+        raise ModelFileError(dictionary_refusal(path, root))
     if not isinstance(root, Record):
         raise ModelFileError(
             f"{path} contains a {type(root).__name__}, expected a model; give the .model file that training wrote"
@@ -67,24 +74,22 @@ def _check_root(root: Any, path: Path) -> None:
 
 def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     """Return the spec and store the weights in ``weights``."""
-    heads = tuple(model.attribute("heads", None) or ("Default",))
+    heads = model.attribute("heads", None) or ("Default",)
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
     if not all(type(head) is str for head in heads):
         raise ModelFileError(f"the heads of {model.source} are not strings; copy or save the model again")
-    if len(heads) > 1:
-        raise UnsupportedModelError(
-            f"{model.source} has {len(heads)} heads ({', '.join(heads)}), but this package supports one; "
-            "select one with mace_select_head of mace-torch"
-        )
-    for name in ("use_so3", "use_agnostic_product", "use_last_readout_only", "edge_irreps"):
+    for name in ("use_so3", "use_agnostic_product", "edge_irreps"):
         model.require_absent(name)
     model.require_absent("embedding_specs")
     numbers = model.array("atomic_numbers")
     interactions, products = model.child("interactions").children(), model.child("products").children()
-    readouts = model.child("readouts").children()
+    readouts: list[Module | None] = [*model.child("readouts").children()]
+    if model.attribute("use_last_readout_only", False) and len(readouts) == 1:
+        readouts = [None] * (len(interactions) - 1) + readouts
     if not len(interactions) == len(products) == len(readouts) >= 1:
         raise UnsupportedModelError(
             f"{model.source} has {len(interactions)} interactions, {len(products)} products and {len(readouts)} "
-            "readouts, expected one of each per layer; train without use_last_readout_only"
+            "readouts, expected one of each per layer; copy or save the model again"
         )
     radial, cutoff = _radial_spec(model, weights)
     embedding = model.child("node_embedding").child("linear")
@@ -93,9 +98,14 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     weights["node_embedding.linear.weight"] = embedding.array("weight")
     l_max = checks.spherical_harmonics(model.child("spherical_harmonics"))
     layers = tuple(
-        _layer(l_max, numbers.size, *modules, weights) for modules in zip(interactions, products, readouts, strict=True)
+        _layer(l_max, numbers.size, interaction, product, weights)
+        for interaction, product in zip(interactions, products, strict=True)
     )
-    _energy_constants(model, weights)
+    layers = tuple(
+        layer if readout is None else replace(layer, readout=_readout(readout, t, layer, len(heads), weights))
+        for t, (layer, readout) in enumerate(zip(layers, readouts, strict=True), start=1)
+    )
+    _energy_constants(model, len(heads), weights)
     repulsion = _pair_repulsion(model, weights)
     return ModelSpec(
         model_class=model.class_name,
@@ -123,7 +133,8 @@ def _radial_spec(model: Module, weights: Weights) -> tuple[RadialSpec, float]:
     for name in ("bessel_weights", "prefactor"):
         weights[f"radial_embedding.bessel_fn.{name}"] = basis.array(name)
     r_max = cutoff.number("r_max")
-    if r_max != model.number("r_max"):
+    # One of the two may have been rounded to float32; the energy depends on that of the cutoff function.
+    if abs(r_max - model.number("r_max")) > 1e-6 * r_max:
         raise UnsupportedModelError(
             f"{model.source} has r_max {model.number('r_max')} in the model and {r_max} in its cutoff function, "
             "expected equal values; train it again"
@@ -138,7 +149,7 @@ def _radial_spec(model: Module, weights: Weights) -> tuple[RadialSpec, float]:
 
 
 def _layer(
-    l_max: int, n_elements: int, interaction: Module, product: Module, readout: Module, weights: Weights
+    l_max: int, n_elements: int, interaction: Module, product: Module, weights: Weights
 ) -> LayerSpec:
     if interaction.class_name not in block_names():
         raise UnsupportedModelError(
@@ -151,8 +162,7 @@ def _layer(
     checks.require(up_out == irreps_in, interaction, "edge_irreps", up_out)
     conv_in, irreps_mid, paths = checks.convolution(convolution, l_max)
     checks.require(conv_in == irreps_in, convolution, "irreps_in1", conv_in)
-    linear_in, irreps_message = checks.linear(linear)
-    checks.require(linear_in == irreps_mid, linear, "irreps_in", linear_in)
+    irreps_message = _message_irreps(linear, irreps_mid)
     correlation, irreps_out = _product(product, irreps_message, block.needs_skip, weights)
     block.check(interaction, n_elements, irreps_in, irreps_message, irreps_out)
     radial_widths, radial_scale = checks.radial_mlp(interaction.child("conv_tp_weights"))
@@ -169,9 +179,23 @@ def _layer(
         radial_widths=radial_widths,
         radial_activation_scale=radial_scale,
         avg_num_neighbors=interaction.number("avg_num_neighbors"),
-        readout=_readout(readout, irreps_out, weights),
+        readout=None,
         settings=block.read(interaction),
     )
+
+
+def _message_irreps(linear: Module, irreps_mid: str) -> str:
+    """Return the output irreps of the linear map of the summed messages.
+
+    Versions of mace-torch up to 0.3.8 merge neighbouring entries of its input that have one kind. Its weights are the
+    same numbers in the same order, with the same fan-in, if every kind occurs once in the output.
+    """
+    linear_in, irreps_message = checks.linear(linear)
+    merged = format_irreps(simplify_irreps(parse_irreps(irreps_mid)))
+    checks.require(linear_in in (irreps_mid, merged), linear, "irreps_in", linear_in)
+    kinds = [entry.kind for entry in parse_irreps(irreps_message)]
+    checks.require(linear_in == irreps_mid or len(set(kinds)) == len(kinds), linear, "irreps_out", irreps_message)
+    return irreps_message
 
 
 def _product(product: Module, irreps_message: str, needs_skip: bool, weights: Weights) -> tuple[int, str]:
@@ -208,27 +232,34 @@ def _product(product: Module, irreps_message: str, needs_skip: bool, weights: We
     return correlation, irreps_out
 
 
-def _readout(readout: Module, irreps_in: str, weights: Weights) -> ReadoutSpec:
-    if readout.class_name == "LinearReadoutBlock":
-        linears, spec = [readout.child("linear")], ReadoutSpec("linear", None, None)
-    else:
+def _readout(readout: Module, t: int, layer: LayerSpec, n_heads: int, weights: Weights) -> ReadoutSpec:
+    """Return the readout of layer ``t`` and store its weights under the number of the layer."""
+    kind = _READOUTS.get(readout.class_name)
+    if kind is None:
         readout.require_class("NonLinearReadoutBlock")
-        linears = [readout.child("linear_1"), readout.child("linear_2")]
-        spec = ReadoutSpec("nonlinear", *checks.scalar_activation(readout.child("non_linearity")))
-    widths = [irreps_in] if spec.irreps_hidden is None else [irreps_in, spec.irreps_hidden]
-    for linear, given, wanted in zip(linears, widths, [*widths[1:], "1x0e"], strict=True):
-        found = checks.linear(linear)
-        checks.require(found == (given, wanted), linear, "irreps", " -> ".join(found))
-        weights[f"{linear.path}.weight"] = linear.array("weight")
+    spec = ReadoutSpec(kind, None, None)
+    if kind != "linear":
+        spec = ReadoutSpec(kind, *checks.scalar_activation(readout.child("non_linearity")))
+        n_masked = readout.attribute("num_heads", 1)
+        checks.require(n_masked == n_heads, readout, "num_heads", str(n_masked))
+    prefix = weights_of("readouts", t)
+    widths = pairwise(spec.widths(layer.irreps_out, n_heads))
+    for number, (name, expected) in enumerate(zip(spec.maps, widths, strict=True)):
+        linear, has_biases = readout.child(name), kind == "biased" and number > 0
+        found = checks.linear(linear, has_biases)
+        checks.require(found == expected, linear, "irreps", " -> ".join(found))
+        weights[f"{prefix}.{name}.weight"] = linear.array("weight")
+        if has_biases:
+            weights[f"{prefix}.{name}.bias"] = linear.array("bias")
     return spec
 
 
-def _energy_constants(model: Module, weights: Weights) -> None:
+def _energy_constants(model: Module, n_heads: int, weights: Weights) -> None:
     energies = np.atleast_2d(model.child("atomic_energies_fn").array("atomic_energies"))
     weights["atomic_energies_fn.atomic_energies"] = energies
     if model.class_name == "MACE":
-        weights["scale_shift.scale"] = np.ones(1, dtype=energies.dtype)
-        weights["scale_shift.shift"] = np.zeros(1, dtype=energies.dtype)
+        weights["scale_shift.scale"] = np.ones(n_heads, dtype=energies.dtype)
+        weights["scale_shift.shift"] = np.zeros(n_heads, dtype=energies.dtype)
     else:
         for name in ("scale", "shift"):
             weights[f"scale_shift.{name}"] = np.atleast_1d(model.child("scale_shift").array(name))

@@ -20,6 +20,11 @@ class Module:
         self.path = path
         self.source = archive.name
         self._archive = archive
+        if isinstance(record, Record) and record.name == "torch.fx.graph_module.reduce_graph_module":
+            raise UnsupportedModelError(
+                f"{self.label} was traced by torch.fx, as mace-torch does for torch.compile; save the model as it was "
+                "trained"
+            )
         if not isinstance(record, Record) or not isinstance(record.state, dict):
             raise ModelFileError(f"{self.label} is not a torch module; copy or save the model again")
         self.full_name = record.name
@@ -51,6 +56,9 @@ class Module:
             )
         return default
 
+    def has_attribute(self, name: str) -> bool:
+        return name in self._state
+
     def require_absent(self, name: str) -> None:
         """Raise if the attribute ``name`` exists and is neither None nor False."""
         value = self._state.get(name)
@@ -59,6 +67,10 @@ class Module:
 
     def has_child(self, name: str) -> bool:
         return name in self._table("_modules")
+
+    def is_empty(self, name: str) -> bool:
+        """Return whether the submodule ``name`` is None."""
+        return self.has_child(name) and self._table("_modules")[name] is None
 
     def child(self, name: str) -> "Module":
         """Return the submodule ``name``."""
@@ -72,6 +84,16 @@ class Module:
     def children(self) -> list["Module"]:
         """Return the submodules in order."""
         return [self.child(name) for name in self._table("_modules")]
+
+    def modules(self) -> list["Module"]:
+        """Return the submodules that have a state; functions and traced graphs have none."""
+        records = self._table("_modules")
+        named = [name for name, record in records.items() if isinstance(getattr(record, "state", None), dict)]
+        return [self.child(name) for name in named]
+
+    def parameters(self) -> list[NDArray[np.generic]]:
+        """Return the parameters of this module without those of its submodules."""
+        return [self.array(name) for name, record in self._table("_parameters").items() if record is not None]
 
     def has_array(self, name: str) -> bool:
         return any(name in self._table(table) for table in ("_parameters", "_buffers"))

@@ -23,6 +23,7 @@ _NAMES = MODELS | frozenset(
         "mace.modules.blocks.EquivariantProductBasisBlock",
         "mace.modules.blocks.LinearNodeEmbeddingBlock",
         "mace.modules.blocks.LinearReadoutBlock",
+        "mace.modules.blocks.NonLinearBiasReadoutBlock",
         "mace.modules.blocks.NonLinearReadoutBlock",
         "mace.modules.blocks.RadialEmbeddingBlock",
         "mace.modules.blocks.ScaleShiftBlock",
@@ -42,7 +43,32 @@ _NAMES = MODELS | frozenset(
     }
 )
 
+_WRAPPERS = frozenset(
+    {
+        "__builtin__.getattr",
+        "builtins.getattr",
+        "contextlib.nullcontext",
+        "mace.calculators.lammps_mliap_mace.LAMMPS_MLIAP_MACE",
+        "mace.calculators.lammps_mliap_mace.MACEEdgeForcesWrapper",
+        "mace.calculators.lammps_mliap_mace.MACELammpsConfig",
+        "torch._C._VariableFunctionsClass",
+        "torch._TorchCompileInductorWrapper",
+        "torch._dynamo.convert_frame.CatchErrorsWrapper",
+        "torch._dynamo.convert_frame.ConvertFrame",
+        "torch._dynamo.convert_frame.ConvertFrameAssert",
+        "torch._dynamo.convert_frame.ConvertFrameBox",
+        "torch._dynamo.eval_frame.OptimizeContext",
+        "torch._dynamo.eval_frame.OptimizedModule",
+        "torch._dynamo.hooks.Hooks",
+        "torch._dynamo.repro.after_dynamo.WrapBackendDebug",
+        "torch.nn.modules.module.Module",
+        "torch.nn.parallel.data_parallel.DataParallel",
+        "torch.nn.parallel.distributed.DistributedDataParallel",
+    }
+)
+"""What files refer to that contain a model in a wrapper of torch or mace-torch; ``getattr`` is restricted further."""
+
 
 def allowed_names() -> frozenset[str]:
     """Return the allowed globals of a file: those of MACE and those of the registered interaction blocks."""
-    return _NAMES | {f"mace.modules.blocks.{name}" for name in block_names()}
+    return _NAMES | _WRAPPERS | {f"mace.modules.blocks.{name}" for name in block_names()}

@@ -31,6 +31,54 @@ _FEATURES = {
     "torch.HalfStorage": "weights in float16",
     "torch.BFloat16Storage": "weights in bfloat16",
 }
+_OTHER_MODELS = {
+    "AtomicDipolesMACE": "predicts dipoles and no energy, so it cannot run dynamics; give a model with energies",
+    "EnergyDipolesMACE": "also predicts dipoles, which needs readouts of vectors; train ScaleShiftMACE for energies",
+    "AtomicDielectricMACE": (
+        "predicts dipoles and polarizabilities and no energy, so it cannot run dynamics; give a model with energies"
+    ),
+    "PolarMACE": (
+        "has self-consistent charges and long-range electrostatics, which need sums over all atoms of the system; "
+        "train ScaleShiftMACE"
+    ),
+    "MACELES": (
+        "has long-range electrostatics by latent Ewald summation, which needs sums over all atoms of the system; "
+        "train ScaleShiftMACE"
+    ),
+}
+"""Other models of mace-torch by class name."""
+_MAGNETIC = "has magnetic moments as an input for each atom, which the pair style does not pass on; train without them"
+
+PROGRAMS = {
+    "nequip": "NequIP",
+    "allegro": "Allegro",
+    "matgl": "MatGL (M3GNet, MEGNet, CHGNet, TensorNet)",
+    "chgnet": "CHGNet",
+    "alignn": "ALIGNN",
+    "schnetpack": "SchNetPack",
+    "sevenn": "SevenNet",
+    "orb_models": "Orb",
+    "mattersim": "MatterSim",
+    "fairchem": "fairchem",
+    "ocpmodels": "fairchem (OCP)",
+    "deepmd": "DeePMD-kit",
+    "torchani": "TorchANI",
+    "metatomic": "metatomic",
+    "metatensor": "metatensor",
+    "m3gnet": "M3GNet",
+    "sklearn": "scikit-learn",
+    "jax": "JAX",
+    "flax": "Flax",
+}
+"""Programs by the Python package that their files refer to."""
+
+_GETATTR = ("__builtin__.getattr", "builtins.getattr")
+_ATTRIBUTES = (
+    ("torch._C._VariableFunctionsClass", "tanh"),
+    ("torch._C._VariableFunctionsClass", "abs"),
+    ("torch._TorchCompileInductorWrapper", "get_compiler_config"),
+)
+"""Attributes that files refer to: gates, and a function in what torch.compile wraps around a model."""
 _MODEL_PACKAGES = ("mace", "e3nn", "cuequivariance", "cuequivariance_torch", "openequivariance")
 
 
@@ -65,14 +113,20 @@ class Opcodes:
     Parameters
     ----------
     allowed
-        Full names of the classes and functions that the file may refer to.
+        Full names of the classes and functions that the file may refer to; any if None.
     source
         Name of the file for error messages.
+
+    Attributes
+    ----------
+    names
+        Full names of the classes and functions that the file refers to.
     """
 
-    def __init__(self, allowed: frozenset[str], source: str):
+    def __init__(self, allowed: frozenset[str] | None, source: str):
         self._allowed = allowed
         self._source = source
+        self.names: set[str] = set()
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
 
@@ -126,10 +180,13 @@ class Opcodes:
 
     def _push_instance(self, name: str) -> None:
         self._push_global(name)
+        if name in _GETATTR:
+            raise UnsupportedModelError(_refusal(name, self._source))
         raise ValueError("opcode INST, which torch.save does not write")
 
     def _push_global(self, name: str) -> None:
-        if name not in self._allowed:
+        self.names.add(name)
+        if self._allowed is not None and name not in self._allowed:
             raise UnsupportedModelError(_refusal(name, self._source))
         self._stack.append(GlobalName(name))
 
@@ -143,6 +200,8 @@ class Opcodes:
         args, maker = self._stack.pop(), self._stack.pop()
         if not isinstance(maker, GlobalName) or not isinstance(args, tuple):
             raise ValueError("a call of an object that is not a class or function")
+        if maker.name in _GETATTR and self._allowed is not None and not _is_known_attribute(args):
+            raise UnsupportedModelError(_refusal(maker.name, self._source))
         # torch.save creates an empty OrderedDict and fills it afterwards; all other calls are only recorded.
         is_empty_mapping = maker.name == "collections.OrderedDict" and not args
         self._stack.append({} if is_empty_mapping else Record(maker.name, args))
@@ -232,13 +291,46 @@ _ACTIONS: dict[str, Callable[[Opcodes, Any], None]] = {
 }
 
 
+def _is_known_attribute(args: tuple) -> bool:
+    return len(args) == 2 and isinstance(args[0], GlobalName | Record) and (args[0].name, args[1]) in _ATTRIBUTES
+
+
+def program_refusal(source: str, package: str, form: str, version: str = "") -> str:
+    """Return the refusal of a file of another program."""
+    program = f"{PROGRAMS[package]} {version}".strip()
+    return (
+        f"{source} is a file of {program} ({form}), but this package runs MACE models; "
+        "use the LAMMPS interface of that program, or train a MACE model"
+    )
+
+
+def feature_of(name: str) -> str:
+    """Return a description of a class or function that no supported model has."""
+    class_name = name.rpartition(".")[2]
+    if class_name in _OTHER_MODELS:
+        return f"{class_name}, which {_OTHER_MODELS[class_name].partition(';')[0]}"
+    return f"{_FEATURES[name]} ({name})" if name in _FEATURES else name
+
+
 def _refusal(name: str, source: str) -> str:
+    package, class_name = name.partition(".")[0], name.rpartition(".")[2]
+    if package == "mace" and class_name in _OTHER_MODELS:
+        return f"{source} contains the model {class_name}, which {_OTHER_MODELS[class_name]}"
+    if package == "mace" and "magnetic" in class_name.lower():
+        return f"{source} contains a {name}: it {_MAGNETIC}"
+    if package in PROGRAMS:
+        return program_refusal(source, package, f"pickle of {name}")
+    if name.startswith(("torch._dynamo.", "torch._inductor.")):
+        return (
+            f"{source} was saved with torch.compile around the model ({name}); save the model without it, with "
+            "torch.save(model._orig_mod, path)"
+        )
     if name in _FEATURES:
         return f"{source} has {_FEATURES[name]} ({name}), which this package does not support; train without it"
-    if name in ("__builtin__.getattr", "builtins.getattr"):
+    if name in _GETATTR:
         return (
-            f"{source} refers to {name}: its gate is not silu, or the file is malicious; no code of the file was run. "
-            "Train with the gate silu"
+            f"{source} refers to {name}: its gate is not one of silu, tanh, abs and None, or the file is malicious; "
+            "no code of the file was run. Train with the gate silu"
         )
     if name.split(".")[0] in _MODEL_PACKAGES:
         return (

@@ -23,7 +23,9 @@ from mlip_lammps.families.mace.spec import (
 )
 
 FORMAT = "mlip_lammps-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_READ_VERSIONS = ("1", "2")
+"""Version 1 has one head."""
 _MOST_DENSE_NUMBERS = 2**28
 """Largest size of a coupling tensor (2 GiB in float64), so that a damaged shape cannot exhaust the memory."""
 
@@ -84,9 +86,10 @@ def _check_header(header: dict[str, str], path: Path) -> None:
             ".model file of mace-torch or a portable model"
         )
     version = header.get("format_version")
-    if version != str(FORMAT_VERSION):
+    if version not in _READ_VERSIONS:
         raise ModelFileError(
-            f"{path} has format version {version}, but this package reads {FORMAT_VERSION}; update mlip-lammps"
+            f"{path} has format version {version}, but this package reads {' and '.join(_READ_VERSIONS)}; "
+            "update mlip-lammps"
         )
 
 

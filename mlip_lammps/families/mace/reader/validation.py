@@ -1,6 +1,7 @@
 """Validation of a spec and of the shapes of its weights, for every file format."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,10 +35,11 @@ def check_model(trained: MaceModel) -> None:
                 f"{key} of {name} has shape {'x'.join(map(str, array.shape))}, expected {expected}; "
                 "copy or save the model again"
             )
-        if array.dtype != np.dtype(spec.dtype):
+        # Some arrays of a float32 model may be float64 and the other way round: all are used with the digits they have.
+        if array.dtype not in (np.float32, np.float64):
             raise ModelFileError(
-                f"{key} of {name} is {array.dtype}, but the model is {spec.dtype}; convert the model to one precision "
-                "(model.double()) and save it again"
+                f"{key} of {name} is {array.dtype}, expected float32 or float64; convert the model (model.double()) "
+                "and save it again"
             )
         if not np.isfinite(array).all():
             raise ModelFileError(f"{key} of {name} has values that are not finite: training failed; train again")
@@ -56,7 +58,7 @@ def check_spec(spec: ModelSpec, name: str) -> None:
         (1 <= spec.radial.cutoff_power <= 1000, "the power of its cutoff"),
         (spec.radial.cutoff_on in ("basis", "weights"), "its cutoff"),
         (spec.dtype in ("float32", "float64"), "its precision"),
-        (len(spec.heads) == 1, "its heads"),
+        (len(set(spec.heads)) == len(spec.heads) >= 1, "its heads"),
         (spec.n_layers >= 1, "its layers"),
         (spec.pair_repulsion is None or 1 <= spec.pair_repulsion.cutoff_power <= 1000, "its pair repulsion"),
     ]
@@ -83,10 +85,14 @@ def _layer_faults(spec: ModelSpec, layer: LayerSpec, label: str) -> Iterator[tup
     yield all(_is_path(path, irreps_in, mid, spec.l_max) for path in layer.paths), f"a path of {label}"
     yield len(layer.radial_widths) >= 1 and all(0 < n < 10**6 for n in layer.radial_widths), f"the MLP of {label}"
     if layer.readout is not None:
-        is_nonlinear = layer.readout.kind == "nonlinear"
-        yield layer.readout.kind in ("linear", "nonlinear"), f"the readout of {label}"
+        is_nonlinear = layer.readout.kind in ("nonlinear", "biased")
+        yield is_nonlinear or layer.readout.kind == "linear", f"the readout of {label}"
         yield (layer.readout.irreps_hidden is not None) == is_nonlinear, f"the readout of {label}"
         yield (layer.readout.activation_scale is not None) == is_nonlinear, f"the readout of {label}"
+        yield layer.readout.activation in ("silu", "tanh", "abs", "identity"), f"the readout of {label}"
+        hidden = parse_irreps(layer.readout.irreps_hidden) if is_nonlinear and layer.readout.irreps_hidden else ()
+        are_scalars = all(entry.kind == (0, 1) for entry in hidden) and len(hidden) == int(is_nonlinear)
+        yield are_scalars and sum(entry.mul for entry in hidden) % len(spec.heads) == 0, f"the readout of {label}"
 
 
 def _is_path(path: tuple[int, int, int], irreps_in: Irreps, mid: Irreps, l_max: int) -> bool:
@@ -101,9 +107,9 @@ def _is_path(path: tuple[int, int, int], irreps_in: Irreps, mid: Irreps, l_max: 
 def weight_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int | None, ...]]]:
     """Yield the name and shape of every weight of ``spec``; None means any size."""
     n_elements = len(spec.atomic_numbers)
-    yield "atomic_energies_fn.atomic_energies", (1, n_elements)
-    yield "scale_shift.scale", (1,)
-    yield "scale_shift.shift", (1,)
+    yield "atomic_energies_fn.atomic_energies", (len(spec.heads), n_elements)
+    yield "scale_shift.scale", (len(spec.heads),)
+    yield "scale_shift.shift", (len(spec.heads),)
     yield "radial_embedding.bessel_fn.bessel_weights", (spec.radial.n_basis,)
     yield "radial_embedding.bessel_fn.prefactor", ()
     embedding = linear_size((Entry(n_elements, 0, 1),), parse_irreps(spec.irreps_embedding))
@@ -130,13 +136,15 @@ def _layer_shapes(spec: ModelSpec, layer: LayerSpec, t: int) -> Iterator[tuple[s
             yield f"{prefix}.U_matrix_{order}", (*rows, *[n_components] * order, None)
             yield f"{prefix}.{order_weight(layer, order)}", (n_elements, None, entry.mul)
     if layer.readout is not None:
-        energy = parse_irreps("1x0e")
-        hidden = None if layer.readout.irreps_hidden is None else parse_irreps(layer.readout.irreps_hidden)
-        if hidden is None:
-            yield f"{weights_of('readouts', t)}.linear.weight", (linear_size(out, energy),)
-        else:
-            yield f"{weights_of('readouts', t)}.linear_1.weight", (linear_size(out, hidden),)
-            yield f"{weights_of('readouts', t)}.linear_2.weight", (linear_size(hidden, energy),)
+        yield from _readout_shapes(spec, layer, weights_of("readouts", t))
+
+
+def _readout_shapes(spec: ModelSpec, layer: LayerSpec, prefix: str) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+    widths = [parse_irreps(text) for text in layer.readout.widths(layer.irreps_out, len(spec.heads))]
+    for number, (name, (given, wanted)) in enumerate(zip(layer.readout.maps, pairwise(widths), strict=True)):
+        yield f"{prefix}.{name}.weight", (linear_size(given, wanted),)
+        if layer.readout.kind == "biased" and number > 0:
+            yield f"{prefix}.{name}.bias", (sum(entry.mul for entry in wanted),)
 
 
 def order_weight(layer: LayerSpec, order: int) -> str:

@@ -1,5 +1,8 @@
 """One message-passing layer of MACE, built from e3nn modules."""
 
+from itertools import pairwise
+
+import numpy as np
 import torch
 from e3nn import o3
 from torch import Tensor, nn
@@ -9,6 +12,8 @@ from mlip_lammps.families.mace.reader.validation import order_weight
 from mlip_lammps.families.mace.reference.interaction import InteractionModules, LayerInputs
 from mlip_lammps.families.mace.reference.modules import Weights, load_linear
 from mlip_lammps.families.mace.spec import LayerSpec, ModelSpec, ReadoutSpec, weights_of
+
+_GATES = {"silu": nn.functional.silu, "tanh": torch.tanh, "abs": torch.abs, "identity": lambda values: values}
 
 
 class Layer(nn.Module):
@@ -121,25 +126,20 @@ class SymmetricContraction(nn.Module):
 
 
 class Readout(nn.Module):
-    """Atomic energies from the scalar features: a linear map, or an MLP with one hidden layer and scaled silu."""
+    """Atomic energies from the scalar features: linear maps with a scaled gate between them, see `ReadoutSpec`."""
 
     def __init__(self, irreps_in: str, readout: ReadoutSpec, prefix: str, weights: Weights, dtype: torch.dtype):
         super().__init__()
         self.activation_scale = readout.activation_scale
-        if readout.kind == "linear":
-            self.linears = nn.ModuleList([load_linear(irreps_in, "0e", weights[f"{prefix}.linear.weight"], dtype)])
-        else:
-            hidden = readout.irreps_hidden
-            self.linears = nn.ModuleList(
-                [
-                    load_linear(irreps_in, hidden, weights[f"{prefix}.linear_1.weight"], dtype),
-                    load_linear(hidden, "0e", weights[f"{prefix}.linear_2.weight"], dtype),
-                ]
-            )
+        self.gate = _GATES[readout.activation]
+        self.linears, self.biases = nn.ModuleList(), []
+        for name, (given, wanted) in zip(readout.maps, pairwise(readout.widths(irreps_in, 1)), strict=True):
+            self.linears.append(load_linear(given, wanted, weights[f"{prefix}.{name}.weight"], dtype))
+            self.biases.append(torch.as_tensor(np.asarray(weights.get(f"{prefix}.{name}.bias", 0.0)), dtype=dtype))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return atomic energies before scaling, shape (n_atoms,)."""
         values = self.linears[0](features)
-        for linear in self.linears[1:]:
-            values = linear(self.activation_scale * nn.functional.silu(values))
+        for linear, bias in zip(self.linears[1:], self.biases[1:], strict=True):
+            values = linear(self.activation_scale * self.gate(values)) + bias
         return values.squeeze(1)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mlip_lammps.families.mace.heads import select_head
 from mlip_lammps.families.mace.reference.blocks import Layer
 from mlip_lammps.families.mace.reference.interaction import LayerInputs
 from mlip_lammps.families.mace.reference.modules import load_linear
@@ -23,7 +24,7 @@ class MaceReference(ReferenceModel):
     Parameters
     ----------
     trained
-        Spec and weights.
+        Spec and weights of a model with one head.
     dtype
         Precision of all operations; weights are cast to it.
     radial_functions
@@ -37,6 +38,7 @@ class MaceReference(ReferenceModel):
         dtype: torch.dtype = torch.float64,
         radial_functions: Sequence[Callable[[Tensor], Tensor]] | None = None,
     ):
+        trained = select_head(trained, None)
         spec, weights = trained.spec, trained.weights
         super().__init__(spec.atomic_numbers, spec.cutoff, dtype)
         self.radial_functions = radial_functions
