@@ -28,7 +28,8 @@ class CpuBackend:
             compiler = compiler_version()
         except (OSError, subprocess.CalledProcessError):
             raise UserInputError("no C++ compiler; install it with: apt-get install g++") from None
-        code = request.compile_programs("torch" if request.lowered is None else "cpu")
+        has_kernels = request.lowered is not None and not request.lowered.has_pair_functions
+        code = request.compile_programs("cpu" if has_kernels else "torch")
         record = {
             **code.record,
             "torch_version": torch.__version__,

@@ -23,6 +23,7 @@ from mlip_lammps.kernels.cpu.simd import widest_vectors
 from mlip_lammps.kernels.lowered import LinearBlock, LoweredModel
 from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.kernels.radial_functions import table_record
+from mlip_lammps.kernels.torch.layer_operators import TorchOperators
 from mlip_lammps.model_file.contract import KERNELS_PATH
 
 _EXACT_CHUNK_ATOMS = 64
@@ -58,6 +59,7 @@ class CpuOperators:
     """
 
     def __init__(self, model: LoweredModel, features: torch.dtype, folder: Path, radial: str = "table"):
+        self._torch = TorchOperators(model, "float64" if features == torch.float64 else "mixed")
         self._dtype = features
         self._chunk_atoms = model.chunk_atoms()
         plan = {"table": sum_on_table, "exact": sum_on_network}[radial]
@@ -111,7 +113,14 @@ class CpuOperators:
         ]
 
     def messages(
-        self, t: int, features: Tensor | None, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor
+        self,
+        t: int,
+        features: Tensor | None,
+        vectors: Tensor,
+        centre: Tensor,
+        source: Tensor,
+        centre_species: Tensor,
+        pairs: Tensor | None = None,
     ) -> Tensor:
         received = self.received(t, features, vectors, centre, source, centre_species)
         return self.linear("message", t, received, centre_species)
@@ -125,6 +134,11 @@ class CpuOperators:
         if isinstance(step.shape, MomentsShape):
             return self._operator(step.shape)(*edges)
         return self._operator(step.shape)(features.contiguous(), *edges)
+
+    def density(
+        self, t: int, vectors: Tensor, centre: Tensor, centre_species: Tensor, pairs: Tensor | None = None
+    ) -> Tensor:
+        return self._torch.density(t, vectors, centre, centre_species, pairs)
 
     def contract(self, t: int, messages: Tensor, species: Tensor) -> Tensor:
         shape, weights = self.contractions[t - 1]
