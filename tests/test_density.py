@@ -13,12 +13,16 @@ from lammps_run import run_driver
 from lammps_structures import parity_structures
 
 from mlip_lammps.compilation import compiled_model, export_model
-from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError, UserInputError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.families import read_model
 from mlip_lammps.families.chain import EdgeGraph
 from mlip_lammps.families.mace import MaceModel, MaceReference, lower, write_portable
 from mlip_lammps.families.mace.layers import MaceChain
+from mlip_lammps.kernels.cpu import neighbour_sums
+from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
+from mlip_lammps.kernels.cpu.moments import MomentsShape
+from mlip_lammps.kernels.radial_functions import PairTables
 from mlip_lammps.kernels.torch.layer_operators import TorchOperators
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import build_graph
@@ -44,8 +48,19 @@ KINDS = {
 }
 
 
+PAIR_TABLES = {torch.float64: 1e-8, torch.float32: 1e-5}
+"""Relative to the largest value: tables are within 1e-9 (5e-8) of the steepest slope."""
+
+
 def model_of(kind: str) -> MaceModel:
-    return random_model(seed=3, **SHAPE, **KINDS[kind])
+    """Return a random model whose energies are about as large as those of a trained one."""
+    trained = random_model(seed=3, **SHAPE, **KINDS[kind])
+    return replace(trained, weights=trained.weights | {"scale_shift.scale": np.array([0.1])})
+
+
+@pytest.fixture(scope="module")
+def kernel_folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("kernels")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +103,7 @@ def test_the_feature_changes_the_forces(kind):
         for layer in plain.spec.layers
     )
     without = MaceReference(replace(plain, spec=replace(plain.spec, layers=layers))).evaluate(atoms)
-    assert np.abs(found.forces - without.forces).max() > 1e-2
+    assert np.abs(found.forces - without.forces).max() > 1e-3
 
 
 def test_forces_are_minus_the_gradient_of_the_energy():
@@ -150,6 +165,66 @@ def test_a_choice_of_elements_in_another_order_gives_the_same_energies(tmp_path)
     compiled, atoms = CompiledModel(tmp_path / "two.pt2", n_threads=1), rattled_triclinic(chosen, seed=1)
     expected, found = MaceReference(trained).evaluate(atoms), compiled.evaluate(build_graph(atoms, compiled.cutoff))
     assert_forces_agree(found.forces, expected.forces, tolerances.LAMMPS_FORCE, atoms.numbers)
+
+
+def random_edges(n_elements: int, cutoff: float) -> tuple[torch.Tensor, ...]:
+    """Return vectors, centres, neighbours and species; some edges are longer than the cutoff."""
+    generator, n_local, n_nodes, n_edges = torch.Generator().manual_seed(5), 40, 60, 900
+    species = torch.randint(0, n_elements, (n_nodes,), generator=generator)
+    directions = torch.randn(n_edges, 3, generator=generator, dtype=torch.float64)
+    lengths = cutoff * (0.2 + 0.9 * torch.rand(n_edges, 1, generator=generator, dtype=torch.float64))
+    centre = torch.randint(1, n_local, (n_edges,), generator=generator).sort().values  # the first has no edge
+    neighbour = torch.randint(0, n_nodes, (n_edges,), generator=generator)
+    return torch.nn.functional.normalize(directions, dim=1) * lengths, centre, neighbour, species, species[:n_local]
+
+
+@pytest.mark.parametrize("are_cheaper", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("kind", ["density_agnesi", "density_soft"])
+def test_kernels_of_element_pairs_equal_the_torch_operators(kind, dtype, are_cheaper, monkeypatch, kernel_folder):
+    """With moments in the first layer, and with the convolution there."""
+    monkeypatch.setattr(neighbour_sums, "moments_are_cheaper", lambda *_: are_cheaper)
+    model, limit = lower(model_of(kind)), PAIR_TABLES[dtype]
+    kernels, plain = CpuOperators(model, dtype, kernel_folder), TorchOperators(model, "float64")
+    assert isinstance(kernels.sums[0].shape, MomentsShape) == are_cheaper
+    assert kernels.tables[1].n_tables == 6
+    vectors, centre, neighbour, species, centre_species = random_edges(len(ELEMENTS), model.cutoff)
+    pairs = centre_species[centre] * len(ELEMENTS) + species[neighbour]
+    generator = torch.Generator().manual_seed(1)
+    width = model.layers[1].n_components_in * model.layers[1].n_channels
+    sources = MaceChain(model, "float64", plain).element_sources
+    for t, source, features in (
+        (1, species[neighbour], sources),
+        (2, neighbour, torch.randn(len(species), width, generator=generator, dtype=torch.float64)),
+    ):
+        found = []
+        for operators, of in ((kernels, dtype), (plain, torch.float64)):
+            leaf = vectors.clone().requires_grad_(True)
+            sums = operators.messages(t, features.to(of), leaf, centre, source, centre_species, pairs)
+            density = operators.density(t, leaf, centre, centre_species, pairs)
+            for values in (sums, density):
+                upstream = torch.randn(values.shape, generator=torch.Generator().manual_seed(t), dtype=torch.float64)
+                found.append((values, *torch.autograd.grad(values, leaf, upstream.to(of), retain_graph=True)))
+        for one, two in zip(found[:2], found[2:], strict=True):
+            for a, b in zip(one, two, strict=True):
+                assert (a.to(torch.float64) - b).abs().max() <= limit * b.abs().max()
+
+
+def test_pairs_with_equal_radii_share_a_table():
+    model = lower(model_of("agnesi"))
+    pairs = PairTables.of(model)
+    assert len(pairs.lengths) == 6
+    assert (pairs.table_of_pair.view(3, 3) == pairs.table_of_pair.view(3, 3).t()).all()
+    lengths = torch.tensor(pairs.lengths, dtype=torch.float64)[pairs.table_of_pair]
+    torch.testing.assert_close(lengths, model.radial.transform.lengths, rtol=0, atol=1e-9)
+    assert PairTables.of(lower(model_of("density"))).lengths == (None,)
+
+
+def test_too_many_elements_for_tables_are_refused_with_the_next_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(neighbour_sums, "MOST_TABLE_BYTES", 1 << 20)
+    write_portable(model_of("agnesi"), tmp_path / "model.safetensors")
+    with pytest.raises(UserInputError, match=r"3 elements \(6 kinds of pairs\) .* --elements"):
+        export_model(tmp_path / "model.safetensors", tmp_path / "model.pt2", dtype="float64")
 
 
 @pytest.mark.parametrize(

@@ -87,13 +87,13 @@ class OperatorCode:
     shims
         C functions for AOTInductor, the value of its option ``custom_ops_to_c_shims``.
     tables
-        Cutoff, coefficients and expansion of each layer's radial table; None without tables.
+        Tabulated convolution weights of each layer; None without tables.
     """
 
     members: Mapping[str, Path] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     shims: Mapping[torch._ops.OpOverload, list[str]] = field(default_factory=dict)
-    tables: list[tuple[float, Tensor, Tensor | None]] | None = None
+    tables: list[Callable[[Tensor], Tensor]] | None = None
 
 
 class NoOperators:
