@@ -24,7 +24,6 @@ from mlip_lammps.families import read_model
 from mlip_lammps.families.mace import MaceReference, lower, write_portable
 from mlip_lammps.kernels.backend import OperatorCode
 from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
-from mlip_lammps.kernels.radial_functions import interpolated
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.model_file.contract import METADATA_PATH
@@ -278,7 +277,7 @@ def _evaluate(model: CompiledModel, atoms: Atoms):
 def test_the_reference_on_the_same_tables_equals_the_compiled_model(compile_once, trained_models, tmp_path):
     trained = trained_models["two_layers"]
     kernels = CpuOperators(lower(trained), torch.float64, tmp_path)
-    on_tables = MaceReference(trained, radial_functions=interpolated(kernels.table_contents()))
+    on_tables = MaceReference(trained, radial_functions=kernels.tabulated())
     atoms = rattled_triclinic(("H", "O"), repeat=(2, 2, 3), seed=4)
     expected = on_tables.evaluate(atoms)
     results = CompiledModel(compile_once("two_layers")).evaluate(expected.graph)
@@ -304,7 +303,7 @@ def test_the_metadata_state_the_effect_of_the_tables_on_forces(compile_once, tra
 def test_tables_that_change_a_force_too_much_are_refused(compile_once, trained_models, tmp_path):
     trained, compiled = trained_models["one_layer"], CompiledModel(compile_once("one_layer"), n_threads=1)
     kernels = CpuOperators(lower(trained), torch.float64, tmp_path)
-    right = interpolated(kernels.table_contents())
+    right = kernels.tabulated()
     check.check_compiled(compiled, MaceReference(trained), right)
     wrong = [lambda distances: right[0](distances) * (1.0 + 1e-6)]
     with pytest.raises(MlipError, match=r"radial tables change a force .* \(limit 1e-07\).* --radial exact"):

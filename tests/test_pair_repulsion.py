@@ -22,7 +22,6 @@ from mlip_lammps.families.chain import EdgeGraph
 from mlip_lammps.families.mace import MaceModel, MaceReference, lower, write_portable
 from mlip_lammps.families.mace.layers import MaceChain
 from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
-from mlip_lammps.kernels.radial_functions import interpolated
 from mlip_lammps.kernels.torch.layer_operators import TorchOperators
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.model_file.contract import DTYPES
@@ -200,7 +199,7 @@ def test_an_invalid_repulsion_is_refused(trained, name, value, words, tmp_path):
 def test_tables_may_change_more_where_atoms_are_closer_than_a_bond(compiled_file, trained, tmp_path, monkeypatch):
     compiled = CompiledModel(compiled_file, n_threads=1)
     kernels = CpuOperators(lower(trained), torch.float64, tmp_path)
-    right = interpolated(kernels.table_contents())
+    right = kernels.tabulated()
     monkeypatch.setitem(check.TO_REFERENCE, "float64", dataclasses.replace(check.TO_REFERENCE["float64"], force=1e-4))
 
     def off_when_close(error: float) -> list:

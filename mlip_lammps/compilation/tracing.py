@@ -41,12 +41,14 @@ def example_inputs(
     species = torch.randint(0, len(model.atomic_numbers), (n_nodes,), generator=generator)
     vectors = torch.randn(n_edges, 3, generator=generator, dtype=torch.float64)
     lengths = model.cutoff * (0.3 + 0.8 * torch.rand(n_edges, 1, generator=generator, dtype=torch.float64))
+    edge_neighbour = torch.randint(0, n_nodes, (n_edges,), generator=generator)
     tensors = {
         "centre_species": species[:n_local].clone(),
         "species": species,
         "edge_vectors": torch.nn.functional.normalize(vectors, dim=1) * lengths,
         "edge_centre": torch.randint(0, n_local, (n_edges,), generator=generator).sort().values,
-        "edge_neighbour": torch.randint(0, n_nodes, (n_edges,), generator=generator),
+        "edge_neighbour": edge_neighbour,
+        "edge_species": species[edge_neighbour],
         "energy_weights": torch.ones(n_local, dtype=torch.float64),
     }
     widths = _widths(model)

@@ -17,13 +17,28 @@ _GRADIENT_OF = {"features": "feature_gradients", "skips": "skip_gradients"}
 
 @dataclass(frozen=True)
 class EdgeGraph:
-    """Graph tensors of a program; only the first layer has ``species``, those of all nodes."""
+    """Graph tensors of a program.
+
+    Attributes
+    ----------
+    species
+        Species of all nodes; only in the first layer.
+    edge_species
+        Species of the neighbours, shape (n_edges,); in further layers of a model that needs them.
+    """
 
     centre_species: Tensor
     edge_vectors: Tensor
     edge_centre: Tensor
     edge_neighbour: Tensor
     species: Tensor | None = None
+    edge_species: Tensor | None = None
+
+    def neighbour_species(self) -> Tensor:
+        """Return the species of the neighbour of each edge, shape (n_edges,)."""
+        if self.species is not None:
+            return self.species.index_select(0, self.edge_neighbour)
+        return self.edge_species
 
     @property
     def n_local(self) -> int:
@@ -114,7 +129,8 @@ class Program(torch.nn.Module):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         named = dict(zip(self.spec.inputs, tensors, strict=True))
-        graph = EdgeGraph(*(named[name] for name in GRAPH_TENSORS), named.get("species"))
+        species = named.get("species"), named.get("edge_species")
+        graph = EdgeGraph(*(named[name] for name in GRAPH_TENSORS), *species)
         run = {"forward": self._forward, "last": self._last, "backward": self._backward}[self.kind]
         found = run(graph, named)
         return tuple(found[name] for name in self.spec.outputs)

@@ -44,13 +44,18 @@ class LayeredModel(ABC):
         return (0,) * len(self.feature_widths)
 
     @property
+    def has_pair_functions(self) -> bool:
+        """Whether layers after the first need the species of the neighbours."""
+        return False
+
+    @property
     def n_layers(self) -> int:
         return len(self.feature_widths) + 1
 
     @property
     def programs(self) -> tuple[ProgramSpec, ...]:
         """The programs of the model in execution order."""
-        return program_specs(self.skip_widths, self.message_widths)
+        return program_specs(self.skip_widths, self.message_widths, self.has_pair_functions)
 
     def chunk_atoms(self) -> int:
         """Return the number of centres per program call on a CPU, such that their messages stay in the cache."""

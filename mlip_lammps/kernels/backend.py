@@ -29,7 +29,14 @@ class LayerOperators(Protocol):
     """
 
     def messages(
-        self, t: int, features: Tensor, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor
+        self,
+        t: int,
+        features: Tensor,
+        vectors: Tensor,
+        centre: Tensor,
+        source: Tensor,
+        centre_species: Tensor,
+        pairs: Tensor | None = None,
     ) -> Tensor:
         """Return the messages of layer ``t`` after their linear map, shape (n_local, message width).
 
@@ -44,7 +51,15 @@ class LayerOperators(Protocol):
             Row of ``features`` for each edge, shape (n_edges,).
         centre_species
             Species of the centres, shape (n_local,).
+        pairs
+            Pair of elements of each edge, (species of i) * n_elements + (species of j), shape (n_edges,); None if no
+            radial function depends on it.
         """
+
+    def density(
+        self, t: int, vectors: Tensor, centre: Tensor, centre_species: Tensor, pairs: Tensor | None = None
+    ) -> Tensor:
+        """Return the sum over neighbours in the divisor of the messages of layer ``t``, shape (n_local,)."""
 
     def contract(self, t: int, messages: Tensor, species: Tensor) -> Tensor:
         """Return the products of layer ``t``, shape (n_local, n_out * n_channels)."""
@@ -72,13 +87,13 @@ class OperatorCode:
     shims
         C functions for AOTInductor, the value of its option ``custom_ops_to_c_shims``.
     tables
-        Cutoff, coefficients and expansion of each layer's radial table; None without tables.
+        Tabulated convolution weights of each layer; None without tables.
     """
 
     members: Mapping[str, Path] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     shims: Mapping[torch._ops.OpOverload, list[str]] = field(default_factory=dict)
-    tables: list[tuple[float, Tensor, Tensor | None]] | None = None
+    tables: list[Callable[[Tensor], Tensor]] | None = None
 
 
 class NoOperators:
@@ -139,6 +154,26 @@ class CompileRequest:
                 f"{self.family} models are plain torch without kernels for device {device}; export with --device cpu"
             )
         return self.lowered
+
+    def refuse(self, device: str, features: Mapping[str, bool]) -> None:
+        """Raise unless the model has none of ``features``, for which the device has no kernels.
+
+        Parameters
+        ----------
+        features
+            Names of features, and whether the model has each.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the model has one of them.
+        """
+        found = [name for name, is_present in features.items() if is_present]
+        if found:
+            raise UnsupportedModelError(
+                f"the model has {' and '.join(found)}, which have no kernels for device {device}; "
+                "export with --device cpu"
+            )
 
 
 @dataclass(frozen=True)

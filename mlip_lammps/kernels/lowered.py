@@ -103,6 +103,25 @@ class RepulsionTables:
 
 
 @dataclass(frozen=True)
+class DistanceTransform:
+    """Map of the distance before the Bessel functions, by pair of elements.
+
+    Attributes
+    ----------
+    kind, parameters
+        ``Agnesi``: with x = r / length, 1 / (1 + a x^q / (1 + x^(q - p))) and the parameters a, q, p. ``Soft``: with
+        r_0 = 3/4 length, r_1 = 4/3 length and r_m their mean,
+        r_0 + (r - r_0) (1 + tanh(alpha (r - r_m) / (r_1 - r_0))) / 2 and the parameter alpha.
+    lengths
+        Length of each pair of elements i * n_elements + j in angstrom, shape (n_elements^2,), float64.
+    """
+
+    kind: str
+    parameters: tuple[float, ...]
+    lengths: Tensor
+
+
+@dataclass(frozen=True)
 class RadialBasis:
     """Bessel functions times a polynomial cutoff; tensors in float64.
 
@@ -114,12 +133,15 @@ class RadialBasis:
         Exponent of the polynomial cutoff.
     is_cutoff_on_basis
         Whether the cutoff multiplies the basis before the MLP; otherwise it multiplies the weights after it.
+    transform
+        Map of the distance before the Bessel functions; the cutoff keeps the distance. None without a map.
     """
 
     wave_numbers: Tensor
     prefactor: Tensor
     cutoff_power: int
     is_cutoff_on_basis: bool
+    transform: DistanceTransform | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +163,9 @@ class LoweredLayer:
         ``silu``, ``tanh``, ``abs`` or ``identity``.
     readout_biases
         Biases after each matrix except the first, or empty.
+    density
+        Matrix D of shape (n_basis, 1): the message is divided by 1 + sum_j tanh((basis(r_ij) D)^2), whose terms are
+        multiplied by the cutoff unless the basis already is. None without a density.
     """
 
     n_channels: int
@@ -162,6 +187,7 @@ class LoweredLayer:
     readout_activation_scale: float
     readout_activation: str = "silu"
     readout_biases: tuple[Tensor, ...] = ()
+    density: Tensor | None = None
 
     @property
     def width_out(self) -> int:
@@ -209,6 +235,11 @@ class LoweredModel:
         return len(self.layers)
 
     @property
+    def has_pair_functions(self) -> bool:
+        """Whether radial functions depend on the pair of elements."""
+        return self.radial.transform is not None
+
+    @property
     def feature_widths(self) -> tuple[int, ...]:
         """Widths of the features that layers 1 ... n_layers - 1 send to their neighbours."""
         return tuple(layer.width_out for layer in self.layers[:-1])
@@ -227,7 +258,7 @@ class LoweredModel:
     @property
     def programs(self) -> tuple[ProgramSpec, ...]:
         """The programs of the model in execution order."""
-        return program_specs(self.skip_widths, self.message_widths)
+        return program_specs(self.skip_widths, self.message_widths, self.has_pair_functions)
 
     def chunk_atoms(self) -> int:
         """Return the number of centres per program call on a CPU, such that their messages stay in the cache."""

@@ -29,36 +29,42 @@ class RadialTable:
     Attributes
     ----------
     coefficients
-        Of t^k with t from -1 to 1 across the interval, shape (n_intervals, n_functions, degree + 1), float64.
+        Of t^k with t from -1 to 1 across the interval, shape (n_tables * n_intervals, n_functions, degree + 1),
+        float64.
     cutoff
         Angstrom; beyond it every function is zero.
     value_error, slope_error
         Largest errors of a function and of its derivative (1/angstrom) found between the nodes.
+    n_tables
+        Sets of the functions, one after the other: their values depend on the pair of elements.
     """
 
     coefficients: Tensor
     cutoff: float
     value_error: float
     slope_error: float
+    n_tables: int = 1
 
     @property
     def n_intervals(self) -> int:
-        return self.coefficients.shape[0]
+        return self.coefficients.shape[0] // self.n_tables
 
     @property
     def degree(self) -> int:
         return self.coefficients.shape[2] - 1
 
-    def evaluate(self, distances: Tensor) -> Tensor:
-        """Return the functions at ``distances`` (n,), shape (n, n_functions)."""
-        value, _ = self._value_and_slope(distances)
+    def evaluate(self, distances: Tensor, tables: Tensor | None = None) -> Tensor:
+        """Return the functions of the sets ``tables`` (n,) at ``distances`` (n,), shape (n, n_functions)."""
+        value, _ = self._value_and_slope(distances, tables)
         return torch.where((distances < self.cutoff).unsqueeze(1), value, torch.zeros_like(value))
 
-    def _value_and_slope(self, distances: Tensor) -> tuple[Tensor, Tensor]:
+    def _value_and_slope(self, distances: Tensor, tables: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the functions and their derivatives, below the cutoff."""
         place = distances / self.cutoff * self.n_intervals
         interval = place.detach().floor().clamp(0, self.n_intervals - 1).to(torch.int64)
         t = 2.0 * (place - interval) - 1.0
+        if tables is not None:
+            interval = interval + tables * self.n_intervals
         coefficients = self.coefficients.index_select(0, interval)
         value, slope = coefficients[:, :, -1], torch.zeros_like(coefficients[:, :, -1])
         for k in range(self.degree - 1, -1, -1):
@@ -68,7 +74,7 @@ class RadialTable:
 
 
 def tabulate(
-    functions: Callable[[Tensor], Tensor],
+    functions: Callable[[Tensor], Tensor] | Sequence[Callable[[Tensor], Tensor]],
     matrix: Tensor,
     cutoff: float,
     slope_tolerance: float,
@@ -80,7 +86,8 @@ def tabulate(
     Parameters
     ----------
     functions
-        Takes distances (n,) and returns (n, n_hidden), float64: few functions, which are cheap to try tables of.
+        Takes distances (n,) and returns (n, n_hidden), float64: few functions, which are cheap to try tables of. A
+        sequence gives several sets of functions with the same intervals.
     matrix
         Shape (n_hidden, n_functions), float64.
     slope_tolerance
@@ -101,11 +108,12 @@ def tabulate(
     Errors are measured between the nodes, the ends of intervals among them; the shortest distances, below 0.1 of the
     cutoff, are not: no two atoms come so close, and the basis functions vary most there.
     """
-    network = _Network(functions, matrix, cutoff)
+    sets = [functions] if callable(functions) else list(functions)
+    networks = [_Network(number, one, matrix, cutoff) for number, one in enumerate(sets)]
     tables, failures = [], []
     for degree in degrees:
         try:
-            table = _coarsest_table(network, degree, slope_tolerance)
+            table = _coarsest_table(networks, degree, slope_tolerance)
         except TableError as error:
             failures.append(error)
             continue
@@ -120,7 +128,8 @@ def tabulate(
 class _Network:
     """Radial functions to interpolate: values and slopes of ``functions(r) @ matrix`` to compare tables with."""
 
-    def __init__(self, functions: Callable[[Tensor], Tensor], matrix: Tensor, cutoff: float):
+    def __init__(self, number: int, functions: Callable[[Tensor], Tensor], matrix: Tensor, cutoff: float):
+        self.number = number
         self.functions, self.matrix, self.cutoff = functions, matrix, cutoff
         self._samples: dict[int, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
 
@@ -143,20 +152,43 @@ class _Network:
         return replace(table, **errors), float(distances[slope.argmax()])
 
 
-def _coarsest_table(network: _Network, degree: int, slope_tolerance: float) -> RadialTable:
-    limit = slope_tolerance * _largest(network.samples(1)[1][1] @ network.matrix)
+def _table_of_all(networks: list[_Network], degree: int, n_intervals: int, limit: float) -> tuple[RadialTable, float]:
+    """Return the tables of all networks as one, or that of the first one with a larger error than ``limit``.
+
+    The network that fails moves to the front: it is the first to try next time.
+    """
+    found = {}
+    for network in list(networks):
+        table, worst = found[network] = network.table(degree, n_intervals)
+        if table.slope_error > limit:
+            networks.remove(network)
+            networks.insert(0, network)
+            return table, worst
+    tables = [found[network][0] for network in sorted(found, key=lambda network: network.number)]
+    joined = RadialTable(
+        torch.cat([table.coefficients for table in tables]),
+        tables[0].cutoff,
+        max(table.value_error for table in tables),
+        max(table.slope_error for table in tables),
+        len(tables),
+    )
+    return joined, 0.0
+
+
+def _coarsest_table(networks: list[_Network], degree: int, slope_tolerance: float) -> RadialTable:
+    limit = slope_tolerance * max(_largest(network.samples(1)[1][1] @ network.matrix) for network in networks)
     intervals = (*_INTERVALS, *_MORE_INTERVALS)
     best, low, high = None, 0, len(intervals)
     while low < high:
         middle = (low + high) // 2
-        table, worst = network.table(degree, intervals[middle])
+        table, worst = _table_of_all(networks, degree, intervals[middle], limit)
         if table.slope_error <= limit:
             best, high = table, middle
         else:
             low = middle + 1
     while best is None:
         # ``table`` is the finest so far
-        finer, at = network.table(degree, 2 * table.n_intervals)
+        finer, at = _table_of_all(networks, degree, 2 * table.n_intervals, limit)
         if finer.slope_error <= limit:
             best = finer
         elif not finer.slope_error * _LEAST_GAIN < table.slope_error:
@@ -167,7 +199,8 @@ def _coarsest_table(network: _Network, degree: int, slope_tolerance: float) -> R
                 "is the limit; export with --radial exact"
             )
         table, worst = finer, at
-    return replace(best, coefficients=torch.einsum("ifk,fg->igk", best.coefficients, network.matrix).contiguous())
+    matrix = networks[0].matrix
+    return replace(best, coefficients=torch.einsum("ifk,fg->igk", best.coefficients, matrix).contiguous())
 
 
 def _largest(tensor: Tensor) -> float:
@@ -196,7 +229,8 @@ def reduce_table(table: RadialTable, slope_tolerance: float, multiple: int) -> t
     Principal components of the values and slopes on a fine grid.
     """
     distances = torch.linspace(0.1 * table.cutoff, table.cutoff * (1.0 - 1e-9), 2003, dtype=torch.float64)
-    values, slopes = table._value_and_slope(distances)
+    every = torch.arange(table.n_tables).repeat_interleave(len(distances))
+    values, slopes = table._value_and_slope(distances.repeat(table.n_tables), every)
     samples = torch.cat([values / values.abs().max(), slopes / slopes.abs().max()])
     _, _, rows = torch.linalg.svd(torch.linalg.qr(samples, mode="r").R, full_matrices=False)
     for count in range(multiple, rows.shape[0] + multiple, multiple):
@@ -206,9 +240,8 @@ def reduce_table(table: RadialTable, slope_tolerance: float, multiple: int) -> t
         if slope_error <= slope_tolerance * _largest(slopes):
             break
     coefficients = torch.einsum("ifk,fb->ibk", table.coefficients, expansion).contiguous()
-    reduced = RadialTable(
-        coefficients, table.cutoff, table.value_error + value_error, table.slope_error + slope_error
-    )
+    errors = {"value_error": table.value_error + value_error, "slope_error": table.slope_error + slope_error}
+    reduced = replace(table, coefficients=coefficients, **errors)
     return reduced, expansion
 
 

@@ -37,6 +37,8 @@ class ProgramSpec:
         Tensor names in order, in addition to ``GRAPH_TENSORS``:
 
         ``species`` (n_nodes,) int64: only in the first layer.
+        ``edge_species`` (n_edges,) int64: species of the neighbours, in further layers of models whose radial
+        functions depend on the pair of elements.
         ``features_T``: features that layer T sends to its neighbours, after the linear map of layer T + 1; as an output
         (n_local, width), as an input (n_nodes, width). ``feature_gradients_T``: as an output (n_nodes, width), as an
         input (n_local, width).
@@ -55,7 +57,9 @@ class ProgramSpec:
     outputs: tuple[str, ...]
 
 
-def program_specs(skip_widths: Sequence[int], message_widths: Sequence[int]) -> tuple[ProgramSpec, ...]:
+def program_specs(
+    skip_widths: Sequence[int], message_widths: Sequence[int], has_pair_functions: bool = False
+) -> tuple[ProgramSpec, ...]:
     """Return the programs of a model in execution order.
 
     The order is ``forward_t`` for every layer except the last, ``last`` for the last layer with its gradient, then
@@ -65,13 +69,16 @@ def program_specs(skip_widths: Sequence[int], message_widths: Sequence[int]) -> 
     ----------
     skip_widths, message_widths
         Tensor widths of layers 1 ... n_layers - 1; 0 if a layer has no such tensor.
+    has_pair_functions
+        Whether layers after the first need the species of the neighbours.
     """
     n_layers = len(skip_widths) + 1
 
     def incoming(t: int) -> tuple[str, ...]:
         if t == 1:
             return ("species",)
-        return (f"features_{t - 1}",) + ((f"skips_{t - 1}",) if skip_widths[t - 2] else ())
+        species = ("edge_species",) if has_pair_functions else ()
+        return (f"features_{t - 1}",) + ((f"skips_{t - 1}",) if skip_widths[t - 2] else ()) + species
 
     def gradients_of(t: int) -> tuple[str, ...]:
         """Return the gradients of the inputs of layer t."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reader.validation import order_weight
 from mlip_lammps.families.mace.spec import (
+    TRANSFORM_PARAMETERS,
     LayerSpec,
     MaceModel,
     ModelSpec,
@@ -25,6 +26,7 @@ from mlip_lammps.families.mace.spec import (
 )
 
 REAL_AGNOSTIC, RESIDUAL = "RealAgnosticInteractionBlock", "RealAgnosticResidualInteractionBlock"
+DENSITY, DENSITY_RESIDUAL = "RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock"
 _SILU_SCALE = 1.6790
 """Approximate factor that gives silu a unit second moment. Readers take it from the spec, so any value is valid."""
 _REPULSION = {
@@ -32,6 +34,14 @@ _REPULSION = {
     "pair_repulsion_fn.a_exp": np.array(0.3),
     "pair_repulsion_fn.a_prefactor": np.array(0.4543),
     "pair_repulsion_fn.covalent_radii": covalent_radii,
+}
+
+_TRANSFORM = {
+    "a": np.array(1.0805),
+    "q": np.array(0.9183),
+    "p": np.array(4.5791),
+    "alpha": np.array(4.0),
+    "covalent_radii": covalent_radii,
 }
 
 
@@ -58,6 +68,7 @@ def random_model(
     gate: str = "silu",
     has_last_readout_only: bool = False,
     has_biased_readout: bool = False,
+    distance_transform: str | None = None,
 ) -> MaceModel:
     """Return a MACE model with seeded random weights and the same structure as a mace-torch model.
 
@@ -93,6 +104,8 @@ def random_model(
         Whether only the last layer has a readout.
     has_biased_readout
         Whether the last readout has two hidden layers and biases.
+    distance_transform
+        ``Agnesi``, ``Soft`` or None, see `RadialSpec`.
 
     Returns
     -------
@@ -106,7 +119,7 @@ def random_model(
         heads=tuple(heads),
         cutoff=float(cutoff),
         l_max=l_max,
-        radial=RadialSpec(n_basis=n_basis, cutoff_power=cutoff_power, cutoff_on=cutoff_on),
+        radial=RadialSpec(n_basis, cutoff_power, cutoff_on, distance_transform),
         irreps_embedding=f"{o3.Irreps(hidden_irreps).count('0e')}x0e",
         layers=_layers(
             o3.Irreps(hidden_irreps),
@@ -208,6 +221,9 @@ def _random_weights(spec: ModelSpec, seed: int) -> dict[str, NDArray[np.generic]
     weights["scale_shift.shift"] = 0.1 - 0.2 * numbers if is_scaled else np.zeros(len(numbers))
     if spec.pair_repulsion is not None:
         weights |= _REPULSION
+    if spec.radial.distance_transform is not None:
+        names = (*TRANSFORM_PARAMETERS[spec.radial.distance_transform], "covalent_radii")
+        weights |= {f"radial_embedding.distance_transform.{name}": _TRANSFORM[name] for name in names}
     for name, shape in _trained_shapes(spec):
         weights[name] = rng.normal(size=shape) / (shape[1] ** 0.5 if ".symmetric_contractions." in name else 1)
     for t, layer in enumerate(spec.layers, start=1):

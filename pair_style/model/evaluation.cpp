@@ -183,6 +183,7 @@ Tensor Evaluation::input(const std::string &tensor, int axis)
   if (tensor == "species") return view(graph.species, {graph.n_nodes}, DType::INT64);
   if (tensor == "edge_centre") return view(chunk.centre.data(), {n_edges}, DType::INT64);
   if (tensor == "edge_neighbour") return view(chunk.neighbour.data(), {n_edges}, DType::INT64);
+  if (tensor == "edge_species") return view(neighbour_species(), {n_edges}, DType::INT64);
   if (tensor == "edge_vectors") return view(chunk.vectors, {n_edges, 3}, DType::FLOAT64);
   if (tensor == "energy_weights") return view(weights.data(), {n_centres}, DType::FLOAT64);
 
@@ -194,6 +195,15 @@ Tensor Evaluation::input(const std::string &tensor, int axis)
   const bool is_weighted = axis != PLAIN && moments.count(tensor);
   const void *rows = is_weighted ? weigh(tensor, all, axis) : centre_rows(all).data;
   return view(rows, {n_centres, all.width}, feature_dtype);
+}
+
+/* Of the chunk's edges; those of padding have any species. */
+
+const int64_t *Evaluation::neighbour_species()
+{
+  edge_species.assign(chunk.n_padded(), 0);
+  for (int64_t e = 0; e < chunk.n_edges; e++) edge_species[e] = graph.species[graph.edge_neighbour[chunk.edge + e]];
+  return edge_species.data();
 }
 
 /* The rows of a compact chunk, one after the other. */

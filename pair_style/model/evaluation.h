@@ -56,6 +56,7 @@ class Evaluation {
   void call(const NamedProgram &, int axis);
   Tensor input(const std::string &tensor, int axis);
   Tensor view(const void *data, const std::vector<int64_t> &shape, DType) const;
+  const int64_t *neighbour_species();
   const void *gather(const Features &all);
   const void *weigh(const std::string &tensor, const Features &all, int axis);
   void take(Tensor &&, const std::string &name, int axis);
@@ -77,6 +78,7 @@ class Evaluation {
   std::map<std::string, Rows> weighted;        // gradients of weighted energies, rows of one chunk
   Rows gathered;                               // rows of one chunk
   std::vector<double> weights, scratch;        // of one chunk
+  std::vector<int64_t> edge_species;           // of the neighbours, one chunk
   std::vector<double> node_energies, edge_gradients, edge_moments;
 };
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 RESIDUAL, PLAIN = "RealAgnosticResidualInteractionBlock", "RealAgnosticInteractionBlock"
+DENSITY, DENSITY_RESIDUAL = "RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock"
 
 MODELS = {
     "one_layer_scalar": {"n_layers": 1, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [14]},
@@ -110,17 +111,47 @@ MODELS = {
         "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "older": True,
         "simplified": True,
     },
+    "density": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [14, 28, 8],
+        "first": DENSITY, "later": DENSITY_RESIDUAL,
+    },
+    "density_agnesi": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 3, "correlation": 2, "elements": [8, 1, 28],
+        "first": DENSITY, "later": DENSITY_RESIDUAL, "extra": {"distance_transform": "Agnesi"},
+    },
+    "density_cutoff_on_weights": {
+        "n_layers": 1, "hidden": "16x0e", "l_max": 2, "correlation": 2, "elements": [6, 1, 8],
+        "first": DENSITY_RESIDUAL, "apply_cutoff": False,
+    },
+    "density_agnesi_cutoff_on_weights_repulsion": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [14, 28, 8],
+        "first": DENSITY_RESIDUAL, "later": DENSITY, "apply_cutoff": False,
+        "extra": {"distance_transform": "Agnesi", "pair_repulsion": True},
+    },
+    "density_agnesi_repulsion": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 3, "elements": [28, 6, 8],
+        "first": DENSITY_RESIDUAL, "later": DENSITY_RESIDUAL,
+        "extra": {"distance_transform": "Agnesi", "pair_repulsion": True},
+    },
+    "density_single_precision": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8, 6], "dtype": "float32",
+        "first": DENSITY, "later": DENSITY_RESIDUAL, "extra": {"distance_transform": "Agnesi"},
+    },
+    "agnesi": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 6, 8],
+        "extra": {"distance_transform": "Agnesi"},
+    },
+    "soft": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 6, 8],
+        "extra": {"distance_transform": "Soft"},
+    },
     "older_version": {"n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [1], "older": True},
 }  # fmt: skip
 
 _SMALL = {"n_layers": 1, "hidden": "4x0e", "l_max": 1, "correlation": 1, "elements": [1, 8]}
 
 UNSUPPORTED = {
-    "density": {"first": "RealAgnosticDensityInteractionBlock"},
-    "density_residual": {"first": "RealAgnosticDensityResidualInteractionBlock"},
     "nonlinear": {"first": "RealAgnosticResidualNonLinearInteractionBlock"},
-    "agnesi": {"extra": {"distance_transform": "Agnesi"}},
-    "soft": {"extra": {"distance_transform": "Soft"}},
     "gaussian": {"extra": {"radial_type": "gaussian"}},
     "chebyshev": {"extra": {"radial_type": "chebyshev"}},
     "older_repulsion": {"extra": {"pair_repulsion": True}, "older_repulsion": True},

@@ -56,7 +56,7 @@ def test_forces_of_the_peer_are_large_enough_to_compare(peer_folder, name):
         assert np.abs(expected["forces"]).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("repulsion")])
+@pytest.mark.parametrize("name", [name for name in MODELS if "repulsion" in name])
 def test_nuclei_are_close_enough_to_repel_each_other(peer_folder, name):
     trained = read_model(peer_folder / f"{name}.model")
     silent = replace(trained, spec=replace(trained.spec, pair_repulsion=None))
@@ -77,6 +77,7 @@ def test_the_spec_has_the_options_of_the_model(peer_folder, name):
     assert spec.layers[0].interaction == options.get("first", "RealAgnosticResidualInteractionBlock")
     assert spec.model_class == ("ScaleShiftMACE" if options.get("scaled", True) else "MACE")
     assert spec.radial.cutoff_on == ("basis" if options.get("apply_cutoff", True) else "weights")
+    assert spec.radial.distance_transform == options.get("extra", {}).get("distance_transform")
     assert spec.radial.n_basis == options.get("n_basis", 8)
     assert spec.radial.cutoff_power == options.get("power", 5)
     assert (spec.pair_repulsion is not None) == ("repulsion" in name)
@@ -86,7 +87,10 @@ def test_the_spec_has_the_options_of_the_model(peer_folder, name):
     assert all(list(layer.radial_widths) == options.get("radial", [32, 16]) for layer in spec.layers)
 
 
-@pytest.mark.parametrize("name", ["two_layers_tensor", "two_layers_odd", "single_precision", "repulsion", "heads"])
+@pytest.mark.parametrize(
+    "name",
+    ["two_layers_tensor", "two_layers_odd", "single_precision", "repulsion", "heads", "density_agnesi_repulsion"],
+)
 def test_the_portable_format_of_a_mace_torch_model_is_exact(peer_folder, tmp_path, name):
     trained = read_model(peer_folder / f"{name}.model")
     write_portable(trained, tmp_path / "portable.safetensors")

@@ -12,11 +12,7 @@ from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families import inspect_model, read_model
 
 WORDS = {
-    "density": "RealAgnosticDensityInteractionBlock",
-    "density_residual": "RealAgnosticDensityResidualInteractionBlock",
     "nonlinear": "RealAgnosticResidualNonLinearInteractionBlock",
-    "agnesi": "Agnesi",
-    "soft": "Soft",
     "gaussian": "Gaussian",
     "chebyshev": "Chebyshev",
     "older_repulsion": "pair_repulsion_fn.* has one cutoff for all pairs",

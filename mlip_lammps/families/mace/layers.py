@@ -43,6 +43,10 @@ class MaceLayers(LayeredModel):
     def message_widths(self) -> tuple[int, ...]:
         return self.lowered.message_widths
 
+    @property
+    def has_pair_functions(self) -> bool:
+        return self.lowered.has_pair_functions
+
     def chunk_atoms(self) -> int:
         return self.lowered.chunk_atoms()
 
@@ -71,47 +75,76 @@ class MaceChain(Chain):
             skips = irrep_linear(first.embedding, first.skip, first.n_components_out, rows)
             self.element_skips = flat(skips).to(self.precision.features)
         self.repulsion = model.repulsion
+        self.has_pair_functions = model.has_pair_functions
 
     def layer(self, t: int, graph: EdgeGraph, features: Tensor | None, skips: Tensor | None) -> tuple[Named, Tensor]:
         messages = self.messages(t, graph, features)
-        result, node_energies = self.update(t, graph, skips, messages)
+        result, node_energies = self.update(t, graph, skips, messages, self.density(t, graph))
         return self.hand_on(t, graph, result) | {f"messages_{t}": messages}, node_energies
 
     def layer_gradients(self, t: int, graph: EdgeGraph, variables: Named, named: Named) -> Named:
         """Differentiate the update with respect to the messages, then the messages with respect to the inputs.
 
-        Messages are linear in the inputs: if they are kept, the compiler removes their recomputation.
+        Messages are linear in the inputs: if they are kept, the compiler removes their recomputation. They are kept
+        before they are divided by the density.
         """
         variables = dict(variables)
         again = self.messages(t, graph, variables.get(f"feature_gradients_{t - 1}"))
         messages = named.get(f"messages_{t}", again).detach().requires_grad_(True)
         skips = variables.pop(f"skip_gradients_{t - 1}", None)
-        result, node_energies = self.update(t, graph, skips, messages)
+        density_again = self.density(t, graph)
+        density = None if density_again is None else density_again.detach().requires_grad_(True)
+        result, node_energies = self.update(t, graph, skips, messages, density)
         outputs, upstream = weighted_outputs(t, self.hand_on(t, graph, result), node_energies, named)
         into = {"messages": messages} | ({} if skips is None else {f"skip_gradients_{t - 1}": skips})
+        if density is not None:
+            into["density"] = density
         if t == 1 and self.repulsion is not None:
             into["repulsion"] = graph.edge_vectors
         found = torch.autograd.grad(outputs, list(into.values()), upstream, materialize_grads=True)
         direct = dict(zip(into, found, strict=True))
-        through = torch.autograd.grad(again, list(variables.values()), direct.pop("messages"))
+        of_edges, upstream = [again], [direct.pop("messages")]
+        if density is not None:
+            of_edges, upstream = [again, density_again], [*upstream, direct.pop("density")]
+        through = torch.autograd.grad(of_edges, list(variables.values()), upstream)
         found = dict(zip(variables, through, strict=True))
         if "repulsion" in direct:
             found["edge_gradients"] = found["edge_gradients"] + direct.pop("repulsion")
         return found | direct
 
     def messages(self, t: int, graph: EdgeGraph, features: Tensor | None) -> Tensor:
-        """Return the messages of layer ``t`` (the first layer is 1), shape (n_local, message width).
+        """Return the messages of layer ``t`` (the first layer is 1) before the density divides them.
 
+        Their shape is (n_local, message width).
         ``features`` are the features of layer t - 1 for all nodes, shape (n_nodes, width); None for the first layer.
         """
         source = graph.edge_neighbour
         if features is None:
             features, source = self.element_sources, graph.species.index_select(0, source)
         edges = graph.edge_vectors, graph.edge_centre, source
-        return self.operators.messages(t, features, *edges, graph.centre_species)
+        return self.operators.messages(t, features, *edges, graph.centre_species, self.pairs(graph))
 
-    def update(self, t: int, graph: EdgeGraph, skips: Tensor | None, messages: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the result of layer ``t`` from its messages.
+    def density(self, t: int, graph: EdgeGraph) -> Tensor | None:
+        """Return the sum over neighbours in the divisor of the messages of layer ``t``, or None if it has none.
+
+        Its shape is (n_local,), in the precision of the features.
+        """
+        if self.layers[t - 1].density is None:
+            return None
+        edges = graph.edge_vectors, graph.edge_centre
+        return self.operators.density(t, *edges, graph.centre_species, self.pairs(graph))
+
+    def pairs(self, graph: EdgeGraph) -> Tensor | None:
+        """Return the pair of elements of each edge, or None if no radial function depends on it."""
+        if not self.has_pair_functions:
+            return None
+        neighbour = graph.neighbour_species()
+        return graph.centre_species.index_select(0, graph.edge_centre) * len(self.node_constants) + neighbour
+
+    def update(
+        self, t: int, graph: EdgeGraph, skips: Tensor | None, messages: Tensor, density: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the result of layer ``t`` from its messages, and from its density if it has one.
 
         Returns
         -------
@@ -121,6 +154,8 @@ class MaceChain(Chain):
             Contribution of the layer to the atomic energies in eV, shape (n_local,), float64.
         """
         layer, species = self.layers[t - 1], graph.centre_species
+        if density is not None:
+            messages = messages * (1.0 / (1.0 + density)).unsqueeze(1)
         if t == 1 and self.element_skips is not None:
             skips = self.element_skips.index_select(0, species)
         result = self.operators.linear("mix", t, self.operators.contract(t, messages, species), species)

@@ -15,9 +15,18 @@ from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
 from mlip_lammps.families.mace.heads import select_head
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reader.validation import order_weight
-from mlip_lammps.families.mace.spec import ZBL_BOHR, ZBL_COULOMB, ZBL_EXPONENTS, LayerSpec, MaceModel, weights_of
+from mlip_lammps.families.mace.spec import (
+    TRANSFORM_PARAMETERS,
+    ZBL_BOHR,
+    ZBL_COULOMB,
+    ZBL_EXPONENTS,
+    LayerSpec,
+    MaceModel,
+    weights_of,
+)
 from mlip_lammps.kernels.lowered import (
     ConvolutionPath,
+    DistanceTransform,
     LinearBlock,
     LoweredLayer,
     LoweredModel,
@@ -64,6 +73,7 @@ def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> 
             prefactor=table["radial_embedding.bessel_fn.prefactor"].reshape(()),
             cutoff_power=spec.radial.cutoff_power,
             is_cutoff_on_basis=spec.radial.cutoff_on == "basis",
+            transform=_distance_transform(table, chosen),
         ),
         layers=tuple(_lower_layer(table, t, layer) for t, layer in enumerate(spec.layers, start=1)),
         node_constants=energies[rows] + table["scale_shift.shift"].reshape(-1)[0],
@@ -82,6 +92,20 @@ class _Table:
 
     def __getitem__(self, name: str) -> Tensor:
         return torch.from_numpy(np.asarray(self.weights[name], dtype=np.float64))
+
+
+def _distance_transform(table: _Table, chosen: tuple[int, ...]) -> DistanceTransform | None:
+    kind = table.spec.radial.distance_transform
+    if kind is None:
+        return None
+    prefix = "radial_embedding.distance_transform"
+    radii = table[f"{prefix}.covalent_radii"][list(chosen)]
+    sums = radii[:, None] + radii
+    return DistanceTransform(
+        kind=kind,
+        parameters=tuple(float(table[f"{prefix}.{name}"]) for name in TRANSFORM_PARAMETERS[kind]),
+        lengths=(0.5 * sums if kind == "Agnesi" else sums).reshape(-1),
+    )
 
 
 def _repulsion(table: _Table, chosen: tuple[int, ...], scale: float) -> RepulsionTables:
@@ -128,6 +152,7 @@ def _lower_layer(table: _Table, t: int, layer: LayerSpec) -> LoweredLayer:
         readout_activation_scale=layer.readout.activation_scale if is_nonlinear else 1.0,
         readout_biases=_readout_biases(table, t, layer),
         readout_activation=layer.readout.activation if is_nonlinear else "silu",
+        density=interaction.density,
     )
 
 
@@ -140,6 +165,7 @@ class LoweredInteraction:
     radial_matrices: tuple[Tensor, ...]
     message: tuple[LinearBlock, ...]
     skip: tuple[LinearBlock, ...]
+    density: Tensor | None = None
 
 
 class InteractionLowering:
@@ -152,13 +178,15 @@ class InteractionLowering:
         self.irreps_message, self.irreps_out = o3.Irreps(layer.irreps_message), o3.Irreps(layer.irreps_out)
         self._mid = _MidLayout(self.irreps_mid)
 
-    def lowered(self, message: tuple[LinearBlock, ...], skip: tuple[LinearBlock, ...]) -> LoweredInteraction:
-        """Return the constants of a block: the convolution common to all blocks, ``message`` and ``skip``."""
+    def lowered(
+        self, message: tuple[LinearBlock, ...], skip: tuple[LinearBlock, ...], density: Tensor | None = None
+    ) -> LoweredInteraction:
+        """Return the constants of a block: the convolution common to all blocks, and those given."""
         up = _linear(self.table[f"{self.prefix}.linear_up.weight"], self.irreps_in, self.irreps_in)
         paths = _paths(self.layer, self.table.spec.dtype, self.irreps_in, self.irreps_mid, self._mid)
         n_matrices = len(self.layer.radial_widths) + 1
         matrices = _radial_matrices(self.table, f"{self.prefix}.conv_tp_weights", n_matrices)
-        return LoweredInteraction(up, paths, matrices, message, skip)
+        return LoweredInteraction(up, paths, matrices, message, skip, density)
 
     def message(self, name: str, scale: float, by_element: str | None = None) -> tuple[LinearBlock, ...]:
         """Return the linear map ``name`` of the summed messages times ``scale``, followed by the map ``by_element``."""
@@ -178,6 +206,10 @@ class InteractionLowering:
                 matrix = matrix @ element[k, k]
             blocks.append(LinearBlock(self._mid.group_start[ir], self._mid.copies[ir], starts[k], ir.dim, matrix))
         return tuple(blocks)
+
+    def density(self, name: str) -> Tensor:
+        """Return the matrix ``name`` from the radial basis to the density, shape (n_basis, 1)."""
+        return _radial_matrices(self.table, f"{self.prefix}.{name}", 1)[0]
 
     def skip(self, name: str) -> tuple[LinearBlock, ...]:
         """Return the element-dependent linear map ``name`` from the input features to the result."""

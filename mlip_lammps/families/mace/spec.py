@@ -34,6 +34,19 @@ class RadialSpec:
     """Exponent p of the polynomial cutoff."""
     cutoff_on: Literal["basis", "weights"]
     """Whether the cutoff multiplies the basis before the MLP or the weights after it."""
+    distance_transform: Literal["Agnesi", "Soft"] | None = None
+    """Map of the distance before the Bessel functions, by pair of elements; the cutoff keeps the distance.
+
+    Notes
+    -----
+    With the covalent radii R and x = 2 r / (R_i + R_j), the Agnesi transform is 1 / (1 + a x^q / (1 + x^(q - p))) (J.
+    Chem. Phys. 159, 164101 (2023)). The soft transform is r_0 + (r - r_0) (1 + tanh(alpha (r - r_m) / (r_1 - r_0))) / 2
+    with r_0 = 3/4 (R_i + R_j), r_1 = 4/3 (R_i + R_j) and r_m = (r_0 + r_1) / 2.
+    """
+
+
+TRANSFORM_PARAMETERS = {"Agnesi": ("a", "q", "p"), "Soft": ("alpha",)}
+"""Names of the numbers of each distance transform."""
 
 
 _MAPS = {
@@ -153,7 +166,9 @@ class MaceModel:
         ``scale_shift.shift`` (n_heads,) (1 and 0 for class MACE), ``radial_embedding.bessel_fn.bessel_weights`` and
         ``.prefactor``, and the coupling tensors ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as
         dense arrays. A model with pair repulsion also has ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor``
-        and ``.covalent_radii`` (angstrom, by atomic number).
+        and ``.covalent_radii`` (angstrom, by atomic number). A model with a distance transform also has
+        ``radial_embedding.distance_transform.covalent_radii``, with ``.a``, ``.q``, ``.p`` (Agnesi) or ``.alpha``
+        (soft).
     source_sha256
         SHA-256 of the original file; a portable file stores that of the file it was made from.
     """

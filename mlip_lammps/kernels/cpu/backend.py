@@ -8,7 +8,7 @@ from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.core.machine import machine_record
 from mlip_lammps.kernels.backend import CompiledCode, CompileRequest
 from mlip_lammps.kernels.cpu.simd import compiler_version
-from mlip_lammps.kernels.radial_functions import interpolated
+from mlip_lammps.kernels.precision import PRECISIONS
 
 
 class CpuBackend:
@@ -24,18 +24,24 @@ class CpuBackend:
         return {"torch": torch.__version__, "machine": machine_record()}
 
     def compile(self, request: CompileRequest) -> CompiledCode:
+        from mlip_lammps.kernels.cpu.neighbour_sums import require_small_tables
+
         try:
             compiler = compiler_version()
         except (OSError, subprocess.CalledProcessError):
             raise UserInputError("no C++ compiler; install it with: apt-get install g++") from None
-        code = request.compile_programs("torch" if request.lowered is None else "cpu")
+        lowered, is_exact = request.lowered, request.radial == "exact"
+        has_kernels = lowered is not None and not (is_exact and lowered.has_pair_functions)
+        if has_kernels and not is_exact:
+            require_small_tables(lowered, PRECISIONS[request.dtype].features)
+        code = request.compile_programs("cpu" if has_kernels else "torch")
         record = {
             **code.record,
             "torch_version": torch.__version__,
             "compiler": compiler,
             "machine": machine_record(),
         }
-        return CompiledCode(record, None if code.tables is None else interpolated(code.tables))
+        return CompiledCode(record, code.tables)
 
     def retry(self) -> None:
         return None

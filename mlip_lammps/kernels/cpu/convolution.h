@@ -28,28 +28,31 @@ template <typename Shape> struct FromTable {
   static constexpr int D = Shape::DEGREE;
   static constexpr int SIZE = Shape::GROUP * Shape::N_PATHS;
   static constexpr int TOGETHER = 3;    // edges whose radial functions are worked out together
+  static constexpr int TILE_FACTOR = std::min(4, Shape::N_TABLES);    // as many edges share an interval
 
   Buffer<int32_t> interval, order, ends;
   Buffer<T> t;
 
   static double slope_scale(const Source &table) { return table.slope_scale(); }
 
-  template <typename Chunks> void prepare(const Source &table, const Chunks *chunks, int n)
+  template <typename Chunks> void prepare(const Source &table, const Chunks *chunks, int64_t edge, int n)
   {
     int32_t *const intervals = interval.resize(n);
     T *const places = t.resize(n);
     for (int start = 0; start < n; start += CHUNK)
-      table.places(chunks[start / CHUNK].r, std::min(CHUNK, n - start), intervals + start, places + start);
-    sort(n, static_cast<int>(table.n_intervals));
+      table.places(chunks[start / CHUNK].r, edge + start, std::min(CHUNK, n - start), intervals + start,
+                   places + start);
+    sort(n, Shape::N_TABLES * static_cast<int>(table.n_intervals + 1));
   }
 
+  /* By interval; those of all tables are numbered in one. */
   void sort(int n, int n_intervals)
   {
-    int32_t *const end = ends.resize(n_intervals + 2), *const edge = order.resize(n);
+    int32_t *const end = ends.resize(n_intervals + 1), *const edge = order.resize(n);
     const int32_t *const of = interval.data();
-    std::fill_n(end, n_intervals + 2, 0);
+    std::fill_n(end, n_intervals + 1, 0);
     for (int e = 0; e < n; e++) end[of[e] + 1]++;
-    for (int k = 0; k <= n_intervals; k++) end[k + 1] += end[k];
+    for (int k = 0; k < n_intervals; k++) end[k + 1] += end[k];
     for (int e = 0; e < n; e++) edge[end[of[e]]++] = e;
   }
 
@@ -103,7 +106,7 @@ template <typename Shape> struct Convolution {
   static constexpr int G = (Shape::N_G + Shape::N - 1) / Shape::N * Shape::N;    // couplings of an edge, in whole vectors
   static constexpr int AHEAD = 4;       // edges: how far ahead the features of sources are fetched
   // radial values and slopes of a tile fill half of a second cache level of a megabyte
-  static constexpr int TILE_EDGES =
+  static constexpr int TILE_EDGES = Radials::TILE_FACTOR *
       std::max(128, std::min<int>(1024, (512 << 10) / (GROUP * P * 2 * static_cast<int>(sizeof(V)))));
 
   /* One tile: chunks of edges, radial functions of one group of channels. */
@@ -115,7 +118,8 @@ template <typename Shape> struct Convolution {
     Buffer<V> r, dr;             // (edge, block of the group, path)
     Buffer<double> gradients;    // (edge, Sums::WIDTH)
 
-    void prepare(const double *vectors, int64_t n_edges, const Source &source)
+    /* n_edges from ``edge`` on */
+    void prepare(const double *vectors, int64_t edge, int64_t n_edges, const Source &source)
     {
       n = static_cast<int>(n_edges);
       Geometry<Shape> *const chunk = chunks.resize((n + CHUNK - 1) / CHUNK);
@@ -123,11 +127,11 @@ template <typename Shape> struct Convolution {
       T(*const of_chunk)[CHUNK] = reinterpret_cast<T(*)[CHUNK]>(by_pair.resize(G * CHUNK));
       for (int start = 0; start < n; start += CHUNK) {
         Geometry<Shape> &c = chunk[start / CHUNK];
-        c.prepare(vectors + 3 * static_cast<int64_t>(start), std::min(CHUNK, n - start));
+        c.prepare(vectors + 3 * (edge + start), std::min(CHUNK, n - start));
         Shape::couplings(c.y, of_chunk, c.n_rounded);
         turn(of_chunk, c.n_rounded, couplings + start * G);
       }
-      radials.prepare(source, chunk, n);
+      radials.prepare(source, chunk, edge, n);
     }
 
     /* Couplings by pair of components -> by edge, for n edges, a multiple of the lanes. */
@@ -171,7 +175,7 @@ template <typename Shape> struct Convolution {
 #pragma omp for schedule(static)
       for (int64_t k = 0; k < n_tiles; k++) {
         const int64_t edge = first[starts[k]];
-        tile.prepare(vectors + 3 * edge, first[starts[k + 1]] - edge, radial);
+        tile.prepare(vectors, edge, first[starts[k + 1]] - edge, radial);
         for (int block = 0; block < B; block += GROUP) {
           tile.template radial<false>(radial, edge, block);
           for (int64_t i = starts[k]; i < starts[k + 1]; i++)
@@ -231,7 +235,7 @@ template <typename Shape> struct Convolution {
 #pragma omp for schedule(static)
       for (int64_t k = 0; k < n_tiles; k++) {
         const int64_t edge = first[starts[k]];
-        tile.prepare(vectors + 3 * edge, first[starts[k + 1]] - edge, radial);
+        tile.prepare(vectors, edge, first[starts[k + 1]] - edge, radial);
         std::fill_n(tile.gradients.resize(static_cast<size_t>(tile.n) * Sums::WIDTH), tile.n * Sums::WIDTH, 0.0);
         for (int block = 0; block < B; block += GROUP) {
           tile.template radial<true>(radial, edge, block);

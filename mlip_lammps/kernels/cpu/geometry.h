@@ -15,16 +15,17 @@ namespace mlip_kernels {
 
 constexpr int CHUNK = 64;    // edges whose geometry is worked out together
 
-/* Polynomials on equal intervals, one interval of zeros at the end. */
+/* Polynomials on equal intervals, one interval of zeros at the end; or several such tables, one after the other. */
 template <typename T> struct Table {
   const T *values;
   double intervals_per_angstrom;
   int64_t n_intervals;
+  const int64_t *tables = nullptr;    // (n_edges) table of each edge; null: there is one
 
   double slope_scale() const { return 2.0 * intervals_per_angstrom; }    // from d/dt to d/dr
 
-  /* Interval of each distance, and the place within it, from -1 to 1. */
-  void places(const double *r, int n, int32_t *interval, T *t) const
+  /* Interval of each distance of the edges from ``edge`` on, and the place within it, from -1 to 1. */
+  void places(const double *r, int64_t edge, int n, int32_t *interval, T *t) const
   {
     for (int e = 0; e < n; e++) {
       // beyond the table, and where the distance is not a number: the interval of zeros, which leaves a NaN one
@@ -33,6 +34,8 @@ template <typename T> struct Table {
       interval[e] = k;
       t[e] = static_cast<T>(2.0 * (place - k) - 1.0);
     }
+    if (!tables) return;
+    for (int e = 0; e < n; e++) interval[e] += static_cast<int32_t>(tables[edge + e] * (n_intervals + 1));
   }
 };
 

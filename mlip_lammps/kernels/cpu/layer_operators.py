@@ -1,6 +1,6 @@
 """The C++ kernels of a lowered model: shapes, tables and weights of every layer, behind ``LayerOperators``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mlip_lammps.kernels.backend import OperatorCode
 from mlip_lammps.kernels.cpu.contraction import ContractionShape, contraction_terms
+from mlip_lammps.kernels.cpu.density import DensityTable, density_table
 from mlip_lammps.kernels.cpu.library import KernelLibrary
 from mlip_lammps.kernels.cpu.linear import LinearShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
@@ -22,7 +23,9 @@ from mlip_lammps.kernels.cpu.neighbour_sums import (
 from mlip_lammps.kernels.cpu.simd import widest_vectors
 from mlip_lammps.kernels.lowered import LinearBlock, LoweredModel
 from mlip_lammps.kernels.precision import PRECISIONS
-from mlip_lammps.kernels.radial_functions import table_record
+from mlip_lammps.kernels.radial_functions import PairTables, TabulatedLayer, table_record
+from mlip_lammps.kernels.radial_table import RadialTable
+from mlip_lammps.kernels.torch.layer_operators import TorchOperators
 from mlip_lammps.model_file.contract import KERNELS_PATH
 
 _EXACT_CHUNK_ATOMS = 64
@@ -58,15 +61,20 @@ class CpuOperators:
     """
 
     def __init__(self, model: LoweredModel, features: torch.dtype, folder: Path, radial: str = "table"):
+        self._torch = TorchOperators(model, "float64" if features == torch.float64 else "mixed")
         self._dtype = features
         self._chunk_atoms = model.chunk_atoms()
         plan = {"table": sum_on_table, "exact": sum_on_network}[radial]
+        self._pairs = PairTables.of(model)
+        self._densities: dict[int, DensityTable] = {}
         self.sums: list[NeighbourSum] = []
         self.maps: dict[tuple[str, int], LinearMap] = {}
         self.contractions: list[tuple[ContractionShape, Tensor]] = []
         for t, layer in enumerate(model.layers, start=1):
-            step = plan(t, layer, model, features)
+            step = plan(t, layer, model, features, self._pairs)
             self.sums.append(step)
+            if layer.density is not None and radial == "table":
+                self._densities[t] = density_table(t, layer, model, self._pairs)
             self._plan_map("message", t, step.message, step.n_components, layer.n_components_message)
             self._plan_map("mix", t, layer.mix, layer.n_components_out, layer.n_components_out)
             if layer.embedding is None:
@@ -86,6 +94,7 @@ class CpuOperators:
         shapes = [s.shape for s in self.sums] + [m.shape for m in self.maps.values()]
         shapes += [s.radials.shape for s in self.sums if isinstance(s.radials, NetworkRadials)]
         shapes += [shape for shape, _ in self.contractions]
+        shapes += [density.shape for density in self._densities.values()]
         return KernelLibrary(shapes, self._folder)
 
     def compile(self) -> None:
@@ -93,38 +102,62 @@ class CpuOperators:
 
     def code(self) -> OperatorCode:
         record = {"instruction_set": widest_vectors().instruction_set}
-        contents = self.table_contents()
+        contents = self.tabulated()
         if contents is not None:
             record |= {"radial": "table", "radial_tables": table_record(self.tables)}
         else:
             record |= {"radial": "exact", "chunk_atoms": min(self._chunk_atoms, _EXACT_CHUNK_ATOMS)}
         return OperatorCode({KERNELS_PATH: self.library.path}, record, self.library.shims(), contents)
 
-    def table_contents(self) -> list[tuple[float, Tensor, Tensor | None]] | None:
-        """Return, for each layer, what ``interpolated`` takes: coefficients as the kernels have them; None without."""
+    def tabulated(self) -> list[TabulatedLayer] | None:
+        """Return the tabulated convolution weights of each layer, with the rounding of the kernels; None without."""
         if not self.tables:
             return None
-        radials = [step.radials for step in self.sums]
-        return [
-            (one.table.cutoff, one.table.coefficients.to(self._dtype).to(torch.float64), one.expansion)
-            for one in radials
-        ]
+
+        def of_layer(radials: TableRadials) -> TabulatedLayer:
+            rounded = radials.table.coefficients.to(self._dtype).to(torch.float64)
+            return TabulatedLayer(replace(radials.table, coefficients=rounded), radials.expansion, self._pairs)
+
+        return [of_layer(step.radials) for step in self.sums]
 
     def messages(
-        self, t: int, features: Tensor | None, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor
+        self,
+        t: int,
+        features: Tensor | None,
+        vectors: Tensor,
+        centre: Tensor,
+        source: Tensor,
+        centre_species: Tensor,
+        pairs: Tensor | None = None,
     ) -> Tensor:
-        received = self.received(t, features, vectors, centre, source, centre_species)
+        received = self.received(t, features, vectors, centre, source, centre_species, pairs)
         return self.linear("message", t, received, centre_species)
 
     def received(
-        self, t: int, features: Tensor | None, vectors: Tensor, centre: Tensor, source: Tensor, like: Tensor
+        self,
+        t: int,
+        features: Tensor | None,
+        vectors: Tensor,
+        centre: Tensor,
+        source: Tensor,
+        like: Tensor,
+        pairs: Tensor | None = None,
     ) -> Tensor:
         """Return the sum over the neighbours alone, flat."""
         step = self.sums[t - 1]
-        edges = (vectors, centre, source, *self._radial_arguments(step.radials, vectors), like)
+        edges = (vectors, centre, source, *self._radial_arguments(step.radials, vectors, pairs), like)
         if isinstance(step.shape, MomentsShape):
             return self._operator(step.shape)(*edges)
         return self._operator(step.shape)(features.contiguous(), *edges)
+
+    def density(
+        self, t: int, vectors: Tensor, centre: Tensor, centre_species: Tensor, pairs: Tensor | None = None
+    ) -> Tensor:
+        if t not in self._densities:
+            return self._torch.density(t, vectors, centre, centre_species, pairs)
+        entry = self._densities[t]
+        table = self._table_arguments(entry.table, entry.coefficients, pairs)
+        return self._operator(entry.shape)(vectors, centre, *table, centre_species).to(self._dtype).squeeze(1)
 
     def contract(self, t: int, messages: Tensor, species: Tensor) -> Tensor:
         shape, weights = self.contractions[t - 1]
@@ -136,15 +169,14 @@ class CpuOperators:
         return self._operator(entry.shape)(features.contiguous(), species, *entry.matrices)
 
     def _radial_arguments(
-        self, radials: TableRadials | NetworkRadials, vectors: Tensor
+        self, radials: TableRadials | NetworkRadials, vectors: Tensor, pairs: Tensor | None
     ) -> tuple[Tensor | float | int, ...]:
         """Return what the sum over neighbours takes besides its edges.
 
         The gradient of the edge vectors needs slopes of the radial functions: nothing goes back through the network.
         """
         if isinstance(radials, TableRadials):
-            table = radials.table
-            return radials.coefficients, table.n_intervals / table.cutoff, table.n_intervals
+            return self._table_arguments(radials.table, radials.coefficients, pairs)
         network = self._operator(radials.shape)
         constants = vectors.detach(), radials.wave_numbers, radials.cutoff, radials.matrices
         if vectors.requires_grad:
@@ -152,6 +184,14 @@ class CpuOperators:
         else:
             values = slopes = network.values(*constants)
         return (values, slopes) if radials.last is None else (values, slopes, radials.last)
+
+    def _table_arguments(
+        self, table: RadialTable, coefficients: Tensor, pairs: Tensor | None
+    ) -> tuple[Tensor | float | int, ...]:
+        arguments = coefficients, table.n_intervals / table.cutoff, table.n_intervals
+        if table.n_tables == 1:
+            return arguments
+        return (*arguments, self._pairs.table_of_pair.index_select(0, pairs))
 
     def _operator(self, shape):
         return self.library.operators[shape.name]

@@ -16,19 +16,28 @@ import torch
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.kernels.cpu.contraction import ContractionShape
 from mlip_lammps.kernels.cpu.convolution import ConvolutionShape
+from mlip_lammps.kernels.cpu.density import DensityShape
 from mlip_lammps.kernels.cpu.linear import LinearShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
 from mlip_lammps.kernels.cpu.network import NetworkShape
-from mlip_lammps.kernels.cpu.operators import ContractionOp, ConvolutionOp, LinearOp, MomentsOp, NetworkOp
+from mlip_lammps.kernels.cpu.operators import (
+    ContractionOp,
+    ConvolutionOp,
+    DensityOp,
+    LinearOp,
+    MomentsOp,
+    NetworkOp,
+)
 from mlip_lammps.kernels.cpu.simd import COMPILE, n_registers
 
 _HEADERS = Path(__file__).parent
 
-Shape = ConvolutionShape | MomentsShape | NetworkShape | ContractionShape | LinearShape
+Shape = ConvolutionShape | MomentsShape | NetworkShape | DensityShape | ContractionShape | LinearShape
 _OPERATORS = {
     ConvolutionShape: ConvolutionOp,
     MomentsShape: MomentsOp,
     NetworkShape: NetworkOp,
+    DensityShape: DensityOp,
     ContractionShape: ContractionOp,
     LinearShape: LinearOp,
 }
@@ -36,6 +45,7 @@ _OPERATORS = {
 _BEGIN = """namespace mlip_kernels {{ constexpr int VECTOR_REGISTERS = {n_registers}; }}
 #include "contraction.h"
 #include "convolution.h"
+#include "density.h"
 #include "linear.h"
 #include "moments.h"
 #include "network.h"

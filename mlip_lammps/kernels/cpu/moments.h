@@ -22,9 +22,9 @@ template <typename Shape> struct MomentsFromTable {
 
   static double slope_scale(const Source &table) { return table.slope_scale(); }
 
-  template <typename Edges> void prepare(const Source &table, const Edges &edges, int64_t)
+  template <typename Edges> void prepare(const Source &table, const Edges &edges, int64_t edge)
   {
-    table.places(edges.r, edges.n, interval, t);
+    table.places(edges.r, edge, edges.n, interval, t);
   }
 
   const V *coefficients(const Source &table, int e, int b) const

@@ -37,8 +37,8 @@ class MomentsShape:
 """
 
     def table_layout(self, coefficients: Tensor) -> Tensor:
-        """Return radial coefficients (n_intervals, n_functions, degree + 1) in the order of the kernel."""
+        """Return the coefficients of a `RadialTable` in the order of the kernel."""
         n_lanes = lanes(self.n_functions, self.dtype)
         blocks = coefficients.view(coefficients.shape[0], self.n_functions // n_lanes, n_lanes, coefficients.shape[2])
         blocks = blocks.transpose(2, 3)
-        return torch.cat([blocks, torch.zeros_like(blocks[:1])]).reshape(-1).to(self.dtype).contiguous()
+        return self.radials.with_zeros(blocks).reshape(-1).to(self.dtype).contiguous()

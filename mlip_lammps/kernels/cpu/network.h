@@ -148,9 +148,11 @@ template <typename Shape> struct FromNetwork {
     const T *values, *slopes, *matrix;    // (n_edges, WIDTH_RADIAL) twice; matrix of each group of blocks
   };
 
+  static constexpr int TILE_FACTOR = 1;
+
   static double slope_scale(const Source &) { return 1.0; }
 
-  template <typename Chunks> void prepare(const Source &, const Chunks *, int) {}
+  template <typename Chunks> void prepare(const Source &, const Chunks *, int64_t, int) {}
 
   template <bool WITH_SLOPES>
   void evaluate(const Source &source, int64_t edge, int n, int block, V *values, V *slopes) const

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from mlip_lammps.kernels.cpu.contraction import ContractionShape
 from mlip_lammps.kernels.cpu.convolution import ConvolutionShape
+from mlip_lammps.kernels.cpu.density import DensityShape
 from mlip_lammps.kernels.cpu.functions import C_TYPES, Input, KernelFunction, Output, Scalar, register_gradient
 from mlip_lammps.kernels.cpu.linear import LinearShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
@@ -92,6 +93,43 @@ class MomentsOp:
             (*inputs, Input("gradients", c_type)),
             (Output("edge_gradients", "double", "vectors", 3),),
             f"  {template}::backward(gradients_rows, vectors_rows, {edges}, gradients, edge_gradients);",
+        )
+        self.functions = (self.forward, self.adjoint)
+
+    def connect(self) -> None:
+        """Register the gradient."""
+
+        def gradient(arguments, needed, upstream):
+            return {"vectors": self.adjoint(*arguments[:-1], upstream)}
+
+        register_gradient(self.forward, gradient)
+
+    def __call__(self, *arguments) -> Tensor:
+        return self.forward(*arguments)
+
+
+class DensityOp:
+    """The sum over neighbours of one function of the distance as an operator with a gradient.
+
+    Call it with edge vectors, centres, the table and a tensor of n_local rows; it returns (n_local, 1), float64.
+    """
+
+    def __init__(self, shape: DensityShape, digest: str):
+        self.shape = shape
+        template, radials = f"Density<{shape.name}>", shape.radials.inputs("double")
+        inputs = (Input("vectors", "double"), Input("centre", "int64_t"), *radials)
+        edges = f"vectors_rows, vectors, centre, {in_braces(radials)}"
+        self.forward = KernelFunction(
+            f"{shape.name}_{digest}",
+            (*inputs, Input("like", "int64_t")),
+            (Output("density", "double", "like", 1),),
+            f"  {template}::forward(like_rows, {edges}, density);",
+        )
+        self.adjoint = KernelFunction(
+            f"{shape.name}_{digest}_adjoint",
+            (*inputs, Input("gradients", "double")),
+            (Output("edge_gradients", "double", "vectors", 3),),
+            f"  {template}::backward({edges}, gradients, edge_gradients);",
         )
         self.functions = (self.forward, self.adjoint)
 

@@ -63,6 +63,11 @@ class GpuBackend:
         from mlip_lammps.kernels.gpu.model import plan_model, with_padded_channels
 
         lowered = request.require_lowered("cuda")
+        features = {
+            "a distance transform": lowered.has_pair_functions,
+            "density normalisation": any(layer.density is not None for layer in lowered.layers),
+        }
+        request.refuse("cuda", features)
         smallest = torch.tensor(request.smallest, dtype=torch.float64)
         plan = plan_model(lowered, PRECISIONS[request.dtype].features, smallest, self.has_fine_tables)
         source, architectures = plan.source, self.architectures

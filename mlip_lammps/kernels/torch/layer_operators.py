@@ -11,7 +11,7 @@ from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.kernels.torch.edge_convolution import edge_convolution
 from mlip_lammps.kernels.torch.linear import irrep_linear
-from mlip_lammps.kernels.torch.radial import radial_weights
+from mlip_lammps.kernels.torch.radial import density_terms, mapped_distances, radial_weights
 from mlip_lammps.kernels.torch.spherical_harmonics import spherical_harmonics
 from mlip_lammps.kernels.torch.symmetric_contraction import symmetric_contraction
 
@@ -25,9 +25,18 @@ class TorchOperators:
         self.layers = tuple(cast(layer, self.precision.features) for layer in model.layers)
         self.wave_numbers = model.radial.wave_numbers.to(self.precision.geometry)
         self.prefactor = model.radial.prefactor.to(self.precision.geometry)
+        transform = model.radial.transform
+        self.lengths = None if transform is None else transform.lengths.to(self.precision.geometry)
 
     def messages(
-        self, t: int, features: Tensor, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor
+        self,
+        t: int,
+        features: Tensor,
+        vectors: Tensor,
+        centre: Tensor,
+        source: Tensor,
+        centre_species: Tensor,
+        pairs: Tensor | None = None,
     ) -> Tensor:
         layer = self.layers[t - 1]
         shaped = features.view(-1, layer.n_components_in, layer.n_channels)
@@ -43,6 +52,7 @@ class TorchOperators:
             self.model.radial.is_cutoff_on_basis,
             layer.radial_matrices,
             layer.radial_activation_scale,
+            self._mapped(distances, pairs),
         )
         received = edge_convolution(
             shaped,
@@ -56,6 +66,30 @@ class TorchOperators:
         )
         by_element = centre_species if layer.is_message_by_element else None
         return flat(irrep_linear(received, layer.message, layer.n_components_message, by_element))
+
+    def density(
+        self, t: int, vectors: Tensor, centre: Tensor, centre_species: Tensor, pairs: Tensor | None = None
+    ) -> Tensor:
+        vectors = vectors.to(self.precision.geometry)
+        distances = (vectors * vectors).sum(dim=1).sqrt()
+        terms = density_terms(
+            distances,
+            self.wave_numbers,
+            self.prefactor,
+            self.model.cutoff,
+            self.model.radial.cutoff_power,
+            self.model.radial.is_cutoff_on_basis,
+            self.model.layers[t - 1].density.to(self.precision.geometry),
+            self._mapped(distances, pairs),
+        )
+        total = terms.new_zeros(centre_species.shape[0]).index_add(0, centre, terms)
+        return total.to(self.precision.features)
+
+    def _mapped(self, distances: Tensor, pairs: Tensor | None) -> Tensor | None:
+        transform = self.model.radial.transform
+        if transform is None:
+            return None
+        return mapped_distances(transform, distances, self.lengths.index_select(0, pairs))
 
     def contract(self, t: int, messages: Tensor, species: Tensor) -> Tensor:
         layer = self.layers[t - 1]

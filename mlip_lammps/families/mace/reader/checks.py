@@ -104,6 +104,16 @@ def radial_mlp(module: Module) -> tuple[tuple[int, ...], float]:
     return tuple(layer.array("weight").shape[-1] for layer in layers[:-1]), scales.pop()
 
 
+def density_function(module: Module) -> None:
+    """Raise unless a ``FullyConnectedNet`` is one matrix, to one number, without an activation."""
+    module.require_class("FullyConnectedNet")
+    layers = module.children()
+    require(len(layers) == 1, module, "depth", f"{len(layers)} layers")
+    variances = (layers[0].attribute("var_in"), layers[0].attribute("var_out"))
+    require(variances in ((1, 1), (1.0, 1.0)), layers[0], "variance", "not 1")
+    require(not layers[0].has_child("act"), layers[0], "activation", "present")
+
+
 def scalar_activation(module: Module) -> tuple[str, float, str]:
     """Return the irreps, the scale and the gate of an ``Activation`` on even scalars."""
     module.require_class("Activation")

@@ -19,6 +19,7 @@ from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.names import MODELS, allowed_names
 from mlip_lammps.families.mace.reader.pickle_reader import Record
 from mlip_lammps.families.mace.spec import (
+    TRANSFORM_PARAMETERS,
     LayerSpec,
     MaceModel,
     ModelSpec,
@@ -126,10 +127,6 @@ def _radial_spec(model: Module, weights: Weights) -> tuple[RadialSpec, float]:
     basis, cutoff = block.child("bessel_fn"), block.child("cutoff_fn")
     basis.require_class("BesselBasis")
     cutoff.require_class("PolynomialCutoff")
-    if block.has_child("distance_transform"):
-        raise UnsupportedModelError(
-            f"{model.source} has a distance transform, which is not supported; train with distance_transform None"
-        )
     for name in ("bessel_weights", "prefactor"):
         weights[f"radial_embedding.bessel_fn.{name}"] = basis.array(name)
     r_max = cutoff.number("r_max")
@@ -144,8 +141,24 @@ def _radial_spec(model: Module, weights: Weights) -> tuple[RadialSpec, float]:
         n_basis=weights["radial_embedding.bessel_fn.bessel_weights"].size,
         cutoff_power=int(cutoff.number("p")),
         cutoff_on="basis" if is_on_basis else "weights",
+        distance_transform=_distance_transform(block, weights),
     )
     return spec, r_max
+
+
+def _distance_transform(block: Module, weights: Weights) -> str | None:
+    if not block.has_child("distance_transform"):
+        return None
+    transform = block.child("distance_transform")
+    kind = transform.class_name.removesuffix("Transform")
+    if kind not in TRANSFORM_PARAMETERS:
+        raise UnsupportedModelError(
+            f"{transform.label} is a {transform.full_name}, which is not supported; train with distance_transform "
+            f"{', '.join(TRANSFORM_PARAMETERS)} or None"
+        )
+    for name in (*TRANSFORM_PARAMETERS[kind], "covalent_radii"):
+        weights[f"{transform.path}.{name}"] = transform.array(name)
+    return kind
 
 
 def _layer(

@@ -8,9 +8,18 @@ import numpy as np
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.irreps import Entry, linear_size, parse_irreps
-from mlip_lammps.families.mace.spec import ZBL_EXPONENTS, LayerSpec, MaceModel, ModelSpec, weights_of
+from mlip_lammps.families.mace.spec import (
+    TRANSFORM_PARAMETERS,
+    ZBL_EXPONENTS,
+    LayerSpec,
+    MaceModel,
+    ModelSpec,
+    weights_of,
+)
 
 Irreps = tuple[Entry, ...]
+
+_TRANSFORM = "radial_embedding.distance_transform"
 
 
 def check_model(trained: MaceModel) -> None:
@@ -45,6 +54,7 @@ def check_model(trained: MaceModel) -> None:
             raise ModelFileError(f"{key} of {name} has values that are not finite: training failed; train again")
     _check_couplings(trained)
     _check_pair_repulsion(trained)
+    _check_distance_transform(trained)
 
 
 def check_spec(spec: ModelSpec, name: str) -> None:
@@ -57,6 +67,7 @@ def check_spec(spec: ModelSpec, name: str) -> None:
         (1 <= spec.radial.n_basis <= 10_000, "its radial basis"),
         (1 <= spec.radial.cutoff_power <= 1000, "the power of its cutoff"),
         (spec.radial.cutoff_on in ("basis", "weights"), "its cutoff"),
+        (spec.radial.distance_transform in (None, *TRANSFORM_PARAMETERS), "its distance transform"),
         (spec.dtype in ("float32", "float64"), "its precision"),
         (len(set(spec.heads)) == len(spec.heads) >= 1, "its heads"),
         (spec.n_layers >= 1, "its layers"),
@@ -112,6 +123,10 @@ def weight_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int | None, ...]
     yield "scale_shift.shift", (len(spec.heads),)
     yield "radial_embedding.bessel_fn.bessel_weights", (spec.radial.n_basis,)
     yield "radial_embedding.bessel_fn.prefactor", ()
+    if spec.radial.distance_transform is not None:
+        for name in TRANSFORM_PARAMETERS[spec.radial.distance_transform]:
+            yield f"{_TRANSFORM}.{name}", ()
+        yield f"{_TRANSFORM}.covalent_radii", (None,)
     embedding = linear_size((Entry(n_elements, 0, 1),), parse_irreps(spec.irreps_embedding))
     yield "node_embedding.linear.weight", (embedding,)
     if spec.pair_repulsion is not None:
@@ -167,17 +182,31 @@ def _check_couplings(trained: MaceModel) -> None:
 
 
 def _check_pair_repulsion(trained: MaceModel) -> None:
-    spec, weights = trained.spec, trained.weights
-    if spec.pair_repulsion is None:
-        return
-    radii, largest = weights["pair_repulsion_fn.covalent_radii"], max(spec.atomic_numbers)
-    if len(radii) <= largest or min(radii[z] for z in spec.atomic_numbers) <= 0:
+    if trained.spec.pair_repulsion is not None:
+        _check_radii(trained, "pair_repulsion_fn.covalent_radii")
+        _check_positive(trained, "pair_repulsion_fn.a_prefactor")
+
+
+def _check_distance_transform(trained: MaceModel) -> None:
+    kind = trained.spec.radial.distance_transform
+    if kind is not None:
+        _check_radii(trained, f"{_TRANSFORM}.covalent_radii")
+        for name in TRANSFORM_PARAMETERS[kind]:
+            _check_positive(trained, f"{_TRANSFORM}.{name}")
+
+
+def _check_radii(trained: MaceModel, name: str) -> None:
+    radii, numbers = trained.weights[name], trained.spec.atomic_numbers
+    if len(radii) <= max(numbers) or min(radii[z] for z in numbers) <= 0:
         raise ModelFileError(
-            f"pair_repulsion_fn.covalent_radii of {trained.source_name} has {len(radii)} entries, expected a positive "
-            f"radius for every element of the model up to atomic number {largest}; copy or save the model again"
+            f"{name} of {trained.source_name} has {len(radii)} entries, expected a positive radius for every element "
+            f"of the model up to atomic number {max(numbers)}; copy or save the model again"
         )
-    if weights["pair_repulsion_fn.a_prefactor"] <= 0:
+
+
+def _check_positive(trained: MaceModel, name: str) -> None:
+    if trained.weights[name] <= 0:
         raise ModelFileError(
-            f"pair_repulsion_fn.a_prefactor of {trained.source_name} is {weights['pair_repulsion_fn.a_prefactor']}, "
-            "expected a positive value; copy or save the model again"
+            f"{name} of {trained.source_name} is {trained.weights[name]}, expected a positive value; copy or save the "
+            "model again"
         )

@@ -29,7 +29,8 @@ class MaceReference(ReferenceModel):
         Precision of all operations; weights are cast to it.
     radial_functions
         Replacement of the trained radial functions, for example tables: one function per layer from distances, shape
-        (n,), to convolution weights, shape (n, n_weights).
+        (n,), to convolution weights, shape (n, n_weights). With a distance transform, its second argument is the
+        atomic numbers of centres and neighbours, shape (2, n).
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class MaceReference(ReferenceModel):
         self.radial_functions = radial_functions
         self.spec = spec
         self.radial_basis = RadialBasis(spec, weights, dtype)
+        self.register_buffer("number_of_species", torch.tensor(spec.atomic_numbers))
         self.embedding = load_linear(
             f"{len(spec.atomic_numbers)}x0e", spec.irreps_embedding, weights["node_embedding.linear.weight"], dtype
         )
@@ -73,14 +75,16 @@ class MaceReference(ReferenceModel):
         one_hot = nn.functional.one_hot(species, len(self.spec.atomic_numbers)).to(self.dtype)
         # In MACE, vectors point from the sender j to the receiver i.
         vectors = -edge_vectors.to(self.dtype)
-        basis, cutoff, harmonics = self.radial_basis(vectors)
+        pairs = torch.stack([species[edge_centre], species[edge_neighbour]])
+        basis, cutoff, harmonics = self.radial_basis(vectors, *pairs)
         features = self.embedding(one_hot)
         interaction = torch.zeros_like(one_hot[:, 0])
         for t, layer in enumerate(self.layers, start=1):
             if self.radial_functions is None:
                 weights = layer.radial_weights(basis, cutoff)
             else:
-                weights = self.radial_functions[t - 1](torch.linalg.norm(vectors, dim=1))
+                numbers = () if self.spec.radial.distance_transform is None else (self.number_of_species[pairs],)
+                weights = self.radial_functions[t - 1](torch.linalg.norm(vectors, dim=1), *numbers)
             inputs = LayerInputs(
                 features, one_hot, weights, basis, cutoff, harmonics, edge_centre, edge_neighbour
             )

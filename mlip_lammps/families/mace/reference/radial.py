@@ -6,7 +6,7 @@ from e3nn import o3
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mlip_lammps.families.mace.spec import ModelSpec
+from mlip_lammps.families.mace.spec import TRANSFORM_PARAMETERS, ModelSpec
 
 
 class RadialBasis(nn.Module):
@@ -25,17 +25,24 @@ class RadialBasis(nn.Module):
         self.power = spec.radial.cutoff_power
         self.cutoff_on = spec.radial.cutoff_on
         self.orders = list(range(spec.l_max + 1))
+        self.transform = None
+        if spec.radial.distance_transform is not None:
+            self.transform = DistanceTransform(spec, weights, dtype)
         for name in ("bessel_weights", "prefactor"):
             array = np.asarray(weights[f"radial_embedding.bessel_fn.{name}"])
             self.register_buffer(name, torch.tensor(array, dtype=dtype))
 
-    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    def forward(
+        self, vectors: Tensor, centre_species: Tensor, neighbour_species: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return the radial basis, the cutoff factor of the radial weights, and the spherical harmonics.
 
         Parameters
         ----------
         vectors
             Edge vectors in angstrom, shape (n_edges, 3).
+        centre_species, neighbour_species
+            Species of the two atoms of each edge, shape (n_edges,).
 
         Returns
         -------
@@ -47,12 +54,36 @@ class RadialBasis(nn.Module):
             Spherical harmonics, shape (n_edges, (l_max + 1)^2).
         """
         lengths = torch.linalg.norm(vectors, dim=1, keepdim=True)
-        basis = self.prefactor * torch.sin(self.bessel_weights * lengths) / lengths
+        mapped = lengths if self.transform is None else self.transform(lengths, centre_species, neighbour_species)
+        basis = self.prefactor * torch.sin(self.bessel_weights * mapped) / mapped
         cutoff = polynomial_cutoff(lengths, self.cutoff, self.power)
         harmonics = o3.spherical_harmonics(self.orders, vectors, normalize=True, normalization="component")
         if self.cutoff_on == "weights":
             return basis, cutoff, harmonics
         return basis * cutoff, None, harmonics
+
+
+class DistanceTransform(nn.Module):
+    """Map of the distance by pair of elements; see `RadialSpec` for formulas and source."""
+
+    def __init__(self, spec: ModelSpec, weights: dict[str, NDArray[np.generic]], dtype: torch.dtype):
+        super().__init__()
+        self.kind = spec.radial.distance_transform
+        prefix, numbers = "radial_embedding.distance_transform", list(spec.atomic_numbers)
+        for name in TRANSFORM_PARAMETERS[self.kind]:
+            self.register_buffer(name, torch.tensor(np.asarray(weights[f"{prefix}.{name}"]), dtype=dtype))
+        radii = np.asarray(weights[f"{prefix}.covalent_radii"])[numbers]
+        self.register_buffer("radii", torch.tensor(radii, dtype=dtype))
+
+    def forward(self, lengths: Tensor, centre_species: Tensor, neighbour_species: Tensor) -> Tensor:
+        """Return the mapped lengths, shape (n_edges, 1): a number (Agnesi) or angstrom (soft)."""
+        sums = (self.radii[centre_species] + self.radii[neighbour_species]).unsqueeze(1)
+        if self.kind == "Agnesi":
+            x = lengths / (0.5 * sums)
+            return 1 / (1 + self.a * x**self.q / (1 + x ** (self.q - self.p)))
+        low, high = 3 / 4 * sums, 4 / 3 * sums
+        step = torch.tanh(self.alpha / (high - low) * (lengths - (low + high) / 2))
+        return low + (lengths - low) * (1 + step) / 2
 
 
 def polynomial_cutoff(lengths: Tensor, cutoff: float | Tensor, power: int) -> Tensor:

@@ -1,0 +1,270 @@
+"""Densities that divide the messages, and radial functions by pair of elements: reference, layers, kernels, LAMMPS.
+
+Their numbers against mace-torch are in ``tests/peer``.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lammps_run import run_driver
+from lammps_structures import parity_structures
+
+from mlip_lammps.compilation import compiled_model, export_model
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError, UserInputError
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.families import read_model
+from mlip_lammps.families.chain import EdgeGraph
+from mlip_lammps.families.mace import MaceModel, MaceReference, lower, write_portable
+from mlip_lammps.families.mace.layers import MaceChain
+from mlip_lammps.kernels.cpu import neighbour_sums
+from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
+from mlip_lammps.kernels.cpu.moments import MomentsShape
+from mlip_lammps.kernels.radial_functions import PairTables
+from mlip_lammps.kernels.torch.layer_operators import TorchOperators
+from mlip_lammps.model_file.compiled_model import CompiledModel
+from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.testing import tolerances
+from mlip_lammps.testing.compare import (
+    assert_energies_agree,
+    assert_forces_agree,
+    assert_node_energies_agree,
+    assert_virials_agree,
+)
+from mlip_lammps.testing.random_models import DENSITY, DENSITY_RESIDUAL, REAL_AGNOSTIC, RESIDUAL, random_model
+from mlip_lammps.testing.structures import rattled_triclinic
+
+ELEMENTS = ("Si", "O", "Ni")
+SHAPE = dict(elements=ELEMENTS, hidden_irreps="8x0e+8x1o", l_max=2, correlation=2, n_layers=2, cutoff=4.0)
+KINDS = {
+    "density": dict(interaction=(DENSITY, DENSITY_RESIDUAL)),
+    "agnesi": dict(interaction=(REAL_AGNOSTIC, RESIDUAL), distance_transform="Agnesi"),
+    "density_agnesi": dict(interaction=(DENSITY, DENSITY_RESIDUAL), distance_transform="Agnesi", pair_repulsion=True),
+    "density_soft": dict(
+        interaction=(DENSITY_RESIDUAL, DENSITY), distance_transform="Soft", cutoff_on="weights", pair_repulsion=True
+    ),
+}
+
+
+PAIR_TABLES = {torch.float64: 1e-8, torch.float32: 1e-5}
+"""Relative to the largest value: tables are within 1e-9 (5e-8) of the steepest slope."""
+
+
+def model_of(kind: str) -> MaceModel:
+    """Return a random model whose energies are about as large as those of a trained one."""
+    trained = random_model(seed=3, **SHAPE, **KINDS[kind])
+    return replace(trained, weights=trained.weights | {"scale_shift.scale": np.array([0.1])})
+
+
+@pytest.fixture(scope="module")
+def kernel_folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture(scope="module")
+def compiled_files(tmp_path_factory) -> dict[str, Path]:
+    """Return the compiled file of each kind of model."""
+    folder = tmp_path_factory.mktemp("density")
+    files = {}
+    for kind in ("density", "density_agnesi"):
+        write_portable(model_of(kind), folder / f"{kind}.safetensors")
+        files[kind] = compiled_model(folder / f"{kind}.safetensors", dtype="float64")
+    return files
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_equal_the_reference(kind):
+    trained, atoms = model_of(kind), rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=3)
+    reference, lowered = MaceReference(trained), lower(trained)
+    expected, graph = reference.evaluate(atoms), build_graph(atoms, trained.cutoff)
+    chain = MaceChain(lowered, "float64", TorchOperators(lowered, "float64"))
+    species = torch.from_numpy(reference.species_of(graph.atomic_numbers))
+    vectors = torch.tensor(graph.edge_vectors, requires_grad=True)
+    pairs = torch.from_numpy(graph.edge_centre), torch.from_numpy(graph.edge_neighbour)
+    edges = EdgeGraph(species, vectors, *pairs, species)
+    handed, energies = chain.layer(1, edges, None, None)
+    later = EdgeGraph(species, vectors, *pairs, edge_species=species[pairs[1]])
+    energies = energies + chain.layer(2, later, handed["features_1"], handed.get("skips_1"))[1]
+    (gradients,) = torch.autograd.grad(energies.sum(), vectors)
+    tolerance = tolerances.EXACT_RADIAL
+    assert_node_energies_agree(energies.detach().numpy(), expected.node_energies, tolerance, atoms.numbers)
+    assert_forces_agree(gradients.numpy(), expected.edge_gradients, tolerance)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_feature_changes_the_forces(kind):
+    trained, atoms = model_of(kind), rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=3)
+    found = MaceReference(trained).evaluate(atoms)
+    plain = random_model(seed=3, **SHAPE, **{**KINDS[kind], "distance_transform": None})
+    layers = tuple(
+        replace(layer, interaction=layer.interaction.replace("Density", ""), avg_num_neighbors=1.0)
+        for layer in plain.spec.layers
+    )
+    without = MaceReference(replace(plain, spec=replace(plain.spec, layers=layers))).evaluate(atoms)
+    assert np.abs(found.forces - without.forces).max() > 1e-3
+
+
+def test_forces_are_minus_the_gradient_of_the_energy():
+    model, step = MaceReference(model_of("density_agnesi")), tolerances.CENTRAL_DIFFERENCE_STEP
+    atoms = rattled_triclinic(ELEMENTS, seed=3)
+    energies = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions[1, 1] += sign * step
+        energies.append(model.evaluate(moved).energy)
+    slope = (energies[0] - energies[1]) / (2 * step)
+    tolerance = 10 * tolerances.CENTRAL_DIFFERENCE_FORCE * max(1.0, abs(slope))
+    assert abs(slope + model.evaluate(atoms).forces[1, 1]) < tolerance
+
+
+@pytest.mark.parametrize("kind", ["density", "density_agnesi"])
+def test_the_compiled_model_equals_the_reference(kind, compiled_files):
+    compiled, reference = CompiledModel(compiled_files[kind], n_threads=1), MaceReference(model_of(kind))
+    for atoms in parity_structures(ELEMENTS).values():
+        expected = reference.evaluate(atoms)
+        found = compiled.evaluate(build_graph(atoms, compiled.cutoff))
+        scale = max(1.0, np.abs(expected.edge_gradients).max(initial=0.0))
+        tolerance = tolerances.LAMMPS_ENERGY_PER_ATOM
+        assert_node_energies_agree(found.node_energies, expected.node_energies, scale * tolerance, atoms.numbers)
+        assert_forces_agree(found.edge_gradients, expected.edge_gradients, scale * tolerances.LAMMPS_FORCE)
+
+
+def test_many_chunks_of_centres_equal_the_reference(compiled_files):
+    atoms = rattled_triclinic(ELEMENTS, repeat=(9, 8, 8), seed=5)
+    compiled = CompiledModel(compiled_files["density_agnesi"], n_threads=1)
+    assert len(atoms) > compiled.metadata["chunk_atoms"]
+    expected = MaceReference(model_of("density_agnesi")).evaluate(atoms)
+    found = compiled.evaluate(build_graph(atoms, compiled.cutoff))
+    scale = max(1.0, np.abs(expected.forces).max())
+    assert_forces_agree(found.forces, expected.forces, scale * tolerances.LAMMPS_FORCE, atoms.numbers)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2])
+def test_lammps_equals_ase(n_ranks, compiled_files, tmp_path):
+    compiled_file = compiled_files["density_agnesi"]
+    run_driver("lammps_driver.py", n_ranks, tmp_path, compiled_file, tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as results:
+        for name, atoms in parity_structures(ELEMENTS).items():
+            atoms.calc = MlipCalculator(compiled_file, n_threads=1)
+            found = {key: results[f"{name}/{key}"] for key in ("energy", "forces")}
+            tolerance = tolerances.LAMMPS_ENERGY_PER_ATOM
+            assert_energies_agree(found["energy"], atoms.get_potential_energy(), len(atoms), tolerance)
+            assert_forces_agree(found["forces"], atoms.get_forces(), tolerances.LAMMPS_FORCE, atoms.numbers)
+            if atoms.pbc.all():
+                per_atom = atoms.get_volume() / len(atoms)
+                stress = per_atom * results[f"{name}/stress"]
+                assert_virials_agree(stress, per_atom * atoms.get_stress(), tolerances.LAMMPS_VIRIAL_PER_ATOM)
+
+
+def test_a_choice_of_elements_in_another_order_gives_the_same_energies(tmp_path):
+    trained, chosen = model_of("density_agnesi"), ("Ni", "Si")
+    write_portable(trained, tmp_path / "model.safetensors")
+    export_model(tmp_path / "model.safetensors", tmp_path / "two.pt2", dtype="float64", elements=chosen)
+    compiled, atoms = CompiledModel(tmp_path / "two.pt2", n_threads=1), rattled_triclinic(chosen, seed=1)
+    expected, found = MaceReference(trained).evaluate(atoms), compiled.evaluate(build_graph(atoms, compiled.cutoff))
+    assert_forces_agree(found.forces, expected.forces, tolerances.LAMMPS_FORCE, atoms.numbers)
+
+
+def random_edges(n_elements: int, cutoff: float) -> tuple[torch.Tensor, ...]:
+    """Return vectors, centres, neighbours and species; some edges are longer than the cutoff."""
+    generator, n_local, n_nodes, n_edges = torch.Generator().manual_seed(5), 40, 60, 900
+    species = torch.randint(0, n_elements, (n_nodes,), generator=generator)
+    directions = torch.randn(n_edges, 3, generator=generator, dtype=torch.float64)
+    lengths = cutoff * (0.2 + 0.9 * torch.rand(n_edges, 1, generator=generator, dtype=torch.float64))
+    centre = torch.randint(1, n_local, (n_edges,), generator=generator).sort().values  # the first has no edge
+    neighbour = torch.randint(0, n_nodes, (n_edges,), generator=generator)
+    return torch.nn.functional.normalize(directions, dim=1) * lengths, centre, neighbour, species, species[:n_local]
+
+
+@pytest.mark.parametrize("are_cheaper", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("kind", ["density_agnesi", "density_soft"])
+def test_kernels_of_element_pairs_equal_the_torch_operators(kind, dtype, are_cheaper, monkeypatch, kernel_folder):
+    """With moments in the first layer, and with the convolution there."""
+    monkeypatch.setattr(neighbour_sums, "moments_are_cheaper", lambda *_: are_cheaper)
+    model, limit = lower(model_of(kind)), PAIR_TABLES[dtype]
+    kernels, plain = CpuOperators(model, dtype, kernel_folder), TorchOperators(model, "float64")
+    assert isinstance(kernels.sums[0].shape, MomentsShape) == are_cheaper
+    assert kernels.tables[1].n_tables == 6
+    vectors, centre, neighbour, species, centre_species = random_edges(len(ELEMENTS), model.cutoff)
+    pairs = centre_species[centre] * len(ELEMENTS) + species[neighbour]
+    generator = torch.Generator().manual_seed(1)
+    width = model.layers[1].n_components_in * model.layers[1].n_channels
+    sources = MaceChain(model, "float64", plain).element_sources
+    for t, source, features in (
+        (1, species[neighbour], sources),
+        (2, neighbour, torch.randn(len(species), width, generator=generator, dtype=torch.float64)),
+    ):
+        found = []
+        for operators, of in ((kernels, dtype), (plain, torch.float64)):
+            leaf = vectors.clone().requires_grad_(True)
+            sums = operators.messages(t, features.to(of), leaf, centre, source, centre_species, pairs)
+            density = operators.density(t, leaf, centre, centre_species, pairs)
+            for values in (sums, density):
+                upstream = torch.randn(values.shape, generator=torch.Generator().manual_seed(t), dtype=torch.float64)
+                found.append((values, *torch.autograd.grad(values, leaf, upstream.to(of), retain_graph=True)))
+        for one, two in zip(found[:2], found[2:], strict=True):
+            for a, b in zip(one, two, strict=True):
+                assert (a.to(torch.float64) - b).abs().max() <= limit * b.abs().max()
+
+
+def test_pairs_with_equal_radii_share_a_table():
+    model = lower(model_of("agnesi"))
+    pairs = PairTables.of(model)
+    assert len(pairs.lengths) == 6
+    assert (pairs.table_of_pair.view(3, 3) == pairs.table_of_pair.view(3, 3).t()).all()
+    lengths = torch.tensor(pairs.lengths, dtype=torch.float64)[pairs.table_of_pair]
+    torch.testing.assert_close(lengths, model.radial.transform.lengths, rtol=0, atol=1e-9)
+    assert PairTables.of(lower(model_of("density"))).lengths == (None,)
+
+
+def test_too_many_elements_for_tables_are_refused_with_the_next_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(neighbour_sums, "MOST_TABLE_BYTES", 1 << 20)
+    write_portable(model_of("agnesi"), tmp_path / "model.safetensors")
+    with pytest.raises(UserInputError, match=r"3 elements \(6 kinds of pairs\) .* --elements"):
+        export_model(tmp_path / "model.safetensors", tmp_path / "model.pt2", dtype="float64")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("density", "density normalisation"),
+        ("agnesi", "a distance transform"),
+        ("density_agnesi", "a distance transform and density normalisation"),
+    ],
+)
+def test_a_gpu_file_is_refused_by_name(kind, words, tmp_path):
+    write_portable(model_of(kind), tmp_path / "model.safetensors")
+    with pytest.raises(UnsupportedModelError, match=f"{words}.*--device cpu"):
+        export_model(tmp_path / "model.safetensors", tmp_path / "model.pt2", device="emulated")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_portable_form_keeps_the_model(kind, tmp_path):
+    trained = model_of(kind)
+    write_portable(trained, tmp_path / "model.safetensors")
+    again = read_model(tmp_path / "model.safetensors")
+    assert again.spec == trained.spec
+    for name, array in trained.weights.items():
+        assert again.weights[name].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("radial_embedding.distance_transform.covalent_radii", np.ones(20), "every element .* atomic number 28"),
+        ("radial_embedding.distance_transform.a", np.array(-1.0), r"transform.a of random-3 is -1.0"),
+        ("radial_embedding.distance_transform.q", None, "lacks the weight"),
+        ("interactions.0.density_fn.layer0.weight", np.ones((6, 2)), "6x2, expected 6x1"),
+        ("interactions.1.density_fn.layer0.weight", None, "lacks the weight"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(name, value, words, tmp_path):
+    trained = model_of("density_agnesi")
+    weights = {key: array for key, array in trained.weights.items() if key != name}
+    if value is not None:
+        weights[name] = value
+    with pytest.raises(ModelFileError, match=words):
+        write_portable(replace(trained, weights=weights), tmp_path / "model.safetensors")
