@@ -1,5 +1,5 @@
-/* The model's atoms in a numbering of their own. Knows neither LAMMPS nor torch.
-   A kind is the caller's number of an element; each model has species rows of its own for the kinds. */
+/* Numbering of the model's atoms. Depends on neither LAMMPS nor torch.
+   A kind is the caller's number of an element; each model maps kinds to its own species rows. */
 
 #ifndef MLIP_ATOM_ROWS_H
 #define MLIP_ATOM_ROWS_H
@@ -16,26 +16,26 @@ struct AtomArrays {
   int n_ghost = 0;
   const double *positions = nullptr;      // (n_local + n_ghost, 3)  angstrom, ghosts unwrapped
   const int *types = nullptr;             // (n_local + n_ghost)
-  const int *kind_of_type = nullptr;      // by type; -1: not one of the model's
-  const int *groups = nullptr;            // (n_local + n_ghost) bits; an atom without bit 1 is not there. null: all are
+  const int *kind_of_type = nullptr;      // by type; -1: not a type of the model
+  const int *groups = nullptr;            // (n_local + n_ghost) bits; atoms without bit 1 are absent. null: all present
 };
 
 /* A full neighbour list in the caller's numbering: the j of atom i are rows[i][0 .. counts[i]-1] & mask. */
 struct NeighbourRows {
   int n_centres = 0;
-  const int *centres = nullptr;           // (n_centres)  atoms that have a row, each at most once
+  const int *centres = nullptr;           // (n_centres)  atoms with a row, each at most once
   const int *counts = nullptr;            // by atom
   const int *const *rows = nullptr;       // by atom
-  int mask = ~0;                          // bits of j that hold the index
+  int mask = ~0;                          // bits of j that contain the index
 };
 
-/* Two atoms closer than their kinds may be; i is -1 where there are none. */
+/* Two atoms closer than the smallest distance of their kinds; i is -1 if there are none. */
 struct ClosePair {
   int i = -1, j = -1;                     // in the caller's numbering
   double distance = 0.0, smallest = 0.0;  // angstrom
 };
 
-/* Owned atoms of the model's types are rows 0 .. n_local-1, ghosts of the model's types follow, both in the caller's
+/* Rows 0 .. n_local-1 are the owned atoms of the model's types, the following rows the ghosts, both in the caller's
    order. */
 class AtomRows {
  public:
@@ -43,10 +43,10 @@ class AtomRows {
 
   int64_t n_local() const { return n_own; }
   int64_t n_all() const { return n_rows; }
-  bool is_identity() const { return is_same; }                      // every atom of the caller's is the row of its number
+  bool is_identity() const { return is_same; }                      // row k is the caller's atom k, for all atoms
   const int64_t *kinds() const { return kind_of_row.data(); }       // (n_all)
   int atom_of_row(int64_t row) const { return atom_of.data()[row]; }
-  int row_of_atom(int atom) const { return row_of.data()[atom]; }   // -1: not one of the model's
+  int row_of_atom(int atom) const { return row_of.data()[atom]; }   // -1: not an atom of the model
   const int *row_of_atoms() const { return row_of.data(); }
   double bytes() const { return row_of.bytes() + atom_of.bytes() + kind_of_row.bytes(); }
 

@@ -1,4 +1,4 @@
-/* An array that is kept from step to step. Knows neither LAMMPS nor torch. */
+/* An array that is reused from step to step. Depends on neither LAMMPS nor torch. */
 
 #ifndef MLIP_BUFFER_H
 #define MLIP_BUFFER_H
@@ -8,10 +8,10 @@
 
 namespace mlip {
 
-/* A plain array that is kept from step to step and grows geometrically: fresh large allocations are dear. */
+/* A plain array that is reused from step to step and grows geometrically, since large allocations are slow. */
 template <class T> class Buffer {
  public:
-  /* Room for at least size values. What was stored before is lost when it grows. */
+  /* Reserves at least size values. The old values are lost when the array grows. */
   T *resize(std::size_t size)
   {
     if (size > capacity) {

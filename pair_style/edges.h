@@ -1,4 +1,5 @@
-/* Neighbour rows and positions -> the contract's arrays inside the cutoff. Knows neither LAMMPS nor torch. */
+/* Turns neighbour rows and positions into the contract's edges within the cutoff. Depends on neither LAMMPS nor
+   torch. */
 
 #ifndef MLIP_EDGES_H
 #define MLIP_EDGES_H
@@ -11,27 +12,27 @@
 
 namespace mlip {
 
-/* Edges of the model's atoms, in the numbering of AtomRows. */
+/* Edges of the model's atoms in the numbering of AtomRows. */
 class Edges {
  public:
-  /* smallest (n_kinds, n_kinds): distances in angstrom below which a pair is noted; empty: none is. */
+  /* smallest (n_kinds, n_kinds): closer pairs are recorded, angstrom; empty: no pair is. */
   void watch_distances(const std::vector<double> &smallest, int n_kinds);
 
   void build(const AtomArrays &, const NeighbourRows &, double cutoff);
 
-  /* Positions of the rows of the last build, for moments. */
+  /* Copies the positions of the rows of the last build, for moments. */
   void gather_positions(const AtomArrays &);
 
-  /* No atoms: what a rank hands to the model after a fault of its own. */
+  /* No atoms: the input of the model on a rank with a fault. */
   void clear();
 
-  /* species holds kinds. */
+  /* The species of this graph are kinds. */
   Graph graph() const;
   double cutoff() const { return built_cutoff; }
   const AtomRows &rows() const { return numbering; }
   int atom_of_row(int64_t row) const { return numbering.atom_of_row(row); }
-  int row_of_atom(int atom) const { return numbering.row_of_atom(atom); }    // -1: not one of the model's
-  const ClosePair &closest() const { return close_pair; }            // of the last build, by its share of the smallest
+  int row_of_atom(int atom) const { return numbering.row_of_atom(atom); }    // -1: not an atom of the model
+  const ClosePair &closest() const { return close_pair; }            // of the last build, relative to the smallest
   double bytes() const;
 
  private:
@@ -51,15 +52,15 @@ class Edges {
   ClosePair close_pair;
 };
 
-/* What one model sees: its own species rows, and of the edges those inside its own cutoff. */
+/* Edges within the cutoff of one model, with the model's species rows. */
 class ModelEdges {
  public:
-  /* Refers to the arrays of edges, until they are built again. Throws std::bad_alloc. */
+  /* Refers to the arrays of edges, which must not be built again meanwhile. Throws std::bad_alloc. */
   void select(const Edges &edges, const std::vector<int64_t> &species_of_kind, double cutoff);
   void clear();
 
   const Graph &graph() const { return selected; }
-  int64_t edge(int64_t k) const { return is_subset ? index.data()[k] : k; }    // row of all edges
+  int64_t edge(int64_t k) const { return is_subset ? index.data()[k] : k; }    // index among all edges
 
  private:
   Graph selected;

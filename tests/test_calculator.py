@@ -143,7 +143,7 @@ def test_atoms_that_are_too_close_are_named_once(compile_once):
     smallest = read_metadata(path)["min_distances"][0][1]
     atoms = Atoms("OHH", positions=[[0, 0, 0], [0, 0, 1.2], [0, smallest - 0.05, 0]])
     atoms.calc = MlipCalculator(path, n_threads=1)
-    text = rf"atom 0 \(O\) and atom 2 \(H\), counted from 0, are {smallest - 0.05:.4g} angstrom apart.* {smallest:.4g};"
+    text = rf"atom 0 \(O\) and atom 2 \(H\), counted from 0, are {smallest - 0.05:.4g} angstrom apart.* {smallest:.4g}"
     with pytest.warns(CloseAtomsWarning, match=text):
         atoms.get_potential_energy()
     atoms.positions[2, 1] -= 0.05

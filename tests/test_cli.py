@@ -182,9 +182,9 @@ def processes_in(folder: Path) -> list[str]:
     ("old", "new", "message"),
     [
         ('input = "in.demo"\n', "", "lacks the key 'input'"),
-        ("in.demo", "in.other", "names .*in.other, which is not there"),
-        ("300.0", '"warm"', "is not as expected"),
-        ("[rdf]", "[rdf", "is not as expected"),
+        ("in.demo", "in.other", "names .*in.other, which does not exist"),
+        ("300.0", '"warm"', "is not valid"),
+        ("[rdf]", "[rdf", "is not valid"),
     ],
 )
 def test_invalid_demo_settings_are_refused(demo_folder, old, new, message):
@@ -197,7 +197,7 @@ def test_invalid_demo_settings_are_refused(demo_folder, old, new, message):
 def test_too_few_steps_for_the_picture_are_refused_before_the_run(demo_folder, monkeypatch, capsys):
     monkeypatch.chdir(demo_folder)
     assert main(["demo", "demo.toml", "--steps", "99", "--out", "out"]) == 2
-    assert "--steps is 99, and the picture needs g(r), which is written every 100 steps" in capsys.readouterr().err
+    assert "--steps is 99, but the picture needs g(r), which is written every 100 steps" in capsys.readouterr().err
     assert not (demo_folder / "out").exists()
 
 
@@ -232,7 +232,7 @@ def test_a_path_with_both_quotes_is_refused():
 
 
 def test_missing_demo_settings_are_refused(tmp_path):
-    with pytest.raises(UserInputError, match="is not readable"):
+    with pytest.raises(UserInputError, match="cannot read"):
         read_demo_settings(tmp_path / "demo.toml")
 
 
@@ -270,8 +270,8 @@ def test_the_search_path_is_the_fallback_for_programs_beside_python(monkeypatch,
 def test_an_mpiexec_that_would_hang_is_refused(monkeypatch, tmp_path):
     shutil.copy(find_program("mpiexec"), tmp_path / "mpiexec")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    for _ in range(2):  # without one, and with one that is no program
-        with pytest.raises(UserInputError, match=r"no program hydra_pmi_proxy beside it; run pip install"):
+    for _ in range(2):  # without the file, and with one that is not executable
+        with pytest.raises(UserInputError, match=r"the program hydra_pmi_proxy is missing beside it; run: pip install"):
             MpiProcess(["true"], 1, name="True")
         (tmp_path / "hydra_pmi_proxy").touch(mode=0o600)
     (tmp_path / "hydra_pmi_proxy").chmod(0o700)

@@ -106,19 +106,19 @@ def test_a_gpu_uses_the_latest_kernels_of_its_generation(capability, taken, driv
 def test_a_gpu_of_another_generation_is_refused(capability, driver, model):
     text = open_on(driver, model, capability)
     assert f"{model} has no kernels for this GPU, Stand-in (compute capability {capability / 10:.1f}; " in text
-    assert "it has 8.0, 9.0, 10.0, 12.0); use one of these, or export the model with --device cpu" in text
+    assert "the file has 8.0, 9.0, 10.0, 12.0); use one of these, or export the model with --device cpu" in text
     assert "kernels of" not in text
 
 
 def test_kernels_that_the_driver_rejects_are_reported(driver, model):
     text = open_on(driver, model, 90)
-    assert f"the driver does not load the kernels of {model}: a fault (CUDA error 222); install a newer driver" in text
+    assert f"the driver cannot load the kernels of {model}: a fault (CUDA error 222); install a newer driver" in text
 
 
 def test_a_missing_gpu_is_reported(driver, model):
     for options, reason in ((dict(n_gpus=0), "; "), (dict(status=100), " (no device (CUDA error 100)); ")):
         text = open_on(driver, model, 90, **options)
-        assert f"{model} was exported for a GPU and this process sees none{reason}export" in text
+        assert f"{model} was exported for a GPU, but this process sees none{reason}export" in text
 
 
 def test_an_export_reports_architectures_and_differences(model):
@@ -155,7 +155,7 @@ def test_a_missing_gpu_compiler_is_reported_with_the_next_step(portable_models, 
 def test_a_file_with_a_plan_for_another_precision_is_refused(trained_models, tmp_path):
     path = write_emulated(trained_models["one_layer"], tmp_path / "model.pt2", "mixed")
     done = damaged(path, lambda facts: facts.update(dtype="float64"))
-    assert "its plan and its metadata do not fit together; export it again" in done
+    assert "its plan does not match its metadata; export it again" in done
 
 
 def test_a_file_of_an_older_version_without_kernels_is_refused(trained_models, tmp_path):
@@ -164,7 +164,7 @@ def test_a_file_of_an_older_version_without_kernels_is_refused(trained_models, t
         for name in source.namelist():
             if not name.endswith("plan.json"):
                 target.writestr(name, source.read(name))
-    assert f"{old} is for a GPU and has no plan.json for it" in refusal(old)
+    assert f"{old} is for a GPU but has no plan.json, like files of older versions" in refusal(old)
 
 
 def damaged(path: Path, change) -> str:

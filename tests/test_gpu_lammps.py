@@ -147,5 +147,5 @@ def test_two_atoms_at_the_same_position_stop_all_ranks(n_ranks, compile_once, tm
     atoms.positions[1] = atoms.positions[0]
     model = compile_once("two_layers", device="emulated")
     line = error_line(run(tmp_path, model, atoms, n_ranks, is_refused=True))
-    assert re.search(r"step 0, rank \d: the energy of atom \d+ at .* is not finite; look for overlapping atoms", line)
+    assert re.search(r"step 0, rank \d: the energy of atom \d+ at .* is not finite; check for overlapping atoms", line)
     assert not (tmp_path / "dump.out").exists()

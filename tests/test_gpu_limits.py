@@ -76,8 +76,8 @@ def test_more_numbers_than_an_int_counts_are_refused(buffer, rows, width, progra
     most = (LIMIT - 1) // width
     assert program("require", buffer, rows, width, most) == ""
     told = program("require", buffer, rows, width, most + 1)
-    assert told.startswith(f"too many atoms for one GPU: {most + 1} atoms need {most + 1} rows of {width} numbers in")
-    assert told.endswith(f"buffer {buffer}, and it can have {most} rows; use more GPUs or ranks")
+    assert told.startswith(f"too many atoms for one GPU: {most + 1} atoms need {most + 1} rows of {width} values in")
+    assert told.endswith(f"buffer {buffer}, but at most {most} rows are possible; use more GPUs or ranks")
 
 
 @pytest.mark.parametrize(("buffer", "rows"), [("rows", "edges"), ("received_1", "local"), ("received_2", "local")])

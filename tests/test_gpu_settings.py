@@ -17,9 +17,9 @@ from mlip_lammps.workflows.estimate import SKIN, close_packing
 ELEMENTS = ("H", "O")
 DECK = "units metal\nread_data box.data\npair_style mlip/torch {}\npair_coeff * * {} H O\n{}\n"
 WRONG = {
-    "cpu": "is for a GPU, and pair_style has device cpu; export the model with --device cpu, or use: pair_style "
+    "cpu": "is for a GPU, but pair_style has device cpu; export the model with --device cpu, or use: pair_style "
     "mlip/torch device auto",
-    "cuda": "is for a CPU, and pair_style has device cuda; export the model with --device cuda, or use: pair_style "
+    "cuda": "is for a CPU, but pair_style has device cuda; export the model with --device cuda, or use: pair_style "
     "mlip/torch device auto",
 }
 
@@ -67,7 +67,7 @@ def test_a_device_given_after_the_model_is_checked_before_the_run(models, folder
 
 def test_an_unknown_device_is_refused(models, folder):
     done = run_lammps(DECK.format("device gpu", models["cpu"], "run 0"), 1, folder, is_refused=True)
-    assert "device is gpu, and must be one of: auto, cpu, cuda" in words_of(done.output)
+    assert "device is gpu; use one of: auto, cpu, cuda" in words_of(done.output)
 
 
 def test_a_restart_file_keeps_the_device(models, folder):
@@ -80,7 +80,7 @@ def test_a_restart_file_keeps_the_device(models, folder):
 
 def test_commands_and_the_calculator_refuse_a_compiled_file_for_another_device(models, capsys):
     for name, asked in (("cuda", "cpu"), ("cpu", "cuda")):
-        with pytest.raises(UserInputError, match=f"and device {asked} was asked for"):
+        with pytest.raises(UserInputError, match=f"but device {asked} is requested"):
             MlipCalculator(models[name], device=asked)
         for command in (["verify"], ["estimate", "--atoms", "10"]):
             assert main([*command, str(models[name]), "--device", asked]) == 2

@@ -148,7 +148,7 @@ def test_insufficient_memory_is_reported_with_the_number_of_atoms_that_fit(files
     small = rattled_triclinic(model.metadata["elements"], repeat=(2, 2, 2), seed=1)
     expected = model.step(small)
     large = rattled_triclinic(model.metadata["elements"], repeat=(12, 12, 12), seed=1)
-    told = r"no memory on the GPU for 1728 atoms \(needs .* GB of .* GB\); about (\d+) would fit; use more GPUs"
+    told = r"not enough GPU memory for 1728 atoms \(needs .* GB of .* GB\); about (\d+) would fit; use more GPUs"
     with pytest.raises(MlipError, match=told) as raised:
         model.step(large)
     np.testing.assert_array_equal(model.step(small).forces, expected.forces)
@@ -160,7 +160,7 @@ def test_insufficient_memory_is_reported_with_the_number_of_atoms_that_fit(files
         if has_room:
             ResidentModel(files["two_layers"][1]).step(block)
             continue
-        with pytest.raises(MlipError, match="no memory on the GPU"):
+        with pytest.raises(MlipError, match="not enough GPU memory"):
             ResidentModel(files["two_layers"][1]).step(block)
 
 

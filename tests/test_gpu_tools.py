@@ -117,7 +117,7 @@ def test_estimate_names_what_a_file_for_gpus_lacks(member, compile_once, tmp_pat
     model = with_members(whole, tmp_path / "m.pt2", lambda name, text: None if name.endswith(f"/{member}") else text)
     assert main(["estimate", str(model), "--atoms", "1000"]) == 2
     shown = capsys.readouterr().err
-    assert f"{model} is for a GPU and has no {member} in it; export the model again with" in shown
+    assert f"{model} is for a GPU but has no {member}; export the model again with" in shown
 
 
 def test_estimate_names_a_plan_that_is_damaged(compile_once, tmp_path, capsys):

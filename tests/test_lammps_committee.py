@@ -142,23 +142,23 @@ def test_deviations_are_computed_on_request_and_can_stop_a_run(members, folder):
 
 
 REFUSALS = {
-    "a file without a colon": (dict(coeff="{0} {1} H O"), "several files need a colon"),
+    "a file without a colon": (dict(coeff="{0} {1} H O"), "separate several files from elements by a colon"),
     "no file": (dict(coeff=": H O"), "names no file before the colon"),
     "deviations of one model": (
         dict(style="mlip/torch deviation spread.txt 5", coeff="{0} H O"),
-        "deviation is of two or more models, and pair_coeff names one",
+        "deviation needs two or more models, but pair_coeff names one",
     ),
     "a file that cannot be written": (
         dict(style="mlip/torch deviation nowhere/spread.txt 5", coeff="{0} {1} : H O"),
-        "cannot open nowhere/spread.txt for deviations: No such file or directory",
+        "cannot open deviation file nowhere/spread.txt: No such file or directory",
     ),
     "an element that one member lacks": (
         dict(coeff="{0} {2} : H O"),
-        "atom type 1 is H, and .*three_layers.* knows C, O, Ni",
+        "atom type 1 is H, but .*three_layers.* knows C, O, Ni",
     ),
     "no trigger": (
         dict(coeff="{0} {1} : H O", last="fix dev all pair 1 mlip/torch force_deviation 0"),
-        "were not asked for in this step; fix pair does with a trigger: force_deviation 1",
+        "were not requested for this step; request them in fix pair with: force_deviation 1",
     ),
 }
 

@@ -121,7 +121,7 @@ def test_exclusions_of_pairs_of_the_model_are_refused(exclude, model, atoms, fol
         last=f"special_bonds lj/coul 1 1 1\n{groups}\nneigh_modify exclude {exclude}",
     )
     line = error_line(run_lammps(text, 2, folder, is_refused=True))
-    assert "neigh_modify exclude takes neighbours away" in line
+    assert "neigh_modify exclude removes neighbours" in line
 
 
 @pytest.mark.parametrize(

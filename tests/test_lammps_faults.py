@@ -41,12 +41,12 @@ def folder(tmp_path, atoms):
 
 
 FAULTS = {
-    "nan_energy": (STEP, r"the energy of atom \d+ at \S+ \S+ \S+ is not finite; look for overlapping atoms"),
-    "infinite_force": (STEP, r"the force of atom \d+ at \S+ \S+ \S+ is not finite; look for overlapping atoms"),
+    "nan_energy": (STEP, r"the energy of atom \d+ at \S+ \S+ \S+ is not finite; check for overlapping atoms"),
+    "infinite_force": (STEP, r"the force of atom \d+ at \S+ \S+ \S+ is not finite; check for overlapping atoms"),
     "exception": (STEP, r"a planted exception"),
-    "no_memory_to_open": (None, r"\S+: no memory to open the model; use fewer ranks"),
-    "no_memory_in_model": (0, r"no memory for the model; use more ranks"),
-    "no_memory_for_edges": (0, r"no memory for the edges of \d+ atoms .*; use more ranks"),
+    "no_memory_to_open": (None, r"\S+: not enough memory to open the model; use fewer ranks"),
+    "no_memory_in_model": (0, r"not enough memory for the model; use more ranks"),
+    "no_memory_for_edges": (0, r"not enough memory for the edges of \d+ atoms .*; use more ranks"),
 }
 
 
@@ -105,7 +105,7 @@ def test_partitions_that_run_one_calculation_need_one_model(model, compile_once,
     other = compile_once("one_layer_of_two")
     options = dict(lammps=PARTITIONS, time_limit=TIME_LIMIT)
     done = run_lammps(BAND.format(model, other, RUN_BAND), 4, band_folder, is_refused=True, **options)
-    message = "partition 2 has another model .*one_layer.* than partition 1 .*; give all the same model"
+    message = "partition 2 has model .*one_layer.*, which differs from partition 1 .*; give every partition the same"
     assert re.search(message, done.output), done.output
     run_lammps(BAND.format(model, model, RUN_BAND), 4, band_folder, **options)
     # independent partitions may have different models
@@ -134,7 +134,7 @@ def test_a_fault_in_one_partition_stops_all(model, library, band_folder):
 
 # Atoms 1 and 2 are 0.5 angstrom apart, across a boundary of the cell and of ranks.
 MEET = "set atom 1 x 0.1 y 0.1 z 0.1\nset atom 2 x 0.1 y 0.1 z -0.4"
-APART = "atom [12] and atom [12] are 0.5 A apart, and the model's smallest distance for their elements is {} A; look at"
+APART = "atom [12] and atom [12] are 0.5 A apart, but the model's smallest distance for their elements is {} A; check"
 
 
 def close_run(folder, style: str, n_ranks: int, **options: object) -> Finished:

@@ -32,10 +32,10 @@ def warnings(folder, masses: str, coeff: str) -> list[str]:
 
 
 SWAPPED = {
-    "both": (H_AND_O, "O H", "atom type 1 is O and has the mass of H (1.008), atom type 2 is H and has the mass of O"),
-    "rounded": ("mass 1 1.0\nmass 2 16.0", "O H", "atom type 2 is H and has the mass of O (16); check the order"),
-    "one element twice": ("mass 1 15.9994\nmass 2 15.9994", "H NULL", "type 1 is H and has the mass of O (15.9994);"),
-    "masses of atoms": (H_AND_O_BY_ATOM, "O H", "atom type 1 is O and has the mass of H (1.008), atom type 2 is H"),
+    "both": (H_AND_O, "O H", "atom type 1 is O but has the mass of H (1.008 amu), atom type 2 is H but has the mass"),
+    "rounded": ("mass 1 1.0\nmass 2 16.0", "O H", "atom type 2 is H but has the mass of O (16 amu); check the"),
+    "one element twice": ("mass 1 15.9994\nmass 2 15.9994", "H NULL", "type 1 is H but has the mass of O (15.9994"),
+    "masses of atoms": (H_AND_O_BY_ATOM, "O H", "atom type 1 is O but has the mass of H (1.008 amu), atom type 2 is H"),
 }
 
 
@@ -46,7 +46,7 @@ def test_the_mass_of_another_element_is_told_once(name, model, folder):
     assert len(told) == 1, told
     assert told[0].startswith("WARNING: pair_style mlip/torch: atom type")
     assert message in told[0]
-    assert "; check the order of the elements in pair_coeff, and the masses" in told[0]
+    assert "; check the masses and the order of the elements in pair_coeff" in told[0]
 
 
 SILENT = {

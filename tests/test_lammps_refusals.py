@@ -58,16 +58,16 @@ def refusal(folder, text: str, **options) -> str:
 
 
 FILES = {
-    "missing": "cannot open model file missing.pt2: No such file or directory",
-    "text": "text.pt2 is no compiled model .*; make one with: mlip-lammps export",
+    "missing": "cannot open model file missing.pt2: No such file or directory; check the path",
+    "text": "text.pt2 is not a compiled model .*; create one with: mlip-lammps export",
     "half": r"half.pt2 is truncated or damaged \(no table of contents at its end, \d+ bytes\); copy it again, or",
     "empty": r"empty.pt2 is truncated or damaged \(.*, 0 bytes\); copy it again, or make it again with: mlip-lammps",
     "folder": "folder.pt2 is a folder, not a model file; name the .pt2 file, or make one with: mlip-lammps export",
-    "other_format": "other_format.pt2: it has format 99, this pair style reads .*mlip-lammps export",
+    "other_format": "other_format.pt2: it has format version 99, but this package reads .*mlip-lammps export",
     "no_elements": "no_elements.pt2: damaged metadata .*mlip-lammps export",
-    "other_torch": "was compiled with torch 1.0.0, this environment has torch .*; export it again here: mlip-lammps",
-    "other_machine": "was compiled for pdp11, this machine is .*; export it again here: mlip-lammps export",
-    "other_processor": "was compiled for another processor: this one lacks mmx9; export it again here: mlip-lammps",
+    "other_torch": "was compiled with torch 1.0.0, but this environment has torch .*; export it again here: mlip-",
+    "other_machine": "was compiled for pdp11, but this machine is .*; export it again here: mlip-lammps export",
+    "other_processor": "was compiled for another processor; this one lacks mmx9; export it again here: mlip-lammps",
 }
 
 
@@ -78,32 +78,32 @@ def test_an_invalid_file_is_refused(name, folder):
 
 
 INPUTS = {
-    "units": (dict(units="real"), "units are real, and the models are in eV and angstrom; use: units metal"),
+    "units": (dict(units="real"), "units are real, but the models use eV and angstrom; use: units metal"),
     "an unknown element": (
         dict(coeff="good.pt2 H Xx"),
-        "atom type 2 is Xx, and good.pt2 knows H, O; name its elements",
+        "atom type 2 is Xx, but good.pt2 knows H, O; name only these elements",
     ),
     "too few elements": (dict(coeff="good.pt2 H"), "pair_coeff names 1 elements for 2 atom types"),
     "too many elements": (dict(coeff="good.pt2 H O O"), "pair_coeff names 3 elements for 2 atom types"),
     "no type of the model": (
         dict(**HYBRID, coeff="mlip/torch good.pt2 NULL NULL"),
-        "every atom type is NULL; good.pt2 knows H, O",
+        "every atom type is NULL; name at least one element of good.pt2 in pair_coeff: H, O",
     ),
     "NULL without a hybrid": (
         dict(coeff="good.pt2 H NULL"),
         "atom type 2 is NULL, which .*; use: pair_style hybrid/overlay",
     ),
-    "no model": (dict(coeff=None), "All pair coeffs are not set|no model; use: pair_coeff"),
+    "no model": (dict(coeff=None), "All pair coeffs are not set|no model is given; use: pair_coeff"),
     "newton off": (dict(first="newton off"), "newton is off for pairs, .*; use: newton on"),
     "newton off for pairs": (dict(first="newton off on"), "newton is off for pairs, .*; use: newton on"),
-    "special bonds": (FULL, "special_bonds takes bonded neighbours of atom .*; use: special_bonds lj/coul 1 1 1"),
+    "special bonds": (FULL, "special_bonds removes or scales bonded .*; use: special_bonds lj/coul 1 1 1"),
     "scaled special bonds": (
         FULL | dict(last="special_bonds lj/coul 0.5 1 1"),
-        "special_bonds takes bonded neighbours of atom .* or scales them",
+        "special_bonds removes or scales bonded neighbours of atom .*, but the model needs all of them with weight 1",
     ),
     "special bonds in a hybrid": (
         FULL | dict(style="hybrid/overlay mlip/torch zero 5.0", coeff="mlip/torch good.pt2 H O\npair_coeff * * zero"),
-        "use: pair_modify pair mlip/torch special lj/coul 1 1 1, and in special_bonds 1e-100 for each weight of 0",
+        "use: pair_modify pair mlip/torch special lj/coul 1 1 1, and in special_bonds replace each weight of 0 by 1e-",
     ),
     "special bonds in a hybrid of two models": (
         FULL
@@ -111,12 +111,12 @@ INPUTS = {
             style="hybrid/overlay mlip/torch mlip/torch",
             coeff="mlip/torch 1 good.pt2 H O\npair_coeff * * mlip/torch 2 good.pt2 H O",
         ),
-        "use: pair_modify pair mlip/torch N special lj/coul 1 1 1 for each N, and in special_bonds 1e-100",
+        "use: pair_modify pair mlip/torch N special lj/coul 1 1 1 for each N, and in special_bonds replace each weight",
     ),
-    "excluded types": (dict(last="neigh_modify exclude type 1 2"), "neigh_modify exclude takes neighbours away"),
+    "excluded types": (dict(last="neigh_modify exclude type 1 2"), "neigh_modify exclude removes neighbours"),
     "an excluded group": (
         dict(last="neigh_modify exclude group all all"),
-        "neigh_modify exclude takes neighbours away",
+        "neigh_modify exclude removes neighbours",
     ),
     "an included group": (
         dict(first="atom_modify first some", last="group some id 1:5\nneigh_modify include some"),
@@ -124,7 +124,7 @@ INPUTS = {
     ),
     "a group that communicates": (
         dict(first="atom_modify first some", last="group some id 1:5\ncomm_modify group some"),
-        "atom_modify first serves comm_modify group alone, which leaves atoms without neighbours",
+        "atom_modify first is only for comm_modify group, which leaves atoms without neighbours",
     ),
     "a model after the last set-up": (
         dict(runs="run 0\npair_coeff * * good.pt2 H O\nrun 5 pre no"),
@@ -132,12 +132,12 @@ INPUTS = {
     ),
     "an unknown keyword": (
         dict(style="mlip/torch thread 2"),
-        "keyword is thread, and the style knows: threads, device, deviation",
+        "unknown keyword thread; use one of: threads, device, deviation",
     ),
-    "no threads": (dict(style="mlip/torch threads 0"), "threads is 0, and must be 1 or more"),
+    "no threads": (dict(style="mlip/torch threads 0"), "threads is 0; give a whole number of 1 or more"),
     "pairs given to another style": (
         dict(**HYBRID, coeff="mlip/torch good.pt2 H O\npair_coeff 1 1 lj/cut 0.002 2.0"),
-        "atom types 1 and 1 was given to another style of the hybrid; use hybrid/overlay",
+        "atom types 1 and 1 is assigned to another style of the hybrid; use hybrid/overlay",
     ),
 }
 
@@ -155,7 +155,7 @@ def test_atoms_at_the_same_position_stop_all_ranks(folder):
         coeff=pair_coeff("good.pt2 H O"), runs="set atom 1 x 1.0 y 1.0 z 1.0\nset atom 2 x 1.0 y 1.0 z 1.0\nrun 0"
     )
     message = refusal(folder, text)
-    assert_matches("step 0, rank .* of atom [12] at .* is not finite; look for overlapping atoms", message)
+    assert_matches("step 0, rank .* of atom [12] at .* is not finite; check for overlapping atoms", message)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_atoms_at_the_same_position_stop_all_ranks(folder):
         ("missing.pt2", "cannot open model file missing.pt2"),
         (
             "other_weights.pt2",
-            "rank 1 reads another other_weights.pt2 .* than rank 0 .*; give every node the same file",
+            "rank 1 read other_weights.pt2 .*, which differs from rank 0 .*; give every node the same file",
         ),
     ],
 )
@@ -179,9 +179,9 @@ def test_a_fault_of_one_rank_stops_all_of_them(second, message, folder):
 @pytest.mark.parametrize(
     ("version", "has_library", "message"),
     [
-        ("9.9.9", False, "was compiled with torch .*, this environment has torch 9.9.9; export it again here"),
+        ("9.9.9", False, "was compiled with torch .*, but this environment has torch 9.9.9; export it again here"),
         (None, False, "cannot load torch: .*; run: pip install torch"),
-        (None, True, "this torch has no aoti_torch_.*; versions 2.11 and newer are supported"),
+        (None, True, "this torch has no aoti_torch_.*; install torch 2.11 or newer"),
     ],
     ids=["another version", "no library", "a library without its functions"],
 )

@@ -125,26 +125,26 @@ HYBRID = """pair_coeff * * mlip/torch 1 {} H NULL
 pair_coeff * * mlip/torch 2 member.pt2 NULL O
 pair_coeff * * zero"""
 HYBRID_AGAIN = "pair_style hybrid/overlay mlip/torch mlip/torch zero 5.0"
-WRITTEN = "the restart file was written with own.pt2 of random-1, sha256 0{11}1?.*, head Default; types H O"
+WRITTEN = "the restart file was written with own.pt2 from random-1, sha256 0{11}1?.*, head Default; types H O"
 REFUSED = {
     "another source": (
         continued("pair_coeff * * source.pt2 H O"),
-        "gives source.pt2 of other.model, sha256 ffffffffffff",
+        "names source.pt2 from other.model, sha256 ffffffffffff",
     ),
-    "another head": (continued("pair_coeff * * head.pt2 H O"), "gives head.pt2 .*, head another"),
-    "other elements": (continued("pair_coeff * * own.pt2 O H"), "gives own.pt2 .*; types O H"),
+    "another head": (continued("pair_coeff * * head.pt2 H O"), "names head.pt2 .*, head another"),
+    "other elements": (continued("pair_coeff * * own.pt2 O H"), "names own.pt2 .*; types O H"),
     "one model of a committee": (
         continued("pair_coeff * * own.pt2 H O", "committee"),
-        "written with own.pt2 .*; member.pt2 .*; types H O; pair_coeff gives own.pt2",
+        "written with own.pt2 .*; member.pt2 .*; types H O, but pair_coeff names own.pt2",
     ),
     "another source under a style given again": (
         continued("pair_coeff * * source.pt2 H O", style="pair_style mlip/torch"),
-        "gives source.pt2",
+        "names source.pt2",
     ),
-    "another source in a hybrid": (continued(HYBRID.format("source.pt2"), "hybrid"), "gives source.pt2 .* H NULL"),
+    "another source in a hybrid": (continued(HYBRID.format("source.pt2"), "hybrid"), "names source.pt2 .* H NULL"),
     "another source in a hybrid given again": (
         continued(HYBRID.format("source.pt2"), "hybrid", HYBRID_AGAIN),
-        "gives source.pt2 .* H NULL",
+        "names source.pt2 .* H NULL",
     ),
     "no model": (continued(""), "All pair coeffs are not set"),
 }
@@ -156,7 +156,7 @@ def test_a_model_that_differs_from_the_restart_file_is_refused(name, written):
     line = error_line(run_lammps(text, 2, written, is_refused=True))
     assert re.search(message, line), line
     if name != "no model":
-        assert line.count("ask for another: pair_style mlip/torch restart any") == 1
+        assert line.count("allow another: pair_style mlip/torch restart any") == 1
 
 
 ANOTHER_BOX = """units metal
@@ -187,12 +187,12 @@ def test_the_same_model_may_continue_recompiled_in_another_precision_or_order(wr
     {ANOTHER_BOX}
     """
     output = run_lammps(text, 2, written).output
-    told = re.findall(r"the restart file was written with own.pt2 of random-1, sha256 \w+, head Default.*", output)
+    told = re.findall(r"the restart file was written with own.pt2 from random-1, sha256 \w+, head Default.*", output)
     assert len(told) == 6
     # the first case and the committee continue without pair_style; the first run requested a profile
     assert output.count("mlip/torch profile") == 2
     line = error_line(run_lammps(continued("pair_coeff * * own.pt2 H O", "any"), 2, written, is_refused=True))
-    assert "head another; types O H; pair_coeff gives own.pt2" in line, "consent must not pass on"
+    assert "head another; types O H, but pair_coeff names own.pt2" in line, "consent must not pass on"
 
 
 @pytest.mark.parametrize("restart", ["plain", "hybrid"])
@@ -251,6 +251,6 @@ def test_a_file_replaced_between_two_runs_is_reported_and_not_used(model, writte
     done = run_lammps(text, 2, tmp_path)
     told = [line for line in done.output.splitlines() if "was replaced" in line]
     assert len(told) == 1
-    assert "model.pt2 was replaced after pair_coeff read it and now holds other.model, sha256 ffffffffffff" in told[0]
+    assert "model.pt2 was replaced after pair_coeff read it and now contains other.model, sha256 fffff" in told[0]
     energies = [row["E_pair"] for row in done.thermo]
     assert energies == [energies[0]] * 4

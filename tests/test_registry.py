@@ -111,8 +111,8 @@ def test_a_cache_that_cannot_be_written_to_names_its_variable(
     monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(folder))
     assert main(["estimate", shipped, "--atoms", "10"]) == 2
     printed = capsys.readouterr().err
-    assert f"the folder of compiled models, {folder}, cannot be written to (" in printed
-    assert "set MLIP_LAMMPS_CACHE to a folder that can be written to, or compile once with mlip-lammps " in printed
+    assert f"cannot write to the folder of compiled models {folder} (" in printed
+    assert "set MLIP_LAMMPS_CACHE to a writable folder, or compile once with mlip-lammps " in printed
     assert "Traceback" not in printed
     assert compilations == []
 

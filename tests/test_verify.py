@@ -223,7 +223,7 @@ def test_a_refused_case_is_recorded_and_a_crash_ends_the_remaining_cases(compile
     found = run_cases(cases, compile_once("two_layers"), 1, silence_seconds=60.0)
     assert set(found.results) == {"first", "second"}
     np.testing.assert_array_equal(found.results["first"].evaluation.forces, found.results["second"].evaluation.forces)
-    assert "keyword is thread" in found.faults["refused"]
+    assert "unknown keyword thread" in found.faults["refused"]
     assert "ended with exit code" in found.faults["crash"]
     assert found.faults["third"] == "not reached: LAMMPS ended in crash"
 

@@ -3,8 +3,9 @@
     mlip-lammps export water-revpbe0d3 -o water.pt2
     mpiexec -n 2 python examples/01_water/run.py water.pt2 --steps 2000
 
-The same run as ``inputs/in.water_nvt``: that file sets everything up with ``steps`` 0, then Python runs it in blocks
-and looks at the numbers in between. The radial distribution is averaged over all steps, its first tenth too.
+The run is that of ``inputs/in.water_nvt``: the input script sets up the system with ``steps`` 0, then Python runs it in
+blocks and reads thermodynamic values in between. The radial distribution is averaged over all steps, including the
+first tenth.
 """
 
 import argparse
@@ -22,7 +23,7 @@ COLUMNS = {"Time": "time", "Temp": "temp", "PotEng": "pe", "Econserve": "econser
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="compiled model: mlip-lammps export writes it")
+    parser.add_argument("model", type=Path, help="compiled model from mlip-lammps export")
     parser.add_argument("--data", type=Path, default=REPOSITORY / "inputs" / "water_64.data")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--out", type=Path, default=Path("out/01_water"))
@@ -41,7 +42,7 @@ def main() -> None:
         n_atoms = session.lammps.get_natoms()
         thermo = {column: [] for column in COLUMNS}
         for block in range(arguments.steps // STEPS_IN_BLOCK):
-            # What "pre" prepares still holds from the block before; "post" would print timings.
+            # The set-up of the first block ("pre") stays valid; "post" would print timings.
             session.run_commands(f"run {STEPS_IN_BLOCK} pre {'yes' if block == 0 else 'no'} post no")
             for column, keyword in COLUMNS.items():
                 thermo[column].append(session.lammps.get_thermo(keyword))
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def draw(thermo: dict[str, list[float]], n_atoms: int, folder: Path) -> None:
-    """Write the picture of the run into ``folder`` and say where it is."""
+    """Plot the run into ``folder`` and print the path."""
     import numpy as np
 
     from mlip_lammps.analysis.plots import plot_dynamics

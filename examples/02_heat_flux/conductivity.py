@@ -1,4 +1,4 @@
-"""Thermal conductivity with its error, and a picture, from the heat flux that an input has written.
+"""Thermal conductivity with its error, and a plot, from the heat flux that a LAMMPS run has written.
 
     python examples/02_heat_flux/conductivity.py heat_flux.txt --window 1.0
 """
@@ -15,8 +15,8 @@ from mlip_lammps.core.errors import UserInputError
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="written by inputs/in.water_heat_flux")
-    parser.add_argument("--window", type=float, default=0.5, help="longest time of the correlation, ps (default 0.5)")
-    parser.add_argument("--parts", type=int, default=4, help="parts of the run that give the error (default 4)")
+    parser.add_argument("--window", type=float, default=0.5, help="longest correlation time, ps (default 0.5)")
+    parser.add_argument("--parts", type=int, default=4, help="parts of the run for the error estimate (default 4)")
     parser.add_argument("--out", type=Path, default=Path("out/02_heat_flux"))
     arguments = parser.parse_args()
     try:

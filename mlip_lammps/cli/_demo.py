@@ -1,4 +1,4 @@
-"""The demo: compile a model, run an input on several ranks, follow it on the terminal, draw what came out."""
+"""The demo: compile a model, run an input script on several ranks, show its progress and plot the results."""
 
 import shlex
 import signal
@@ -16,7 +16,7 @@ from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.lammps_data import count_atoms
 from mlip_lammps.workflows.timed_run import STEP_MULTIPLE, LammpsInput, steps_for
 
-# Without a terminal there is no bar: a line each time this many of 100 are done.
+# Without a terminal there is no progress bar, but a line each time this percentage of the steps is done.
 PLAIN_PERCENT = 10
 
 
@@ -28,13 +28,13 @@ def run_demo(settings_file: Path, out: Path, n_ranks: int, n_steps: int | None, 
     settings_file
         TOML file, see :class:`DemoSettings`.
     out
-        Folder of the log, the trajectory and the picture.
+        Output folder for the log, the trajectory and the picture.
     n_ranks
-        MPI ranks.
+        Number of MPI ranks.
     n_steps
-        Length of the run; None for as many steps as ``minutes`` hold at the pace of a warm-up.
+        Length of the run; None to choose it from ``minutes`` and the speed of a warm-up.
     minutes
-        Length of the run in minutes.
+        Duration of the run in minutes.
 
     Raises
     ------
@@ -44,13 +44,13 @@ def run_demo(settings_file: Path, out: Path, n_ranks: int, n_steps: int | None, 
         If LAMMPS fails.
     """
     if n_ranks < 1 or not minutes > 0 or (n_steps is not None and n_steps < 1):
-        raise UserInputError("--ranks, --minutes and --steps are larger than 0")
+        raise UserInputError(f"--ranks is {n_ranks}, --minutes {minutes:g}, --steps {n_steps}; give numbers above 0")
     if n_steps is not None and n_steps < STEP_MULTIPLE:
         raise UserInputError(
-            f"--steps is {n_steps}, and the picture needs g(r), which is written every {STEP_MULTIPLE} steps; give "
+            f"--steps is {n_steps}, but the picture needs g(r), which is written every {STEP_MULTIPLE} steps; give "
             f"{STEP_MULTIPLE} or more"
         )
-    # A terminated demo ends its MPI ranks as an interrupted one does.
+    # SIGTERM must end the MPI ranks in the same way as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(highlight=False, soft_wrap=True)
     settings = read_demo_settings(settings_file)
@@ -77,8 +77,8 @@ def run_demo(settings_file: Path, out: Path, n_ranks: int, n_steps: int | None, 
 
 
 def choose_steps(lammps_input: LammpsInput, minutes: float, folder: Path, console: Console) -> int:
-    """Return how many steps take about ``minutes`` on this machine, from a short run."""
-    console.print("Warm-up, to choose the length of the run ...")
+    """Return the number of steps that take about ``minutes`` on this machine, estimated from a short run."""
+    console.print("Warm-up to choose the length of the run ...")
     warm_up = lammps_input.warm_up(folder)
     n_steps = steps_for(minutes, warm_up)
     expected = n_steps * warm_up.seconds / warm_up.n_steps / 60.0
@@ -87,16 +87,16 @@ def choose_steps(lammps_input: LammpsInput, minutes: float, folder: Path, consol
 
 
 def compile_model(source: Path, dtype: str, console: Console) -> Path:
-    """Return ``source`` compiled for this machine, from the cache if nothing has changed since an earlier demo."""
-    # Slow to import, and a demo without a model does without torch.
+    """Return ``source`` compiled for this machine, from the cache if nothing changed since an earlier demo."""
+    # Slow to import, and a demo without a model does not need torch.
     from mlip_lammps.compilation import compiled_model
 
-    console.print(f"Compiling {source} for this machine: about a minute, and done once ...")
+    console.print(f"Compiling {source} for this machine once: about a minute ...")
     return compiled_model(source, dtype=dtype, progress=lambda line: console.print(f"  {line}"))
 
 
 class RunDisplay:
-    """Shows thermo output as it comes: a progress bar on a terminal, a line now and then elsewhere."""
+    """Shows thermo output during the run: a progress bar on a terminal, occasional lines otherwise."""
 
     def __init__(self, console: Console, n_steps: int, n_atoms: int) -> None:
         self._console = console
@@ -126,7 +126,7 @@ class RunDisplay:
     def show(self, row: dict[str, float]) -> None:
         """Show one row of thermo output with columns ``Step``, ``Temp`` and ``PotEng``."""
         step = row["Step"]
-        # The clock starts with the first row: the start of LAMMPS is no part of the pace.
+        # The clock starts at the first row, so that the speed excludes the start of LAMMPS.
         self._start = self._start or time.monotonic()
         state = f"{row['Temp']:.0f} K  {row['PotEng']:.3f} eV"
         if step and (seconds := time.monotonic() - self._start):
@@ -142,7 +142,7 @@ class RunDisplay:
 
 
 def draw_run(settings: DemoSettings, n_atoms: int, out: Path, console: Console) -> None:
-    """Write the picture of a run whose files are in ``out``, and say what it shows."""
+    """Plot a run whose files are in ``out``, and print a summary."""
     thermo = read_thermo(out / "log.lammps")[-1]
     rdf = read_lammps_rdf(out / settings.rdf_file)
     picture = out / "picture.png"

@@ -1,4 +1,4 @@
-"""What a demo runs, read from a TOML file."""
+"""Settings of a demo, read from a TOML file."""
 
 import tomllib
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from mlip_lammps.models import resolve_model
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """An input, its model and what its results are compared with.
+    """An input script, its model and reference values for its results.
 
     Attributes
     ----------
     title
         Heading of the picture.
     input, data
-        LAMMPS input and its data file.
+        LAMMPS input script and its data file.
     model
-        Trained model to compile; None where the input needs none.
+        Trained model to compile; None if the input script does not use one.
     dtype
         Precision of the compiled model.
     target_temperature
         Temperature of the thermostat.
     rdf_file, rdf_pair, rdf_reference
-        File with g(r) that the input writes into its folder ``${out}``, the pair of elements, known points.
+        File with g(r) that the input script writes into ``${out}``, the pair of elements, and reference points.
     """
 
     title: str
@@ -43,28 +43,27 @@ class DemoSettings:
 
 
 def read_demo_settings(path: Path) -> DemoSettings:
-    """Return the settings in a TOML file; the input and its data are sought beside it.
+    """Return the settings in a TOML file. Paths of input script and data are relative to the folder of the file.
 
     Raises
     ------
     UserInputError
-        If the file is missing, is no TOML, lacks a key or has one of the wrong kind, or names a file that is
-        not there.
+        If the file is missing, is not valid TOML, lacks a key, has a value of the wrong type, or names a missing file.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         settings = _from_table(table, path.parent)
     except OSError as error:
         raise UserInputError(
-            f"{path} is not readable ({error.strerror}); run this in the folder of the repository"
+            f"cannot read {path} ({error.strerror}); run this in the folder of the repository, or give the file"
         ) from None
     except KeyError as error:
         raise UserInputError(f"{path} lacks the key {error}; compare with inputs/demo.toml") from None
     except (TypeError, ValueError) as error:
-        raise UserInputError(f"{path} is not as expected: {error}; compare with inputs/demo.toml") from None
+        raise UserInputError(f"{path} is not valid: {error}; compare with inputs/demo.toml") from None
     for file in (settings.input, settings.data):
         if not file.is_file():
-            raise UserInputError(f"{path} names {file}, which is not there")
+            raise UserInputError(f"{path} names {file}, which does not exist; correct the path")
     return settings
 
 
@@ -85,6 +84,6 @@ def _from_table(table: dict[str, Any], folder: Path) -> DemoSettings:
 
 
 def _beside(folder: Path, name: str) -> Path:
-    """Return the path of ``name`` seen from ``folder``, short where it lies below the current folder."""
+    """Return ``folder / name``, relative to the current folder if it is inside."""
     path = (folder / name).resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

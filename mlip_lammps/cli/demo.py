@@ -1,4 +1,4 @@
-"""``mlip-lammps demo``: compile a model, run an input on several ranks, draw what came out."""
+"""``mlip-lammps demo``: compile a model, run an input script on several ranks and plot the results."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from mlip_lammps.cli import options
 
 NAME = "demo"
-HELP = "compile the shipped model, run liquid water on several MPI ranks and draw the result"
+HELP = "compile the shipped model, run liquid water on several MPI ranks and plot the results"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -15,16 +15,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="?",
         default=Path("inputs/demo.toml"),
-        help="what to run (default: inputs/demo.toml)",
+        help="TOML file with the settings (default: inputs/demo.toml)",
     )
     options.add_ranks(parser, 2)
     parser.add_argument(
         "--minutes",
         type=float,
         default=0.5,
-        help="length of the run, measured in a short warm-up (default: 0.5)",
+        help="approximate duration of the run, from the speed of a short warm-up (default: 0.5)",
     )
-    parser.add_argument("--steps", type=int, help="length of the run in steps, without a warm-up")
+    parser.add_argument("--steps", type=int, help="number of steps; skips the warm-up")
     options.add_out(parser, "out/demo")
 
 

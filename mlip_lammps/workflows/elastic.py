@@ -1,4 +1,4 @@
-"""The elastic tensor, with the internal strain relaxed."""
+"""Elastic constants from stresses, with relaxed internal strain."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from mlip_lammps.workflows.relaxation import relax
 STRAIN = 5e-3
 FORCE_TOLERANCE = 1e-4
 LARGEST_STRESS_GPA = 0.5
-"""Above it a crystal is under load, and the slopes of its stress are no elastic constants."""
+"""Largest allowed stress of the structure: under load, the slopes of the stress are not elastic constants."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ElasticTensor:
     voigt_gpa
         Shape (6, 6), order xx yy zz yz xz xy, made symmetric.
     asymmetry_gpa
-        Largest difference of two components that are equal in an exact tensor: the error of the differences.
+        Largest difference of two components that are equal in an exact tensor; it estimates the numerical error.
     """
 
     voigt_gpa: NDArray[np.float64]
@@ -35,16 +35,16 @@ class ElasticTensor:
 
     @property
     def bulk_modulus_gpa(self) -> float:
-        """Voigt's average: of the response to a change of volume alone."""
+        """Voigt average of the bulk modulus: the response to a change of volume."""
         return float(self.voigt_gpa[:3, :3].mean())
 
     @property
     def is_stable(self) -> bool:
-        """Whether every small strain costs energy (Born's criterion)."""
+        """Whether every small strain increases the energy (Born's criterion)."""
         return bool(np.linalg.eigvalsh(self.voigt_gpa).min() > 0)
 
     def cubic(self) -> tuple[float, float, float]:
-        """Return C11, C12 and C44 of a cubic crystal whose axes are x, y and z: means of the equal components."""
+        """Return C11, C12 and C44 of a cubic crystal with axes x, y and z: means of equivalent components."""
         c = self.voigt_gpa
         off_diagonal = (c[0, 1], c[0, 2], c[1, 2])
         return float(np.mean(np.diag(c)[:3])), float(np.mean(off_diagonal)), float(np.mean(np.diag(c)[3:]))
@@ -58,13 +58,13 @@ def elastic_tensor(
     Parameters
     ----------
     atoms
-        A relaxed periodic crystal, cell and atoms.
+        A periodic crystal with relaxed cell and atoms.
     calculator
-        Of ASE, with stress.
+        ASE calculator with stress.
     strain
-        Size of each strain, taken with both signs; a shear is this angle as a whole.
+        Size of each strain, applied with both signs; for a shear, the engineering strain.
     force_tolerance
-        To which the atoms relax in the strained cell, eV/angstrom.
+        Tolerance for relaxing the atoms in the strained cell, eV/angstrom.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def elastic_tensor(
     largest = np.abs(at_rest.get_stress()).max() / GPa
     if largest > LARGEST_STRESS_GPA:
         raise UserInputError(
-            f"the structure is under a stress of {largest:.2f} GPa, at most {LARGEST_STRESS_GPA} allowed; relax its "
+            f"the structure is under a stress of {largest:.2f} GPa, expected at most {LARGEST_STRESS_GPA}; relax its "
             "cell first"
         )
     raw = np.empty((6, 6))
@@ -95,7 +95,7 @@ def _stress(
 ) -> NDArray[np.float64]:
     """Return the stress in eV/angstrom^3, shape (6,), of the strained crystal with its atoms relaxed."""
     strained = atoms.copy()
-    # ASE's strain matrix holds the identity
+    # the strain matrix of ASE includes the identity
     strained.set_cell(atoms.cell[:] @ voigt_6_to_full_3x3_strain(voigt_strain), scale_atoms=True)
     relaxed = relax(strained, calculator, force_tolerance=force_tolerance).atoms
     relaxed.calc = calculator

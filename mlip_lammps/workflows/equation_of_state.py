@@ -1,4 +1,4 @@
-"""Energy against volume: lattice constant and bulk modulus."""
+"""Equation of state: lattice constant and bulk modulus from energies at several volumes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ class EquationOfState:
     Attributes
     ----------
     volumes
-        Of the cell, angstrom^3, shape (n_volumes,).
+        Cell volumes in angstrom^3, shape (n_volumes,).
     energies
-        Of the cell with its atoms relaxed, eV, shape (n_volumes,).
+        Energies with relaxed atoms in eV, shape (n_volumes,).
     volume
-        At the minimum, angstrom^3.
+        Volume at the minimum in angstrom^3.
     energy
-        At the minimum, eV.
+        Energy at the minimum in eV.
     length_factor
-        What the cell vectors that were given are multiplied with at the minimum.
+        Factor of the given cell vectors at the minimum.
     bulk_modulus_gpa
-        At the minimum.
+        Bulk modulus at the minimum in GPa.
     residual
-        Largest difference between fit and energies, eV.
+        Largest difference between fit and energies in eV.
     """
 
     volumes: NDArray[np.float64]
@@ -51,21 +51,21 @@ class EquationOfState:
 def equation_of_state(
     atoms: Atoms, calculator: Calculator, length_factors: Sequence[float] = LENGTH_FACTORS
 ) -> EquationOfState:
-    """Return the equation of state of a crystal whose cell keeps its shape.
+    """Return the equation of state of a crystal with a fixed cell shape.
 
     Parameters
     ----------
     atoms
-        A periodic crystal near its minimum; at each volume its atoms relax.
+        A periodic crystal near its minimum; the atoms are relaxed at each volume.
     calculator
-        Of ASE.
+        ASE calculator.
     length_factors
-        Factors of the cell vectors, five or more, on both sides of the minimum.
+        Five or more factors of the cell vectors, on both sides of the minimum.
 
     Raises
     ------
     UserInputError
-        If there are too few volumes, or the crystal is not periodic.
+        If there are too few volumes or the crystal is not periodic.
     MlipError
         If the minimum lies outside the volumes.
 
@@ -87,7 +87,7 @@ def equation_of_state(
     try:
         volume, energy, modulus = fit.fit(warn=False)
     except RuntimeError as error:
-        raise MlipError(f"no equation of state fits the energies ({error}); take volumes near the minimum") from error
+        raise MlipError(f"no equation of state fits the energies ({error}); use volumes near the minimum") from error
     if not min(volumes) < volume < max(volumes):
         raise MlipError(
             f"the minimum at {volume:.2f} angstrom^3 lies outside the volumes from {min(volumes):.2f} to "

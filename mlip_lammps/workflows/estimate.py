@@ -1,6 +1,6 @@
-"""What a run will need before it starts: memory from the sizes in the model file, time from a short measurement.
+"""Estimate of the memory and time of a run: memory from the sizes in the model file, time from a short measurement.
 
-What a process of LAMMPS takes whatever its atoms is measured: LAMMPS runs once on some hundred atoms.
+The memory of a LAMMPS process that does not depend on the atoms is measured in a run of a few hundred atoms.
 """
 
 import statistics
@@ -22,14 +22,14 @@ from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.structure.lammps_data import write_lammps_data
 
 SKIN = 2.0
-"""Angstrom: LAMMPS' default in metal units, what its neighbour lists reach beyond the cutoff."""
+"""Skin of the neighbour lists in angstrom: the default of LAMMPS in metal units."""
 
 _SAMPLE_ATOMS = 500
 _EDGE_BYTES = 3 * 8 + 8 + 8 + 3 * 8
 _NEIGHBOUR_BYTES = 4
-# positions, velocities, forces, images, tags, types and bins of LAMMPS, species here
+# positions, velocities, forces, images, tags, types and bins in LAMMPS; species in the plugin
 _ATOM_BYTES = 250
-# Arrays that grow have room to spare: 1.15 times the sum for 13,824 Si atoms with the MACE-MP-0 small architecture.
+# Growing arrays have spare capacity: 1.15 times the sum for 13,824 Si atoms with the MACE-MP-0 small architecture.
 _ROOM = 1.15
 
 _DECK = """units metal
@@ -50,17 +50,17 @@ class Estimate:
     Attributes
     ----------
     n_owned, n_ghost
-        Atoms of one rank.
+        Owned and ghost atoms of one rank.
     neighbours
-        Atoms within the cutoff of one.
+        Mean number of neighbours within the cutoff.
     fixed_bytes
-        Of a process of LAMMPS whatever its atoms: LAMMPS, libtorch, the model and its work space.
+        Memory of a LAMMPS process that does not depend on its atoms: LAMMPS, libtorch, the model and its workspace.
     rank_bytes
-        Of one rank, ``fixed_bytes`` among them.
+        Memory of one rank, including ``fixed_bytes``.
     microseconds_per_atom
-        Energy and forces on one core of this machine, as measured.
+        Measured time for energy and forces on one core of this machine.
     seconds_per_step
-        With the ranks on cores of their own and nothing lost between them.
+        Time of a step with one core per rank and ideal scaling.
     """
 
     n_atoms: int
@@ -75,13 +75,13 @@ class Estimate:
 
 
 def estimate_run(model: Path | str, n_atoms: int, n_ranks: int = 1, structure: Atoms | None = None) -> Estimate:
-    """Return what ``n_atoms`` on ``n_ranks`` need with a compiled model.
+    """Return the memory and time of ``n_atoms`` on ``n_ranks`` with a compiled model.
 
     Parameters
     ----------
     structure
-        Periodic in three directions; it is repeated for the measurement. A rattled close packing of the model's
-        elements if None, which has more neighbours than most matter.
+        Structure that is periodic in three directions and is repeated for the measurement. If None, a rattled close
+        packing of the model's elements, which has more neighbours than most materials.
 
     Raises
     ------
@@ -112,15 +112,15 @@ def estimate_run(model: Path | str, n_atoms: int, n_ranks: int = 1, structure: A
 
 
 def require_run(n_atoms: int, n_ranks: int, structure: Atoms | None) -> None:
-    """Raise ``UserInputError`` if a number is below 1 or the structure is not periodic in three directions."""
+    """Raise ``UserInputError`` if a number is below 1 or the structure is not periodic in all three directions."""
     if n_atoms < 1 or n_ranks < 1:
-        raise UserInputError(f"{n_atoms} atoms on {n_ranks} ranks: both must be at least 1")
+        raise UserInputError(f"{n_atoms} atoms on {n_ranks} ranks is not valid; give 1 or more of both")
     if structure is not None and not structure.pbc.all():
-        raise UserInputError("the structure is not periodic in three directions; its density is not known")
+        raise UserInputError("the structure is not periodic in three directions, as the density needs; set its pbc")
 
 
 def close_packing(elements: tuple[str, ...]) -> Atoms:
-    """Return a rattled fcc cell with the elements in turn at 1.2 of the mean covalent diameter."""
+    """Return a rattled fcc cell with alternating elements, at 1.2 times the mean covalent diameter."""
     diameter = 2.0 * float(np.mean([covalent_radii[atomic_numbers[symbol]] for symbol in elements]))
     atoms = bulk("X", "fcc", a=2**0.5 * 1.2 * diameter, cubic=True) * (2, 2, 2)
     atoms.symbols = [elements[k % len(elements)] for k in range(len(atoms))]
@@ -129,7 +129,7 @@ def close_packing(elements: tuple[str, ...]) -> Atoms:
 
 
 def repeated(atoms: Atoms) -> Atoms:
-    """Return enough of a periodic structure to measure on."""
+    """Return a periodic structure repeated to a size suitable for the measurement."""
     repeats = max(1, round((_SAMPLE_ATOMS / len(atoms)) ** (1 / 3)))
     while len(atoms) * repeats**3 < _SAMPLE_ATOMS / 2:
         repeats += 1
@@ -137,7 +137,7 @@ def repeated(atoms: Atoms) -> Atoms:
 
 
 def _fixed_bytes(model: Path, compiled: CompiledModel, sample: Atoms) -> int:
-    """Return what LAMMPS takes for ``sample``, less what is reckoned for its atoms."""
+    """Return the memory of LAMMPS for ``sample`` minus the calculated memory for its atoms."""
     graph = build_graph(sample, compiled.cutoff)
     n_ghost = ghosts(len(sample), len(sample) / sample.get_volume(), compiled.cutoff + SKIN)
     of_atoms = _bytes_of_atoms(compiled.metadata, len(sample), n_ghost, graph.n_edges / graph.n_atoms)
@@ -145,7 +145,7 @@ def _fixed_bytes(model: Path, compiled: CompiledModel, sample: Atoms) -> int:
 
 
 def lammps_peak_bytes(model: Path, atoms: Atoms, elements: tuple[str, ...]) -> int:
-    """Return the largest memory of LAMMPS on one rank that works out the forces of ``atoms`` once.
+    """Return the peak memory of LAMMPS on one rank in a single force evaluation of ``atoms``.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def lammps_peak_bytes(model: Path, atoms: Atoms, elements: tuple[str, ...]) -> i
         with LammpsProcess(deck, 1, variables, Path(scratch, "log.lammps")) as process:
             found = read_peak_bytes("".join(process.lines()))
     if found is None:
-        raise MlipError("LAMMPS does not say how much memory it takes (info memory); is it a build for Linux?")
+        raise MlipError("LAMMPS printed no memory use (info memory), which needs Linux; run this on Linux")
     return found
 
 
@@ -175,7 +175,7 @@ def _seconds(compiled: CompiledModel, graph) -> float:
 
 
 def ghosts(n_owned: int, density: float, reach: float) -> int:
-    """Return the atoms within ``reach`` of a cube of ``n_owned`` atoms, outside it."""
+    """Return the number of atoms outside a cube of ``n_owned`` atoms and within ``reach`` of it."""
     side = (n_owned / density) ** (1 / 3)
     return round(density * ((side + 2.0 * reach) ** 3 - side**3))
 

@@ -1,4 +1,4 @@
-"""What a run on a GPU will need: memory from the arrays of a model file, without a GPU; time where there is one."""
+"""Estimate of a run on GPUs: memory from the arrays of a model file, and time if this machine has a GPU."""
 
 import json
 import zipfile
@@ -18,14 +18,14 @@ from mlip_lammps.structure.lammps_data import write_lammps_data
 from mlip_lammps.workflows.estimate import SKIN, close_packing, ghosts, repeated, require_run
 
 CARDS_GB = (16, 24, 40, 80)
-"""Memory of common cards."""
+"""Memory of common GPUs in GB."""
 
 _TIMED_ATOMS = 20_000
-"""Fill a card: time grows with the atoms from there on."""
+"""Enough atoms to use a GPU fully: the time is proportional to the atoms from there on."""
 
 _TIMED_STEPS = 20
 _PLAN, _WEIGHTS = "plan.json", "weights.bin"
-# Atoms stay where they are: what is timed are steps between two neighbour lists.
+# The atoms do not move, so that only steps between two neighbour lists are timed.
 _DECK = """units metal
 read_data ${{data}}
 pair_style mlip/torch
@@ -36,13 +36,13 @@ run 5
 run {n_steps}
 """
 
-# Of the engine: work space of cuBLAS, room for edges beyond those there are, and what an array may grow by.
+# Constants of the engine: workspace of cuBLAS, spare room for edges, and largest extra growth of an array.
 _WORKSPACE_BYTES = 32 << 20
 _EDGE_ROOM = 1.2
 _MIN_EDGES = 1 << 16
 _MOST_EXTRA_BYTES = 256 << 20
 _CONTEXT_BYTES = 600 << 20
-"""About what the driver and cuBLAS take of a card for a process."""
+"""Approximate GPU memory of the driver and cuBLAS for one process."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,22 @@ class GpuEstimate:
     Attributes
     ----------
     n_owned, n_ghost
-        Atoms of one rank.
+        Owned and ghost atoms of one rank.
     neighbours
-        Atoms within the cutoff of one.
+        Mean number of neighbours within the cutoff.
     rank_bytes
-        Of the card, for one rank.
+        GPU memory for one rank.
     engine_bytes
-        Of these, what the model's arrays and weights take.
+        Part of it for arrays and weights of the model.
     fitting
-        About how many atoms one rank fits into a card of so many GB: the card of this machine, or common ones.
+        Approximate number of atoms that fit on one rank, by GPU memory in GB: for the GPU of this machine, else for
+        common ones.
     gpu
-        The card of this machine; None if there is none that runs the model.
+        GPU of this machine; None if no GPU runs the model.
     n_timed
-        Atoms of the steps that were timed on it, on one rank; 0 without a card.
+        Number of atoms in the timed steps, on one rank; 0 without a GPU.
     seconds_per_step
-        With ranks on cards of their own and nothing lost between them; None without a card.
+        Time of a step with one GPU per rank and ideal scaling; None without a GPU.
     """
 
     n_owned: int
@@ -81,21 +82,21 @@ class GpuEstimate:
 
 
 def estimate_gpu_run(model: Path | str, n_atoms: int, n_ranks: int = 1, structure: Atoms | None = None) -> GpuEstimate:
-    """Return what ``n_atoms`` on ``n_ranks`` need of the memory of a card, with a model file for GPUs.
+    """Return the memory and time of ``n_atoms`` on ``n_ranks`` with a model file for GPUs.
 
     Parameters
     ----------
     structure
-        As of ``estimate_run``.
+        See ``estimate_run``.
 
     Raises
     ------
     UserInputError
         If a number is below 1 or the structure is not periodic.
     ModelFileError
-        If the file has no plan of the arrays.
+        If the file lacks its plan of arrays.
     MlipError
-        If LAMMPS fails on the card of this machine.
+        If LAMMPS fails on the GPU of this machine.
     """
     require_run(n_atoms, n_ranks, structure)
     metadata = read_metadata(model)
@@ -158,7 +159,7 @@ def find_gpu(model: Path) -> Gpu | None:
 
 
 def time_step(model: Path, atoms: Atoms, elements: tuple[str, ...], n_steps: int = _TIMED_STEPS) -> float:
-    """Return the seconds of a step of LAMMPS on one rank, between two neighbour lists.
+    """Return the seconds per LAMMPS step on one rank, between two neighbour lists.
 
     Raises
     ------
@@ -177,17 +178,17 @@ def time_step(model: Path, atoms: Atoms, elements: tuple[str, ...], n_steps: int
 
 
 def _about(atoms: Atoms, n_atoms: int) -> Atoms:
-    """Return copies of a cell side by side, about ``n_atoms`` atoms."""
+    """Return a cell repeated to about ``n_atoms`` atoms."""
     return atoms.repeat(max(1, round((n_atoms / len(atoms)) ** (1 / 3))))
 
 
 def _read_plan(model: Path) -> tuple[dict, int]:
-    """Return the plan of a model file and the bytes of its weights."""
+    """Return the plan of a model file and the size of its weights in bytes."""
     cure = "export the model again with: mlip-lammps export MODEL -o FILE --device cuda"
     with zipfile.ZipFile(model) as archive:
         members = {Path(info.filename).name: info for info in archive.infolist()}
         if missing := [name for name in (_PLAN, _WEIGHTS) if name not in members]:
-            raise ModelFileError(f"{model} is for a GPU and has no {missing[0]} in it; {cure}")
+            raise ModelFileError(f"{model} is for a GPU but has no {missing[0]}; {cure}")
         try:
             plan = json.loads(archive.read(members[_PLAN]))
         except (ValueError, zipfile.BadZipFile) as error:
@@ -205,7 +206,7 @@ def _buffer_bytes(plan: dict, sizes: dict[str, float]) -> float:
 
 
 def _most_atoms(rank_bytes: Callable[[int], int], available: int) -> int:
-    """Return the most atoms that ``available`` bytes hold, to two digits."""
+    """Return the largest number of atoms that fit into ``available`` bytes, rounded to two digits."""
     low, high = 0, 1
     while rank_bytes(high) < available:
         low, high = high, 2 * high

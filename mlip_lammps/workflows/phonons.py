@@ -18,13 +18,13 @@ from mlip_lammps.core.errors import UserInputError
 DISPLACEMENT = 0.01
 
 SYMMETRY_TOLERANCE = 0.01
-"""Angstrom: relaxed to 1e-3 eV/angstrom, atoms and cell vectors are within about 1e-3 of their places."""
+"""Tolerance in angstrom: after relaxation to 1e-3 eV/angstrom, positions and cell vectors are off by about 1e-3."""
 
 WIDER = 3.0
-"""A tolerance so many times as wide must find the same space group."""
+"""The space group must be the same for a tolerance wider by this factor."""
 
 _EXACT = 1e-5
-"""Angstrom: phonopy's tolerance, for the crystal that was made symmetric."""
+"""Tolerance of phonopy in angstrom, for the symmetrised crystal."""
 
 _SAME_POINT = 1e-6
 
@@ -36,20 +36,20 @@ class PhononFrequencies:
     Attributes
     ----------
     q_points
-        In reciprocal vectors of ``primitive``, shape (n_q, 3).
+        Points in reciprocal vectors of ``primitive``, shape (n_q, 3).
     labels
-        Name of each point where it is a special point of the Brillouin zone, or equivalent to one by symmetry; as ASE
-        has them, with G for Gamma. None for other points.
+        Name of each point that is a special point of the Brillouin zone or equivalent to one by symmetry, in the
+        notation of ASE, with G for Gamma. None for other points.
     freq_thz
-        In rising order, an imaginary one as a negative number, shape (n_q, n_modes).
+        Frequencies in THz in ascending order, shape (n_q, n_modes); imaginary ones are negative numbers.
     n_displacements
-        Supercells that were evaluated.
+        Number of evaluated supercells.
     primitive
-        The primitive cell, in the orientation of the structure that was given.
+        The primitive cell, in the orientation of the given structure.
     space_group
         International symbol and number, for instance ``Fd-3m (227)``.
     largest_shift
-        Of an atom that was moved to its symmetric place, angstrom.
+        Largest distance by which symmetrisation moved an atom, angstrom.
     """
 
     q_points: NDArray[np.float64]
@@ -71,30 +71,30 @@ def phonon_frequencies(
 ) -> PhononFrequencies:
     """Return phonon frequencies of a relaxed crystal.
 
-    The crystal is made exactly symmetric first: its space group is found within ``symmetry_tolerance``, and cell and
-    atoms are moved to where that group has them.
+    The crystal is first symmetrised: its space group is found within ``symmetry_tolerance``, and cell and atoms are
+    moved to their exact symmetric positions.
 
     Parameters
     ----------
     atoms
-        A relaxed periodic crystal; its primitive cell is found.
+        A relaxed periodic crystal; its primitive cell is determined automatically.
     calculator
-        Of ASE.
+        ASE calculator.
     supercell
-        Repeats along each cell vector of ``atoms``; force constants reach half of it.
+        Repeats along each cell vector of ``atoms``; force constants extend to half the supercell.
     q_points
-        Names of special points as ASE has them (``["G", "X", "L"]``), or coordinates in reciprocal vectors of the
+        Names of special points in ASE (``["G", "X", "L"]``), or coordinates in reciprocal vectors of the
         primitive cell, shape (n_q, 3). For a face-centred cubic crystal X is (1/2, 0, 1/2) and L is (1/2, 1/2, 1/2).
     displacement
-        Angstrom.
+        Displacement of atoms in angstrom.
     symmetry_tolerance
-        How far atoms and cell vectors may be from their symmetric places, angstrom.
+        Largest deviation of atoms and cell vectors from their symmetric positions, angstrom.
 
     Raises
     ------
     UserInputError
-        If the crystal is not periodic, ``supercell`` is not three numbers of 1 or more, a name is no special point of
-        the crystal, or the space group depends on the tolerance.
+        If the crystal is not periodic, ``supercell`` is not three numbers of 1 or more, a name is not a special point
+        of the crystal, or the space group depends on the tolerance.
     """
     if not atoms.pbc.all():
         raise UserInputError("the structure is not periodic in all directions; phonons need a crystal")
@@ -114,7 +114,7 @@ def phonon_frequencies(
     )
     found = phonons.primitive
     primitive = Atoms(found.symbols, cell=found.cell, scaled_positions=found.scaled_positions, pbc=True)
-    # before the work: a name may be wrong
+    # before the calculation, because a name may be invalid
     points = _coordinates(q_points, primitive)
     _find_force_constants(phonons, calculator, displacement)
     phonons.run_qpoints(points)
@@ -130,23 +130,22 @@ def phonon_frequencies(
 
 
 def symmetrized(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> tuple[Atoms, str]:
-    """Return a crystal with cell and atoms where its space group has them, and the name of the group.
+    """Return the symmetrised crystal and the name of its space group.
 
     Parameters
     ----------
     tolerance
-        Angstrom, within which the space group is found.
+        Tolerance for finding the space group, angstrom.
 
     Raises
     ------
     UserInputError
-        If the tolerance is not positive, a wider one finds another space group, or the crystal cannot be made
-        symmetric.
+        If the tolerance is not positive, a wider tolerance finds another space group, or symmetrisation fails.
     """
     if not tolerance > 0:
-        raise UserInputError(f"the symmetry tolerance is {tolerance:g} angstrom, and must be larger than 0")
+        raise UserInputError(f"the symmetry tolerance is {tolerance:g} angstrom, but must be larger than 0")
     narrow, wide = (_space_group(atoms, factor * tolerance) for factor in (1.0, WIDER))
-    cure = "relax the structure to smaller forces, or give a symmetry_tolerance that tells them apart"
+    cure = "relax the structure to smaller forces, or give another symmetry_tolerance"
     if narrow is None or narrow != wide:
         raise UserInputError(
             f"the space group is {narrow or 'not found'} within {tolerance:g} angstrom and {wide or 'not found'} "
@@ -159,7 +158,7 @@ def symmetrized(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> tuple[At
     exact = None if symmetric is None else _space_group(symmetric, _EXACT)
     if exact != narrow:
         raise UserInputError(
-            f"the structure has space group {narrow} within {tolerance:g} angstrom and could not be moved to it; {cure}"
+            f"the structure has space group {narrow} within {tolerance:g} angstrom but cannot be symmetrised; {cure}"
         )
     return symmetric, narrow
 
@@ -174,7 +173,7 @@ def _space_group(atoms: Atoms, tolerance: float) -> str | None:
 
 
 def _largest_shift(before: Atoms, after: Atoms) -> float:
-    """Return how far an atom moved in the cell, up to a shift of all atoms."""
+    """Return the largest displacement of an atom or cell vector, up to a common shift of all atoms."""
     moved = after.get_scaled_positions(wrap=False) - before.get_scaled_positions(wrap=False)
     moved -= np.round(moved - moved[0]) + moved[0]
     lengths = np.linalg.norm((moved - moved.mean(axis=0)) @ after.cell[:], axis=1)
@@ -182,14 +181,14 @@ def _largest_shift(before: Atoms, after: Atoms) -> float:
 
 
 def _coordinates(q_points: ArrayLike | Sequence[str], primitive: Atoms) -> NDArray[np.float64]:
-    """Return points given by name or by coordinates, shape (n_q, 3)."""
+    """Return the coordinates of points given by name or by coordinates, shape (n_q, 3)."""
     names = [q_points] if isinstance(q_points, str) else list(q_points)
     if not all(isinstance(name, str) for name in names):
         return np.atleast_2d(np.asarray(q_points, dtype=np.float64))
     special = _special_points(primitive)
     if unknown := [name for name in names if name not in special]:
         raise UserInputError(
-            f"{unknown[0]} is no special point of this crystal; give one of {', '.join(special)} or coordinates"
+            f"{unknown[0]} is not a special point of this crystal; give one of {', '.join(special)} or coordinates"
         )
     return np.array([special[name] for name in names])
 
@@ -201,12 +200,12 @@ def _special_points(primitive: Atoms) -> dict[str, NDArray[np.float64]]:
 def _labels(
     points: NDArray[np.float64], primitive: Atoms, rotations: NDArray[np.int64]
 ) -> tuple[str | None, ...]:
-    """Return the special point that each point is, up to a reciprocal vector and a symmetry of the crystal."""
+    """Return the name of each special point; points are equal up to a reciprocal vector and a crystal symmetry."""
     special = _special_points(primitive)
     operations = np.concatenate([rotations, -rotations])  # frequencies at q and -q are equal
 
     def label(point: NDArray[np.float64]) -> str | None:
-        images = point @ operations  # of a rotation R of coordinates, q goes to q R
+        images = point @ operations  # a rotation R of coordinates maps q to q R
         for name, place in special.items():
             apart = images - place
             if (np.abs(apart - np.round(apart)).max(axis=1) < _SAME_POINT).any():
@@ -217,7 +216,7 @@ def _labels(
 
 
 def _find_force_constants(phonons: Phonopy, calculator: Calculator, displacement: float) -> None:
-    """Give phonopy the force constants that follow from the calculator's forces."""
+    """Compute the force constants in phonopy from the calculator's forces."""
     phonons.generate_displacements(distance=displacement)
     forces = []
     for displaced in phonons.supercells_with_displacements:
@@ -226,5 +225,5 @@ def _find_force_constants(phonons: Phonopy, calculator: Calculator, displacement
         forces.append(moved.get_forces())
     phonons.forces = forces
     phonons.produce_force_constants()
-    # the sum rules that rounding and the reach of the supercell break a little
+    # restore the sum rules, which rounding and the finite supercell break slightly
     phonons.symmetrize_force_constants()

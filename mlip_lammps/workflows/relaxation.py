@@ -1,4 +1,4 @@
-"""Relaxed structures: where do the atoms go, and the cell?"""
+"""Relaxation of atoms and cell."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,20 +17,20 @@ FORCE_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Relaxation:
-    """A structure at rest.
+    """A relaxed structure.
 
     Attributes
     ----------
     atoms
-        A copy of what was given, moved; it carries no calculator.
+        Relaxed copy of the given structure, without a calculator.
     energy
-        eV.
+        Energy in eV.
     energy_before
-        Of the structure that was given, eV.
+        Energy of the given structure in eV.
     n_steps
-        Steps of the optimiser.
+        Number of optimiser steps.
     largest_force
-        Of the atoms that may move, eV/angstrom.
+        Largest force on an unconstrained atom, eV/angstrom.
     """
 
     atoms: Atoms
@@ -49,29 +49,29 @@ def relax(
     max_steps: int = MAX_STEPS,
     is_rough: bool = False,
 ) -> Relaxation:
-    """Move atoms, and the cell where it is asked for, until the forces are gone.
+    """Relax the atoms, and optionally the cell, until the forces are below the tolerance.
 
     Parameters
     ----------
     atoms
-        Where to start; constraints of ASE hold. Not changed.
+        Initial structure, which is not changed; ASE constraints apply.
     calculator
-        Of ASE, with stress where the cell moves.
+        ASE calculator, with stress if the cell moves.
     cell
-        ``fixed``; ``free``: all six strains; ``isotropic``: the volume alone.
+        ``fixed``; ``free``: all six strains; ``isotropic``: only the volume.
     force_tolerance
-        eV/angstrom, for the largest force, and for the gradient in the strains over the number of atoms in eV.
+        Limit for the largest force in eV/angstrom, and for the strain gradient per atom in eV.
     max_steps
-        Of the optimiser.
+        Maximum number of optimiser steps.
     is_rough
-        Start far from a minimum: a damped dynamics (FIRE) in place of a quasi-Newton search.
+        Whether the start is far from a minimum: uses damped dynamics (FIRE) instead of a quasi-Newton search.
 
     Raises
     ------
     UserInputError
-        If ``cell`` is none of the three.
+        If ``cell`` is not one of these three.
     MlipError
-        If ``max_steps`` are not enough, or digits too few to go on, with the force that was left.
+        If ``max_steps`` or the numerical precision is not sufficient; the message states the remaining force.
     """
     if cell not in ("fixed", "free", "isotropic"):
         raise UserInputError(f"cell is {cell!r}, expected fixed, free or isotropic")
@@ -83,17 +83,17 @@ def relax(
     try:
         is_done = optimizer.run(fmax=force_tolerance, steps=max_steps)
     except RuntimeError as error:
-        if "LineSearch" not in str(error):  # a fault of the calculator
+        if "LineSearch" not in str(error):  # an error of the calculator
             raise
         raise MlipError(
-            f"{moved.symbols} did not come to rest: {error} The largest force is {_largest_force(moved):.2g} "
-            f"eV/angstrom, expected {force_tolerance:g}; where digits are too few, give a model in float64"
+            f"{moved.symbols} did not relax: {error} The largest force is {_largest_force(moved):.2g} "
+            f"eV/angstrom, expected {force_tolerance:g}; if the precision is too low, give a model in float64"
         ) from error
     largest = _largest_force(moved)
     if not is_done:
         raise MlipError(
-            f"{moved.symbols} did not come to rest in {max_steps} steps: the largest force is {largest:.2g} "
-            f"eV/angstrom, expected {force_tolerance:g}; allow more steps or start nearer"
+            f"{moved.symbols} did not relax in {max_steps} steps: the largest force is {largest:.2g} "
+            f"eV/angstrom, expected {force_tolerance:g}; allow more steps or start closer to the minimum"
         )
     energy = moved.get_potential_energy()
     moved.calc = None

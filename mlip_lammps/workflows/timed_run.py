@@ -1,4 +1,4 @@
-"""A LAMMPS input on several ranks for about a given time, whatever the machine."""
+"""Runs of a LAMMPS input script on several ranks that take about a given time on any machine."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ STEP_MULTIPLE = 100
 
 @dataclass(frozen=True)
 class LammpsInput:
-    """A LAMMPS input with index variables ``steps`` and ``out``, and where it runs.
+    """A LAMMPS input script with index variables ``steps`` and ``out``, and its number of ranks.
 
     Attributes
     ----------
     path
-        The input. It ends with ``run ${steps}`` and writes its files into the folder ``${out}``.
+        The input script. It ends with ``run ${steps}`` and writes its files into the folder ``${out}``.
     variables
-        Values of its other index variables.
+        Values of the other index variables.
     n_ranks
-        MPI ranks.
+        Number of MPI ranks.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class LammpsInput:
 
     @property
     def values(self) -> dict[str, object]:
-        """Its other index variables as ``-var`` takes them; a path is one word whatever its characters."""
+        """The other index variables as arguments of ``-var``; paths are quoted if necessary."""
         return {
             name: input_word(value) if isinstance(value, Path) else value for name, value in self.variables.items()
         }
@@ -45,27 +45,27 @@ class LammpsInput:
         folder: Path,
         on_row: Callable[[dict[str, float]], None] = lambda row: None,
     ) -> LoopTime:
-        """Run ``n_steps`` steps and return what the last run of the input took.
+        """Run ``n_steps`` steps and return the loop time of the last run of the input script.
 
         Parameters
         ----------
         n_steps
             Value of ``steps``.
         folder
-            Value of ``out``, made if it is not there; the log is ``log.lammps`` in it.
+            Value of ``out``, created if it does not exist; the log is ``log.lammps`` in it.
         on_row
-            Called with each row of thermo output as it comes.
+            Called with each row of thermo output during the run.
 
         Raises
         ------
         UserInputError
-            If the input is missing or comes to its end without a run.
+            If the input script is missing or ends without a run.
         MpiRunError
             If LAMMPS fails.
         """
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix="mlip-lammps-") as scratch:
-            # an input puts ${out} in front of names, where a path with a blank cannot stand in quotes
+            # input scripts append names to ${out}, where a path with a blank cannot be quoted
             out = folder
             if input_word(folder) != str(folder):
                 out = Path(scratch, "out")
@@ -79,7 +79,7 @@ class LammpsInput:
         return process.loop_times[-1]
 
     def warm_up(self, folder: Path) -> LoopTime:
-        """Return the loop time of a run that is just long enough to predict a longer one."""
+        """Return the loop time of a run that is just long enough to predict a longer run."""
         n_steps = WARM_UP_STEPS
         loop_time = self.run(n_steps, folder)
         if loop_time.seconds < WARM_UP_SECONDS:
@@ -88,6 +88,6 @@ class LammpsInput:
 
 
 def steps_for(minutes: float, warm_up: LoopTime) -> int:
-    """Return the multiple of ``STEP_MULTIPLE`` that takes about ``minutes`` at the pace of ``warm_up``."""
+    """Return the multiple of ``STEP_MULTIPLE`` that takes about ``minutes`` at the speed of ``warm_up``."""
     n_steps = 60.0 * minutes * warm_up.n_steps / max(warm_up.seconds, 1e-9)
     return max(1, round(n_steps / STEP_MULTIPLE)) * STEP_MULTIPLE

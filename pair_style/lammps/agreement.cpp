@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   What ranks decide together in pair_style mlip/torch.
+Decisions that all ranks of pair_style mlip/torch take together.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -28,8 +28,8 @@ std::string Agreement::settle(const std::string &fault, const std::string &notic
 }
 
 /* ----------------------------------------------------------------------
-   a partition has a screen file and a log of its own, and takes the others
-   down with it: say why where the run was started from, too
+   each partition writes to its own screen file and log, and a partition that
+   stops ends the others too: print the reason also to stderr
 ------------------------------------------------------------------------- */
 
 void Agreement::stop(const std::string &fault)
@@ -49,8 +49,8 @@ void Agreement::require_same_on_ranks(const std::string &name, const std::string
   const std::string first = text_of_rank(text, 0, world);
   std::string fault;
   if (text != first)
-    fault = "rank " + std::to_string(comm->me) + " reads another " + name + " (" + text + ") than rank 0 (" + first +
-        "); give every node the same file";
+    fault = "rank " + std::to_string(comm->me) + " read " + name + " (" + text + "), which differs from rank 0 (" +
+        first + "); give every node the same file";
   settle(fault);
 }
 
@@ -68,9 +68,9 @@ void Agreement::require_same_on_partitions(const std::string &name, const std::s
   const std::string its_name = text_of_rank(name, other, everyone);
   const std::string its_text = text_of_rank(text, other, everyone);
   const std::string its_partition = text_of_rank(std::to_string(universe->iworld + 1), other, everyone);
-  error->universe_all(FLERR, MLIP_STYLE + ("partition " + its_partition) + " has another model (" + its_name + ": " +
-                                 its_text + ") than partition 1 (" + first +
-                                 "), and they run one calculation together; give all the same model");
+  error->universe_all(FLERR, MLIP_STYLE + ("partition " + its_partition) + " has model " + its_name + " (" + its_text +
+                                 "), which differs from partition 1 (" + first +
+                                 "), but both take part in one calculation; give every partition the same model");
 }
 
 /* ---------------------------------------------------------------------- */

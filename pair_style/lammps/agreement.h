@@ -1,5 +1,5 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   What ranks decide together in pair_style mlip/torch: one stops, all stop.
+   Decisions that all ranks of pair_style mlip/torch take together: if one rank stops, all stop.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -16,14 +16,14 @@ class Agreement : protected Pointers {
  public:
   Agreement(LAMMPS *lmp) : Pointers(lmp) {}
 
-  /* Collective over world. If a rank has a fault, all stop with that of the first such rank. Returns the notice of the
-     first rank that has one, the same text on every rank. */
+  /* Collective over world. If any rank has a fault, all ranks stop with the fault of the lowest such rank. Returns the
+     notice of the lowest rank that has one; every rank gets the same text. */
   std::string settle(const std::string &fault, const std::string &notice = "");
 
-  /* Collective over world: stops all unless every rank read the same from what is called name. */
+  /* Collective over world: stops all ranks unless each has the same text. The name identifies the file in the error. */
   void require_same_on_ranks(const std::string &name, const std::string &text);
 
-  /* Collective over all partitions: the same for partitions that run one calculation together. */
+  /* Collective over all partitions: the same check for partitions that take part in one calculation. */
   void require_same_on_partitions(const std::string &name, const std::string &text);
 
  private:

@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   Whether masses belong to other elements than pair_coeff names.
+   Detects masses that do not match the elements named in pair_coeff.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -16,10 +16,10 @@
 
 using namespace LAMMPS_NS;
 
-static constexpr double SAME = 0.06;          // amu: masses in inputs are rounded, some to a tenth
+static constexpr double SAME = 0.06;          // amu; masses in inputs are rounded, some to one decimal
 static constexpr double NOT_UNIFORM = -1.0;
 
-/* Standard atomic weights, amu (IUPAC 2016; of elements without one, the longest-lived isotope). */
+/* Standard atomic weights, amu (IUPAC 2016); for elements without one, the mass of the longest-lived isotope. */
 static const std::map<std::string, double> STANDARD = {
     {"H", 1.008}, {"He", 4.0026}, {"Li", 6.94}, {"Be", 9.01218}, {"B", 10.81}, {"C", 12.011}, {"N", 14.007},
     {"O", 15.999}, {"F", 18.9984}, {"Ne", 20.1797}, {"Na", 22.9898}, {"Mg", 24.305}, {"Al", 26.9815}, {"Si", 28.085},
@@ -39,15 +39,15 @@ static const std::map<std::string, double> STANDARD = {
     {"No", 259.101}, {"Lr", 262.11},
 };
 
-/* Isotopes as heavy as another element (AME 2020). */
+/* Isotopes whose mass is close to that of another element, amu (AME 2020). */
 static const std::map<std::string, double> ISOTOPES = {
     {"C", 14.0032}, {"K", 39.9640}, {"Ca", 39.9626}, {"Se", 79.9165}, {"Br", 78.9183},
     {"Kr", 79.9164}, {"Zr", 95.9083}, {"Mo", 97.9054},
 };
 
 /* ----------------------------------------------------------------------
-   amu, of each atom type; NOT_UNIFORM where atoms of a type differ, or where
-   there are none
+   mass of each atom type, amu; NOT_UNIFORM if the atoms of a type differ, or
+   if there are none
 ------------------------------------------------------------------------- */
 
 std::vector<double> AtomMasses::masses_of_types() const
@@ -61,13 +61,14 @@ std::vector<double> AtomMasses::masses_of_types() const
   }
   std::vector<double> mine(2 * (n + 1), -std::numeric_limits<double>::infinity()), bounds(mine);
   for (int i = 0; i < atom->nlocal; i++) {
-    double *const of_type = &mine[2 * atom->type[i]];    // largest, - smallest
+    double *const of_type = &mine[2 * atom->type[i]];    // largest, -smallest
     of_type[0] = std::max(of_type[0], atom->rmass[i]);
     of_type[1] = std::max(of_type[1], -atom->rmass[i]);
   }
   MPI_Allreduce(mine.data(), bounds.data(), 2 * (n + 1), MPI_DOUBLE, MPI_MAX, world);
   for (int type = 1; type <= n; type++)
-    if (bounds[2 * type] + bounds[2 * type + 1] < SAME && std::isfinite(bounds[2 * type])) masses[type] = bounds[2 * type];
+    if (std::isfinite(bounds[2 * type]) && bounds[2 * type] + bounds[2 * type + 1] < SAME)
+      masses[type] = bounds[2 * type];
   return masses;
 }
 
@@ -79,7 +80,7 @@ static double distance_to(const std::map<std::string, double> &table, const std:
   return found == table.end() ? std::numeric_limits<double>::infinity() : std::fabs(found->second - mass);
 }
 
-/* the element of known whose mass this is, if it is not that of symbol or of an isotope of it; else empty */
+/* the known element that matches the mass best; empty if that is symbol, one of its isotopes, or none */
 
 static std::string other_element(const std::string &symbol, double mass, const std::vector<std::string> &known)
 {
@@ -95,7 +96,7 @@ static std::string other_element(const std::string &symbol, double mass, const s
 }
 
 /* ----------------------------------------------------------------------
-   masses of 1, or of one value for all elements, are no masses of elements
+   masses of 1, or one mass for all elements, are deliberate and not checked
 ------------------------------------------------------------------------- */
 
 std::string AtomMasses::find_swapped(const std::vector<std::string> &symbols, const std::vector<int> &kinds,
@@ -114,13 +115,13 @@ std::string AtomMasses::find_swapped(const std::vector<std::string> &symbols, co
     if (mass == 1.0) continue;
     const std::string other = other_element(symbol, mass, known);
     if (other.empty()) continue;
-    text += (text.empty() ? "" : ", ") + fmt::format("atom type {} is {} and has the mass of {} ({:g})", type, symbol,
-                                                     other, mass);
+    text += (text.empty() ? "" : ", ") + fmt::format("atom type {} is {} but has the mass of {} ({:g} amu)", type,
+                                                     symbol, other, mass);
     if (text.size() > 200) break;
   }
   bool is_one_element = true;
   for (int type = 1; type <= atom->ntypes; type++)
     if (kinds[type] >= 0) is_one_element &= first == 0 || kinds[type] == kinds[first];
   if (text.empty() || (are_equal && !is_one_element)) return "";
-  return text + "; check the order of the elements in pair_coeff, and the masses";
+  return text + "; check the masses and the order of the elements in pair_coeff";
 }

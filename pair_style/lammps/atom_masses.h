@@ -1,6 +1,6 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   Whether masses belong to other elements than pair_coeff names: swapped
-   elements run, and give wrong energies and dynamics.
+   Detects masses that do not match the elements named in pair_coeff: a run
+   with swapped elements gives wrong energies and wrong dynamics.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -18,8 +18,9 @@ class AtomMasses : protected Pointers {
  public:
   AtomMasses(LAMMPS *lmp) : Pointers(lmp) {}
 
-  /* A text that names the atom types whose mass is that of another element of known, or an empty one. Collective; the
-     same on every rank. symbols: by atom type, from type 1; kinds: of each type from 1, -1 where it is not a model's. */
+  /* Names the atom types whose mass matches another known element; empty if there are none. Collective; every rank gets
+     the same text. symbols: element of each atom type; index 0 is type 1. kinds: kind of each type; index 1 is type 1,
+     -1 for a type without a model. */
   std::string find_swapped(const std::vector<std::string> &symbols, const std::vector<int> &kinds,
                            const std::vector<std::string> &known) const;
 

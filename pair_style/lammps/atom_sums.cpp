@@ -4,7 +4,7 @@ namespace mlip {
 
 namespace {
 
-constexpr int ROW[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2};       // of components as LAMMPS orders them
+constexpr int ROW[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2};       // components in the order of LAMMPS
 constexpr int COLUMN[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};
 
 void add_energies(const Edges &edges, const Results &results, const AtomSums &sums)

@@ -1,5 +1,5 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   How pair_style mlip/torch sends node features.
+   Exchange of node features for pair_style mlip/torch.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -21,22 +21,22 @@
 namespace LAMMPS_NS {
 
 /* ----------------------------------------------------------------------
-   rows of node features through the pair communication of LAMMPS, whose
-   buffers hold doubles: a row travels as bytes, rounded up to eight
+   sends rows of node features through the pair communication of LAMMPS, whose
+   buffers hold doubles: rows are copied as bytes, padded to a multiple of 8
 ------------------------------------------------------------------------- */
 
 class CommExchange : public mlip::Exchange {
  public:
-  /* Adds the seconds that it takes to seconds. */
+  /* Adds the time of each exchange to seconds. */
   CommExchange(Pair *pair, Comm *&comm, Error *&error, double &seconds) :
       pair(pair), comm(comm), error(error), seconds(seconds)
   {
   }
 
-  // numbering of the rows that travel, set before each evaluation
+  // numbering of the exchanged rows, set before each evaluation
   const mlip::AtomRows *numbering = nullptr;
 
-  // after a fault of this rank: take part, send zeros, keep nothing
+  // after a fault of this rank: take part, send zeros, discard what arrives
   bool is_mute = false;
 
   static int doubles_per_row(int64_t width, int value_bytes)
@@ -100,7 +100,7 @@ class CommExchange : public mlip::Exchange {
   int stride = 0;
   std::size_t bytes = 0;
 
-  // width and value_bytes come from the model file, the same on every rank
+  // width and value_bytes come from the model file and are the same on every rank
   bool start(mlip::Features &rows, int announced)
   {
     features = &rows;
@@ -108,7 +108,7 @@ class CommExchange : public mlip::Exchange {
     stride = doubles_per_row(rows.width, rows.value_bytes);
     if (stride > announced)
       error->all(FLERR, "pair_style mlip/torch: the model exchanges " + std::to_string(rows.width) +
-                     " numbers per atom, more than its metadata says; export the model again");
+                     " numbers per atom, more than its metadata states; export the model again");
     return stride > 0;
   }
 

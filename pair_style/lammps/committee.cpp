@@ -85,7 +85,7 @@ Results Committee::evaluate(const Edges &edges, Exchange &exchange, bool has_mom
       member.edges.select(edges, member.species_of_kind, member.model->metadata().cutoff);
     } catch (const std::bad_alloc &) {
       member.edges.clear();
-      keep(member, "no memory for its edges; use more ranks");
+      keep(member, "not enough memory for its edges; use more ranks");
     }
     try {
       member.results = member.model->evaluate(member.edges.graph(), exchange, has_moments);
@@ -98,7 +98,7 @@ Results Committee::evaluate(const Edges &edges, Exchange &exchange, bool has_mom
   try {
     return mean(edges.graph(), has_moments);
   } catch (const std::bad_alloc &) {
-    throw std::runtime_error("no memory for the mean of the models; use more ranks");
+    throw std::runtime_error("not enough memory for the mean of the models; use more ranks");
   }
 }
 
@@ -145,7 +145,7 @@ void Committee::prepare_deviations(const Edges &edges)
 }
 
 /* ----------------------------------------------------------------------
-   forces of all models side by side in a row, so that one exchange adds what ghosts collected
+   a row holds the forces of all models, so that one exchange adds the contributions of ghosts
 ------------------------------------------------------------------------- */
 
 const double *Committee::force_deviations(const Edges &edges, Exchange &exchange)

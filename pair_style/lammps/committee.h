@@ -1,5 +1,5 @@
-/* Models that see the same atoms and edges: their mean drives, their spread tells how far to trust it.
-   Knows neither LAMMPS nor torch. One model is a committee too. */
+/* Models that see the same atoms and edges: their mean drives the dynamics, their spread estimates its uncertainty.
+   Depends on neither LAMMPS nor torch. A single model is a committee of one. */
 
 #ifndef MLIP_COMMITTEE_H
 #define MLIP_COMMITTEE_H
@@ -16,10 +16,10 @@ namespace mlip {
 
 class Committee {
  public:
-  /* Opens one more model. Throws what Model::open throws. */
+  /* Opens one more model. Throws the same exceptions as Model::open. */
   void open(const std::string &path, const std::string &torch_dir, int n_threads);
 
-  /* Threads of an evaluation; 0: as many as torch has. */
+  /* Number of threads for an evaluation; 0: the default of torch. */
   void set_threads(int n_threads);
 
   int size() const { return static_cast<int>(members.size()); }
@@ -30,27 +30,27 @@ class Committee {
 
   bool knows(int k, const std::string &symbol) const;
 
-  /* Symbols of kinds 0, 1, ...: every model must know them. */
+  /* Element symbols of kinds 0, 1, ...; every model must know them. */
   void name_kinds(const std::vector<std::string> &symbols);
 
-  double cutoff() const;    // the longest, angstrom
+  double cutoff() const;    // longest cutoff of the models, angstrom
 
-  /* Smallest distances that the models state for pairs of kinds, (n_kinds, n_kinds) in angstrom: the largest of
-     them where they differ; empty if none states any. */
+  /* Smallest distances that the models allow for pairs of kinds, (n_kinds, n_kinds) in angstrom: the largest value
+     where models differ; empty if no model states any. */
   std::vector<double> min_distances() const;
 
-  /* Mean energies of owned atoms and mean gradients of every edge. Collective through the exchange, like
-     Model::evaluate: a fault of this rank is thrown as std::runtime_error after the last exchange. Memory belongs to
-     the committee and lasts until the next evaluation. With has_moments also mean moments of edges. */
+  /* Mean energies of owned atoms and mean gradients of every edge; with has_moments also mean moments of edges.
+     Collective through the exchange, like Model::evaluate: a fault of this rank is thrown as std::runtime_error after
+     the last exchange. The committee owns the memory, which stays valid until the next evaluation. */
   Results evaluate(const Edges &, Exchange &, bool has_moments = false);
 
-  /* Room for force_deviations, which cannot fail then. Throws std::bad_alloc. */
+  /* Reserves memory for force_deviations, so that it cannot fail. Throws std::bad_alloc. */
   void prepare_deviations(const Edges &);
 
-  /* sqrt(sum_k |F_k - F|^2 / K) of every owned row, eV/angstrom, F the mean force. Collective; after evaluate. */
+  /* sqrt(sum_k |F_k - F|^2 / K) of every owned row, eV/angstrom; F: mean force. Collective; call after evaluate. */
   const double *force_deviations(const Edges &, Exchange &);
 
-  /* Energy of this rank's atoms by each model, eV; after evaluate. */
+  /* Energy of this rank's atoms from each model, eV; call after evaluate. */
   std::vector<double> energies() const;
 
  private:

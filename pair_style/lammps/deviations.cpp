@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   How far the models of a committee are apart.
+   Deviations between the models of a committee.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 

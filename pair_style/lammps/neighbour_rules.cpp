@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   Settings of LAMMPS that take neighbours away from the model.
+   Detects settings of LAMMPS that remove neighbours that the model needs.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -22,14 +22,14 @@ using namespace LAMMPS_NS;
 void NeighbourRules::check_list(const NeighList *list, const std::vector<int> &kinds)
 {
   if (is_exclusion_felt(kinds))
-    error->all(FLERR, MLIP_STYLE + std::string("neigh_modify exclude takes neighbours away that the model needs; "
-                                               "use: neigh_modify exclude none, and hold atoms still with fix setforce, "
-                                               "or exclude groups and types without atoms of the model"));
+    error->all(FLERR, MLIP_STYLE + std::string("neigh_modify exclude removes neighbours that the model needs; "
+                                               "use: neigh_modify exclude none, and freeze atoms with fix setforce; or "
+                                               "exclude only groups and types without atoms of the model"));
   if (neighbor->includegroup)
     error->all(FLERR, MLIP_STYLE + std::string("neigh_modify include leaves atoms without neighbours; "
                                                "use: neigh_modify include all"));
   if (atom->firstgroup >= 0)
-    error->all(FLERR, MLIP_STYLE + std::string("atom_modify first serves comm_modify group alone, which leaves atoms "
+    error->all(FLERR, MLIP_STYLE + std::string("atom_modify first is only for comm_modify group, which leaves atoms "
                                                "without neighbours; use: atom_modify first all"));
 
   if (!list->iskip) return;
@@ -37,14 +37,14 @@ void NeighbourRules::check_list(const NeighList *list, const std::vector<int> &k
     for (int j = 1; j <= atom->ntypes; j++)
       if (kinds[i] >= 0 && kinds[j] >= 0 && (list->iskip[i] || list->ijskip[i][j]))
         error->all(FLERR, MLIP_STYLE + ("the pair of atom types " + std::to_string(i)) + " and " + std::to_string(j) +
-                       " was given to another style of the hybrid; use hybrid/overlay, or NULL for one of them");
+                       " is assigned to another style of the hybrid; use hybrid/overlay, or NULL for one of the types");
 }
 
 /* ----------------------------------------------------------------------
-   Excluded groups are felt where both hold atoms of the model. Grand
-   canonical fixes take an atom away on trial: they leave it in their group
-   of excluded atoms alone, outside group all, and the model does not see it
-   at all then (Edges), which is what taking it away means.
+   Excluding two groups matters if both contain atoms of the model. Grand
+   canonical fixes remove an atom on trial: they leave it only in their group
+   of excluded atoms, outside group all. The model then ignores the atom
+   (Edges), which is the intended effect.
 ------------------------------------------------------------------------- */
 
 bool NeighbourRules::is_exclusion_felt(const std::vector<int> &kinds)
@@ -54,7 +54,7 @@ bool NeighbourRules::is_exclusion_felt(const std::vector<int> &kinds)
     if (kinds[neighbor->ex1_type[k]] >= 0 && kinds[neighbor->ex2_type[k]] >= 0) return true;
   if (neighbor->nex_group == 0) return false;
 
-  int mine = 0, groups = 0;    // groups that hold an atom of the model, as bits
+  int mine = 0, groups = 0;    // bits of the groups that contain an atom of the model
   for (int i = 0; i < atom->nlocal; i++)
     if (kinds[atom->type[i]] >= 0 && (atom->mask[i] & 1)) mine |= atom->mask[i];
   MPI_Allreduce(&mine, &groups, 1, MPI_INT, MPI_BOR, world);
@@ -64,15 +64,15 @@ bool NeighbourRules::is_exclusion_felt(const std::vector<int> &kinds)
 }
 
 /* ----------------------------------------------------------------------
-   intra: a molecule of one atom is together with its own periodic images;
-   inter: felt where the atoms of the model in the group are of two molecules
+   intra: always matters, as even a one-atom molecule includes its periodic
+   images; inter: matters if the group has model atoms of two molecules
 ------------------------------------------------------------------------- */
 
 bool NeighbourRules::is_molecule_exclusion_felt(const std::vector<int> &kinds)
 {
   const int n = neighbor->nex_mol;
   if (n == 0) return false;
-  std::vector<tagint> mine(2 * n, std::numeric_limits<tagint>::lowest()), bounds(2 * n);    // largest, - smallest
+  std::vector<tagint> mine(2 * n, std::numeric_limits<tagint>::lowest()), bounds(2 * n);    // largest, -smallest
   for (int i = 0; i < atom->nlocal; i++) {
     if (kinds[atom->type[i]] < 0 || !(atom->mask[i] & 1)) continue;
     for (int k = 0; k < n; k++) {

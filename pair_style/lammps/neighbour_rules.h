@@ -1,5 +1,5 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   Settings of LAMMPS that take neighbours away from the model.
+   Detects settings of LAMMPS that remove neighbours that the model needs.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -16,7 +16,8 @@ class NeighbourRules : protected Pointers {
  public:
   NeighbourRules(LAMMPS *lmp) : Pointers(lmp) {}
 
-  /* After each build of the list: some commands and fixes change it after init(). Collective; stops every rank. */
+  /* Called after each build of the list, since commands and fixes can change it after init(). Collective; an error
+     stops all ranks. */
   void check_list(const class NeighList *, const std::vector<int> &kind_of_type);
 
  private:

@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   Words of the commands pair_style mlip/torch and pair_coeff.
+   Parses the arguments of pair_style mlip/torch and pair_coeff.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -39,18 +39,18 @@ static int default_threads()
 static int read_count(LAMMPS *lmp, const std::string &keyword, const char *word)
 {
   const int number = utils::inumeric(FLERR, word, false, lmp);
-  if (number < 1) lmp->error->all(FLERR, MLIP_STYLE + keyword + " is " + word + ", and must be 1 or more");
+  if (number < 1) lmp->error->all(FLERR, MLIP_STYLE + keyword + " is " + word + "; give a whole number of 1 or more");
   return number;
 }
 
-/* number of the chosen word */
+/* index of the word among the choices */
 
 static int read_choice(LAMMPS *lmp, const std::string &keyword, const char *word,
                        const std::vector<std::string> &choices)
 {
   const auto found = std::find(choices.begin(), choices.end(), word);
   if (found == choices.end())
-    lmp->error->all(FLERR, MLIP_STYLE + keyword + " is " + word + ", and must be one of: " + join(choices));
+    lmp->error->all(FLERR, MLIP_STYLE + keyword + " is " + word + "; use one of: " + join(choices));
   return static_cast<int>(found - choices.begin());
 }
 
@@ -65,7 +65,7 @@ PairSettings LAMMPS_NS::read_settings(LAMMPS *lmp, int narg, char **arg)
     const int n_values = keyword == "deviation" ? 2 : 1;
     const bool is_known = (std::string(", ") + KEYWORDS + ",").find(", " + keyword + ",") != std::string::npos;
     if (!is_known)
-      lmp->error->all(FLERR, MLIP_STYLE + ("keyword is " + keyword) + ", and the style knows: " + KEYWORDS);
+      lmp->error->all(FLERR, MLIP_STYLE + ("unknown keyword " + keyword) + "; use one of: " + KEYWORDS);
     if (iarg + n_values >= narg)
       lmp->error->all(FLERR, MLIP_STYLE + keyword + " needs " + (n_values == 2 ? "a file and a number" : "a value"));
 
@@ -85,7 +85,7 @@ PairSettings LAMMPS_NS::read_settings(LAMMPS *lmp, int narg, char **arg)
     } else {
       settings.takes_any_model = read_choice(lmp, keyword, value, {"same", "any"});
     }
-    // consent to another model is for one start, not for those that follow
+    // restart any allows another model for one start only, so restart files do not keep it
     if (keyword != "restart") settings.kept.insert(settings.kept.end(), arg + iarg, arg + iarg + 1 + n_values);
     iarg += 1 + n_values;
   }
@@ -99,7 +99,8 @@ PairSettings LAMMPS_NS::read_settings(LAMMPS *lmp, int narg, char **arg)
 PairCoefficients LAMMPS_NS::read_coefficients(LAMMPS *lmp, int narg, char **arg)
 {
   if (narg < 3 || strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
-    lmp->error->all(FLERR, MLIP_STYLE + std::string("pair_coeff takes: * * file.pt2 and an element for each atom type"));
+    lmp->error->all(FLERR, MLIP_STYLE + std::string("invalid pair_coeff arguments; "
+                                                    "use: pair_coeff * * file.pt2 and an element for each atom type"));
 
   PairCoefficients found;
   char **end = arg + narg;
@@ -112,13 +113,13 @@ PairCoefficients LAMMPS_NS::read_coefficients(LAMMPS *lmp, int narg, char **arg)
     found.symbols.assign(colon + 1, end);
   }
   if (found.files.empty())
-    lmp->error->all(FLERR, MLIP_STYLE + std::string("pair_coeff names no file before the colon; "
-                                                    "use: * * a.pt2 b.pt2 : and an element for each atom type"));
+    lmp->error->all(FLERR, MLIP_STYLE + std::string("pair_coeff names no file before the colon; use: "
+                                                    "pair_coeff * * a.pt2 b.pt2 : and an element for each atom type"));
   const int n_symbols = static_cast<int>(found.symbols.size());
   if (n_symbols != lmp->atom->ntypes) {
-    std::string cure = "name one of the model for each type, NULL for types of another style";
+    std::string cure = "name one element of the model for each type, NULL for types of another style";
     if (colon == end && n_symbols > 0 && utils::strmatch(found.symbols[0], "\\.pt2$"))
-      cure = "several files need a colon: * * a.pt2 b.pt2 : and an element for each atom type";
+      cure = "separate several files from elements by a colon: * * a.pt2 b.pt2 : and an element for each atom type";
     lmp->error->all(FLERR, MLIP_STYLE + ("pair_coeff names " + std::to_string(n_symbols)) + " elements for " +
                                std::to_string(lmp->atom->ntypes) + " atom types; " + cure);
   }

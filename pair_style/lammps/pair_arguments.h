@@ -1,5 +1,5 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   Words of the commands pair_style mlip/torch and pair_coeff.
+   Parses the arguments of pair_style mlip/torch and pair_coeff.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -13,22 +13,22 @@ namespace LAMMPS_NS {
 
 enum class CloseAtoms { WARN, ERROR, IGNORE };
 
-/* What pair_style was given. */
+/* Arguments of pair_style. */
 struct PairSettings {
   int n_threads = 1;
-  std::string device = "auto";       // cpu or cuda: what model files must be for
-  std::string deviation_file;        // empty: none
+  std::string device = "auto";       // auto, cpu or cuda: device that model files must be for
+  std::string deviation_file;        // empty: no file
   int deviation_every = 0;           // steps
   CloseAtoms close = CloseAtoms::WARN;
   bool has_profile = false;
-  bool takes_any_model = false;      // after a restart
-  std::vector<std::string> kept;     // words that a restart file keeps
+  bool takes_any_model = false;      // whether a restart accepts another model
+  std::vector<std::string> kept;     // arguments that a restart file keeps
 };
 
-/* Raises, on every rank, for words that do not fit. */
+/* Invalid arguments stop every rank. */
 PairSettings read_settings(class LAMMPS *, int, char **);
 
-/* What pair_coeff was given after its two stars. */
+/* Arguments of pair_coeff after the two stars. */
 struct PairCoefficients {
   std::vector<std::string> files;
   std::vector<std::string> symbols;  // by atom type, from type 1; NULL for types of another style

@@ -41,7 +41,7 @@ PairMlipTorch::PairMlipTorch(LAMMPS *lmp) : Pair(lmp), parts(nullptr)
   no_virial_fdotr_compute = 1;
   centroidstressflag = CENTROID_AVAIL;
 
-  // compute pair asks for the number once, and models may come later
+  // compute pair reads this number once, possibly before pair_coeff names the models
   nextra = N_EXTRA;
   pvector = new double[N_EXTRA]();
 
@@ -54,7 +54,7 @@ PairMlipTorch::~PairMlipTorch()
 {
   if (copymode) return;
 
-  // LAMMPS is cleared, and what a restart file said is of a box that goes
+  // LAMMPS is being cleared, so the restart records no longer apply
   if (!update) forget_records(lmp);
 
   delete parts;
@@ -89,11 +89,11 @@ void PairMlipTorch::coeff(int narg, char **arg)
 {
   if (strcmp(update->unit_style, "metal") != 0)
     error->all(FLERR, MLIP_STYLE + ("units are " + std::string(update->unit_style)) +
-                   ", and the models are in eV and angstrom; use: units metal");
+                   ", but the models use eV and angstrom; use: units metal");
   const PairCoefficients given = read_coefficients(lmp, narg, arg);
   if (!allocated) allocate();
 
-  // what is refused from here on leaves no pair of types set, so that no run starts
+  // an error from here on leaves all pairs of types unset, so that no run can start
   parts->is_ready = false;
   for (int i = 1; i <= atom->ntypes; i++) std::fill_n(setflag[i] + 1, atom->ntypes, 0);
   std::fill_n(pvector, N_EXTRA, 0.0);
@@ -127,9 +127,9 @@ void PairMlipTorch::size_communication()
     const mlip::Metadata &metadata = parts->models.metadata(k);
     for (int64_t width : metadata.feature_widths)
       comm_forward = std::max(comm_forward, CommExchange::doubles_per_row(width, metadata.feature_bytes));
-    if (parts->models.model(k).finds_edges()) comm_forward = std::max(comm_forward, 1);    // a ghost's owner
+    if (parts->models.model(k).finds_edges()) comm_forward = std::max(comm_forward, 1);    // the owner of a ghost
   }
-  comm_reverse = std::max(comm_forward, 3 * parts->models.size());    // deviations send forces of all models
+  comm_reverse = std::max(comm_forward, 3 * parts->models.size());    // deviations need the forces of all models
 }
 
 /* ---------------------------------------------------------------------- */
@@ -137,15 +137,15 @@ void PairMlipTorch::size_communication()
 void PairMlipTorch::init_style()
 {
   if (parts->models.size() == 0)
-    error->all(FLERR, MLIP_STYLE + std::string("no model; use: pair_coeff * * file.pt2 and elements"));
+    error->all(FLERR, MLIP_STYLE + std::string("no model is given; use: pair_coeff * * file.pt2 and elements"));
   if (parts->settings.deviation_every > 0 && parts->models.size() == 1)
-    error->all(FLERR, MLIP_STYLE + std::string("deviation is of two or more models, and pair_coeff names one; "
-                                               "use: * * a.pt2 b.pt2 : and elements"));
-  // pair_style may have been given again since
+    error->all(FLERR, MLIP_STYLE + std::string("deviation needs two or more models, but pair_coeff names one; "
+                                               "use: pair_coeff * * a.pt2 b.pt2 : and elements"));
+  // pair_style may have been repeated since pair_coeff
   const std::string other_device = parts->loaded.find_other_device(parts->settings.device);
   if (!other_device.empty()) error->all(FLERR, MLIP_STYLE + other_device);
   if (!force->newton_pair)
-    error->all(FLERR, MLIP_STYLE + std::string("newton is off for pairs, and forces on ghosts must be sent home; "
+    error->all(FLERR, MLIP_STYLE + std::string("newton is off for pairs, but forces on ghosts must reach their owners; "
                                                "use: newton on"));
 
   // a hybrid collects the sizes of its styles before pair_coeff, and the buffers of Comm follow the top style
@@ -154,7 +154,7 @@ void PairMlipTorch::init_style()
     force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
   }
 
-  // only where partitions surely come here together, to minimise a band: elsewhere they may run inputs of their own
+  // only a NEB minimisation surely brings all partitions here together; otherwise each may run its own input
   bool is_shared = false;
   for (const auto &fix : modify->get_fix_list()) is_shared |= utils::strmatch(fix->style, "^neb");
   if (universe->nworlds > 1 && is_shared && update->whichflag == 2)
@@ -163,13 +163,13 @@ void PairMlipTorch::init_style()
   std::string fault;
   const PairSettings &settings = parts->settings;
   if (comm->me == 0 && settings.deviation_every > 0 && !parts->deviations.file.open(settings.deviation_file))
-    fault = "cannot open " + settings.deviation_file + " for deviations: " + strerror(errno);
+    fault = "cannot open deviation file " + settings.deviation_file + ": " + strerror(errno) + "; check the path";
   parts->agreement.settle(fault);
   if (comm->me == 0) parts->loaded.warn_of_replaced_files();
   parts->loaded.warn_of_swapped_elements();
 
   parts->profile.reset(parts->models);
-  // a model that finds its own edges asks for LAMMPS's list now and then; a hybrid shares one list between its styles
+  // a model that finds its own edges rarely needs the list of LAMMPS; the styles of a hybrid share one list
   const bool is_occasional = parts->models.size() == 1 && parts->models.model(0).finds_edges() && force->pair == this;
   neighbor->add_request(this, NeighConst::REQ_FULL | (is_occasional ? NeighConst::REQ_OCCASIONAL : 0));
   parts->is_ready = true;
@@ -232,10 +232,10 @@ void PairMlipTorch::read_restart_settings(FILE *fp)
   for (auto &word : record.settings) words.push_back(&word[0]);
   settings(static_cast<int>(words.size()), words.data());
   if (record.models.empty()) return;
-  if (force->pair == this) forget_records(lmp);    // of another restart file: this one has but one style
+  if (force->pair == this) forget_records(lmp);    // records of another restart file: this one has a single style
   keep_record(lmp, record);
   if (comm->me == 0)
-    utils::logmesg(lmp, "mlip/torch: the restart file was written with {}; give pair_coeff again\n", record.describe());
+    utils::logmesg(lmp, "mlip/torch: the restart file was written with {}; repeat pair_coeff\n", record.describe());
 }
 
 /* ---------------------------------------------------------------------- */
@@ -267,10 +267,10 @@ void PairMlipTorch::unpack_reverse_comm(int n, int *list, double *buf)
 }
 
 /* ----------------------------------------------------------------------
-   fix pair sets the flag on the steps on which it will read; edges of the
-   last evaluation, for checks: n_edges is an int64_t, the arrays hold rows
-   of atoms of the model's types, owned atoms first; none where the model
-   found its own
+   fix pair sets the flag for the steps on which it reads; edges of the last
+   evaluation are for checks: n_edges is an int64_t, the arrays refer to rows
+   of atoms of the model's types, owned atoms first; there are no edges if
+   the model found its own
 ------------------------------------------------------------------------- */
 
 void *PairMlipTorch::extract(const char *name, int &dim)
@@ -292,11 +292,11 @@ void *PairMlipTorch::extract_peratom(const char *name, int &n_columns)
 {
   n_columns = 0;
   if (strcmp(name, ATOM_DEVIATION) != 0) return nullptr;
-  // fix pair asks on every rank, once outside of a run for the number of columns; in a run it would abort each rank
-  // alone, and mpiexec may lose what they say
+  // fix pair calls this on every rank, once outside a run for the number of columns; in a run it would abort each rank
+  // separately, and mpiexec may lose the messages
   if (update->whichflag != 0 && !parts->deviations.are_by_atom())
-    error->all(FLERR, MLIP_STYLE + std::string("force deviations of atoms were not asked for in this step; "
-                                               "fix pair does with a trigger: force_deviation 1"));
+    error->all(FLERR, MLIP_STYLE + std::string("per-atom force deviations were not requested for this step; "
+                                               "request them in fix pair with: force_deviation 1"));
   return parts->deviations.by_atom();
 }
 

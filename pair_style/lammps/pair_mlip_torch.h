@@ -49,7 +49,7 @@ class PairMlipTorch : public Pair {
   void allocate();
   void size_communication();
 
-  // one step: each returns this rank's fault, or an empty string; notice is of close atoms
+  // one step: each returns this rank's fault, or an empty string; notice reports close atoms
   void view_atoms();
   void view_neighbours();
   std::string compute_on_edges(bool has_deviations, std::string &notice);

@@ -24,8 +24,8 @@ using namespace LAMMPS_NS;
 void PairMlipTorch::compute(int eflag, int vflag)
 {
   if (!parts->is_ready)
-    error->all(FLERR, MLIP_STYLE + std::string("pair_coeff was given after the last set-up of a run, and neighbours "
-                                               "and buffers are those of another model; use: run without pre no"));
+    error->all(FLERR, MLIP_STYLE + std::string("pair_coeff was given after the last set-up of a run, so neighbours "
+                                               "and buffers belong to another model; use: run without pre no"));
   parts->profile.begin(parts->models);
   const Stopwatch watch(parts->profile.total);
   ev_init(eflag, vflag);
@@ -33,7 +33,7 @@ void PairMlipTorch::compute(int eflag, int vflag)
 
   view_atoms();
 
-  // a rank with a fault, or without atoms, takes part in every exchange; then all stop or none
+  // a rank with a fault, or without atoms, takes part in every exchange; then all ranks stop or none does
   const bool is_noted = is_deviation_noted();
   const bool has_deviations = parts->deviations.begin(eflag_global || is_noted, parts->models.size());
   parts->is_resident = is_resident_step(has_deviations);
@@ -59,7 +59,7 @@ void PairMlipTorch::view_atoms()
 }
 
 /* ----------------------------------------------------------------------
-   built now where LAMMPS builds it on request alone
+   an occasional list is built now
 ------------------------------------------------------------------------- */
 
 void PairMlipTorch::view_neighbours()
@@ -74,8 +74,8 @@ void PairMlipTorch::view_neighbours()
 }
 
 /* ----------------------------------------------------------------------
-   virials of atoms and deviations need the gradients of edges; the same
-   answer on every rank
+   per-atom virials and deviations need edge gradients; the answer is the same
+   on every rank
 ------------------------------------------------------------------------- */
 
 bool PairMlipTorch::is_resident_step(bool has_deviations)
@@ -117,7 +117,7 @@ std::string PairMlipTorch::compute_resident(std::string &notice)
 }
 
 /* ----------------------------------------------------------------------
-   all ranks stop with the fault of one, or warn
+   all ranks stop if one has a fault; rank 0 warns of a notice
 ------------------------------------------------------------------------- */
 
 void PairMlipTorch::settle(std::string fault, std::string notice)
@@ -145,7 +145,7 @@ std::string PairMlipTorch::build_edges()
     if (cvflag_atom) parts->edges.gather_positions(parts->atoms);
     return neighbor->ago == 0 ? parts->faults.find_lost_neighbours(parts->edges.rows()) : "";
   } catch (std::exception &e) {
-    return std::string("no memory for the edges of ") + std::to_string(atom->nlocal) + " atoms (" + e.what() +
+    return std::string("not enough memory for the edges of ") + std::to_string(atom->nlocal) + " atoms (" + e.what() +
         "); use more ranks";
   }
 }
@@ -168,11 +168,11 @@ std::string PairMlipTorch::evaluate_models(bool has_deviations)
     if (has_deviations) parts->deviations.prepare(parts->models, parts->edges);
     return "";
   } catch (LAMMPSException &) {
-    throw;    // raised by LAMMPS inside a communication: it knows who else stops
+    throw;    // raised by LAMMPS inside a communication: it handles the other ranks
   } catch (std::exception &e) {
     return e.what();
   } catch (...) {
-    return "unknown exception in the model";
+    return "unknown exception in the model; report a bug with this input";
   }
 }
 
@@ -202,7 +202,7 @@ bool PairMlipTorch::is_deviation_noted()
 }
 
 /* ----------------------------------------------------------------------
-   compute pair sums pvector over ranks: rank 0 holds the totals
+   compute pair sums pvector over ranks: rank 0 has the totals
 ------------------------------------------------------------------------- */
 
 void PairMlipTorch::measure_deviations(bool is_noted)

@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   What the pair style is made of; for its own files only.
+   Members of the pair style; internal to its own files.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -21,7 +21,7 @@
 
 namespace LAMMPS_NS {
 
-constexpr int N_EXTRA = 3;    // numbers that compute pair shows
+constexpr int N_EXTRA = 3;    // values shown by compute pair
 
 struct PairMlipTorch::Parts {
   Parts(LAMMPS *lmp, PairMlipTorch *pair, Comm *&comm, Error *&error) :
@@ -39,16 +39,16 @@ struct PairMlipTorch::Parts {
   LoadedModels loaded;
 
   mlip::Committee &models = loaded.committee;
-  mlip::AtomArrays atoms;       // what LAMMPS has in this step
+  mlip::AtomArrays atoms;       // the atoms of LAMMPS in this step
   mlip::NeighbourRows rows;
   mlip::Edges edges;
   mlip::Graph graph;
   mlip::Results results;
   CommExchange exchange;
   ResidentStep resident;
-  bool is_resident = false;     // this step takes the model's own edges
+  bool is_resident = false;     // whether the model finds the edges of this step
   bool has_warned_of_close_atoms = false;
-  bool is_ready = false;    // LAMMPS has set itself up for these models
+  bool is_ready = false;    // whether LAMMPS is set up for these models
 };
 
 }    // namespace LAMMPS_NS

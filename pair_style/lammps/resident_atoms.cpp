@@ -47,7 +47,7 @@ bool ResidentAtoms::is_same(const AtomArrays &atoms) const
 }
 
 /* ----------------------------------------------------------------------
-   numbers count from 1: an exchange leaves 0 where the sender has no row
+   numbers start at 1: an exchange sends 0 if the sender has no row
 ------------------------------------------------------------------------- */
 
 Features ResidentAtoms::owner_numbers()
@@ -116,7 +116,8 @@ ClosePair ResidentAtoms::pair(int64_t i, int64_t j) const
 
 double ResidentAtoms::bytes() const
 {
-  return numbering.bytes() + types.bytes() + groups.bytes() + species.bytes() + owner.bytes() + positions.bytes() + numbers.bytes();
+  return numbering.bytes() + types.bytes() + groups.bytes() + species.bytes() + owner.bytes() + positions.bytes() +
+      numbers.bytes();
 }
 
 }    // namespace mlip

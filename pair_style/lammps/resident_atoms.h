@@ -1,4 +1,5 @@
-/* Atoms as they are kept from one neighbour list to the next, for a model that finds its own edges. Knows neither LAMMPS nor torch. */
+/* Atoms of a model that finds its own edges, kept from one neighbour list to the next. Depends on neither LAMMPS nor
+   torch. */
 
 #ifndef MLIP_RESIDENT_ATOMS_H
 #define MLIP_RESIDENT_ATOMS_H
@@ -13,29 +14,29 @@ namespace mlip {
 
 class ResidentAtoms {
  public:
-  /* species_of_kind (n_kinds): rows in the model's element table. smallest (n_kinds, n_kinds): the distances in
-     angstrom of close pairs; empty if the model states none. */
+  /* species_of_kind (n_kinds): rows in the model's element table. smallest (n_kinds, n_kinds): smallest allowed
+     distances in angstrom; empty if the model states none. */
   void name_kinds(const std::vector<int64_t> &species_of_kind, const std::vector<double> &smallest);
 
-  /* reach: of neighbours until the next list, angstrom. Owners are unknown then. Throws std::bad_alloc. */
+  /* reach: largest distance of neighbours until the next list, angstrom. Resets owners. Throws std::bad_alloc. */
   void build(const AtomArrays &, double reach);
 
-  /* Whether the atoms are those of the last build: as many, of the same types, present or not as they were. */
+  /* Whether the atoms match the last build: the same number, types and presence. */
   bool is_same(const AtomArrays &) const;
 
-  /* Where all ghosts are images of owned atoms: a number of each row, for an exchange that brings those of owned
-     rows to ghosts, and what the ghosts have then. Owners stay unknown if a ghost's atom is not the model's. */
+  /* For ghosts that are all images of owned atoms: numbers the rows, for an exchange from owned rows to ghosts, and
+     reads the owners from it. Owners stay unknown if the model lacks the atom of a ghost. */
   Features owner_numbers();
   void take_owners();
 
-  /* The rows of the last build with the positions of this step; refers to the arrays of the caller. Cannot fail, as
+  /* The rows of the last build with the positions of this step; refers to the caller's arrays. Must not fail, because
      the other ranks wait in an exchange. */
   Atoms at(const AtomArrays &, bool is_new);
 
-  /* No atoms: what a rank hands to the model after a fault of its own. */
+  /* No atoms: the input of the model on a rank with a fault. */
   static Atoms nothing();
 
-  /* Two rows of the last at() in the caller's numbering; none if i is negative. */
+  /* Converts two rows of the last at() to the caller's numbering; no pair if i is negative. */
   ClosePair pair(int64_t i, int64_t j) const;
 
   const AtomRows &rows() const { return numbering; }
@@ -46,14 +47,14 @@ class ResidentAtoms {
   std::vector<double> smallest;
 
   AtomRows numbering;
-  int n_local = 0, n_ghost = 0;       // of the caller's atoms
-  Buffer<int> types, groups;          // of the caller's atoms; groups only where they matter
+  int n_local = 0, n_ghost = 0;       // counts of the caller's atoms
+  Buffer<int> types, groups;          // copies from the caller's atoms; groups only if they matter
   bool has_groups = false, has_owners = false;
   Buffer<int64_t> species;
   Buffer<int32_t> owner;
   double reach = 0.0;
   Buffer<double> positions, numbers;
-  const double *x = nullptr;          // of all rows in this step
+  const double *x = nullptr;          // positions of all rows in this step
 };
 
 }    // namespace mlip

@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   A step of a model that finds its own edges.
+   One step of a model that finds its own edges.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -24,14 +24,14 @@ std::string ResidentStep::evaluate(mlip::Model &model, const mlip::AtomArrays &a
 {
   const bool is_new = has_new_list(arrays);
   std::string fault;
-  // atoms move by half the skin until LAMMPS makes new lists
+  // each atom moves at most half the skin before LAMMPS builds new lists
   if (is_new) fault = build(arrays, model.metadata().cutoff + neighbor->skin);
-  is_known = false;    // until this step has ended well
+  is_known = false;    // until this step succeeds
   found = mlip::StepResults();
   exchange.numbering = &atoms.rows();
   exchange.is_mute = !fault.empty();
   try {
-    // with one rank all ghosts are images of its own atoms
+    // on a single rank all ghosts are images of its own atoms
     if (is_new && comm->nprocs == 1 && fault.empty()) {
       mlip::Features numbers = atoms.owner_numbers();
       exchange.forward(numbers);
@@ -40,18 +40,18 @@ std::string ResidentStep::evaluate(mlip::Model &model, const mlip::AtomArrays &a
     found = model.step(fault.empty() ? atoms.at(arrays, is_new) : mlip::ResidentAtoms::nothing(), exchange);
     is_known = fault.empty();
   } catch (LAMMPSException &) {
-    throw;    // raised by LAMMPS inside a communication: it knows who else stops
+    throw;    // raised by LAMMPS inside a communication: it handles the other ranks
   } catch (std::exception &e) {
     if (fault.empty()) fault = e.what();
   } catch (...) {
-    if (fault.empty()) fault = "unknown exception in the model";
+    if (fault.empty()) fault = "unknown exception in the model; report a bug with this input";
   }
   return fault;
 }
 
 /* ----------------------------------------------------------------------
-   a list may also be built between two steps (grand canonical fixes), and
-   types and groups of atoms may change without one (set, run pre no)
+   a list can also be built between two steps (grand canonical fixes), and
+   types and groups of atoms can change without a new list (set, run pre no)
 ------------------------------------------------------------------------- */
 
 bool ResidentStep::has_new_list(const mlip::AtomArrays &arrays) const
@@ -68,7 +68,7 @@ std::string ResidentStep::build(const mlip::AtomArrays &arrays, double reach)
   try {
     atoms.build(arrays, reach);
   } catch (std::bad_alloc &) {
-    return "no memory for the rows of " + std::to_string(arrays.n_local) + " atoms; use more ranks";
+    return "not enough memory for the rows of " + std::to_string(arrays.n_local) + " atoms; use more ranks";
   } catch (std::exception &e) {
     return e.what();
   }

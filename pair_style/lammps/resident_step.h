@@ -1,5 +1,5 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   A step of a model that finds its own edges.
+   One step of a model that finds its own edges.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -32,10 +32,10 @@ class ResidentStep : protected Pointers {
 
   mlip::ResidentAtoms atoms;
 
-  /* The model has seen other atoms since: the next step begins anew. */
+  /* Call after the model evaluated other atoms: the next step builds its lists again. */
   void forget() { is_known = false; }
 
-  /* Collective. Returns this rank's fault, or an empty string. */
+  /* Collective. Returns this rank's fault, or an empty text. */
   std::string evaluate(mlip::Model &, const mlip::AtomArrays &);
 
   const mlip::StepResults &results() const { return found; }
@@ -49,8 +49,8 @@ class ResidentStep : protected Pointers {
   StepProfile &profile;
   CommExchange &exchange;
   mlip::StepResults found;
-  bool is_known = false;                  // the model holds what was built last
-  bigint n_builds = -1, last_build = -1;  // of LAMMPS's list then
+  bool is_known = false;                  // whether the model has the atoms of the last build
+  bigint n_builds = -1, last_build = -1;  // state of the list of LAMMPS at the last build
 };
 
 }    // namespace LAMMPS_NS

@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   What pair_style mlip/torch leaves in a restart file.
+   Record of pair_style mlip/torch in a restart file.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -40,7 +40,8 @@ std::string RestartRecord::describe() const
 {
   std::vector<std::string> words;
   for (const auto &model : models)
-    words.push_back(model.file + " of " + model.name + ", sha256 " + model.sha256.substr(0, 12) + ", head " + model.head);
+    words.push_back(model.file + " from " + model.name + ", sha256 " + model.sha256.substr(0, 12) + ", head " +
+                    model.head);
   return join(words, "; ") + "; types " + join(symbols, " ");
 }
 
@@ -52,7 +53,7 @@ void RestartRecord::write(FILE *fp) const
   for (const auto &model : models)
     document["models"].push_back(
         {{"file", model.file}, {"name", model.name}, {"sha256", model.sha256}, {"head", model.head}});
-  // names of files may be in any encoding
+  // file names can be in any encoding
   const std::string text = document.dump(-1, ' ', false, json::error_handler_t::replace);
   const int length = static_cast<int>(text.size());
   fwrite(&length, sizeof(int), 1, fp);
@@ -78,15 +79,15 @@ RestartRecord RestartRecord::read(FILE *fp, MPI_Comm world)
   RestartRecord record;
   try {
     const json document = json::parse(text);
-    if (document.at("version").get<int>() != VERSION) throw std::runtime_error("another version wrote it");
+    if (document.at("version").get<int>() != VERSION) throw std::runtime_error("unknown record version");
     record.settings = document.at("settings").get<std::vector<std::string>>();
     record.symbols = document.at("symbols").get<std::vector<std::string>>();
     for (const auto &model : document.at("models"))
       record.models.push_back({model.at("file").get<std::string>(), model.at("name").get<std::string>(),
                                model.at("sha256").get<std::string>(), model.at("head").get<std::string>()});
   } catch (const std::exception &e) {
-    throw std::runtime_error(std::string("cannot read what the restart file says of the model (") + e.what() +
-                             "); write it again with this version, or start from a data file");
+    throw std::runtime_error(std::string("cannot read the model record of the restart file (") + e.what() +
+                             "); write the file again with this version, or start from a data file");
   }
   return record;
 }
@@ -113,7 +114,7 @@ void LAMMPS_NS::forget_records(const LAMMPS *lmp)
 
 std::string LAMMPS_NS::find_other_model(const LAMMPS *lmp, const RestartRecord &given)
 {
-  if (lmp->restart_ver < 0) forget_records(lmp);    // the box is of no restart file, or of none any more
+  if (lmp->restart_ver < 0) forget_records(lmp);    // the box does not come from a restart file
   const auto found = kept_records().find(lmp);
   if (found == kept_records().end()) return "";
   std::vector<std::string> written;
@@ -121,6 +122,6 @@ std::string LAMMPS_NS::find_other_model(const LAMMPS *lmp, const RestartRecord &
     if (record.is_like(given)) return "";
     written.push_back(record.describe());
   }
-  return "the restart file was written with " + join(written, " and with ") + "; pair_coeff gives " +
-      given.describe() + "; give the model of the restart file, or ask for another: pair_style mlip/torch restart any";
+  return "the restart file was written with " + join(written, " and with ") + ", but pair_coeff names " +
+      given.describe() + "; name the model of the restart file, or allow another: pair_style mlip/torch restart any";
 }

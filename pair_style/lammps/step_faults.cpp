@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   What a rank sees wrong with its atoms in a step.
+   Detects faults in the atoms of a rank in one step.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -25,8 +25,8 @@ std::string StepFaults::name_of_atom(int i) const
 }
 
 /* ----------------------------------------------------------------------
-   special bonds: weight zero takes pairs out of the neighbour list, other
-   weights than 1 ask for a scaling that a many-body model cannot give
+   special bonds: a weight of 0 removes pairs from the neighbour list; other
+   weights than 1 request a scaling that a many-body model does not support
 ------------------------------------------------------------------------- */
 
 std::string StepFaults::find_lost_neighbours(const mlip::AtomRows &rows)
@@ -45,17 +45,17 @@ std::string StepFaults::find_lost_neighbours(const mlip::AtomRows &rows)
       is_lost = (!is_whole[1] && n[0] > 0) || (!is_whole[2] && n[1] > n[0]) || (!is_whole[3] && n[2] > n[1]);
     }
     if (is_lost)
-      return "special_bonds takes bonded neighbours of " + name_of_atom(i) +
-          " out of the neighbour list or scales them, and the model needs all of them whole; use: " +
+      return "special_bonds removes or scales bonded neighbours of " + name_of_atom(i) +
+          ", but the model needs all of them with weight 1; use: " +
           whole_special_bonds();
   }
   return "";
 }
 
 /* ----------------------------------------------------------------------
-   in a hybrid the weights of the other styles stay: what special_bonds takes
-   out of the list, it takes from all styles, and a weight close to zero does
-   not
+   in a hybrid the other styles keep their weights; a pair that special_bonds
+   removes from the list is missing for all styles, while a pair with a weight
+   close to zero stays in the list
 ------------------------------------------------------------------------- */
 
 std::string StepFaults::whole_special_bonds() const
@@ -64,8 +64,8 @@ std::string StepFaults::whole_special_bonds() const
   const bool has_several = force->pair_match("mlip/torch", 1, 1) != force->pair_match("mlip/torch", 1, 2);
   return std::string("pair_modify pair mlip/torch ") + (has_several ? "N special lj/coul 1 1 1 for each N" :
                                                                       "special lj/coul 1 1 1") +
-      ", and in special_bonds 1e-100 for each weight of 0, as in special_bonds lj/coul 1e-100 1e-100 1e-100 "
-      "(special_bonds lj/coul 1 1 1 would count bonded pairs in the other styles of the hybrid, too)";
+      ", and in special_bonds replace each weight of 0 by 1e-100, as in special_bonds lj/coul 1e-100 1e-100 1e-100 "
+      "(special_bonds lj/coul 1 1 1 would also count bonded pairs in the other styles of the hybrid)";
 }
 
 /* ---------------------------------------------------------------------- */
@@ -87,8 +87,8 @@ std::string StepFaults::find_not_finite(const mlip::Edges &edges, const mlip::Re
 }
 
 /* ----------------------------------------------------------------------
-   a number that is not finite, times zero, is not zero: sums tell first, as
-   most steps have none
+   a value that is not finite, times zero, is not zero: the sums are a cheap
+   test, since most steps have no such value
 ------------------------------------------------------------------------- */
 
 std::string StepFaults::find_not_finite(const mlip::AtomRows &rows, const mlip::StepResults &results)
@@ -113,7 +113,7 @@ std::string StepFaults::find_not_finite(const mlip::AtomRows &rows, const mlip::
 std::string StepFaults::not_finite(const char *what, int i) const
 {
   const double *x = atom->x[i];
-  return fmt::format("the {} of {} at {:.4f} {:.4f} {:.4f} is not finite; look for overlapping atoms or too large a "
+  return fmt::format("the {} of {} at {:.4f} {:.4f} {:.4f} is not finite; check for overlapping atoms or too large a "
                      "timestep", what, name_of_atom(i), x[0], x[1], x[2]);
 }
 
@@ -122,7 +122,7 @@ std::string StepFaults::not_finite(const char *what, int i) const
 std::string StepFaults::find_close_atoms(const mlip::ClosePair &pair)
 {
   if (pair.i < 0) return "";
-  return fmt::format("{} and {} are {:.4g} A apart, and the model's smallest distance for their elements is {:.4g} A; "
-                     "look at the start, the timestep and the temperature", name_of_atom(pair.i),
+  return fmt::format("{} and {} are {:.4g} A apart, but the model's smallest distance for their elements is {:.4g} A; "
+                     "check the initial structure, the timestep and the temperature", name_of_atom(pair.i),
                      name_of_atom(pair.j), pair.distance, pair.smallest);
 }

@@ -1,5 +1,5 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   What a rank sees wrong with its atoms in a step.
+   Detects faults in the atoms of a rank in one step.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -16,7 +16,7 @@
 
 namespace LAMMPS_NS {
 
-/* Each returns a text that names the atoms, or an empty one. */
+/* Each function returns an error message that names the atoms, or an empty text. */
 class StepFaults : protected Pointers {
  public:
   StepFaults(LAMMPS *lmp) : Pointers(lmp) {}
@@ -29,7 +29,7 @@ class StepFaults : protected Pointers {
  private:
   std::string not_finite(const char *what, int i) const;
   std::string name_of_atom(int i) const;
-  std::string whole_special_bonds() const;    // the commands that leave the model all of its neighbours
+  std::string whole_special_bonds() const;    // commands that give the model all neighbours
 };
 
 }    // namespace LAMMPS_NS

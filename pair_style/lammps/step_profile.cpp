@@ -1,5 +1,5 @@
 /* ----------------------------------------------------------------------
-   Where the time of a step goes in pair_style mlip/torch.
+   Time profile of the steps of pair_style mlip/torch.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -29,8 +29,8 @@ static double seconds_of(mlip::Model &model, const std::string &program)
 }
 
 /* ----------------------------------------------------------------------
-   in the order in which they run; the last layer goes forward and back in
-   one, and a GPU that is told all of a step at once counts as the last layer
+   in execution order; one program runs the last layer forward and backward,
+   and a step that a GPU replays as a whole counts as the last layer
 ------------------------------------------------------------------------- */
 
 static std::vector<Section> layers_of(mlip::Model &model, const std::string &before)
@@ -90,7 +90,7 @@ void StepProfile::print(mlip::Committee &models)
   MPI_Reduce(mine.data(), most.data(), n, MPI_DOUBLE, MPI_MAX, 0, world);
   if (comm->me != 0) return;
 
-  std::string text = fmt::format("\nmlip/torch profile: milliseconds of a rank per evaluation, {} evaluations\n"
+  std::string text = fmt::format("\nmlip/torch profile: milliseconds per evaluation on each rank, {} evaluations\n"
                                  "{:<26} | {:>10} | {:>10} | {:>10} | {:>6}\n{}\n",
                                  n_evaluations, "Section", "min time", "avg time", "max time", "%total",
                                  std::string(74, '-'));

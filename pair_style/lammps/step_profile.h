@@ -1,5 +1,5 @@
 /* -*- c++ -*- ----------------------------------------------------------
-   Where the time of a step goes in pair_style mlip/torch.
+   Time profile of the steps of pair_style mlip/torch.
    GNU General Public License, version 2 (pair_style/LICENSE).
 ------------------------------------------------------------------------- */
 
@@ -16,7 +16,7 @@ class Committee;
 
 namespace LAMMPS_NS {
 
-/* Adds the time from its start to its end to a sum of seconds. */
+/* Adds the time from its construction to its destruction to a sum, in seconds. */
 class Stopwatch {
  public:
   explicit Stopwatch(double &sum) : sum(sum), start(std::chrono::steady_clock::now()) {}
@@ -37,10 +37,10 @@ class StepProfile : protected Pointers {
 
   void reset(mlip::Committee &);
 
-  /* One more evaluation. That of the set-up, slow as a first one is, counts only where no step follows. */
+  /* Starts an evaluation. The slow first evaluation of the set-up counts only if no step follows. */
   void begin(mlip::Committee &);
 
-  /* A table of all ranks, on screen and in the log. Collective. */
+  /* Prints a table over all ranks to the screen and the log. Collective. */
   void print(mlip::Committee &);
 
  private:

@@ -35,10 +35,10 @@ std::string read_range(const std::string &path, uint64_t offset, uint64_t size)
 
 std::string not_a_model(const std::string &path, const std::string &why)
 {
-  return path + " is no compiled model (" + why + "); make one with: mlip-lammps export MODEL -o " + path;
+  return path + " is not a compiled model (" + why + "); create one with: mlip-lammps export MODEL -o " + path;
 }
 
-/* Whether the file begins as a zip archive does, or holds nothing: what a copy that was interrupted leaves. */
+/* Whether the file is empty or begins like a zip archive, as after an interrupted copy. */
 
 bool is_begun(const std::string &path)
 {
@@ -63,7 +63,8 @@ Archive::Archive(const std::string &path) : path(path)
     throw std::runtime_error(path + " is a folder, not a model file; name the .pt2 file, or make one with: "
                              "mlip-lammps export MODEL -o FILE.pt2");
   std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) throw std::runtime_error("cannot open model file " + path + ": " + std::strerror(errno));
+  if (!file)
+    throw std::runtime_error("cannot open model file " + path + ": " + std::strerror(errno) + "; check the path");
   const auto length = static_cast<uint64_t>(file.tellg());
 
   try {
@@ -101,7 +102,7 @@ Archive::Archive(const std::string &path) : path(path)
         if (field<uint16_t>(table, extra) == EXTRA64) {
           if (member.size == SEE_EXTRA) {
             member.size = field<uint64_t>(table, value);
-            value += 16;    // the compressed size stands between
+            value += 16;    // skip the compressed size in between
           }
           if (member.header_offset == SEE_EXTRA) member.header_offset = field<uint64_t>(table, value);
         }

@@ -1,4 +1,4 @@
-/* Reads stored (not compressed) members of a zip archive: the form of a .pt2 file. */
+/* Reads stored (uncompressed) members of a zip archive, the format of .pt2 files. */
 
 #ifndef MLIP_ARCHIVE_H
 #define MLIP_ARCHIVE_H

@@ -71,7 +71,7 @@ void Chunk::advance(const PaddedGraph &graph, int64_t new_end, double cutoff, bo
   if (is_compact) compact(graph.n_nodes);
 }
 
-/* Number the sources of the chunk's edges from 0. */
+/* Numbers the sources of the chunk's edges from 0. */
 
 void Chunk::compact(int64_t n_nodes)
 {

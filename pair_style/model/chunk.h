@@ -1,4 +1,4 @@
-/* Which atoms and edges one call of a program sees. Knows neither LAMMPS nor torch. */
+/* The atoms and edges of one call of a program. Depends on neither LAMMPS nor torch. */
 
 #ifndef MLIP_CHUNK_H
 #define MLIP_CHUNK_H
@@ -11,13 +11,13 @@
 
 namespace mlip {
 
-constexpr int64_t MIN_SIZE = 2;    // torch.export takes sizes 0 and 1 for constants
+constexpr int64_t MIN_SIZE = 2;    // torch.export specialises on sizes 0 and 1
 
-/* The graph of one evaluation with at least MIN_SIZE owned atoms. Phantom atoms stand before the owned ones, so that no
-   ghost is taken for an owned atom; they have no edge, and the exchange does not see them. */
+/* The graph of one evaluation with at least MIN_SIZE owned atoms. Phantom atoms precede the owned atoms, so that no
+   ghost is treated as an owned atom; they have no edges, and the exchange ignores them. */
 class PaddedGraph {
  public:
-  /* Refers to the arrays of graph where it needs no phantoms. */
+  /* Refers to the arrays of graph if no phantoms are needed. */
   void set(const Graph &graph);
 
   int64_t n_phantoms = 0, n_local = 0, n_nodes = 0, n_edges = 0;
@@ -29,20 +29,20 @@ class PaddedGraph {
   std::vector<double> padded_positions;
 };
 
-/* Some centres with their edges, numbered from 0. Sources of features are all nodes, or (compact) the rows that the
-   edges name. At least MIN_SIZE edges: further ones lie beyond the cutoff, where all weights are zero. */
+/* Some centres with their edges, numbered from 0. Feature sources are all nodes, or (compact) only the neighbours of
+   the edges. Has at least MIN_SIZE edges: padding edges lie beyond the cutoff, where all weights are zero. */
 class Chunk {
  public:
-  /* Before the first centre of the graph. */
+  /* Moves before the first centre of the graph. */
   void restart();
 
-  /* The centres that follow, up to end. */
+  /* Moves to the next centres, up to end. */
   void advance(const PaddedGraph &, int64_t end, double cutoff, bool is_compact);
 
-  int64_t begin = 0, end = 0;              // centres
-  int64_t edge = 0, n_edges = 0;           // first edge, and how many without padding
+  int64_t begin = 0, end = 0;              // range of centres
+  int64_t edge = 0, n_edges = 0;           // first edge, and number of edges without padding
   bool is_compact = false;
-  std::vector<int64_t> centre, neighbour;  // of edges
+  std::vector<int64_t> centre, neighbour;  // ends of each edge
   std::vector<int64_t> rows;               // nodes of a compact chunk
   const double *vectors = nullptr;
 
@@ -53,7 +53,7 @@ class Chunk {
   void compact(int64_t n_nodes);
 
   std::vector<double> padded_vectors;
-  std::vector<int64_t> place;    // of a node in a compact chunk, -1 outside it
+  std::vector<int64_t> place;    // index of a node in a compact chunk, -1 outside it
 };
 
 }    // namespace mlip

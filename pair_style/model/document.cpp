@@ -26,17 +26,17 @@ std::string release(const std::string &version)
 
 Document mlip::read_document(const Archive &archive, const std::string &path)
 {
-  const std::string cure = "; make it again with: mlip-lammps export MODEL -o " + path;
+  const std::string cure = "; create one with: mlip-lammps export MODEL -o " + path;
   const auto names = archive.find("extra/mlip_lammps.json", "");
   if (names.size() != 1)
-    throw std::runtime_error(path + " is no model of this package (no metadata in it)" + cure);
+    throw std::runtime_error(path + " is not a compiled model (it has no metadata block)" + cure);
   try {
     Document document;
     document.content = json::parse(archive.read(names[0]));
     const auto &d = document.content;
     const int version = d.at("format_version").get<int>();
     if (version != FORMAT_VERSION)
-      throw std::runtime_error("it has format " + std::to_string(version) + ", this pair style reads " +
+      throw std::runtime_error("it has format version " + std::to_string(version) + ", but this package reads " +
                                std::to_string(FORMAT_VERSION));
     auto &m = document.metadata;
     m.elements = d.at("elements").get<std::vector<std::string>>();
@@ -57,12 +57,12 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     // files for a GPU need neither chunks nor torch
     m.chunk_atoms = m.device == "cuda" ? d.value("chunk_atoms", int64_t(1)) : d.at("chunk_atoms").get<int64_t>();
     m.torch_version = m.device == "cuda" ? d.value("torch_version", "") : d.at("torch_version").get<std::string>();
-    if (m.chunk_atoms < 1) throw std::runtime_error("its chunk_atoms are below 1");
+    if (m.chunk_atoms < 1) throw std::runtime_error("chunk_atoms is below 1");
     if (m.n_layers < 1 || static_cast<int64_t>(m.feature_widths.size()) != m.n_layers - 1 ||
         m.skip_widths.size() != m.feature_widths.size() || m.message_widths.size() != m.feature_widths.size())
-      throw std::runtime_error("its layers and feature widths do not fit together");
+      throw std::runtime_error("the numbers of layers and feature widths do not match");
     if (!m.min_distances.empty() && m.min_distances.size() != m.elements.size() * m.elements.size())
-      throw std::runtime_error("its smallest distances do not fit its elements");
+      throw std::runtime_error("the smallest distances do not match the elements");
     return document;
   } catch (const json::exception &e) {
     throw std::runtime_error(path + ": damaged metadata (" + e.what() + ")" + cure);
@@ -73,23 +73,23 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
 
 void mlip::require_this_machine(const Document &document, const std::string &path, const std::string &torch_dir)
 {
-  if (document.metadata.device == "cuda") return;    // the GPU is looked at when the model is opened
+  if (document.metadata.device == "cuda") return;    // the GPU is checked when the model is opened
   const std::string again =
       "; export it again here: mlip-lammps export " + document.content.at("source").at("name").get<std::string>() +
       " -o " + path;
   const std::string found = Torch::version(torch_dir);
   const std::string wanted = document.metadata.torch_version;
   if (release(found) != release(wanted))
-    throw std::runtime_error(path + " was compiled with torch " + wanted + ", this environment has torch " + found +
+    throw std::runtime_error(path + " was compiled with torch " + wanted + ", but this environment has torch " + found +
                              again);
   const auto &machine = document.content.at("machine");
   const auto architecture = machine.at("architecture").get<std::string>();
   if (architecture != machine_architecture())
-    throw std::runtime_error(path + " was compiled for " + architecture + ", this machine is " +
+    throw std::runtime_error(path + " was compiled for " + architecture + ", but this machine is " +
                              machine_architecture() + again);
   const auto missing = missing_instructions(machine.at("cpu_flags").get<std::vector<std::string>>());
   if (!missing.empty())
-    throw std::runtime_error(path + " was compiled for another processor: this one lacks " + missing[0] + again);
+    throw std::runtime_error(path + " was compiled for another processor; this one lacks " + missing[0] + again);
 }
 
 Metadata mlip::read_metadata(const std::string &path)

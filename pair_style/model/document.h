@@ -1,4 +1,4 @@
-/* The metadata block of a model file: what it says, and whether the file fits this machine. */
+/* The metadata block of a model file, and the check that the file runs on this machine. */
 
 #ifndef MLIP_DOCUMENT_H
 #define MLIP_DOCUMENT_H
@@ -17,11 +17,11 @@ struct Document {
   nlohmann_lmp::json content;
 };
 
-/* Throws std::runtime_error with a message for the user if this is no model of this package, or of another format. */
+/* Throws std::runtime_error with a message for the user if the file is not a compiled model or has another format. */
 Document read_document(const Archive &, const std::string &path);
 
-/* Throws std::runtime_error with a message for the user unless torch and processor are those of the compilation.
-   A file for a GPU asks for neither. */
+/* Throws std::runtime_error with a message for the user unless torch and processor match those of the compilation.
+   A file for a GPU needs neither. */
 void require_this_machine(const Document &, const std::string &path, const std::string &torch_dir);
 
 }    // namespace mlip

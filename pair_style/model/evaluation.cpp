@@ -32,7 +32,7 @@ size_t byte_count(const Features &f)
   return static_cast<size_t>(f.n_rows * f.width) * f.value_bytes;
 }
 
-/* target row row_of_target(k) += factor(k) times row k of source. */
+/* Adds factor(k) times row k of source to row row_of_target(k) of target. */
 template <class T, class Row, class Factor>
 void add_values(const Features &source, const Features &target, Row row_of_target, Factor factor)
 {
@@ -55,7 +55,7 @@ void add_rows(const Features &source, const Features &target, Row row_of_target,
 
 }    // namespace
 
-/* Widths are right from the start: a rank whose first evaluation fails takes part in the exchange all the same. */
+/* Sets widths before any allocation: a rank whose first evaluation fails still takes part in the exchange. */
 
 void Evaluation::open(const Metadata &of_model, const Torch &library)
 {
@@ -97,7 +97,7 @@ void Evaluation::start(const Graph &given, bool needs_moments)
 void Evaluation::shape(Rows &rows, int64_t width, int64_t n_rows) const
 {
   const Features wanted{nullptr, n_rows, width, metadata->feature_bytes};
-  rows.features = {nullptr, 0, width, metadata->feature_bytes};    // these stand if there is no memory
+  rows.features = {nullptr, 0, width, metadata->feature_bytes};    // remains if there is not enough memory
   const size_t n_doubles = (byte_count(wanted) + 7) / 8;
   if (rows.memory.size() < n_doubles) rows.memory.resize(n_doubles + n_doubles / 8);
   rows.features = wanted;
@@ -132,7 +132,7 @@ int64_t Evaluation::count_chunks() const
   return graph.n_local / std::max(metadata->chunk_atoms, 2 * MIN_SIZE) + 1;
 }
 
-/* Run a program on all owned atoms, a chunk after the other. */
+/* Runs a program on all owned atoms, chunk by chunk. */
 
 void Evaluation::run(NamedProgram &entry)
 {
@@ -162,7 +162,7 @@ void Evaluation::call(const NamedProgram &entry, int axis)
   for (size_t k = 0; k < outputs.size(); k++) take(std::move(outputs[k]), entry.outputs[k], axis);
 }
 
-/* x_n - x_o, the origin in the middle of the chunk; never a phantom, unless there is no atom. */
+/* x_n - x_o. The origin is the middle of the chunk, and a phantom only if there is no atom. */
 
 double Evaluation::offset(int64_t node, int axis) const
 {
@@ -217,7 +217,7 @@ const void *Evaluation::gather(const Features &all)
   return gathered.features.data;
 }
 
-/* Gradients of energies weighted by x_i - x_o: moments relative to the node, and the way from the origin to the node. */
+/* Gradients of energies weighted by x_i - x_o: moments relative to the node plus (x_n - x_o) times gradients. */
 
 const void *Evaluation::weigh(const std::string &tensor, const Features &all, int axis)
 {
@@ -229,7 +229,7 @@ const void *Evaluation::weigh(const std::string &tensor, const Features &all, in
   return result.features.data;
 }
 
-/* Rows of the chunk's centres. */
+/* The rows of the chunk's centres. */
 
 Features Evaluation::centre_rows(const Features &all) const
 {
@@ -296,7 +296,7 @@ void Evaluation::take_gradients(const Tensor &tensor, const std::string &name, i
     for (int a = 0; a < 3; a++) add(received, moments.at(name)[a], has_nodes, a);
 }
 
-/* Add the chunk's rows to those of all nodes; with an axis, less them times x_n - x_o. */
+/* Adds the chunk's rows to those of all nodes; with an axis, minus the plain rows times x_n - x_o. */
 
 void Evaluation::add(const Features &from, const Rows &to, bool has_nodes, int less_axis) const
 {

@@ -1,4 +1,4 @@
-/* Runs compiled programs on a graph, a chunk of centres after the other, and keeps what passes between them. */
+/* Runs compiled programs on a graph, chunk by chunk, and stores the tensors that pass between them. */
 
 #ifndef MLIP_EVALUATION_H
 #define MLIP_EVALUATION_H
@@ -21,10 +21,10 @@ struct NamedProgram {
   double seconds = 0.0;
 };
 
-/* Beside gradients it can carry moments of them, which per-atom virials and the heat flux need: for a node n with
-   features h, sum_i (x_i - x_n) dU_i/dh, where U_i is the energy of atom i. They cost three more runs of each gradient
-   program, one for each axis, with energies weighted by positions in place of 1: gradients of sum_i (x_i - x_o) U_i,
-   with an origin x_o in each chunk, less (x_n - x_o) times the gradient itself. */
+/* In addition to gradients it can propagate their moments, which per-atom virials and the heat flux need: for a node n
+   with features h, sum_i (x_i - x_n) dU_i/dh, where U_i is the energy of atom i. They take three more runs of each
+   gradient program, one for each axis, with energies weighted by positions instead of 1: gradients of
+   sum_i (x_i - x_o) U_i, with an origin x_o in each chunk, minus (x_n - x_o) times the gradient itself. */
 class Evaluation {
  public:
   void open(const Metadata &, const Torch &);
@@ -32,7 +32,7 @@ class Evaluation {
   void start(const Graph &, bool has_moments);
   void run(NamedProgram &);
 
-  /* Rows of the graph's atoms: features_T and feature_gradients_T, and of their moments. */
+  /* Rows of the graph's atoms for features_T, feature_gradients_T and their moments. */
   Features rows(const std::string &tensor) const { return without_phantoms(tensors.at(tensor).features); }
   Features moment_rows(const std::string &tensor, int axis) const;
 
@@ -40,12 +40,12 @@ class Evaluation {
 
  private:
   struct Rows {
-    std::vector<double> memory;    // of doubles for the alignment; holds floats too
+    std::vector<double> memory;    // doubles for the alignment; also stores floats
     Features features;
   };
   using ThreeRows = std::array<Rows, 3>;
 
-  static constexpr int PLAIN = -1;    // no axis: weights of 1
+  static constexpr int PLAIN = -1;    // no axis: all weights are 1
 
   void shape(Rows &, int64_t width, int64_t n_rows) const;
   void clear(Rows &) const;

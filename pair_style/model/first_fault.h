@@ -1,4 +1,4 @@
-/* Keeps the first fault of a rank until it has taken part in every exchange of an evaluation. */
+/* Keeps the first fault of a rank until the rank has taken part in every exchange of an evaluation. */
 
 #ifndef MLIP_FIRST_FAULT_H
 #define MLIP_FIRST_FAULT_H
@@ -11,17 +11,17 @@ namespace mlip {
 
 class FirstFault {
  public:
-  /* Runs step unless a fault is kept. */
+  /* Runs step unless there was a fault. */
   template <class Step> void guard(const Step &step)
   {
     if (!text.empty()) return;
     try {
       step();
     } catch (const std::bad_alloc &) {
-      text = "no memory for the model; use more ranks";
+      text = "not enough memory for the model; use more ranks";
     } catch (const std::exception &e) {
       text = e.what();
-      if (text.empty()) text = "unknown fault in the model";
+      if (text.empty()) text = "unknown exception in the model; report a bug with this input";
     }
   }
 

@@ -30,7 +30,8 @@ std::vector<std::string> mlip::missing_instructions(const std::vector<std::strin
 
 int mlip::local_rank()
 {
-  for (const char *name : {"MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID", "MV2_COMM_WORLD_LOCAL_RANK"})
+  for (const char *name :
+       {"MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID", "MV2_COMM_WORLD_LOCAL_RANK"})
     if (const char *value = std::getenv(name)) return std::atoi(value);
   return 0;
 }

@@ -1,4 +1,4 @@
-/* What this processor can do, and what a model file asks for. */
+/* Compares this processor with the requirements of a model file. */
 
 #ifndef MLIP_MACHINE_H
 #define MLIP_MACHINE_H
@@ -8,13 +8,13 @@
 
 namespace mlip {
 
-/* Architecture as uname -m names it. */
+/* The architecture as printed by uname -m. */
 std::string machine_architecture();
 
-/* Those of the wanted instruction sets (names as in /proc/cpuinfo) that this processor lacks. */
+/* The wanted instruction sets (names as in /proc/cpuinfo) that this processor lacks. */
 std::vector<std::string> missing_instructions(const std::vector<std::string> &wanted);
 
-/* Number of this process among those of its node, from the launcher's environment; 0 if it says nothing. */
+/* Rank of this process within its node, from the launcher's environment; 0 if it is not set. */
 int local_rank();
 
 }    // namespace mlip

@@ -25,8 +25,8 @@ bool is_folder(const std::string &path)
   return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* Programs allocate the same large arrays in every step. As glibc comes, each is mapped and given back, and touching
-   fresh pages costs a tenth and more of a step: keep the memory in the process instead. */
+/* Programs allocate the same large arrays in every step. By default glibc maps and unmaps each of them, and page faults
+   take a tenth of a step or more: keep the memory in the process instead. */
 void keep_freed_memory()
 {
   mallopt(M_MMAP_MAX, 0);
@@ -57,7 +57,7 @@ std::string mlip::find_torch_dir()
 struct Model::State {
   Metadata metadata;
   int n_threads = 0;
-  std::unique_ptr<GpuEngine> gpu;    // of a file for a GPU; the rest is of one for the CPU
+  std::unique_ptr<GpuEngine> gpu;    // only for a GPU file; the other members are for CPU files
   const Torch *torch = nullptr;
   std::map<std::string, NamedProgram> programs;
   Evaluation evaluation;
@@ -121,7 +121,7 @@ std::unique_ptr<Model> Model::open(const std::string &path, const std::string &t
     model->set_threads(n_threads);
     if (!state.gpu) state.open_programs(archive, document, path);
   } catch (const nlohmann_lmp::json::exception &e) {
-    throw std::runtime_error(path + ": damaged metadata (" + e.what() + "); export it again");
+    throw std::runtime_error(path + ": damaged metadata (" + e.what() + "); export the model again");
   }
   return model;
 }
@@ -135,7 +135,7 @@ void Model::State::open_programs(const Archive &archive, const Document &documen
   for (const auto &entry : document.content.at("programs")) {
     const auto name = entry.at("name").get<std::string>();
     const auto libraries = archive.find("data/aotinductor/" + name + "/", ".so");
-    if (libraries.size() != 1) throw std::runtime_error(path + " has no program " + name + "; export it again");
+    if (libraries.size() != 1) throw std::runtime_error(path + " has no program " + name + "; export the model again");
     auto &program = programs[name];
     program.inputs = entry.at("inputs").get<std::vector<std::string>>();
     program.outputs = entry.at("outputs").get<std::vector<std::string>>();
@@ -147,7 +147,7 @@ void Model::State::open_programs(const Archive &archive, const Document &documen
 
 StepResults Model::step(const Atoms &atoms, Exchange &exchange)
 {
-  if (!state->gpu) throw std::runtime_error("this model is for a CPU and needs the edges of its atoms");
+  if (!state->gpu) throw std::runtime_error("this model is for a CPU, where step() is not available; use evaluate()");
   return state->gpu->step(atoms, exchange);
 }
 
@@ -155,7 +155,7 @@ Results Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments
 {
   State &s = *state;
   if (s.gpu) return s.gpu->evaluate(graph, exchange, has_moments);
-  set_threads(s.n_threads);    // torch has one number for the process, which another model may have changed
+  set_threads(s.n_threads);    // this setting of torch is process-wide, and another model may have changed it
   FirstFault fault;
   const auto run = [&](const std::string &program) { fault.guard([&] { s.evaluation.run(s.programs.at(program)); }); };
   const int n_layers = static_cast<int>(s.metadata.n_layers);

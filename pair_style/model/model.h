@@ -1,4 +1,4 @@
-/* The model side: opens a compiled model and runs its layers on plain arrays. No LAMMPS header. */
+/* The model side: opens a compiled model and runs its layers on plain arrays. Includes no LAMMPS header. */
 
 #ifndef MLIP_MODEL_H
 #define MLIP_MODEL_H
@@ -12,35 +12,35 @@
 
 namespace mlip {
 
-/* Read the metadata block. Loads no native code. Throws std::runtime_error with a message for the user. */
+/* Reads the metadata block without loading native code. Throws std::runtime_error with a message for the user. */
 Metadata read_metadata(const std::string &path);
 
 class Model {
  public:
-  /* Open a compiled model. torch_dir is the folder of the torch package (it holds version.py and lib/).
-     Throws std::runtime_error with a message for the user: missing file, no model, another torch, another
-     machine. */
+  /* Opens a compiled model. torch_dir is the folder of the torch package (it contains version.py and lib/).
+     Throws std::runtime_error with a message for the user: a missing file, a file that is not a compiled model, another
+     torch or another machine. */
   static std::unique_ptr<Model> open(const std::string &path, const std::string &torch_dir, int n_threads);
   ~Model();
 
   const Metadata &metadata() const;
 
-  /* Threads of an evaluation; 0: as many as torch has. Throws std::runtime_error if torch does not say how. */
+  /* Number of threads for an evaluation; 0: the default of torch. Throws std::runtime_error if torch cannot set it. */
   void set_threads(int);
 
-  /* Energies of owned atoms and gradients of every edge. Collective through the exchange: a fault of this rank
-     is kept until the last exchange is done, then thrown as std::runtime_error, so no other rank waits.
-     With has_moments, the same on every rank, also the moments of edges; the graph needs positions then. */
+  /* Returns energies of owned atoms and gradients of every edge. Collective through the exchange: a fault of this rank
+     is kept until the last exchange is done, then thrown as std::runtime_error, so that no other rank waits.
+     With has_moments, the same on every rank, also the moments of edges, which need the positions of the graph. */
   Results evaluate(const Graph &, Exchange &, bool has_moments = false);
 
-  /* Whether step() may be called: a file for a GPU. */
+  /* Whether step() is available: only for GPU files. */
   bool finds_edges() const;
 
-  /* Energies, forces and virial of atoms whose neighbours the model finds itself. Collective
-     through the exchange unless ghosts have owners, as evaluate() is; faults likewise. */
+  /* Returns energies, forces and virial of atoms whose neighbours the model finds itself. Collective through the
+     exchange unless ghosts have owners; faults as in evaluate(). */
   StepResults step(const Atoms &, Exchange &);
 
-  /* What it runs on; without a name if that is a CPU. Throws std::runtime_error if the GPU fails. */
+  /* The GPU of the model; its name is empty on a CPU. Throws std::runtime_error if the GPU fails. */
   Gpu gpu() const;
 
   /* Seconds that this rank spent in each program (forward_1, ..., last, ..., backward_1) since the last reset. */

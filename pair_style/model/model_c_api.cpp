@@ -87,11 +87,11 @@ int mlip_model_gpu(const mlip_model *model, char *name, int64_t n_name, int64_t 
 }
 
 int mlip_model_step(mlip_model *model, int64_t n_local, int64_t n_ghost, const int64_t *species,
-                    const double *positions, const int32_t *owner, int is_new, double reach, double *node_energies, double *forces, double *totals,
-                    int32_t *closest, char *error, int64_t n_error)
+                    const double *positions, const int32_t *owner, int is_new, double reach, double *node_energies,
+                    double *forces, double *totals, int32_t *closest, char *error, int64_t n_error)
 {
   try {
-    if (n_ghost > 0 && !owner) throw std::runtime_error("ghosts need owners where there is one process");
+    if (n_ghost > 0 && !owner) throw std::runtime_error("ghosts need owners in a single process; pass owner");
     const mlip::Atoms atoms{n_local, n_ghost, species, positions, owner, is_new != 0, reach};
     NoExchange exchange;
     const mlip::StepResults results = model->model->step(atoms, exchange);

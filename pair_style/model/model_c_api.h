@@ -1,4 +1,4 @@
-/* The model side for Python (ctypes): one process, no ghosts, nothing to exchange. */
+/* The model side for Python (ctypes): a single process, no ghosts, no exchange. */
 
 #ifndef MLIP_MODEL_C_API_H
 #define MLIP_MODEL_C_API_H
@@ -9,32 +9,33 @@ extern "C" {
 
 typedef struct mlip_model mlip_model;
 
-/* Opens a compiled model; null and a message in error (of n_error bytes) on failure. n_threads 0: as torch has it. */
+/* Opens a compiled model. On failure returns null and writes error (n_error bytes). n_threads 0: default of torch. */
 mlip_model *mlip_model_open(const char *path, const char *torch_dir, int n_threads, char *error, int64_t n_error);
 void mlip_model_close(mlip_model *model);
 
-/* Energies (n_atoms) and edge gradients (n_edges, 3) of a graph without ghosts; 0, or 1 and a message in error. With
-   positions (n_atoms, 3) also edge moments (n_edges, 3, 3), of atoms that see no periodic images; otherwise both null. */
+/* Energies (n_atoms) and edge gradients (n_edges, 3) of a graph without ghosts. With positions (n_atoms, 3) also edge
+   moments (n_edges, 3, 3), for atoms without periodic images; else both null. Returns 0, or 1 with a message in
+   error. */
 int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, const int64_t *species,
                         const double *edge_vectors, const int64_t *edge_centre, const int64_t *edge_neighbour,
                         const double *positions, double *node_energies, double *edge_gradients,
                         double *edge_moments, char *error, int64_t n_error);
 
-/* 1 if the model finds its own edges, on a GPU. */
+/* Returns 1 if the model finds its own edges, on a GPU. */
 int mlip_model_finds_edges(const mlip_model *model);
 
-/* The GPU of a model, an empty name if it has none: name (n_name bytes), memory (2) with the free bytes and all of them;
-   0, or 1 and a message in error. */
+/* The GPU of a model: name (n_name bytes), empty on a CPU; memory (2) with the free and the total bytes. Returns 0,
+   or 1 with a message in error. */
 int mlip_model_gpu(const mlip_model *model, char *name, int64_t n_name, int64_t *memory, char *error, int64_t n_error);
 
-/* One step of such a model, as in contract.h. owner (n_ghost) may be null without ghosts. Energies (n_local), forces
-   (n_local, 3), totals (7) with the energy and the virial xx yy zz xy xz yz, closest (2) rows of the closest pair below
-   its smallest distance or -1; 0, or 1 and a message in error. */
+/* One step of a model that finds its own edges, see contract.h. owner (n_ghost) may be null without ghosts. Energies
+   (n_local), forces (n_local, 3), totals (7) with the energy and the virial xx yy zz xy xz yz, closest (2) rows of the
+   closest pair below its smallest distance or -1. Returns 0, or 1 with a message in error. */
 int mlip_model_step(mlip_model *model, int64_t n_local, int64_t n_ghost, const int64_t *species,
-                    const double *positions, const int32_t *owner, int is_new, double reach, double *node_energies, double *forces, double *totals,
-                    int32_t *closest, char *error, int64_t n_error);
+                    const double *positions, const int32_t *owner, int is_new, double reach, double *node_energies,
+                    double *forces, double *totals, int32_t *closest, char *error, int64_t n_error);
 
-/* Seconds in the phases of that name since the model was opened. */
+/* Seconds spent in the phases of that name since the model was opened. */
 double mlip_model_seconds(const mlip_model *model, const char *phase);
 }
 

@@ -9,7 +9,7 @@
 
 void *mlip::open_in_memory(const std::string &key, const std::string &content, int flags)
 {
-  // The descriptor stays open, or another library could get the same path and be taken for this one.
+  // The descriptor stays open: otherwise another library could get the same path and be confused with this one.
   const int file = memfd_create(key.c_str(), MFD_CLOEXEC);
   if (file < 0) throw std::runtime_error(std::string("memfd_create failed: ") + std::strerror(errno));
   for (size_t done = 0; done < content.size();) {

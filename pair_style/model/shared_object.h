@@ -1,4 +1,4 @@
-/* Shared objects out of a model file. */
+/* Loads shared objects from a model file. */
 
 #ifndef MLIP_SHARED_OBJECT_H
 #define MLIP_SHARED_OBJECT_H
@@ -7,8 +7,8 @@
 
 namespace mlip {
 
-/* Opens a shared object that lies in memory: nothing to clean up, no shared folder. It stays loaded until the process
-   ends. Flags as for dlopen; key names it in tools that list memory. Throws std::runtime_error. */
+/* Opens a shared object from memory, without a temporary file. It stays loaded until the process ends. Flags are those
+   of dlopen; key is its name in tools that list memory. Throws std::runtime_error. */
 void *open_in_memory(const std::string &key, const std::string &content, int flags);
 
 }    // namespace mlip

@@ -23,7 +23,7 @@ template <typename F> void resolve(void *library, const char *name, F &function)
 {
   function = reinterpret_cast<F>(dlsym(library, name));
   if (!function)
-    throw std::runtime_error(std::string("this torch has no ") + name + "; versions 2.11 and newer are supported");
+    throw std::runtime_error(std::string("this torch has no ") + name + "; install torch 2.11 or newer");
 }
 
 std::vector<int64_t> contiguous_strides(const std::vector<int64_t> &sizes)
@@ -112,7 +112,8 @@ Torch::Torch(const std::string &torch_dir)
 
 void Torch::set_threads(int n) const
 {
-  if (!at_set_num_threads) throw std::runtime_error("this torch has no at::set_num_threads; leave out threads");
+  if (!at_set_num_threads)
+    throw std::runtime_error("this torch has no at::set_num_threads; omit the number of threads");
   at_set_num_threads(n);
 }
 
@@ -159,7 +160,7 @@ const void *Tensor::values(std::vector<double> &buffer, const std::vector<int64_
   return buffer.data();
 }
 
-/* The tensor's own memory where all values lie in it in order; else null, as without any value. */
+/* The tensor's own memory if it is contiguous; null if it is not or if the tensor is empty. */
 
 const void *Tensor::own_values(const std::vector<int64_t> &sizes) const
 {
@@ -178,14 +179,14 @@ const void *Tensor::own_values(const std::vector<int64_t> &sizes) const
 
 /* ---------------------------------------------------------------------- */
 
-/* Shared objects stay loaded until the process ends: what torch registers in them cannot be taken back. */
+/* Shared objects stay loaded until the process ends, because torch cannot undo their registrations. */
 struct Program::Library {
   int32_t (*create)(void **, size_t, const char *, const char *);
   int32_t (*destroy)(void *);
   int32_t (*run)(void *, Torch::Handle *, size_t, Torch::Handle *, size_t, void *, void *);
   const char *(*last_error)();
 
-  /* What AOTInductor says of the last fault, behind a colon. */
+  /* The last error message of AOTInductor, after a colon. */
   std::string reason() const
   {
     const char *why = last_error ? last_error() : nullptr;
@@ -216,7 +217,7 @@ Program::Program(const Torch &torch, const std::string &key, const std::string &
     torch(torch), key(key), library(Library::load(key, content))
 {
   if (library.create(&container, 1, "cpu", nullptr) != 0)
-    throw std::runtime_error("program " + key + " does not open" + library.reason());
+    throw std::runtime_error("cannot open program " + key + library.reason() + "; export the model again");
 }
 
 Program::~Program()

@@ -1,4 +1,4 @@
-/* libtorch through the C shim of AOTInductor, found at run time: nothing here is linked to torch. */
+/* Access to libtorch through the C shim of AOTInductor, loaded at run time: nothing here is linked to torch. */
 
 #ifndef MLIP_TORCH_SHIM_H
 #define MLIP_TORCH_SHIM_H
@@ -12,13 +12,13 @@ namespace mlip {
 
 enum class DType { INT64, FLOAT32, FLOAT64 };
 
-/* One loaded libtorch. Functions of the shim by their own names. */
+/* One loaded libtorch. The members have the names of the shim's functions. */
 class Torch {
  public:
-  /* Loads libtorch from torch_dir/lib. The same object for the whole process. Throws std::runtime_error. */
+  /* Loads libtorch from torch_dir/lib, once per process. Throws std::runtime_error. */
   static const Torch &load(const std::string &torch_dir);
 
-  /* Version as torch/version.py states it, without loading anything. Throws std::runtime_error. */
+  /* Reads the version from torch/version.py without loading a library. Throws std::runtime_error. */
   static std::string version(const std::string &torch_dir);
 
   void set_threads(int n) const;
@@ -52,7 +52,7 @@ class Tensor {
   static Tensor view(const Torch &, const void *data, const std::vector<int64_t> &sizes, DType);
   /* Copies all values into contiguous host memory. */
   void copy_to(void *data, const std::vector<int64_t> &sizes, DType) const;
-  /* All values in contiguous host memory: the tensor's own where that is so, else a copy in ``buffer``. */
+  /* Returns all values in contiguous host memory: the tensor's own memory if possible, else a copy in buffer. */
   const void *values(std::vector<double> &buffer, const std::vector<int64_t> &sizes, DType) const;
 
   Torch::Handle get() const { return handle; }
@@ -65,13 +65,13 @@ class Tensor {
   Torch::Handle handle = nullptr;
 };
 
-/* Makes the functions of a kernel library known to the programs that are loaded after it. Keys as for Program. */
+/* Loads a kernel library, whose functions programs loaded later can call. Keys as for Program. */
 void load_kernels(const std::string &key, const std::string &library);
 
-/* One compiled program: a shared library out of the model file. */
+/* One compiled program: a shared library from the model file. */
 class Program {
  public:
-  /* library is the content of the shared object; key names it for the whole process, which loads it once. */
+  /* library is the content of the shared object; key identifies it in the process, which loads it once. */
   Program(const Torch &, const std::string &key, const std::string &library);
   ~Program();
   std::vector<Tensor> run(std::vector<Tensor> inputs, size_t n_outputs) const;

@@ -1,6 +1,6 @@
 """The ASE calculator.
 
-Names are imported when they are first used: an import of the package must not load ASE.
+Names are imported at their first use, so that importing the package does not load ASE.
 """
 
 import importlib

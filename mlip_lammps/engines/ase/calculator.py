@@ -16,15 +16,15 @@ from mlip_lammps.structure.min_distances import find_close_pair
 
 
 class MlipCalculator(Calculator):
-    """Energies, forces and stress of a model, of the structure and of its atoms.
+    """Energies, forces and stress of a model, for the structure and per atom.
 
     Parameters
     ----------
     model
-        A ``.pt2`` file of ``mlip-lammps export``, the name of a shipped model, a trained or portable file, or an open
-        ``CompiledModel``. What is not compiled is compiled in the default precision the first time, and kept.
+        A ``.pt2`` file from ``mlip-lammps export``, the name of a shipped model, a trained or portable file, or an open
+        ``CompiledModel``. A model that is not compiled is compiled once in the default precision, and cached.
     n_threads
-        Threads of one evaluation on a CPU; as many as torch has if 0.
+        Number of threads for an evaluation on a CPU; the default of torch if 0.
     device
         ``cpu`` or ``cuda``: of what has to be compiled, for a CPU if None. A compiled file has its own, which must be
         this one.
@@ -34,7 +34,7 @@ class MlipCalculator(Calculator):
     Raises
     ------
     ModelFileError
-        If the file is missing, is no model, or was compiled for another machine or torch.
+        If the file is missing, is not a model, or was compiled for another machine or torch.
     UserInputError
         If a compiled file is for another device or head, or if a model has several heads and none is chosen; on
         evaluation, if the model does not know an element.
@@ -42,13 +42,13 @@ class MlipCalculator(Calculator):
     Warns
     -----
     CloseAtomsWarning
-        At the first two atoms that are closer than the smallest distance that the model states for their elements.
+        Once, for the first two atoms closer than the model's smallest distance for their elements.
 
     Notes
     -----
-    ``stresses`` are those of atoms, shape (n_atoms, 6). Their sum is ``stress``; times the volume and in bar they are
-    what ``compute stress/atom NULL virial`` of LAMMPS gives. A copy shares the open model; a pickle holds the path of
-    the compiled file, and a process that unpickles it opens that file.
+    ``stresses`` are per-atom stresses, shape (n_atoms, 6). Their sum is ``stress``. Times the volume and in bar, they
+    equal ``compute stress/atom NULL virial`` of LAMMPS. A copy shares the open model. A pickle contains the path of the
+    compiled file, which unpickling opens.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]
@@ -74,7 +74,7 @@ class MlipCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         has_volume = self.atoms.pbc.any() and self.atoms.cell.rank == 3
         if {"stress", "stresses"} & set(properties) and not has_volume:
-            raise PropertyNotImplementedError("no stress without a periodic cell; set cell and pbc")
+            raise PropertyNotImplementedError("the stress needs a periodic cell in three directions; set cell and pbc")
         graph = build_graph(self.atoms, self.model.cutoff)
         self._warn_of_close_atoms(graph)
         found = self.model.evaluate(graph)
@@ -86,11 +86,11 @@ class MlipCalculator(Calculator):
         }
         if has_volume:
             self.results["stress"] = found.stress
-        if "stresses" in properties:  # not for nothing: they take longer than the other sums over edges
+        if "stresses" in properties:  # only on request: they take longer than the other sums over edges
             self.results["stresses"] = found.stresses
 
     def _warn_of_close_atoms(self, graph: Graph) -> None:
-        """Warn once, as the pair style does."""
+        """Warn once, like the pair style."""
         smallest = self.model.metadata.get("min_distances")
         if self._has_warned or not smallest:
             return
@@ -100,8 +100,8 @@ class MlipCalculator(Calculator):
         self._has_warned = True
         first, second = (f"atom {k} ({self.atoms[k].symbol})" for k in (pair.i, pair.j))
         warnings.warn(
-            f"{first} and {second}, counted from 0, are {pair.distance:.4g} angstrom apart, and the model's smallest "
-            f"distance for their elements is {pair.smallest:.4g}; look at the structure, the time step and the "
+            f"{first} and {second}, counted from 0, are {pair.distance:.4g} angstrom apart, but the model's smallest "
+            f"distance for their elements is {pair.smallest:.4g} angstrom; check the structure, the time step and the "
             "temperature",
             CloseAtomsWarning,
             stacklevel=2,

@@ -1,6 +1,6 @@
-"""LAMMPS in this process and in others.
+"""LAMMPS in this process and in subprocesses.
 
-Names are imported when they are first used: the entry point of LAMMPS imports next to nothing.
+Names are imported at their first use, because the entry point of LAMMPS must import quickly.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The box of LAMMPS for a structure, and what a user may choose of it."""
+"""The LAMMPS box of a structure, and its settings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
 MARGIN = 1.0
-"""Angstrom between the atoms and a boundary that is not periodic."""
+"""Distance between the atoms and a non-periodic boundary, in angstrom."""
 
 
 @dataclass(frozen=True)
 class BoxSettings:
-    """What a user may choose of LAMMPS without changing the structure.
+    """Settings of LAMMPS that do not change the structure.
 
     Attributes
     ----------
     before_box, after_atoms
-        Commands before the box is made, and after the atoms are in it.
+        Commands before the box is created, and after the atoms are in it.
     box_options
-        Further words of ``create_box``.
+        Additional arguments of ``create_box``.
     elements
-        Symbol of each atom type, in order; those of the structure, sorted, if None.
+        Element symbol of each atom type, in order; the sorted elements of the structure if None.
     has_map
-        Whether LAMMPS keeps a map from atom IDs to atoms.
+        Whether LAMMPS has a map from atom IDs to atoms.
     """
 
     before_box: str = ""
@@ -40,7 +40,7 @@ NO_SETTINGS = BoxSettings()
 
 
 def box_commands(prism: Prism, pbc: Sequence[bool], elements: Sequence[str], settings: BoxSettings) -> str:
-    """Return the commands that start afresh and make a box."""
+    """Return the commands that clear LAMMPS and create a box."""
     xx, yy, zz, xy, xz, yz = prism.get_lammps_prism()
     lines = [
         "clear",
@@ -59,24 +59,24 @@ def box_commands(prism: Prism, pbc: Sequence[bool], elements: Sequence[str], set
 
 
 def is_turned(atoms: Atoms) -> bool:
-    """Return whether LAMMPS turns ``atoms``: in its frame a runs along x, and b lies in the plane of x and y."""
+    """Return whether LAMMPS rotates ``atoms``: in its frame, a is along x and b is in the xy plane."""
     prism, _ = fit_box(atoms)
     return not np.allclose(prism.rot_mat, np.eye(3), atol=1e-12)
 
 
 def fit_box(atoms: Atoms) -> tuple[Prism, NDArray[np.float64]]:
-    """Return the box of LAMMPS and the positions before it turns them.
+    """Return the LAMMPS box and the positions before their rotation.
 
-    Directions that are not periodic are made to hold the atoms. They are perpendicular to the others, because LAMMPS
-    tilts a box along periodic directions only, and as near to x, y, z as they can be, so that LAMMPS turns the atoms
-    only where it must.
+    Non-periodic directions are extended to contain the atoms. They are perpendicular to the others, because LAMMPS
+    tilts a box only along periodic directions. They are as close to x, y and z as possible, so that LAMMPS rotates the
+    atoms only if necessary.
     """
     cell = np.array(atoms.cell)
     pbc = np.asarray(atoms.pbc)
     positions = atoms.get_positions()
     basis = cell[pbc]
     for k in np.flatnonzero(~pbc):
-        across = np.eye(3) - np.linalg.pinv(basis) @ basis  # rows: what x, y, z have across the others
+        across = np.eye(3) - np.linalg.pinv(basis) @ basis  # rows: components of x, y, z perpendicular to the others
         lengths = np.linalg.norm(across, axis=1)
         axis = k if lengths[k] > 0.5 else lengths.argmax()
         direction = across[axis] / lengths[axis]

@@ -1,6 +1,7 @@
-"""Many small evaluations in one LAMMPS on several ranks, in processes of their own.
+"""Many small evaluations in one LAMMPS on several ranks, in separate processes.
 
-Starting processes and opening a model take longer than an evaluation; ``lammps_worker`` is what the ranks run.
+They share one start, because starting processes and opening a model take longer than an evaluation. Each rank runs the
+module ``worker``.
 """
 
 import os
@@ -21,31 +22,31 @@ from mlip_lammps.structure.evaluation import Evaluation
 
 CASES_FILE = "cases.pickle"
 STARTED = "@case"
-"""First word of the line that a case starts with."""
+"""First word of the line that announces a case."""
 
 _WORKER = "mlip_lammps.engines.lammps.worker"
 SET_BY_THE_PACKAGE = ("LAMMPS_PLUGIN_PATH", "MLIP_LAMMPS_TORCH")
-"""Set in this process where it has imported lammps; ranks find both anew, as in a fresh shell."""
+"""Set by importing lammps in this process; ranks must set both themselves, as in a new shell."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A structure, how LAMMPS holds it, and how far it is run.
+    """A structure, its LAMMPS settings and the number of steps.
 
     Attributes
     ----------
     name
         Unique among the cases of one start.
     box
-        How LAMMPS holds the structure.
+        Settings of LAMMPS for the structure.
     options
         Keywords of ``pair_style mlip/torch``.
     before_run
-        Commands before the run, after the model is in place.
+        Commands after the model is set and before the run.
     n_steps
         Time steps before the evaluation.
     has_centroid_virials
-        Whether nine components of the virials of atoms are asked for too.
+        Whether to compute all nine components of per-atom virials.
     """
 
     name: str
@@ -59,22 +60,22 @@ class Case:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What LAMMPS says of a case, atoms in the order and frame of its structure.
+    """Results of LAMMPS for a case, with atoms in the order and frame of its structure.
 
     Attributes
     ----------
     evaluation
-        Energies, forces, virial and, if they were asked for, centroid virials.
+        Energies, forces, virial and, if requested, centroid virials.
     positions
-        After the last step, angstrom, up to a shift of all atoms.
+        Positions after the last step in angstrom, up to a common shift of all atoms.
     node_energy_sum
-        Sum of the energies of atoms as LAMMPS has it, eV.
+        Sum of the atomic energies in LAMMPS, eV.
     lammps_virial, atom_virial_sum
-        Global virial, and the sum of those of atoms, eV, in the frame of LAMMPS: xx yy zz xy xz yz.
+        Global virial and sum of per-atom virials, eV, in the frame of LAMMPS: xx yy zz xy xz yz.
     edge_atoms, edge_vectors
-        Edges of all ranks: atoms from 0, shape (n_edges, 2), and vectors in angstrom, shape (n_edges, 3).
+        Edges of all ranks: atom indices from 0, shape (n_edges, 2), and vectors in angstrom, shape (n_edges, 3).
     n_owned
-        Atoms of each rank.
+        Number of owned atoms of each rank.
     """
 
     evaluation: Evaluation
@@ -89,7 +90,7 @@ class CaseResult:
 
 @dataclass
 class CaseResults:
-    """What came of the cases of one start: a result by name, or a message why there is none."""
+    """Outcome of the cases of one start: for each name a result or an error message."""
 
     results: dict[str, CaseResult] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
@@ -103,16 +104,16 @@ def run_cases(
     silence_seconds: float,
     on_case: Callable[[str], None] = lambda name: None,
 ) -> CaseResults:
-    """Evaluate ``cases`` in order on ``n_ranks`` ranks; a fault of one is kept, and of a crash the cases after it too.
+    """Evaluate ``cases`` in order on ``n_ranks`` ranks; record an error for its case, a crash also for later cases.
 
     Parameters
     ----------
     model
         Compiled model.
     silence_seconds
-        Time limit of one case, and of the start.
+        Time limit for one case and for the start, in seconds.
     on_case
-        Called with the name of each case that starts.
+        Called with the name of each case when it starts.
     """
     found = CaseResults()
     running: str | None = None
@@ -148,6 +149,6 @@ def run_cases(
 
 
 def rank_environment() -> dict[str, str]:
-    """Return this process's environment as a rank of its own wants it: one thread, nothing set by an import."""
+    """Return the environment for ranks: that of this process with one thread, without variables set by an import."""
     kept = {name: value for name, value in os.environ.items() if name not in SET_BY_THE_PACKAGE}
     return {**kept, "OMP_NUM_THREADS": "1"}

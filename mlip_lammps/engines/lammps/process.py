@@ -1,4 +1,4 @@
-"""LAMMPS in processes of its own: ``mpiexec -n N lmp -in ...``, followed while it runs."""
+"""LAMMPS in separate processes, ``mpiexec -n N lmp -in ...``, with output read during the run."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,21 +14,21 @@ _PEAK = re.compile(r"Maximum resident set size: (\S+) Mbyte")
 
 
 def read_peak_bytes(output: str) -> int | None:
-    """Return the largest memory of the first rank as ``info memory`` wrote it last; None if it stands nowhere."""
+    """Return the peak memory of the first rank from the last ``info memory``, in bytes; None if it is not printed."""
     found = _PEAK.findall(output)
     return round(float(found[-1]) * 2**20) if found else None
 
 
 @dataclass(frozen=True)
 class LoopTime:
-    """What LAMMPS says at the end of a run.
+    """Timing that LAMMPS prints at the end of a run.
 
     Attributes
     ----------
     seconds
-        Wall time of the time steps alone: no set-up, no start of processes.
+        Wall time of the time steps, without set-up and start of processes.
     n_ranks, n_steps, n_atoms
-        What the time was spent on.
+        Numbers of ranks, steps and atoms.
     """
 
     seconds: float
@@ -42,14 +42,14 @@ class LoopTime:
 
 
 class ThermoReader:
-    """Turns LAMMPS screen output, line by line, into rows of thermo output and loop times."""
+    """Parses LAMMPS screen output, line by line, into rows of thermo output and loop times."""
 
     def __init__(self) -> None:
         self.loop_times: list[LoopTime] = []
         self._columns: list[str] = []
 
     def read(self, line: str) -> dict[str, float] | None:
-        """Return the row that ``line`` holds, keyed by column name, or None if it holds none."""
+        """Return the thermo row in ``line``, keyed by column name; None if it has none."""
         words = line.split()
         if words[:1] == ["Step"]:
             self._columns = words
@@ -67,17 +67,17 @@ class ThermoReader:
 
 
 def input_word(path: Path | str) -> str:
-    """Return a path as the value of a variable that an input uses as a word: ``read_data ${data}``.
+    """Return a path quoted for a variable that an input script uses as a word: ``read_data ${data}``.
 
     Raises
     ------
     UserInputError
-        If the path has both kinds of quotes.
+        If the path contains both kinds of quotes.
 
     Notes
     -----
-    Paths reach LAMMPS in variables: in the line of an input it drops what is not ASCII, and does so before it puts in
-    the values of variables.
+    Paths are passed to LAMMPS in variables, because it removes non-ASCII characters from input lines before it
+    substitutes variables.
     """
     text = str(path)
     if _PLAIN.fullmatch(text):
@@ -85,31 +85,31 @@ def input_word(path: Path | str) -> str:
     for quote in ('"', "'"):
         if quote not in text:
             return f"{quote}{text}{quote}"
-    raise UserInputError(f"{text} has both kinds of quotes, which no LAMMPS input can name; rename it")
+    raise UserInputError(f"{text} contains both kinds of quotes, which LAMMPS cannot parse; rename the file")
 
 
 class LammpsProcess(MpiProcess):
-    """One LAMMPS run on ``n_ranks`` MPI ranks; leaving the ``with`` block ends every process of it.
+    """One LAMMPS run on ``n_ranks`` MPI ranks; leaving the ``with`` block ends all its processes.
 
     Parameters
     ----------
     input_file
-        LAMMPS input; relative paths in it start at the current folder.
+        LAMMPS input script; its relative paths start at the current folder.
     n_ranks
-        MPI ranks.
+        Number of MPI ranks.
     variables
-        Values for index variables of the input (``-var name value``).
+        Values of index variables of the input script (``-var name value``).
     log_file
-        Where LAMMPS writes its log.
+        Path of the LAMMPS log.
     silence_seconds
-        A LAMMPS that writes nothing for so long hangs and is ended; None to wait for ever.
+        Time without output after which LAMMPS counts as hung and is ended; None for no limit.
     environment
-        Of the ranks; None for that of this process.
+        Environment of the ranks; None for that of this process.
 
     Raises
     ------
     UserInputError
-        If the input or one of the two programs is missing.
+        If the input script or one of the two programs is missing.
     """
 
     def __init__(
@@ -123,8 +123,8 @@ class LammpsProcess(MpiProcess):
         environment: Mapping[str, str] | None = None,
     ) -> None:
         if not input_file.is_file():
-            raise UserInputError(f"{input_file} is not there; give the path of a LAMMPS input")
-        # Without buffers a row arrives when LAMMPS writes it, and the log is whole if LAMMPS is killed.
+            raise UserInputError(f"{input_file} does not exist; give the path of a LAMMPS input script")
+        # Without buffering, rows arrive immediately and the log is complete if LAMMPS is killed.
         program = [find_program("lmp"), "-nonbuf", "-in", input_file, "-log", log_file]
         for name, value in variables.items():
             program += ["-var", name, value]
@@ -135,16 +135,16 @@ class LammpsProcess(MpiProcess):
 
     @property
     def loop_times(self) -> list[LoopTime]:
-        """One for each run or minimisation that came to its end."""
+        """Loop time of each completed run or minimisation."""
         return self._thermo.loop_times
 
     def rows(self) -> Iterator[dict[str, float]]:
-        """Yield rows of thermo output as LAMMPS writes them, to the end of the input.
+        """Yield rows of thermo output as LAMMPS writes them, until it ends.
 
         Raises
         ------
         MpiRunError
-            If LAMMPS ends with another exit code than 0, or hangs.
+            If LAMMPS ends with a nonzero exit code or hangs.
         """
         for line in self.lines():
             if row := self._thermo.read(line):

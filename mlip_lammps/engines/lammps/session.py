@@ -1,4 +1,4 @@
-"""One LAMMPS on a communicator, with structures in and energies, forces and stress out in the user's frame."""
+"""One LAMMPS on a communicator: takes structures and returns energies, forces and stress in the user's frame."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from types import TracebackType
 import numpy as np
 from ase import Atoms
 from ase.calculators.lammps import Prism
-from mpi4py import MPI  # before lammps: it loads the library that liblammps.so asks for
+from mpi4py import MPI  # before lammps: it loads the MPI library that liblammps.so needs
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import MlipError, UserInputError
@@ -27,11 +27,11 @@ NODE_ENERGIES = "mlip_node_energies"
 NODE_ENERGY_SUM = "mlip_node_energy_sum"
 _MODEL_VARIABLE = "mlip_model"
 _THERMO = f"thermo_style custom step pe c_{PRESSURE}[1] c_{NODE_ENERGY_SUM}"
-BAR_PER_EV_PER_CUBIC_ANGSTROM = 1.6021765e6  # as LAMMPS has it in metal units: what it multiplied is divided again
+BAR_PER_EV_PER_CUBIC_ANGSTROM = 1.6021765e6  # constant of LAMMPS in metal units, to undo its conversion
 
 
 class LammpsError(MlipError):
-    """LAMMPS refused a command; the message is its own."""
+    """LAMMPS refused a command; the message is that of LAMMPS."""
 
 
 class LammpsSession:
@@ -40,9 +40,9 @@ class LammpsSession:
     Parameters
     ----------
     communicator
-        Ranks that take part.
+        Ranks that run LAMMPS.
     command_line
-        Options of ``lmp``.
+        Command-line options of ``lmp``.
     """
 
     def __init__(self, communicator: MPI.Comm = MPI.COMM_WORLD, command_line: Sequence[str] = QUIET) -> None:
@@ -62,16 +62,16 @@ class LammpsSession:
         self.close()
 
     def close(self) -> None:
-        """End this LAMMPS; MPI stays up."""
+        """End this LAMMPS; MPI stays initialised."""
         self.lammps.close()
 
     def run_commands(self, text: str) -> None:
-        """Run LAMMPS commands, one on each line.
+        """Run LAMMPS commands, one per line.
 
         Raises
         ------
         LammpsError
-            If LAMMPS refuses one, on every rank.
+            If LAMMPS refuses a command, on every rank.
         """
         for line in text.splitlines():
             try:
@@ -80,20 +80,20 @@ class LammpsSession:
                 raise LammpsError(f"{line.strip()}: {str(error).strip()}") from error
 
     def set_structure(self, atoms: Atoms, settings: BoxSettings = NO_SETTINGS) -> None:
-        """Put ``atoms`` into a box of their own; forget what was there before, the model too.
+        """Put ``atoms`` into a new box; discard the previous structure and model.
 
         Parameters
         ----------
         atoms
-            Any cell; a direction that is not periodic gets a boundary that grows with the atoms. LAMMPS holds the cell
-            rotated; results come back in the frame of ``atoms``.
+            Any cell; a non-periodic direction gets a boundary that grows with the atoms. LAMMPS rotates the cell;
+            results are in the frame of ``atoms``.
         settings
-            Choices of LAMMPS.
+            Settings of LAMMPS.
 
         Raises
         ------
         UserInputError
-            If there are no atoms, or an atom whose element has no type.
+            If there are no atoms, or the element of an atom has no atom type.
         LammpsError
             If LAMMPS refuses the cell or loses an atom.
         """
@@ -103,7 +103,7 @@ class LammpsSession:
         symbols = atoms.get_chemical_symbols()
         self._elements = list(settings.elements or sorted(set(symbols)))
         if missing := sorted(set(symbols) - set(self._elements)):
-            raise UserInputError(f"no atom type is {missing[0]}; the types are {' '.join(self._elements)}")
+            raise UserInputError(f"no atom type is {missing[0]}; add it to the elements {' '.join(self._elements)}")
         self._pbc = tuple(bool(periodic) for periodic in atoms.pbc)
         self._n_atoms = len(atoms)
         self.run_commands(box_commands(self._prism, self._pbc, self._elements, settings))
@@ -112,7 +112,7 @@ class LammpsSession:
         ids = list(range(1, len(atoms) + 1))
         n_created = self.lammps.create_atoms(len(atoms), ids, types, rotated.ravel().tolist(), shrinkexceed=True)
         if n_created != len(atoms):
-            raise LammpsError(f"LAMMPS kept {n_created} of {len(atoms)} atoms; look for positions outside the cell")
+            raise LammpsError(f"LAMMPS kept {n_created} of {len(atoms)} atoms; check for positions outside the cell")
         self.run_commands(settings.after_atoms)
 
     def set_model(self, model: Path | str, *, options: str = "", head: str | None = None) -> None:
@@ -121,8 +121,8 @@ class LammpsSession:
         Parameters
         ----------
         model
-            A ``.pt2`` file of ``mlip-lammps export``, the name of a shipped model, or a trained or portable file. What
-            is not compiled is compiled in the default precision the first time, by one rank, and kept.
+            A ``.pt2`` file from ``mlip-lammps export``, the name of a shipped model, or a trained or portable file. A
+            model that is not compiled is compiled once in the default precision, by one rank, and cached.
         options
             Keywords of ``pair_style mlip/torch``.
         head
@@ -133,9 +133,9 @@ class LammpsSession:
         UserInputError
             If there is no structure yet, a compiled file has another head, or a model has several and none is chosen.
         ModelFileError
-            If there is no such file or name, or the file is no model.
+            If there is no such file or name, or the file is not a model.
         LammpsError
-            If the model does not fit the structure or this machine.
+            If the model does not support the structure or this machine.
         """
         if self._prism is None:
             raise UserInputError("the session holds no atoms; call set_structure before set_model")
@@ -146,7 +146,7 @@ class LammpsSession:
         )
         if self.lammps.has_id("compute", PRESSURE):
             return
-        # the sum in the thermo output makes LAMMPS keep the energies of atoms at each step that it prints
+        # the sum in the thermo output makes LAMMPS compute atomic energies at each printed step
         self.run_commands(
             f"""compute {PRESSURE} all pressure NULL virial
             compute {NODE_ENERGIES} all pe/atom
@@ -156,7 +156,7 @@ class LammpsSession:
         )
 
     def _set_string(self, name: str, value: str) -> None:
-        """Set a variable of LAMMPS past its input lines, which lose what is not ASCII."""
+        """Set a LAMMPS variable without an input line, which would lose non-ASCII characters."""
         self.run_commands(f"variable {name} string -")
         self.lammps.set_string_variable(name, value)
 
@@ -181,12 +181,12 @@ class LammpsSession:
     def evaluate(self, n_steps: int = 0) -> Evaluation:
         """Return energies, forces and virial of the structure, the same on every rank.
 
-        The virial is None where a direction is not periodic.
+        The virial is None if a direction is not periodic.
 
         Parameters
         ----------
         n_steps
-            Time steps to run first, with the fixes that were set.
+            Number of time steps to run first, with the current fixes.
 
         Raises
         ------
@@ -196,7 +196,7 @@ class LammpsSession:
             If LAMMPS stops.
         """
         if self._prism is None or not self.lammps.has_id("compute", PRESSURE):
-            raise UserInputError("the session holds no model; call set_structure and set_model before evaluate")
+            raise UserInputError("the session has no model; call set_structure and set_model before evaluate")
         self.run_commands(f"thermo {max(n_steps, 1)}\nrun {n_steps}")
         volume = float(self.lammps.get_thermo("vol")) if all(self._pbc) else None
         return Evaluation(
@@ -210,7 +210,7 @@ class LammpsSession:
     def centroid_virials(self) -> NDArray[np.float64]:
         """Evaluate again and return sum_i (x_i - x_n) (x) dU_i/dx_n of every atom n, eV, shape (n_atoms, 3, 3).
 
-        Times the velocity of n and summed over atoms it is what the potential adds to the heat flux.
+        Multiplied by the velocity of n and summed over atoms, it is the potential part of the heat flux.
 
         Raises
         ------
@@ -230,18 +230,18 @@ class LammpsSession:
         return self._prism.tensor2_to_ase(np.moveaxis(tensors, 2, 0))
 
     def positions(self) -> NDArray[np.float64]:
-        """Return where the atoms are, in the frame of ``set_structure`` up to a shift of all, shape (n_atoms, 3)."""
+        """Return positions in the frame of ``set_structure``, up to a common shift, shape (n_atoms, 3)."""
         return self._prism.vector_to_ase(self._gather("x", 3))
 
     def edges(self) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
-        """Return the edges of the last evaluation, of all ranks, on rank 0; None elsewhere.
+        """Return the edges of all ranks in the last evaluation, on rank 0; None on other ranks.
 
         Returns
         -------
         atoms
-            Centre and neighbour, from 0, shape (n_edges, 2).
+            Indices of centre and neighbour from 0, shape (n_edges, 2).
         vectors
-            Angstrom, in the frame of ``set_structure``, shape (n_edges, 3).
+            Edge vectors in angstrom, in the frame of ``set_structure``, shape (n_edges, 3).
         """
         atoms, vectors = edges_of_rank(self.lammps)
         gathered = self.communicator.gather((atoms, self._prism.vector_to_ase(vectors)))

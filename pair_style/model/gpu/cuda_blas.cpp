@@ -22,7 +22,7 @@ std::vector<std::string> matching(const std::string &pattern)
   return found;
 }
 
-/* Where it may lie, the best first: beside torch, which brings one that works here; then the system's. */
+/* Search path, best first: beside torch, which ships a compatible library; then the system. */
 
 std::vector<std::string> candidates(const std::string &torch_dir)
 {
@@ -35,7 +35,7 @@ std::vector<std::string> candidates(const std::string &torch_dir)
   return paths;
 }
 
-/* The library that cuBLAS needs, of the same folder and version. */
+/* The library that cuBLAS depends on, in the same folder and version. */
 
 std::string companion(const std::string &path)
 {
@@ -51,9 +51,9 @@ CudaBlas::CudaBlas(const std::string &torch_dir, void *stream, void *workspace)
   std::string why = "no libcublas.so.13 or libcublas.so.12";
   for (const auto &path : candidates(torch_dir))
     if (open(path, why)) break;
-  if (!handle) throw std::runtime_error("no cuBLAS for the GPU (" + why + "); run: pip install nvidia-cublas");
+  if (!handle) throw std::runtime_error("cannot load cuBLAS (" + why + "); run: pip install nvidia-cublas");
   try {
-    // in this order: a new stream takes the workspace away
+    // in this order, because setting a stream resets the workspace
     check(set_stream(handle, stream), "cublasSetStream");
     check(set_workspace(handle, workspace, WORKSPACE_BYTES), "cublasSetWorkspace");
   } catch (...) {
@@ -114,17 +114,17 @@ void CudaBlas::multiply(const MatrixProduct &product) const
     multiply(gemm_float, product);
 }
 
-/* cuBLAS takes columns for rows: it makes C^T = W^T A^T, where row-major W is W^T. */
+/* cuBLAS is column-major: it computes C^T = W^T A^T, where it reads row-major W as W^T. */
 
 template <class T> void CudaBlas::multiply(Gemm<T> gemm, const MatrixProduct &p) const
 {
   const T one = 1, beta = static_cast<T>(p.beta);
   if (std::max({p.n_rows, p.a_row, p.c_row}) > INT_MAX)
-    throw std::runtime_error("too many rows for a product on the GPU; use more GPUs or ranks");
+    throw std::runtime_error("too many rows for a matrix product on the GPU; use more GPUs or ranks");
   const auto n = static_cast<int>(p.n), k = static_cast<int>(p.k);
   check(gemm(handle, p.is_transposed ? TRANSPOSED : NOT_TRANSPOSED, NOT_TRANSPOSED, n, static_cast<int>(p.n_rows), k,
              &one, static_cast<const T *>(p.w), p.is_transposed ? k : n, 0, static_cast<const T *>(p.a),
              static_cast<int>(p.a_row), p.a_batch, &beta, static_cast<T *>(p.c), static_cast<int>(p.c_row), p.c_batch,
              static_cast<int>(p.n_batches)),
-        "a product of matrices");
+        "a matrix product");
 }

@@ -1,4 +1,4 @@
-/* Products of matrices by cuBLAS, found at run time. */
+/* Matrix products by cuBLAS, loaded at run time. */
 
 #ifndef MLIP_CUDA_BLAS_H
 #define MLIP_CUDA_BLAS_H
@@ -11,8 +11,8 @@ class CudaBlas {
  public:
   static constexpr size_t WORKSPACE_BYTES = size_t(32) << 20;
 
-  /* For the current context. torch_dir: folder of the torch package, beside which pip puts cuBLAS.
-     Throws std::runtime_error if there is no cuBLAS that works. */
+  /* Loads cuBLAS for the current context. torch_dir: folder of the torch package, beside which pip installs cuBLAS.
+     Throws std::runtime_error if no cuBLAS works. */
   CudaBlas(const std::string &torch_dir, void *stream, void *workspace);
   ~CudaBlas();
 

@@ -28,7 +28,7 @@ struct Cubin {
   }
 };
 
-/* Members kernels-sm_90.cubin and so on, the oldest first. */
+/* Members kernels-sm_90.cubin and so on, in ascending order. */
 
 std::vector<Cubin> find_cubins(const Archive &archive)
 {
@@ -57,7 +57,7 @@ CudaDevice::CudaDevice(const Archive &archive, const std::string &path, const st
     check(driver.stream_create(&stream, CudaDriver::NON_BLOCKING), "cuStreamCreate");
     if (!has_products) return;
     workspace = allocate(CudaBlas::WORKSPACE_BYTES);
-    if (!workspace) throw std::runtime_error("no memory left on the " + gpu_name + "; use fewer ranks on each GPU");
+    if (!workspace) throw std::runtime_error("not enough memory on the " + gpu_name + "; use fewer ranks per GPU");
     blas = std::make_unique<CudaBlas>(torch_dir, stream, workspace);
   } catch (...) {
     close();
@@ -70,8 +70,8 @@ CudaDevice::~CudaDevice()
   close();
 }
 
-/* At the end of a process the driver may be gone before this object: then there is nothing to free. The context, which
-   takes seconds to make and may be shared with others, stays. */
+/* At process exit the driver may be unloaded before this object is destroyed: then there is nothing to free. The
+   context stays, as it takes seconds to create and other code may share it. */
 
 void CudaDevice::close()
 {
@@ -87,7 +87,7 @@ void CudaDevice::close()
   if (module) driver.module_unload(module);
 }
 
-/* Ranks of a node share its GPUs in turn. */
+/* Distributes the ranks of a node over its GPUs in turn. */
 
 void CudaDevice::choose_gpu(const std::string &path)
 {
@@ -95,7 +95,7 @@ void CudaDevice::choose_gpu(const std::string &path)
   int status = driver.init(0);
   if (status == 0) status = driver.device_get_count(&n_gpus);
   if (status != 0 || n_gpus == 0)
-    throw std::runtime_error(path + " was exported for a GPU and this process sees none" +
+    throw std::runtime_error(path + " was exported for a GPU, but this process sees none" +
                              (status != 0 ? " (" + driver.describe(status) + ")" : std::string()) +
                              "; export the model with --device cpu");
   check(driver.device_get(&gpu, local_rank() % n_gpus), "cuDeviceGet");
@@ -108,7 +108,7 @@ void CudaDevice::choose_gpu(const std::string &path)
   enter();
 }
 
-/* Kernels for compute capability X.Y run on devices of X.Y and of later minor versions. */
+/* Kernels for compute capability X.Y run on devices of capability X.Y and of later minor versions. */
 
 void CudaDevice::load_kernels(const Archive &archive, const std::string &path)
 {
@@ -122,11 +122,11 @@ void CudaDevice::load_kernels(const Archive &archive, const std::string &path)
   }
   if (!best)
     throw std::runtime_error(path + " has no kernels for this GPU, " + gpu_name + " (compute capability " +
-                             mine.capability() + "; it has " + (known.empty() ? "none" : known) +
+                             mine.capability() + "; the file has " + (known.empty() ? "none" : known) +
                              "); use one of these, or export the model with --device cpu");
   const int status = driver.module_load_data(&module, archive.read(best->member).c_str());
   if (status != 0)
-    throw std::runtime_error("the driver does not load the kernels of " + path + ": " + driver.describe(status) +
+    throw std::runtime_error("the driver cannot load the kernels of " + path + ": " + driver.describe(status) +
                              "; install a newer driver or export the model again");
 }
 

@@ -1,4 +1,4 @@
-/* A GPU through the CUDA driver and cuBLAS, both found at run time: nothing here is linked to CUDA. */
+/* A GPU, used through the CUDA driver and cuBLAS. Both are loaded at run time: nothing here is linked to CUDA. */
 
 #ifndef MLIP_CUDA_DEVICE_H
 #define MLIP_CUDA_DEVICE_H
@@ -12,7 +12,7 @@ class CudaBlas;
 
 class CudaDevice : public GpuDevice {
  public:
-  /* The GPU of this rank with the kernels of a model file that fit it; cuBLAS only if it has products. */
+  /* Opens the GPU of this rank with the matching kernels of a model file; loads cuBLAS only for plans with products. */
   CudaDevice(const Archive &, const std::string &path, const std::string &torch_dir, bool has_products);
   ~CudaDevice() override;
 

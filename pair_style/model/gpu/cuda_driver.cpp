@@ -11,7 +11,7 @@ template <class F> void resolve(void *library, const char *name, F &function)
 {
   function = reinterpret_cast<F>(dlsym(library, name));
   if (!function)
-    throw std::runtime_error(std::string("the driver of the GPU has no ") + name +
+    throw std::runtime_error(std::string("the GPU driver has no ") + name +
                              "; install a driver for CUDA 11.4 or newer");
 }
 
@@ -26,7 +26,7 @@ const CudaDriver &CudaDriver::load()
 CudaDriver::CudaDriver()
 {
   void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (!library) throw std::runtime_error(std::string("no driver for a GPU on this machine (") + dlerror() +
+  if (!library) throw std::runtime_error(std::string("this machine has no GPU driver (") + dlerror() +
                              "); export the model with --device cpu");
   resolve(library, "cuInit", init);
   resolve(library, "cuGetErrorString", get_error_string);

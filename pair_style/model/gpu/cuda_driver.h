@@ -1,4 +1,4 @@
-/* Functions of libcuda.so.1 that this package calls, with the versions that cuda.h of CUDA 11.4 to 13 maps them to. */
+/* Functions of libcuda.so.1 that this package calls, in the versions to which cuda.h of CUDA 11.4 to 13 maps them. */
 
 #ifndef MLIP_CUDA_DRIVER_H
 #define MLIP_CUDA_DRIVER_H
@@ -11,12 +11,12 @@ namespace mlip {
 using CudaPointer = unsigned long long;
 using CudaHandle = void *;    // CUcontext, CUmodule, CUfunction, CUstream, CUgraph, CUgraphExec
 
-/* All return a CUresult, 0 for success. */
+/* All functions return a CUresult, 0 for success. */
 struct CudaDriver {
-  /* Loads it once a process. Throws std::runtime_error if this machine has no driver. */
+  /* Loads the driver once per process. Throws std::runtime_error if this machine has none. */
   static const CudaDriver &load();
 
-  /* What the driver says of a CUresult. */
+  /* The driver's description of a CUresult. */
   std::string describe(int status) const;
 
   static constexpr int OUT_OF_MEMORY = 2;

@@ -58,7 +58,7 @@ EmulatedDevice::EmulatedDevice(const std::string &content) : library(load_once(c
   total = limit ? std::strtoull(limit, nullptr, 10) : size_t(1) << 40;
 }
 
-/* Filled with ones: numbers that nothing wrote are not a number, and indices -1. */
+/* Fills memory with ones: uninitialised numbers are NaN and uninitialised indices are -1. */
 
 void *EmulatedDevice::allocate(size_t bytes)
 {
@@ -170,7 +170,7 @@ void EmulatedDevice::submit(std::function<void()> operation)
     operation();
 }
 
-/* A real GPU refuses it too. */
+/* A real GPU does not allow this either. */
 
 void EmulatedDevice::forbid_in_capture(const char *what) const
 {

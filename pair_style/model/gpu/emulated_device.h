@@ -1,4 +1,4 @@
-/* A GPU that is the CPU: kernels compiled by g++, for tests on machines without a GPU. */
+/* Emulates a GPU on the CPU with kernels compiled by g++, for tests on machines without a GPU. */
 
 #ifndef MLIP_EMULATED_DEVICE_H
 #define MLIP_EMULATED_DEVICE_H
@@ -10,7 +10,7 @@
 
 namespace mlip {
 
-/* MLIP_LAMMPS_EMULATED_MEMORY in the environment: bytes of its memory. */
+/* The environment variable MLIP_LAMMPS_EMULATED_MEMORY sets the size of its memory in bytes. */
 class EmulatedDevice : public GpuDevice {
  public:
   /* library: content of a shared object with extern "C" void NAME(int grid_x, int grid_y, void **arguments). */

@@ -1,4 +1,4 @@
-/* What the plan needs of a GPU: memory, copies, launches and products of matrices on one stream. */
+/* The GPU interface that the plan needs: memory, copies, launches and matrix products on one stream. */
 
 #ifndef MLIP_GPU_DEVICE_H
 #define MLIP_GPU_DEVICE_H
@@ -17,7 +17,7 @@ class Archive;
 struct MatrixProduct {
   int64_t n_rows = 0, n = 0, k = 0, n_batches = 1;
   const void *a = nullptr;
-  int64_t a_row = 0, a_batch = 0;    // strides, in numbers
+  int64_t a_row = 0, a_batch = 0;    // strides in values
   const void *w = nullptr;           // (k, n); transposed: (n, k)
   bool is_transposed = false;
   void *c = nullptr;
@@ -28,11 +28,11 @@ struct MatrixProduct {
 
 struct Launch {
   int64_t grid_x = 1, grid_y = 1, n_threads = 1;
-  std::vector<uint64_t> arguments;    // the bytes of each argument, from the first
+  std::vector<uint64_t> arguments;    // the bytes of each argument, in order
 };
 
-/* Everything but memory is in the order of one stream and may still be under way when a call returns. Functions throw
-   std::runtime_error with a message for the user. */
+/* All operations except allocation run in the order of one stream and may be unfinished when a call returns. Functions
+   throw std::runtime_error with a message for the user. */
 class GpuDevice {
  public:
   using Kernel = void *;
@@ -40,17 +40,17 @@ class GpuDevice {
 
   virtual std::string name() const = 0;
 
-  /* Before the first call of each entry into this library: other code of the process may have chosen another GPU. */
+  /* Call at each entry into this library, because other code of the process may have selected another GPU. */
   virtual void enter() = 0;
 
-  virtual void *allocate(size_t bytes) = 0;    // null: there is no memory
+  virtual void *allocate(size_t bytes) = 0;    // null: not enough memory
   virtual void release(void *) = 0;
   virtual void *allocate_pinned(size_t bytes) = 0;
   virtual void release_pinned(void *) = 0;
   virtual size_t free_bytes() = 0;
   virtual size_t total_bytes() = 0;
 
-  /* Host memory must stay as it is until synchronize(). */
+  /* The host memory must not change until synchronize(). */
   virtual void upload(void *to, const void *from, size_t bytes) = 0;
   virtual void download(void *to, const void *from, size_t bytes) = 0;
   virtual void copy(void *to, const void *from, size_t bytes) = 0;
@@ -61,24 +61,24 @@ class GpuDevice {
   virtual void multiply(const MatrixProduct &) = 0;
   virtual void synchronize() = 0;
 
-  /* Between begin and end launches, products, copies on the device and clears are recorded, not done; replay() does
-     what was recorded last. With has_failed what was recorded is dropped, and end_capture does not throw. */
+  /* Between begin and end, launches, products, copies on the device and clears are recorded but not executed; replay()
+     executes the last recording. With has_failed the recording is dropped, and end_capture does not throw. */
   virtual void begin_capture() = 0;
   virtual void end_capture(bool has_failed) = 0;
   virtual void replay() = 0;
 };
 
-/* The device that the kernels of a model file are for: the emulated one where the file brings it, else a GPU. */
+/* Opens the device for the kernels of a model file: the emulated one if the file contains its kernels, else a GPU. */
 std::unique_ptr<GpuDevice> open_gpu(const Archive &, const std::string &path, const std::string &torch_dir,
                                     bool has_products);
 
-/* Host memory that the GPU reaches directly. */
+/* Host memory that the GPU accesses directly. */
 class PinnedMemory {
  public:
   explicit PinnedMemory(GpuDevice &device) : device(device) {}
   ~PinnedMemory();
 
-  /* Room for so many bytes; what was there is lost when it grows. Nothing may be under way. */
+  /* Reserves at least so many bytes; the old content is lost when it grows. All operations must be finished. */
   char *resize(size_t bytes);
   char *data() const { return memory; }
 

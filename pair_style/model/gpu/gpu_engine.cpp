@@ -19,12 +19,12 @@ std::string read_member(const Archive &archive, const std::string &path, const s
 {
   const auto members = archive.find("extra/gpu/" + name, "");
   if (members.size() != 1)
-    throw std::runtime_error(path + " is for a GPU and has no " + name + " for it, like files of older versions; "
+    throw std::runtime_error(path + " is for a GPU but has no " + name + ", like files of older versions; "
                                     "export it again with --device cuda");
   return archive.read(members[0]);
 }
 
-/* MLIP_LAMMPS_GPU_GRAPHS=0 in the environment: launch each kernel of each step. */
+/* The environment variable MLIP_LAMMPS_GPU_GRAPHS=0 launches each kernel of each step separately. */
 
 bool may_record_launches()
 {
@@ -55,7 +55,7 @@ GpuEngine::GpuEngine(const Archive &archive, const std::string &path, const Meta
   }
   if (plan->value_bytes() != metadata.feature_bytes ||
       plan->n_elements() != static_cast<int64_t>(metadata.elements.size()))
-    throw std::runtime_error(path + ": its plan and its metadata do not fit together; export it again");
+    throw std::runtime_error(path + ": its plan does not match its metadata; export it again");
   features = std::make_unique<GpuFeatures>(metadata, *plan, *device);
   up = std::make_unique<PinnedMemory>(*device);
   down = std::make_unique<PinnedMemory>(*device);
@@ -77,13 +77,13 @@ Gpu GpuEngine::gpu() const
   return {device->name(), static_cast<int64_t>(device->free_bytes()), static_cast<int64_t>(device->total_bytes())};
 }
 
-/* What lies in its memory is freed after this. */
+/* Members in device memory are freed after this. */
 
 GpuEngine::~GpuEngine()
 {
   try {
     device->enter();
-  } catch (const std::exception &) {    // at the end of a process the driver may be gone
+  } catch (const std::exception &) {    // at process exit the driver may be unloaded
   }
 }
 
@@ -102,8 +102,8 @@ void GpuEngine::run(const std::string &phase, FirstFault &fault)
   fault.guard([&] { run_timed(phase); });
 }
 
-/* All programs. With an axis, gradients of energies weighted by positions: programs run again from the first, since
-   later ones may overwrite what earlier ones made, but the features of ghosts are there already. */
+/* Runs all programs. With an axis, computes gradients of energies weighted by positions: programs run again from the
+   first, since later ones may overwrite results of earlier ones, but the features of ghosts are already present. */
 
 void GpuEngine::sweep(int axis, Exchange &exchange, FirstFault &fault)
 {
@@ -131,8 +131,8 @@ std::set<int> GpuEngine::buffers(const std::vector<std::string> &phases, const s
     for (const char *name : {"features_", "feature_gradients_"}) {
       const int buffer = plan->memory.find(name + std::to_string(t));
       if (plan->memory.width(buffer) != metadata.feature_widths[t - 1])
-        throw std::runtime_error("its plan has another width of " + plan->memory.name(buffer) +
-                                 " than its metadata; export it again");
+        throw std::runtime_error("the width of " + plan->memory.name(buffer) +
+                                 " in the plan differs from the metadata; export the model again");
       all.insert(buffer);
     }
   return all;
@@ -193,7 +193,7 @@ void GpuEngine::start(const Graph &graph, bool has_moments)
   run_timed("list");
 }
 
-/* From the middle of the owned atoms, so that the numbers are small. */
+/* Positions relative to the middle of the owned atoms, so that the values are small. */
 
 void GpuEngine::measure_offsets(const Graph &graph)
 {
@@ -226,7 +226,7 @@ void GpuEngine::take_energies(const Graph &graph)
   order.to_caller(energies, reinterpret_cast<char *>(node_energies.data()), sizeof(double));
 }
 
-/* In device order. */
+/* Results in device order. */
 
 const double *GpuEngine::download_gradients()
 {
@@ -245,7 +245,7 @@ void GpuEngine::take_gradients(const Graph &graph)
               edge_gradients.begin() + 3 * edges.edge_of_row(row, order));
 }
 
-/* Of energies weighted by x_k - x_o; the plain ones times x_i - x_o are taken from them. */
+/* Gradients of energies weighted by x_k - x_o, minus x_i - x_o times the plain gradients. */
 
 void GpuEngine::take_moments(const Graph &graph, int axis)
 {

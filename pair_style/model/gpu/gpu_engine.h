@@ -1,4 +1,4 @@
-/* A model on a GPU: evaluates graphs whose edges the host found, or finds the edges of atoms itself. */
+/* A model on a GPU: evaluates graphs with edges from the host, or finds the edges of atoms itself. */
 
 #ifndef MLIP_GPU_ENGINE_H
 #define MLIP_GPU_ENGINE_H
@@ -24,16 +24,16 @@ class Archive;
 
 class GpuEngine {
  public:
-  /* Throws std::runtime_error with a message for the user: no GPU, none that the file has kernels for, no cuBLAS. */
+  /* Throws std::runtime_error with a message for the user: no GPU, no kernels for this GPU, no cuBLAS. */
   GpuEngine(const Archive &, const std::string &path, const Metadata &, const std::string &torch_dir);
   ~GpuEngine();
 
-  /* As in model.h. */
+  /* See model.h. */
   Results evaluate(const Graph &, Exchange &, bool has_moments);
   StepResults step(const Atoms &, Exchange &);
   Gpu gpu() const;
 
-  /* Of phases that ran one by one; steps that were replayed as a whole are in "last". */
+  /* Seconds of phases that ran separately; steps that were replayed as a whole count as "last". */
   std::map<std::string, double> seconds;
 
  private:
@@ -43,7 +43,7 @@ class GpuEngine {
   void run_timed(const std::string &phase);
   void sweep(int axis, Exchange &, FirstFault &);
   std::set<int> buffers(const std::vector<std::string> &phases, const std::vector<std::string> &others) const;
-  /* The host's values must stay until the next synchronize(). */
+  /* The host's values must not change until the next synchronize(). */
   template <class T> void upload(const char *name, const std::vector<T> &values)
   {
     const int buffer = plan->memory.find(name);
@@ -80,23 +80,23 @@ class GpuEngine {
   void find_closest(StepResults &);
 
   const Metadata &metadata;
-  std::unique_ptr<GpuDevice> device;    // outlives what lies in its memory
+  std::unique_ptr<GpuDevice> device;    // outlives the members in its memory
   std::unique_ptr<GpuPlan> plan;
   std::unique_ptr<GpuFeatures> features;
   std::unique_ptr<PinnedMemory> up, down;
   std::vector<std::string> programs;    // begin, forward_1, ..., last, ..., backward_1
-  std::vector<std::string> whole;       // of a step
+  std::vector<std::string> whole;       // phases of a whole step
 
   NodeOrder order;
-  EdgeLists edges;                         // of a graph
-  CellGrid grid;                           // of a step
-  GraphSizes sizes;                        // of the last lists
-  std::vector<double> weights, offsets;    // of owned atoms in device order; of all nodes from the origin
+  EdgeLists edges;                         // edges of a graph
+  CellGrid grid;                           // cells of a step
+  GraphSizes sizes;                        // sizes of the last lists
+  std::vector<double> weights, offsets;    // owned atoms in device order; offsets of all nodes from the origin
   std::vector<double> node_energies, edge_gradients, edge_moments, forces;
 
-  int64_t slot_capacity = 0, edge_capacity = 0;    // for which there was memory in the last step
-  bool has_lists = false;                  // of the last step, on the device
-  bool is_warm = false;                    // these lists ran once
+  int64_t slot_capacity = 0, edge_capacity = 0;    // reserved in the last step
+  bool has_lists = false;                  // the device has the lists of the last step
+  bool is_warm = false;                    // a step with these lists has run
   bool is_recorded = false, was_replayed = false, may_record = true;
 };
 

@@ -69,7 +69,7 @@ void GpuEngine::load_atoms(const Atoms &atoms)
   build_lists(atoms);
 }
 
-/* From the positions of atoms: on the device, as far as it has room; again with more where it had too little. */
+/* Builds the lists on the device from the positions of atoms; repeats with more memory if there was too little. */
 
 void GpuEngine::build_lists(const Atoms &atoms)
 {
@@ -88,7 +88,7 @@ void GpuEngine::build_lists(const Atoms &atoms)
   const int64_t slots_before = slot_capacity, edges_before = edge_capacity;
   if (!has_room) {
     slot_capacity = sizes.slots + sizes.slots / 16;
-    // of the candidates, those within the cutoff: about this share, and what the first step finds is what counts
+    // about this share of the candidates lies within the cutoff; the first step finds the actual number
     const double share = std::pow(metadata.cutoff / atoms.reach, 3);
     edge_capacity = std::max(edge_capacity, static_cast<int64_t>(1.2 * share * sizes.slots) + sizes.local + MIN_EDGES);
   }
@@ -96,22 +96,23 @@ void GpuEngine::build_lists(const Atoms &atoms)
   bool is_kept = false;
   try {
     is_kept = reserve_step();
-  } catch (...) {    // a smaller system may follow
+  } catch (...) {    // a smaller system can follow
     slot_capacity = slots_before;
     edge_capacity = edges_before;
     throw;
   }
-  if (!is_kept) return build_lists(atoms);    // memory was short and all of it was taken anew
+  if (!is_kept) return build_lists(atoms);    // memory was short, and all of it was allocated again
   run_timed("near");
   run_timed("list");
 }
 
-/* What finds the number of candidates: the rest is as large as they are many. */
+/* Reserves the buffers that count candidates; the size of the others depends on that count. */
 
 void GpuEngine::reserve_atoms()
 {
   std::set<int> used = plan->buffers_of({"bins"});
-  for (const char *name : {"species", "element_begin", "energy_weights", "node_of", "atom_of", "positions", "grid", "found"})
+  for (const char *name :
+       {"species", "element_begin", "energy_weights", "node_of", "atom_of", "positions", "grid", "found"})
     used.insert(plan->memory.find(name));
   plan->prepare(used, sizes, order.element_begin);
 }
@@ -129,14 +130,14 @@ int32_t GpuEngine::download_found()
   int32_t *const found = reinterpret_cast<int32_t *>(down->resize(sizeof(int32_t)));
   device->download(found, plan->memory.data(plan->memory.find("found")), sizeof(*found));
   device->synchronize();
-  // the scan stops at the largest number, and those of older files run over
+  // the scan saturates at the largest number; in older files it overflows
   if (*found < 0 || *found == INT32_MAX)
     throw std::runtime_error("too many pairs of atoms for one GPU (" + std::to_string(INT32_MAX) +
                              " or more); use more GPUs or ranks");
   return *found;
 }
 
-/* More edges than there is memory for: the caller builds the lists again. */
+/* More edges than there is memory for; the caller builds the lists again. */
 
 bool GpuEngine::has_more_edges(int64_t found)
 {
@@ -158,13 +159,13 @@ void GpuEngine::upload_positions(const Atoms &atoms)
   const size_t bytes = 3 * (atoms.n_local + atoms.n_ghost) * sizeof(double);
   const int positions = plan->memory.find("positions");
   if (bytes != plan->memory.bytes(positions))
-    throw std::runtime_error("the number of atoms changed without new candidates for neighbours");
+    throw std::runtime_error("the number of atoms changed without a new neighbour list; report a bug with this input");
   if (bytes > 0) std::memcpy(up->data(), atoms.positions, bytes);
   device->upload(plan->memory.data(positions), up->data(), bytes);
 }
 
-/* The first step of new lists launches one by one, which also lets libraries load what they need; from the second on
-   what was recorded is replayed. */
+/* The first step with new lists launches kernels one by one, so that libraries can load what they need; later steps
+   replay a recording. */
 
 void GpuEngine::run_alone()
 {
@@ -190,13 +191,14 @@ bool GpuEngine::record()
     device->end_capture(false);
     is_recorded = true;
   } catch (const std::runtime_error &e) {
-    std::cerr << "mlip-lammps: kernels are launched one by one, which is slower (" << e.what() << ")" << std::endl;
+    std::cerr << "mlip-lammps: cannot record a CUDA graph (" << e.what()
+              << "); kernels are launched one by one, which is slower" << std::endl;
     may_record = false;
   }
   return is_recorded;
 }
 
-/* totals, closest, node_energies and forces lie one after the other */
+/* totals, closest, node_energies and forces are contiguous */
 
 void GpuEngine::download_results()
 {
@@ -208,7 +210,7 @@ void GpuEngine::download_results()
   device->synchronize();
 }
 
-/* Where a buffer of the results lies on the host. */
+/* The host address of a result buffer. */
 
 const char *GpuEngine::result(const char *name) const
 {

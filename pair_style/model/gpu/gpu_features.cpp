@@ -40,7 +40,7 @@ void GpuFeatures::start(const NodeOrder &of_graph, const double *from_origin)
   if (!order->is_identity) staged.resize(order->n_local * widest * metadata.feature_bytes);
 }
 
-/* The width is right also where there is no memory: a rank with a fault takes part in the exchange all the same. */
+/* The width is set even if memory is short: a rank with a fault still takes part in the exchange. */
 
 Features GpuFeatures::no_rows(int t) const
 {
@@ -59,7 +59,7 @@ void GpuFeatures::forward(int t, Exchange &exchange, FirstFault &fault) const
 void GpuFeatures::reverse(int t, int axis, Exchange &exchange, FirstFault &fault)
 {
   Features moving = no_rows(t);
-  if (!exchange.moves_rows()) return exchange.reverse(moving);    // nothing is relative to another rank's origin
+  if (!exchange.moves_rows()) return exchange.reverse(moving);    // all values are relative to the origin of this rank
   fault.guard([&] {
     moving = download(t, "feature_gradients_", true);
     if (offsets && axis == PLAIN) keep(partial[t], moving, order->n_nodes);
@@ -109,7 +109,7 @@ void GpuFeatures::keep(std::vector<char> &copy, const Features &moving, int64_t 
   copy.assign(rows.data(), rows.data() + n_rows * row_bytes(moving));
 }
 
-/* Rows plus factor times (x_n - x_o) times the plain gradient. */
+/* Adds factor times (x_n - x_o) times the plain gradient to the rows. */
 
 void GpuFeatures::add_offsets(const Features &moving, const std::vector<char> &plain, int axis, double factor,
                               int64_t n_rows) const

@@ -1,4 +1,4 @@
-/* Rows of features on a GPU that travel to other ranks through host memory. */
+/* Feature rows on a GPU, sent to other ranks through host memory. */
 
 #ifndef MLIP_GPU_FEATURES_H
 #define MLIP_GPU_FEATURES_H
@@ -14,18 +14,19 @@ namespace mlip {
 
 class GpuFeatures {
  public:
-  static constexpr int PLAIN = -1;    // no axis: gradients of energies with weights of 1
+  static constexpr int PLAIN = -1;    // no axis: gradients of unweighted energies
 
   GpuFeatures(const Metadata &, GpuPlan &, GpuDevice &);
 
-  /* Room for the rows of a graph. offsets (n_local + n_ghost, 3): positions from an origin, for moments; else null. */
+  /* Reserves rows for a graph. offsets (n_local + n_ghost, 3): positions from an origin, for moments; else null. */
   void start(const NodeOrder &, const double *offsets);
 
-  /* Features of layer t to ghosts. Calls the exchange once, also after a fault. */
+  /* Sends features of layer t to ghosts. Calls the exchange once, also after a fault. */
   void forward(int t, Exchange &, FirstFault &) const;
 
-  /* Gradients of them from ghosts to owners. With an axis they are of energies weighted by that coordinate from the
-     origin of this rank; moments relative to the node, which other ranks understand, travel. Calls it once too. */
+  /* Sends their gradients from ghosts to owners. With an axis, energies are weighted by that coordinate from the origin
+     of this rank, and moments relative to the node are sent, which do not depend on the origin. Also calls the exchange
+     once. */
   void reverse(int t, int axis, Exchange &, FirstFault &);
 
  private:
@@ -41,7 +42,7 @@ class GpuFeatures {
   GpuDevice &device;
   const NodeOrder *order = nullptr;
   const double *offsets = nullptr;
-  mutable PinnedMemory rows, staged;                    // in the caller's order, in device order
+  mutable PinnedMemory rows, staged;                    // in the caller's order; in device order
   std::vector<std::vector<char>> partial, collected;    // plain gradients of each layer, before and after the exchange
 };
 

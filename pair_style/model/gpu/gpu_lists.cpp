@@ -28,7 +28,7 @@ void NodeOrder::set(const int64_t *caller_species, int64_t local, int64_t nodes,
   n_nodes = nodes;
   for (int64_t row = 0; row < n_nodes; row++)
     if (caller_species[row] < 0 || caller_species[row] >= n_elements)
-      throw std::runtime_error("an atom has species " + std::to_string(caller_species[row]) + ", the model knows " +
+      throw std::runtime_error("an atom has species " + std::to_string(caller_species[row]) + ", but the model knows " +
                                std::to_string(n_elements));
   element_begin.assign(n_elements + 1, 0);
   for (int64_t row = 0; row < n_local; row++) element_begin[caller_species[row] + 1]++;
@@ -56,7 +56,9 @@ void NodeOrder::place_ghosts(const Atoms &atoms)
   node_of.resize(n_atoms);
   for (int64_t ghost = n_nodes; ghost < n_atoms; ghost++) {
     const int32_t owner = atoms.owner[ghost - n_local];
-    if (owner < 0 || owner >= n_local) throw std::runtime_error("a ghost atom has an owner that does not exist");
+    if (owner < 0 || owner >= n_local)
+      throw std::runtime_error("a ghost atom has owner " + std::to_string(owner) + ", expected 0 to " +
+                               std::to_string(n_local - 1) + "; report a bug with this input");
     node_of[ghost] = row_of[owner];
   }
 }
@@ -110,7 +112,7 @@ void CellGrid::set(const double *positions, int64_t n_atoms, double reach)
     least[k % 3] = std::min(least[k % 3], x);
     most[k % 3] = std::max(most[k % 3], x);
   }
-  // a box that is mostly empty: wider cells
+  // use wider cells in a box that is mostly empty
   const double most_cells = 8.0 * static_cast<double>(n_atoms) + 64.0;
   double width = reach, cells[3];
   const auto count = [&] {
@@ -122,7 +124,7 @@ void CellGrid::set(const double *positions, int64_t n_atoms, double reach)
   numbers.assign(10, 0.0);
   for (int k = 0; k < 3; k++) {
     numbers[k] = least[k];
-    // so that the last cells are not narrower than the reach
+    // the last cells must not be narrower than the reach
     numbers[3 + k] = cells[k] / std::max(most[k] - least[k], width * cells[k]);
     numbers[6 + k] = cells[k];
   }

@@ -10,14 +10,15 @@ using namespace mlip;
 namespace {
 
 constexpr size_t ALIGNMENT = 256;
-constexpr size_t MOST_EXTRA = size_t(256) << 20;    // what a buffer grows by beyond what it must
+constexpr size_t MOST_EXTRA = size_t(256) << 20;    // largest extra growth of a buffer
 
 size_t aligned(size_t bytes)
 {
   return (std::max<size_t>(bytes, 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* Kernels find numbers of a row in 32 bits, in these buffers in 64 (row_of in kernels/gpu/convolution.h, gather_rows). */
+/* Kernels index values with 32 bits, but with 64 bits in these buffers (row_of in kernels/gpu/convolution.h,
+   gather_rows). */
 
 bool has_int_index(const std::string &name)
 {
@@ -56,7 +57,7 @@ GpuMemory::~GpuMemory()
 
 int GpuMemory::add(const std::string &name, const SizeOf &rows, int64_t width, int64_t value_bytes)
 {
-  if (width < 0 || value_bytes < 1) throw std::runtime_error("its plan has no proper size of buffer " + name);
+  if (width < 0 || value_bytes < 1) throw std::runtime_error("its plan has an invalid size of buffer " + name);
   const int number = static_cast<int>(buffers.size());
   if (!numbers.emplace(name, number).second) throw std::runtime_error("its plan has two buffers " + name);
   buffers.push_back({name, rows, width, value_bytes, static_cast<int>(blocks.size()), 0, has_int_index(name)});
@@ -98,7 +99,7 @@ size_t GpuMemory::bytes(int buffer) const
 
 /* ---------------------------------------------------------------------- */
 
-/* Where the buffers of a block lie for the present graph, and what they need. */
+/* Offsets and total size of the buffers of a block for the current graph. */
 
 void GpuMemory::measure(Block &block)
 {
@@ -124,7 +125,7 @@ bool GpuMemory::reserve(const std::set<int> &wanted, const GraphSizes &of_graph)
   }
   if (growing.empty()) return true;
   device.synchronize();
-  // all old ones first, so that new ones find room
+  // free all old blocks first, so that the new ones fit
   for (Block *block : growing) release(*block);
   if (grow(growing, true)) return true;
   for (Block &block : blocks) release(block);
@@ -140,7 +141,7 @@ void GpuMemory::release(Block &block)
   block.capacity = 0;
 }
 
-/* Returns whether there was memory. */
+/* Returns whether there was enough memory. */
 
 bool GpuMemory::grow(const std::vector<Block *> &growing, bool is_generous)
 {
@@ -161,8 +162,8 @@ void GpuMemory::require_int32(const std::set<int> &wanted, const GraphSizes &of_
     if (!b.is_counted_in_int || b.width == 0 || rows <= INT32_MAX / b.width) continue;
     char text[256];
     std::snprintf(text, sizeof(text),
-                  "too many atoms for one GPU: %lld atoms need %lld rows of %lld numbers in buffer %s, and it can have "
-                  "%lld rows; use more GPUs or ranks",
+                  "too many atoms for one GPU: %lld atoms need %lld rows of %lld values in buffer %s, but at most "
+                  "%lld rows are possible; use more GPUs or ranks",
                   static_cast<long long>(of_graph.local), static_cast<long long>(rows), static_cast<long long>(b.width),
                   b.name.c_str(), static_cast<long long>(INT32_MAX / b.width));
     throw std::runtime_error(text);
@@ -179,20 +180,21 @@ size_t GpuMemory::needed_for(const std::set<int> &wanted, const GraphSizes &of_g
   return total;
 }
 
-/* Some buffers are as large for a single atom: what is left of the memory grows with the atoms. */
+/* The size of some buffers does not depend on the number of atoms: only the others scale with it. */
 
 std::string GpuMemory::shortage(const std::set<int> &wanted) const
 {
   GraphSizes none;
   none.elements = sizes.elements;
   none.edges = std::min(sizes.edges, MIN_EDGES);
-  const auto needed = static_cast<double>(needed_for(wanted, sizes)), fixed = static_cast<double>(needed_for(wanted, none));
+  const auto needed = static_cast<double>(needed_for(wanted, sizes));
+  const auto fixed = static_cast<double>(needed_for(wanted, none));
   const auto available = static_cast<double>(device.free_bytes());
   const double share = (available - fixed) / std::max(needed - fixed, 1.0);
   const double fitting = 0.95 * static_cast<double>(sizes.local) * std::clamp(share, 0.0, 1.0);
   char text[256];
   std::snprintf(text, sizeof(text),
-                "no memory on the GPU for %lld atoms (needs %.3g GB of %.3g GB); about %lld would fit; use more GPUs",
+                "not enough GPU memory for %lld atoms (needs %.3g GB of %.3g GB); about %lld would fit; use more GPUs",
                 static_cast<long long>(sizes.local), 1e-9 * needed, 1e-9 * available, static_cast<long long>(fitting));
   return text;
 }

@@ -1,4 +1,4 @@
-/* The buffers of a plan in the memory of a GPU. */
+/* The buffers of a plan in GPU memory. */
 
 #ifndef MLIP_GPU_MEMORY_H
 #define MLIP_GPU_MEMORY_H
@@ -12,22 +12,22 @@
 
 namespace mlip {
 
-constexpr int64_t MIN_EDGES = 1 << 16;    // for which there is always memory
+constexpr int64_t MIN_EDGES = 1 << 16;    // minimum number of edges with reserved memory
 
-/* What rows, grids and arguments are counted in. */
+/* The sizes that determine rows, grids and arguments. */
 struct GraphSizes {
   int64_t local = 0, nodes = 0, atoms = 0, slots = 0, edges = 0, cells = 0, elements = 0;
 };
 
-/* One of the sizes, or one with +N: "nodes+1". */
+/* A size, or a size plus a number, such as "nodes+1". */
 class SizeOf {
  public:
-  /* Throws std::runtime_error for another text. */
+  /* Throws std::runtime_error for an invalid text. */
   explicit SizeOf(const std::string &text);
   int64_t operator()(const GraphSizes &) const;
 
  private:
-  int64_t GraphSizes::*size = nullptr;    // null: one
+  int64_t GraphSizes::*size = nullptr;    // null: the size is 1
   int64_t extra = 0;
 };
 
@@ -36,22 +36,22 @@ class GpuMemory {
   explicit GpuMemory(GpuDevice &device) : device(device) {}
   ~GpuMemory();
 
-  /* Both before the first reserve. Returns the number of the buffer. */
+  /* Call both before the first reserve. Returns the number of the buffer. */
   int add(const std::string &name, const SizeOf &rows, int64_t width, int64_t value_bytes);
-  /* These lie one after the other in one allocation. */
+  /* Places these buffers contiguously in one allocation. */
   void join(const std::vector<std::string> &names);
 
   int find(const std::string &name) const;    // throws std::runtime_error if there is none
 
-  /* Throws std::runtime_error for a graph with more numbers in a buffer than kernels can count. */
+  /* Throws std::runtime_error if a buffer of the graph has more values than kernels can index. */
   void require_int32(const std::set<int> &buffers, const GraphSizes &) const;
 
-  /* Memory for these buffers of a graph; what was in a buffer that has to grow is lost. Returns false if all was lost,
-     as where memory is short. Throws std::runtime_error with the number of atoms that would fit. */
+  /* Allocates these buffers for a graph; a buffer that grows loses its content. Returns false if all buffers lost their
+     content because memory was short. Throws std::runtime_error with the number of atoms that would fit. */
   bool reserve(const std::set<int> &buffers, const GraphSizes &);
 
   char *data(int buffer) const;
-  size_t bytes(int buffer) const;    // of the present graph
+  size_t bytes(int buffer) const;    // size for the current graph
   int64_t width(int buffer) const { return buffers[buffer].width; }
   const std::string &name(int buffer) const { return buffers[buffer].name; }
 
@@ -62,7 +62,7 @@ class GpuMemory {
     int64_t width, value_bytes;
     int block;
     size_t offset;
-    bool is_counted_in_int;    // by the kernels that read it
+    bool is_counted_in_int;    // kernels index it with 32 bits
   };
   struct Block {
     std::vector<int> buffers;

@@ -41,14 +41,15 @@ bool GpuPlan::has_products(const Json &plan)
   return false;
 }
 
-/* In the environment, MLIP_LAMMPS_GPU_DEBUG: wait for each operation, so that faults name the one that failed;
-   MLIP_LAMMPS_GPU_PROFILE: wait for each, and tell at the end how long they took. */
+/* Environment variables. MLIP_LAMMPS_GPU_DEBUG: wait for each operation, so that errors name the one that failed.
+   MLIP_LAMMPS_GPU_PROFILE: wait for each operation, and print the times at the end. */
 
 GpuPlan::GpuPlan(const Json &plan, const std::string &content, GpuDevice &device) : memory(device), device(device)
 {
   elements = plan.at("n_elements").get<int64_t>();
   bytes_of_value = plan.at("value_bytes").get<int>();
-  if (bytes_of_value != 4 && bytes_of_value != 8) throw std::runtime_error("its plan has value_bytes other than 4 or 8");
+  if (bytes_of_value != 4 && bytes_of_value != 8)
+    throw std::runtime_error("its plan has value_bytes " + std::to_string(bytes_of_value) + ", expected 4 or 8");
   is_debugged = std::getenv("MLIP_LAMMPS_GPU_DEBUG") != nullptr;
   is_profiled = std::getenv("MLIP_LAMMPS_GPU_PROFILE") != nullptr;
   for (const auto &entry : plan.at("weights").items()) {
@@ -83,7 +84,7 @@ GpuPlan::~GpuPlan()
 void GpuPlan::upload_weights(const std::string &content)
 {
   weights = static_cast<char *>(device.allocate(std::max<size_t>(content.size(), 256)));
-  if (!weights) throw std::runtime_error("no memory on the GPU for the model; use fewer ranks on each GPU");
+  if (!weights) throw std::runtime_error("not enough GPU memory for the model; use fewer ranks per GPU");
   device.upload(weights, content.data(), content.size());
   device.synchronize();
 }
@@ -134,7 +135,7 @@ GpuPlan::Op GpuPlan::read_kernel(const Json &json) const
   }
   if (grid.size() > 1) op.grid_y = grid.at(1).get<int64_t>();
   if (op.per_block < 1 || op.grid_y < 1 || op.n_threads < 1)
-    throw std::runtime_error("its plan has no proper grid for kernel " + op.name);
+    throw std::runtime_error("its plan has an invalid grid for kernel " + op.name);
   for (const auto &argument : json.at("args")) op.arguments.push_back(read_argument(argument));
   return op;
 }
@@ -190,7 +191,7 @@ GpuPlan::Op GpuPlan::read_product(const Json &json) const
   p.beta = json.value("beta", 0.0);
   p.value_bytes = bytes_of_value;
   if (p.n < 1 || p.k < 1 || p.n_batches < 1 || p.a_row < p.k || p.c_row < p.n)
-    throw std::runtime_error("its plan has no proper sizes for the " + op.name);
+    throw std::runtime_error("its plan has invalid sizes for the " + op.name);
   return op;
 }
 
@@ -259,7 +260,7 @@ void GpuPlan::print_profile() const
 {
   double total = 0.0;
   for (const auto &entry : spent) total += entry.second.second;
-  std::fprintf(stderr, "mlip-lammps: operations on the GPU, calls, microseconds of a call, share\n");
+  std::fprintf(stderr, "mlip-lammps: operations on the GPU, calls, microseconds per call, share\n");
   for (const auto &[name, calls_and_seconds] : spent) {
     const auto &[n_calls, seconds] = calls_and_seconds;
     std::fprintf(stderr, "%-48s %8lld %10.1f %6.1f %%\n", name.c_str(), static_cast<long long>(n_calls),

@@ -1,4 +1,4 @@
-/* What a model file for a GPU says: its buffers, weights, and the launches of each phase. */
+/* The plan in a model file for a GPU: its buffers, weights, and the launches of each phase. */
 
 #ifndef MLIP_GPU_PLAN_H
 #define MLIP_GPU_PLAN_H
@@ -18,10 +18,10 @@ class GpuPlan {
  public:
   using Json = nlohmann_lmp::json;
 
-  /* Whether a plan needs cuBLAS. */
+  /* Returns whether a plan needs cuBLAS. */
   static bool has_products(const Json &plan);
 
-  /* Throws std::runtime_error or a fault of the JSON library if the plan is damaged. */
+  /* Throws std::runtime_error or an exception of the JSON library if the plan is damaged. */
   GpuPlan(const Json &plan, const std::string &weights, GpuDevice &);
   ~GpuPlan();
 
@@ -29,10 +29,11 @@ class GpuPlan {
   int64_t n_elements() const { return elements; }
   int value_bytes() const { return bytes_of_value; }
 
-  /* Buffers that phases use, those of phases that it lacks left out. */
+  /* Buffers that the phases use; phases that the plan lacks are ignored. */
   std::set<int> buffers_of(const std::vector<std::string> &phases) const;
 
-  /* Memory for a graph, as GpuMemory::reserve. first_of_element (n_elements + 1): rows of local nodes of each element. */
+  /* Allocates memory for a graph, see GpuMemory::reserve. first_of_element (n_elements + 1): first local node of each
+     element. */
   bool prepare(const std::set<int> &buffers, const GraphSizes &, const std::vector<int32_t> &first_of_element);
 
   /* Throws std::runtime_error if there is no such phase. */
@@ -46,7 +47,7 @@ class GpuPlan {
     enum Kind { BUFFER, SIZE, CONSTANT } kind;
     int buffer;
     SizeOf size;
-    uint64_t value;    // bytes of a constant or address of a weight
+    uint64_t value;    // bytes of a constant, or address of a weight
   };
   struct Op {
     enum Kind { KERNEL, CLEAR, COPY, PRODUCT } kind;
@@ -55,7 +56,7 @@ class GpuPlan {
     SizeOf rows{"one"};
     int64_t per_block = 1, grid_y = 1, n_threads = 1;
     std::vector<Argument> arguments;
-    int buffer = -1, from = -1;    // of clear, copy; of a product c and a
+    int buffer = -1, from = -1;    // for clear and copy; c and a of a product
     MatrixProduct product;
     int64_t a_offset = 0, c_offset = 0;
     bool is_by_element = false;
