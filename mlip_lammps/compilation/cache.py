@@ -136,7 +136,7 @@ def require_head(model: Path | str, head: str | None) -> None:
     Raises
     ------
     ModelFileError
-        If the file is no compiled model.
+        If the file is not a compiled model.
     UserInputError
         If it has another head.
     """
@@ -149,7 +149,7 @@ def require_head(model: Path | str, head: str | None) -> None:
 
 
 def runnable_model(model: Path | str, device: str | None = None, head: str | None = None) -> Path:
-    """Return a file that ASE and LAMMPS run here: ``model`` itself where it is compiled, else its compiled form.
+    """Return a file that ASE and LAMMPS can run: ``model`` itself if it is compiled, else its compiled form.
 
     A model that is not in the cache is compiled in the default precision. A line on stderr reports it: for a CPU it
     takes about a minute.
@@ -159,10 +159,9 @@ def runnable_model(model: Path | str, device: str | None = None, head: str | Non
     model
         Name of a shipped model, or a compiled, portable or trained file.
     device
-        As of ``export_model``: of what has to be compiled, for a CPU if None. A compiled file has its own, which must
-        be this one.
+        See ``export_model``; a CPU if None. A compiled file must be for this device if one is given.
     head
-        Head of a model that has several. A compiled file has one, which must be this one.
+        See ``export_model``. A compiled file must have this head if one is given.
 
     Raises
     ------
