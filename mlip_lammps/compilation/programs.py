@@ -60,7 +60,8 @@ def compile_programs(
         for name, file in members.items():
             add_member(output, name, Path(file).read_bytes())
     programs = [{"name": p.name, "inputs": list(p.inputs), "outputs": list(p.outputs)} for p in model.programs]
-    return OperatorCode(record={**record, "programs": programs, "chunk_atoms": model.chunk_atoms()}, tables=tables)
+    described = {"programs": programs, "chunk_atoms": model.chunk_atoms()}
+    return OperatorCode(record={**described, **record}, tables=tables)
 
 
 def _path_of(model: LayeredModel) -> list[str]:

@@ -100,7 +100,7 @@ def test_flipped_bits_give_an_error_or_no_change(peer_folder, tmp_path):
         content[position] ^= 0x15
 
 
-@pytest.mark.parametrize("name", ["agnesi", "nonlinear", "embedding"])
+@pytest.mark.parametrize("name", ["nonlinear", "embedding"])
 def test_info_shows_what_is_known_of_a_refused_model(peer_folder, capsys, name):
     assert main(["info", str(peer_folder / f"unsupported_{name}.model"), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -111,8 +111,8 @@ def test_info_shows_what_is_known_of_a_refused_model(peer_folder, capsys, name):
 
 
 def test_info_counts_the_parameters_that_mace_torch_counts(peer_folder):
-    found = inspect_model(peer_folder / "unsupported_agnesi.model")
-    assert found["n_weights"] == int((peer_folder / "unsupported_agnesi.txt").read_text())
+    found = inspect_model(peer_folder / "unsupported_nonlinear.model")
+    assert found["n_weights"] == int((peer_folder / "unsupported_nonlinear.txt").read_text())
 
 
 @pytest.mark.parametrize(
