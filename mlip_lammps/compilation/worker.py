@@ -49,7 +49,8 @@ def compile_model(folder: Path) -> None:
     if code.shims:
         print(f"compiled the kernels ({len(code.shims)} functions)", flush=True)
     names = [spec.name for spec in model.programs]
-    calls = [partial(_compile_program, model, number, job["dtype"], operators, folder) for number in range(len(names))]
+    compile_program = partial(_compile_program, model, job["dtype"], operators, dict(code.shims), folder)
+    calls = [partial(compile_program, number) for number in range(len(names))]
     _run_forked(names, calls, 1 + len(os.sched_getaffinity(0)))
 
 
@@ -78,7 +79,12 @@ def _run_forked(names: Sequence[str], calls: Sequence[Callable[[], None]], n_wor
 
 
 def _compile_program(
-    model: LayeredModel, number: int, dtype: str, operators: LayerOperators | NoOperators, folder: Path
+    model: LayeredModel,
+    dtype: str,
+    operators: LayerOperators | NoOperators,
+    shims: dict[torch._ops.OpOverload, list[str]],
+    folder: Path,
+    number: int,
 ) -> None:
     """Trace and compile one program; write the list of its files for the archive."""
     spec = model.programs[number]
@@ -90,7 +96,7 @@ def _compile_program(
         "cpp.dynamic_threads": True,
         "cpp.threads": max(2, len(os.sched_getaffinity(0))),
         "compile_threads": 1,
-        "aot_inductor.custom_ops_to_c_shims": dict(operators.code().shims),
+        "aot_inductor.custom_ops_to_c_shims": shims,
     }
     if platform.machine() == "x86_64":
         # Supported g++ versions know the processor's instruction sets: skip torch's trial compilation of each.

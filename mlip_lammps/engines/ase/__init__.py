@@ -3,7 +3,7 @@
 Names are imported at their first use, so that importing the package does not load ASE.
 """
 
-import importlib
+from mlip_lammps.core.lazy import lazy_names
 
 _HOMES = {
     "MlipCalculator": "calculator",
@@ -11,8 +11,4 @@ _HOMES = {
 
 __all__ = list(_HOMES)
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__} has no {name}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

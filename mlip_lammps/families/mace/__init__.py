@@ -3,8 +3,7 @@
 Names are imported on first use, because reading a file must not load torch.
 """
 
-import importlib
-
+from mlip_lammps.core.lazy import lazy_names
 from mlip_lammps.families.mace.family import FAMILY
 
 _HOMES = {
@@ -21,8 +20,4 @@ _HOMES = {
 
 __all__ = ["FAMILY", *_HOMES]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__} has no {name}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

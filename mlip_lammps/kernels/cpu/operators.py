@@ -68,7 +68,29 @@ class ConvolutionOp:
         return self.forward(*arguments)
 
 
-class MomentsOp:
+class _SumOverEdges:
+    """An operator on edges alone, ``forward``, whose only gradient is that of the edge vectors, ``adjoint``."""
+
+    forward: KernelFunction
+    adjoint: KernelFunction
+
+    @property
+    def functions(self) -> tuple[KernelFunction, ...]:
+        return self.forward, self.adjoint
+
+    def connect(self) -> None:
+        """Register the gradient."""
+
+        def gradient(arguments, needed, upstream):
+            return {"vectors": self.adjoint(*arguments[:-1], upstream)}
+
+        register_gradient(self.forward, gradient)
+
+    def __call__(self, *arguments) -> Tensor:
+        return self.forward(*arguments)
+
+
+class MomentsOp(_SumOverEdges):
     """Sums of radial functions times spherical harmonics over the neighbours of each element.
 
     Call it with edge vectors, centres, species of the neighbours, the radial functions, and a tensor of n_local rows;
@@ -94,21 +116,9 @@ class MomentsOp:
             (Output("edge_gradients", "double", "vectors", 3),),
             f"  {template}::backward(gradients_rows, vectors_rows, {edges}, gradients, edge_gradients);",
         )
-        self.functions = (self.forward, self.adjoint)
-
-    def connect(self) -> None:
-        """Register the gradient."""
-
-        def gradient(arguments, needed, upstream):
-            return {"vectors": self.adjoint(*arguments[:-1], upstream)}
-
-        register_gradient(self.forward, gradient)
-
-    def __call__(self, *arguments) -> Tensor:
-        return self.forward(*arguments)
 
 
-class DensityOp:
+class DensityOp(_SumOverEdges):
     """The sum over neighbours of one function of the distance as an operator with a gradient.
 
     Call it with edge vectors, centres, the table and a tensor of n_local rows; it returns (n_local, 1), float64.
@@ -131,18 +141,6 @@ class DensityOp:
             (Output("edge_gradients", "double", "vectors", 3),),
             f"  {template}::backward({edges}, gradients, edge_gradients);",
         )
-        self.functions = (self.forward, self.adjoint)
-
-    def connect(self) -> None:
-        """Register the gradient."""
-
-        def gradient(arguments, needed, upstream):
-            return {"vectors": self.adjoint(*arguments[:-1], upstream)}
-
-        register_gradient(self.forward, gradient)
-
-    def __call__(self, *arguments) -> Tensor:
-        return self.forward(*arguments)
 
 
 class NetworkOp:
