@@ -112,7 +112,7 @@ def _radial_multiply_adds(step: NeighbourSum, layer: LoweredLayer) -> tuple[int,
     if isinstance(step.radials, TableRadials):
         count = step.radials.table.coefficients.shape[1] * step.radials.table.degree
         return count, 2 * count
-    *hidden, last = (matrix.numel() for matrix in layer.radial_matrices)
+    *hidden, last = (matrix.numel() for matrix in layer.radial.matrices)
     last = 0 if step.radials.last is None else last
     return 2 * sum(hidden) + last, 2 * last
 

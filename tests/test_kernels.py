@@ -152,18 +152,14 @@ def test_linear_maps_and_their_adjoints_equal_the_reference(shape, dtype, kernel
     layer = case.model.layers[case.t - 1]
     generator = torch.Generator().manual_seed(6)
     species = torch.randint(0, len(case.model.atomic_numbers), (41,), generator=generator)
-    maps = {
-        "message": (layer.message, layer.n_components_mid, layer.n_components_message),
-        "mix": (layer.mix, layer.n_components_out, layer.n_components_out),
-        "up": (layer.up, layer.n_components_in, layer.n_components_in),
-        "skip": (layer.skip, layer.n_components_in, layer.n_components_out),
-    }
+    maps = {kind: layer.linear_map(kind) for kind in layer.linear_kinds}
+    maps["message"] = layer.message, layer.n_components_mid, layer.n_components_message
     for kind, (blocks, n_in, n_out) in maps.items():
         exact = torch.randn(41, n_in, layer.n_channels, generator=generator, dtype=torch.float64)
         features = exact.to(case.features.dtype).flatten(1).requires_grad_(True)
         exact = features.detach().to(torch.float64).view(41, n_in, -1).requires_grad_(True)
         found = case.kernels.linear(kind, case.t, features, species)
-        expected = irrep_linear(exact, blocks, n_out, species if kind == "skip" else None).flatten(1)
+        expected = irrep_linear(exact, blocks, n_out, species).flatten(1)
         assert_close(found, expected, dtype)
         upstream = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
         (fast,) = torch.autograd.grad(found, features, upstream.to(found.dtype))
@@ -213,7 +209,7 @@ def test_moments_of_the_first_layer_give_the_messages_of_the_reference(elements,
     received = edge_convolution(
         sources[species],
         spherical_harmonics(vectors[1] / distances.unsqueeze(1), case.model.l_max),
-        radial_functions(case.model, layer)(distances).view(len(distances), len(layer.paths), -1),
+        radial_functions(case.model, layer.radial)(distances).view(len(distances), len(layer.paths), -1),
         case.centre,
         case.source,
         len(case.like),
@@ -278,7 +274,7 @@ def test_tables_state_the_error_of_their_slopes(dtype, kernel_folder):
     layer, table = case.model.layers[case.t - 1], case.kernels.tables[case.t - 1]
     distances = 0.4 + 3.5 * torch.rand(500, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
-    exact = radial_functions(case.model, layer)
+    exact = radial_functions(case.model, layer.radial)
     ones = torch.ones_like(distances)
     value, slope = torch.func.jvp(exact, (distances,), (ones,))
     found_value, found_slope = torch.func.jvp(table.evaluate, (distances,), (ones,))

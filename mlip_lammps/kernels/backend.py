@@ -65,7 +65,7 @@ class LayerOperators(Protocol):
         """Return the products of layer ``t``, shape (n_local, n_out * n_channels)."""
 
     def linear(self, kind: str, t: int, features: Tensor, species: Tensor) -> Tensor:
-        """Return the linear map ``mix``, ``up`` or ``skip`` of layer ``t``."""
+        """Return the linear map ``kind`` of layer ``t``, see ``LoweredLayer.linear_map``."""
 
     def compile(self) -> None:
         """Compile the native code of the operators, if any."""

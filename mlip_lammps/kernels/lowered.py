@@ -4,8 +4,9 @@ Layouts: node features have shape (n_atoms, n_components, n_channels), with the 
 run over the irreps in order and over m within one irrep. Edges are sorted by centre.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from mlip_lammps.model_file.contract import ProgramSpec, program_specs
@@ -123,25 +124,107 @@ class DistanceTransform:
 
 @dataclass(frozen=True)
 class RadialBasis:
-    """Bessel functions times a polynomial cutoff; tensors in float64.
+    """Functions of the distance times a polynomial cutoff; tensors in float64.
 
     Attributes
     ----------
-    wave_numbers, prefactor
-        Constants of prefactor * sin(k r) / r: wave numbers in 1/angstrom, shape (n_basis,), and a scalar.
+    kind
+        ``bessel``: factor sin(k r) / r; ``gaussian``: exp(factor (r - k)^2).
+    parameters, factor
+        The numbers k, shape (n_basis,), and a scalar; wave numbers in 1/angstrom for Bessel functions.
     cutoff_power
         Exponent of the polynomial cutoff.
     is_cutoff_on_basis
-        Whether the cutoff multiplies the basis before the MLP; otherwise it multiplies the weights after it.
+        Whether the cutoff multiplies the basis before the network; otherwise it multiplies the result.
     transform
-        Map of the distance before the Bessel functions; the cutoff keeps the distance. None without a map.
+        Map of the distance before the functions; the cutoff keeps the distance. None without a map.
     """
 
-    wave_numbers: Tensor
-    prefactor: Tensor
+    parameters: Tensor
+    factor: Tensor
     cutoff_power: int
     is_cutoff_on_basis: bool
     transform: DistanceTransform | None = None
+    kind: str = "bessel"
+
+
+@dataclass(frozen=True)
+class RadialNetwork:
+    """Network on the radial basis: matrices with an activation, scale * silu, between them.
+
+    Attributes
+    ----------
+    matrices
+        The last one gives the results.
+    scale
+        Factor of the activations.
+    biases
+        Added after each matrix, or empty.
+    norms
+        Weights and biases of a layer norm before each activation, or empty.
+    pair_biases
+        Added after the first matrix by pair of elements i * n_elements + j, shape (n_elements^2, width); None if the
+        network does not depend on the pair.
+    """
+
+    matrices: tuple[Tensor, ...]
+    scale: float = 1.0
+    biases: tuple[Tensor, ...] = ()
+    norms: tuple[tuple[Tensor, Tensor], ...] = ()
+    pair_biases: Tensor | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there are only matrices and activations."""
+        return not self.biases and not self.norms and self.pair_biases is None
+
+    @property
+    def split(self) -> "tuple[RadialNetwork, Tensor]":
+        """Return the network up to its last activations, with a constant 1 if it has biases, and the last matrix."""
+        *before, last = self.matrices
+        width = last.shape[0]
+        if not self.biases:
+            return replace(self, matrices=(*before, torch.eye(width, dtype=last.dtype))), last
+        unit, one = torch.eye(width, width + 1, dtype=last.dtype), torch.zeros(width + 1, dtype=last.dtype)
+        one[width] = 1.0
+        network = replace(self, matrices=(*before, unit), biases=(*self.biases[:-1], one))
+        return network, torch.cat([last, self.biases[-1].unsqueeze(0)])
+
+
+@dataclass(frozen=True)
+class Density:
+    """Divisor of the message: offset + factor sum_j tanh(network(basis(r_ij))^2).
+
+    The terms of the sum are multiplied by the cutoff unless the basis already is.
+    """
+
+    network: RadialNetwork
+    offset: float = 1.0
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Steps between the message and the product basis; tensors in float64.
+
+    Attributes
+    ----------
+    residual
+        Linear map of the centre's own features after the map ``up``, added to the message.
+    orders
+        Order l of each gated irrep. Components before the gate: a scalar, one gate for each gated irrep, then the
+        gated irreps.
+    scalar_scale, gate_scale
+        Factors of silu on the scalar and of the logistic function on the gates.
+    linear
+        Linear map after the gate.
+    """
+
+    residual: tuple[LinearBlock, ...]
+    orders: tuple[int, ...]
+    scalar_scale: float
+    gate_scale: float
+    linear: tuple[LinearBlock, ...]
 
 
 @dataclass(frozen=True)
@@ -152,11 +235,15 @@ class LoweredLayer:
     ----------
     embedding
         Features of each element before the first layer, shape (n_elements, 1, n_channels); None in other layers.
+    n_channels, n_edge_channels
+        Channels of features, messages and results, and of the neighbours' features after ``up``.
+    n_components_in, n_components_edge, n_components_mid, n_components_message, n_components_out
+        Components of the features, after ``up``, of the sum over neighbours, of the product basis, and of the result.
     up, skip, message, mix
-        Linear maps of the neighbour features, of the skip connection (by element), of the message (optionally by
+        Linear maps of the neighbour features, of the skip connection (by element or not), of the message (optionally by
         element), and of the product basis.
-    radial_matrices
-        Matrices of the radial MLP; the last one gives n_paths * n_channels weights.
+    radial
+        Network that gives n_paths * n_edge_channels weights.
     readout_matrices
         One matrix for a linear readout of the scalar features, or more with ``readout_activation`` between them.
     readout_activation
@@ -164,20 +251,22 @@ class LoweredLayer:
     readout_biases
         Biases after each matrix except the first, or empty.
     density
-        Matrix D of shape (n_basis, 1): the message is divided by 1 + sum_j tanh((basis(r_ij) D)^2), whose terms are
-        multiplied by the cutoff unless the basis already is. None without a density.
+        Divisor of the message; None if it is part of ``message``.
+    gate
+        Steps between the message and the product basis; None if there are none.
     """
 
     n_channels: int
+    n_edge_channels: int
     embedding: Tensor | None
     n_components_in: int
+    n_components_edge: int
     n_components_mid: int
     n_components_message: int
     n_components_out: int
     up: tuple[LinearBlock, ...]
     paths: tuple[ConvolutionPath, ...]
-    radial_matrices: tuple[Tensor, ...]
-    radial_activation_scale: float
+    radial: RadialNetwork
     message: tuple[LinearBlock, ...]
     polynomial: tuple[PolynomialOrder, ...]
     mix: tuple[LinearBlock, ...]
@@ -187,15 +276,57 @@ class LoweredLayer:
     readout_activation_scale: float
     readout_activation: str = "silu"
     readout_biases: tuple[Tensor, ...] = ()
-    density: Tensor | None = None
+    density: Density | None = None
+    gate: Gate | None = None
 
     @property
     def width_out(self) -> int:
         return self.n_components_out * self.n_channels
 
     @property
+    def has_edge_irreps(self) -> bool:
+        """Whether ``up`` changes the channels or components of the features."""
+        return (self.n_edge_channels, self.n_components_edge) != (self.n_channels, self.n_components_in)
+
+    @property
+    def width_edge(self) -> int:
+        """Width of the neighbours' features after the map ``up``."""
+        return self.n_components_edge * self.n_edge_channels
+
+    @property
+    def n_components_ungated(self) -> int:
+        """Components of the message before the gate, if there is one."""
+        return self.n_components_message + (0 if self.gate is None else len(self.gate.orders))
+
+    @property
     def width_message(self) -> int:
-        return self.n_components_message * self.n_channels
+        return self.n_components_ungated * self.n_channels
+
+    @property
+    def width_skip(self) -> int:
+        """Width of what the layer takes from the centre's own features: the skip connection, and a residual."""
+        return (self.width_out if self.skip else 0) + (0 if self.gate is None else self.width_edge)
+
+    def linear_map(self, kind: str) -> tuple[tuple[LinearBlock, ...], int, int]:
+        """Return the blocks of a linear map of atoms, and the numbers of components before and after it.
+
+        ``kind`` is ``up``, ``skip``, ``mix``, or with a gate ``residual`` or ``gated``.
+        """
+        if kind == "up":
+            return self.up, self.n_components_in, self.n_components_edge
+        if kind == "skip":
+            return self.skip, self.n_components_in, self.n_components_out
+        if kind == "mix":
+            return self.mix, self.n_components_out, self.n_components_out
+        if kind == "residual":
+            return self.gate.residual, self.n_components_edge, self.n_components_ungated
+        return self.gate.linear, self.n_components_message, self.n_components_message
+
+    @property
+    def linear_kinds(self) -> tuple[str, ...]:
+        """The linear maps of atoms in this layer; what enters the first one depends on the element alone."""
+        of_all = ("mix",) if self.gate is None else ("mix", "residual", "gated")
+        return of_all if self.embedding is not None else (*of_all, "up", "skip")
 
     @property
     def is_message_by_element(self) -> bool:
@@ -237,17 +368,25 @@ class LoweredModel:
     @property
     def has_pair_functions(self) -> bool:
         """Whether radial functions depend on the pair of elements."""
-        return self.radial.transform is not None
+        networks = [layer.radial for layer in self.layers]
+        networks += [layer.density.network for layer in self.layers if layer.density is not None]
+        return self.radial.transform is not None or any(one.pair_biases is not None for one in networks)
+
+    @property
+    def has_plain_networks(self) -> bool:
+        """Whether all radial functions are networks of matrices and activations on Bessel functions of the distance."""
+        is_plain = self.radial.kind == "bessel" and not self.has_pair_functions
+        return is_plain and all(layer.radial.is_plain for layer in self.layers)
 
     @property
     def feature_widths(self) -> tuple[int, ...]:
         """Widths of the features that layers 1 ... n_layers - 1 send to their neighbours."""
-        return tuple(layer.width_out for layer in self.layers[:-1])
+        return tuple(layer.width_edge for layer in self.layers[1:])
 
     @property
     def skip_widths(self) -> tuple[int, ...]:
         """Widths of the skip connections from layers 1 ... n_layers - 1 to the next one; 0 if there is none."""
-        return tuple(layer.width_out if layer.skip else 0 for layer in self.layers[1:])
+        return tuple(layer.width_skip for layer in self.layers[1:])
 
     @property
     def message_widths(self) -> tuple[int, ...]:
@@ -262,5 +401,5 @@ class LoweredModel:
 
     def chunk_atoms(self) -> int:
         """Return the number of centres per program call on a CPU, such that their messages stay in the cache."""
-        widest = max(max(layer.n_components_mid * layer.n_channels, layer.width_message) for layer in self.layers)
+        widest = max(max(layer.n_components_mid * layer.n_edge_channels, layer.width_message) for layer in self.layers)
         return min(512, max(64, _CHUNK_NUMBERS // widest))

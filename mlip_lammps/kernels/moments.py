@@ -18,25 +18,26 @@ def moments_are_cheaper(
     """Return whether few functions per edge and a larger matrix product cost less than all channels on every edge."""
     n_functions = reduced.coefficients.shape[1]
     full = len(layer.paths) * (table.degree + 1) + n_harmonics
-    direct = _EDGE_COST * _TYPICAL_NEIGHBOURS * full * layer.n_channels + n_harmonics * layer.n_channels**2
+    after = n_harmonics * layer.n_edge_channels * layer.n_channels
+    direct = _EDGE_COST * _TYPICAL_NEIGHBOURS * full * layer.n_edge_channels + after
     edges = _EDGE_COST * _TYPICAL_NEIGHBOURS * (reduced.degree + 1 + n_harmonics) * n_functions
     return edges + n_elements * n_functions * n_harmonics * layer.n_channels < direct
 
 
 def network_moments_are_cheaper(layer: LoweredLayer, n_functions: int, n_elements: int, n_harmonics: int) -> bool:
     """Do the same where the functions are those of a network before its last matrix."""
-    last_matrix = n_functions * len(layer.paths) * layer.n_channels
-    full = _EDGE_COST * (len(layer.paths) + n_harmonics) * layer.n_channels
-    direct = _TYPICAL_NEIGHBOURS * (last_matrix + full) + n_harmonics * layer.n_channels**2
+    last_matrix = n_functions * len(layer.paths) * layer.n_edge_channels
+    full = _EDGE_COST * (len(layer.paths) + n_harmonics) * layer.n_edge_channels
+    direct = _TYPICAL_NEIGHBOURS * (last_matrix + full) + n_harmonics * layer.n_edge_channels * layer.n_channels
     edges = _EDGE_COST * _TYPICAL_NEIGHBOURS * n_harmonics * n_functions
     return edges + n_elements * n_functions * n_harmonics * layer.n_channels < direct
 
 
 def moment_blocks(layer: LoweredLayer, expansion: Tensor) -> tuple[LinearBlock, ...]:
     """Fold element features, radial expansion, coupling and the message map into one matrix per order."""
-    n_channels = layer.n_channels
+    n_channels = layer.n_edge_channels
     # (n_elements, n_channels): source features of each element
-    sources = irrep_linear(layer.embedding, layer.up, layer.n_components_in)[:, 0]
+    sources = irrep_linear(layer.embedding, layer.up, layer.n_components_edge)[:, 0]
     by_path = expansion.view(len(layer.paths), n_channels, -1)
     blocks = []
     for block in layer.message:

@@ -1,73 +1,48 @@
 """Radial functions of a lowered layer: the trained network, its last hidden layer, and tables."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.lowered import LoweredLayer, LoweredModel
+from mlip_lammps.kernels.lowered import LoweredModel, RadialNetwork
 from mlip_lammps.kernels.radial_table import RadialTable
-from mlip_lammps.kernels.torch.radial import density_terms, mapped_distances, radial_weights
+from mlip_lammps.kernels.torch.radial import density_terms, radial_weights
+
+Functions = Callable[[Tensor], Tensor]
+"""From distances (n,) in angstrom to values (n, n_functions)."""
 
 
-def radial_functions(
-    model: LoweredModel, layer: LoweredLayer, length: float | None = None
-) -> Callable[[Tensor], Tensor]:
-    """Return the radial weights of a layer as a function of distances (n,), shape (n, n_paths * n_channels).
-
-    ``length`` is that of the distance transform for one pair of elements.
-    """
-    basis = model.radial
+def radial_functions(model: LoweredModel, network: RadialNetwork, pair: int = 0) -> Functions:
+    """Return the radial weights of a network for one pair of elements i * n_elements + j."""
 
     def functions(distances: Tensor) -> Tensor:
-        return radial_weights(
-            distances,
-            basis.wave_numbers,
-            basis.prefactor,
-            model.cutoff,
-            basis.cutoff_power,
-            basis.is_cutoff_on_basis,
-            layer.radial_matrices,
-            layer.radial_activation_scale,
-            _mapped(model, distances, length),
-        )
+        pairs = _pairs(model, distances, pair)
+        return radial_weights(model.radial, network, model.cutoff, distances, pairs)
 
     return functions
 
 
-def density_functions(model: LoweredModel, layer: LoweredLayer, length: float | None) -> Callable[[Tensor], Tensor]:
-    """Return what a neighbour adds to the density of a layer as a function of distances (n,), shape (n, 1)."""
-    basis = model.radial
+def density_functions(model: LoweredModel, network: RadialNetwork, pair: int = 0) -> Functions:
+    """Return what a neighbour adds to the density of a layer for one pair of elements."""
 
     def functions(distances: Tensor) -> Tensor:
-        return density_terms(
-            distances,
-            basis.wave_numbers,
-            basis.prefactor,
-            model.cutoff,
-            basis.cutoff_power,
-            basis.is_cutoff_on_basis,
-            layer.density,
-            _mapped(model, distances, length),
-        ).unsqueeze(1)
+        return density_terms(model.radial, network, model.cutoff, distances, _pairs(model, distances, pair))
 
     return functions
 
 
-def _mapped(model: LoweredModel, distances: Tensor, length: float | None) -> Tensor | None:
-    if length is None:
+def _pairs(model: LoweredModel, distances: Tensor, pair: int) -> Tensor | None:
+    if not model.has_pair_functions:
         return None
-    return mapped_distances(model.radial.transform, distances, torch.full_like(distances, length))
+    return torch.full(distances.shape, pair, dtype=torch.int64)
 
 
-def hidden_functions(
-    model: LoweredModel, layer: LoweredLayer, length: float | None = None
-) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+def hidden_functions(model: LoweredModel, network: RadialNetwork, pair: int = 0) -> tuple[Functions, Tensor]:
     """Return the last hidden layer as a function of distances, and the matrix from it to the weights."""
-    *before, last = layer.radial_matrices
-    unit = torch.eye(last.shape[0], dtype=last.dtype)
-    return radial_functions(model, replace(layer, radial_matrices=(*before, unit)), length), last
+    hidden, last = network.split
+    return radial_functions(model, hidden, pair), last
 
 
 @dataclass(frozen=True)
@@ -76,26 +51,33 @@ class PairTables:
 
     Attributes
     ----------
-    lengths
-        Length of the distance transform for each table in angstrom; one None without a transform.
+    pairs
+        A pair i * n_elements + j for each table.
     table_of_pair
-        Table of each pair i * n_elements + j, shape (n_elements^2,), int64.
+        Table of each pair, shape (n_elements^2,), int64.
     """
 
     atomic_numbers: tuple[int, ...]
-    lengths: tuple[float | None, ...]
+    pairs: tuple[int, ...]
     table_of_pair: Tensor
 
     @classmethod
     def of(cls, model: LoweredModel) -> "PairTables":
-        """Return the tables of a model; pairs with the same length share one."""
-        if model.radial.transform is None:
-            n_pairs = len(model.atomic_numbers) ** 2
-            return cls(model.atomic_numbers, (None,), torch.zeros(n_pairs, dtype=torch.int64))
-        # sums of radii in another order differ in their last bit
-        rounded = (model.radial.transform.lengths * 1e9).round()
-        lengths, table_of_pair = rounded.unique(return_inverse=True)
-        return cls(model.atomic_numbers, tuple((lengths / 1e9).tolist()), table_of_pair)
+        """Return the tables of a model; pairs with the same functions share one."""
+        n_pairs = len(model.atomic_numbers) ** 2
+        if not model.has_pair_functions:
+            return cls(model.atomic_numbers, (0,), torch.zeros(n_pairs, dtype=torch.int64))
+        kinds = []
+        if model.radial.transform is not None:
+            # sums of radii in another order differ in their last bit
+            kinds.append((model.radial.transform.lengths * 1e9).round().unsqueeze(1))
+        for layer in model.layers:
+            networks = [layer.radial] if layer.density is None else [layer.radial, layer.density.network]
+            kinds += [one.pair_biases for one in networks if one.pair_biases is not None]
+        _, table_of_pair = torch.cat(kinds, dim=1).unique(dim=0, return_inverse=True)
+        numbers = table_of_pair.tolist()
+        pairs = tuple(numbers.index(table) for table in range(max(numbers) + 1))
+        return cls(model.atomic_numbers, pairs, table_of_pair)
 
     def tables(self, numbers: Tensor) -> Tensor:
         """Return the table of each pair of atomic numbers (2, n), shape (n,)."""
@@ -129,7 +111,7 @@ class TabulatedLayer:
         distances
             In angstrom, shape (n,).
         numbers
-            Atomic numbers of centres and neighbours, shape (2, n); only with a distance transform.
+            Atomic numbers of centres and neighbours, shape (2, n); only if the functions depend on them.
         """
         tables = None if numbers is None else self.pairs.tables(numbers)
         return expanded(self.table.evaluate(distances, tables), self.expansion)

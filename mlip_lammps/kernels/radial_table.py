@@ -133,6 +133,11 @@ class _Network:
         self.functions, self.matrix, self.cutoff = functions, matrix, cutoff
         self._samples: dict[int, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
 
+    def largest_slope(self) -> float:
+        """Return the largest slope; at least the largest value over the cutoff, for functions that hardly vary."""
+        _, (values, slopes) = self.samples(1)
+        return max(_largest(slopes @ self.matrix), _largest(values @ self.matrix) / self.cutoff)
+
     def samples(self, n_intervals: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return distances with some points in each interval, and values and slopes of ``functions`` there."""
         n_points = max(_ERROR_POINTS, _POINTS_PER_INTERVAL * n_intervals + 1)
@@ -176,7 +181,7 @@ def _table_of_all(networks: list[_Network], degree: int, n_intervals: int, limit
 
 
 def _coarsest_table(networks: list[_Network], degree: int, slope_tolerance: float) -> RadialTable:
-    limit = slope_tolerance * max(_largest(network.samples(1)[1][1] @ network.matrix) for network in networks)
+    limit = slope_tolerance * max(network.largest_slope() for network in networks)
     intervals = (*_INTERVALS, *_MORE_INTERVALS)
     best, low, high = None, 0, len(intervals)
     while low < high:

@@ -27,6 +27,7 @@ from mlip_lammps.families.mace.spec import (
 
 REAL_AGNOSTIC, RESIDUAL = "RealAgnosticInteractionBlock", "RealAgnosticResidualInteractionBlock"
 DENSITY, DENSITY_RESIDUAL = "RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock"
+NON_LINEAR = "RealAgnosticResidualNonLinearInteractionBlock"
 _SILU_SCALE = 1.6790
 """Approximate factor that gives silu a unit second moment. Readers take it from the spec, so any value is valid."""
 _REPULSION = {
@@ -69,6 +70,8 @@ def random_model(
     has_last_readout_only: bool = False,
     has_biased_readout: bool = False,
     distance_transform: str | None = None,
+    edge_irreps: str | None = None,
+    is_product_by_element: bool = True,
 ) -> MaceModel:
     """Return a MACE model with seeded random weights and the same structure as a mace-torch model.
 
@@ -106,6 +109,10 @@ def random_model(
         Whether the last readout has two hidden layers and biases.
     distance_transform
         ``Agnesi``, ``Soft`` or None, see `RadialSpec`.
+    edge_irreps
+        Neighbour features that enter the tensor product of every layer but the first; None for the node features.
+    is_product_by_element
+        Whether the weights of the products depend on the element.
 
     Returns
     -------
@@ -129,8 +136,10 @@ def random_model(
             tuple(radial_widths),
             str(o3.Irreps([(mul * len(heads), ir) for mul, ir in o3.Irreps(readout_irreps)])),
             avg_num_neighbors,
+            None if edge_irreps is None else o3.Irreps(edge_irreps),
         ),
         dtype=dtype,
+        is_product_by_element=is_product_by_element,
         pair_repulsion=PairRepulsionSpec(cutoff_power) if pair_repulsion else None,
     )
     *before, last = spec.layers
@@ -158,6 +167,7 @@ def _layers(
     radial_widths: tuple[int, ...],
     readout_irreps: str,
     avg_num_neighbors: float,
+    edge: o3.Irreps | None,
 ) -> tuple[LayerSpec, ...]:
     n_channels, n_layers = hidden.count("0e"), len(correlations)
     natural = [o3.Irrep(order, (-1) ** order) for order in range(l_max + 1)]
@@ -168,12 +178,14 @@ def _layers(
         irreps_in = o3.Irreps([(n_channels, "0e")]) if t == 0 else hidden
         kinds = every if t > 0 and hidden.count("0o") > 0 else natural
         message = o3.Irreps([(n_channels, ir) for ir in kinds])
-        mid, paths = _convolution(irreps_in, l_max, kinds)
+        irreps_edge = irreps_in if edge is None or t == 0 else edge
+        mid, paths = _convolution(irreps_edge, l_max, kinds)
         nonlinear = is_last and n_layers > 1
         layers.append(
             LayerSpec(
                 interaction=interactions[t],
                 irreps_in=str(irreps_in),
+                irreps_edge=str(irreps_edge),
                 irreps_mid=str(mid),
                 irreps_message=str(message),
                 irreps_out=str(o3.Irreps([hidden[0]]) if is_last else hidden),
@@ -226,6 +238,8 @@ def _random_weights(spec: ModelSpec, seed: int) -> dict[str, NDArray[np.generic]
         weights |= {f"radial_embedding.distance_transform.{name}": _TRANSFORM[name] for name in names}
     for name, shape in _trained_shapes(spec):
         weights[name] = rng.normal(size=shape) / (shape[1] ** 0.5 if ".symmetric_contractions." in name else 1)
+        if name.endswith((".alpha", ".beta")):  # the divisor of a message must not come near zero
+            weights[name] = 0.5 + np.abs(weights[name])
     for t, layer in enumerate(spec.layers, start=1):
         weights |= _couplings(f"{weights_of('products', t)}.symmetric_contractions.contractions", layer)
     return {name: np.array(array, dtype=spec.dtype, order="C") for name, array in weights.items()}
@@ -233,6 +247,7 @@ def _random_weights(spec: ModelSpec, seed: int) -> dict[str, NDArray[np.generic]
 
 def _trained_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
     n_elements = len(spec.atomic_numbers)
+    n_rows = n_elements if spec.is_product_by_element else 1
     elements = o3.Irreps([(n_elements, "0e")])
     yield "node_embedding.linear.weight", (_linear_size(elements, o3.Irreps(spec.irreps_embedding)),)
     for t, layer in enumerate(spec.layers, start=1):
@@ -242,7 +257,7 @@ def _trained_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
             prefix = f"{weights_of('products', t)}.symmetric_contractions.contractions.{k}"
             for order in range(1, layer.correlation + 1):
                 n_paths = coupling_tensor(_kinds(message), str(ir), order).shape[-1]
-                yield f"{prefix}.{order_weight(layer, order)}", (n_elements, n_paths, mul)
+                yield f"{prefix}.{order_weight(layer, order)}", (n_rows, n_paths, mul)
         yield f"{weights_of('products', t)}.linear.weight", (_linear_size(out, out),)
         if layer.readout is not None:
             yield from _readout_shapes(weights_of("readouts", t), layer, out, len(spec.heads))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 RESIDUAL, PLAIN = "RealAgnosticResidualInteractionBlock", "RealAgnosticInteractionBlock"
+NON_LINEAR = "RealAgnosticResidualNonLinearInteractionBlock"
 DENSITY, DENSITY_RESIDUAL = "RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock"
 
 MODELS = {
@@ -48,6 +49,9 @@ MODELS = {
     },
     "two_layers_odd": {
         "n_layers": 2, "hidden": "8x0e+8x0o+8x1o+8x1e", "l_max": 1, "correlation": 2, "elements": [1, 8],
+    },
+    "two_layers_odd_high": {
+        "n_layers": 2, "hidden": "8x0e+8x0o+8x1o+8x1e", "l_max": 2, "correlation": 2, "elements": [1, 8],
     },
     "single_precision": {
         "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "dtype": "float32",
@@ -145,19 +149,51 @@ MODELS = {
         "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 6, 8],
         "extra": {"distance_transform": "Soft"},
     },
+    "gaussian": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 2, "elements": [1, 6, 8],
+        "extra": {"radial_type": "gaussian"},
+    },
+    "agnostic": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 3, "elements": [1, 6, 8],
+        "extra": {"use_agnostic_product": True},
+    },
+    "so3": {
+        "n_layers": 2, "hidden": "8x0e+8x1e", "l_max": 2, "correlation": 2, "elements": [1, 8],
+        "extra": {"use_so3": True},
+    },
+    "edge_irreps": {
+        "n_layers": 3, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 6, 8], "first": PLAIN,
+        "extra": {"edge_irreps": "8x0e+8x1o+8x2e"},
+    },
+    "nonlinear": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [8, 1, 6],
+        "first": NON_LINEAR, "later": NON_LINEAR,
+    },
+    "nonlinear_foundation": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 3, "correlation": 3, "elements": [14, 28, 8],
+        "first": NON_LINEAR, "later": NON_LINEAR, "apply_cutoff": False, "head": "b",
+        "extra": {
+            "edge_irreps": "8x0e+8x1o", "use_edge_irreps_first": True, "use_agnostic_product": True,
+            "distance_transform": "Agnesi", "pair_repulsion": True, "heads": ["a", "b"],
+        },
+    },
+    "nonlinear_three_layers": {
+        "n_layers": 3, "hidden": "16x0e+16x1o+16x2e", "l_max": 2, "correlation": 2, "elements": [1, 8, 6],
+        "first": NON_LINEAR, "later": NON_LINEAR, "apply_cutoff": False, "dtype": "float32",
+    },
+    "nonlinear_later": {
+        "n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "first": DENSITY_RESIDUAL,
+        "later": NON_LINEAR, "keep_last_layer_irreps": True, "radial": [24],
+    },
     "older_version": {"n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [1], "older": True},
 }  # fmt: skip
 
 _SMALL = {"n_layers": 1, "hidden": "4x0e", "l_max": 1, "correlation": 1, "elements": [1, 8]}
 
 UNSUPPORTED = {
-    "nonlinear": {"first": "RealAgnosticResidualNonLinearInteractionBlock"},
-    "gaussian": {"extra": {"radial_type": "gaussian"}},
     "chebyshev": {"extra": {"radial_type": "chebyshev"}},
+    "attention": {"first": "RealAgnosticAttResidualInteractionBlock"},
     "older_repulsion": {"extra": {"pair_repulsion": True}, "older_repulsion": True},
-    "agnostic": {"extra": {"use_agnostic_product": True}},
-    "so3": {"extra": {"use_so3": True}},
-    "edge_irreps": {"extra": {"edge_irreps": "2x0e"}},
     "sin": {"n_layers": 2, "extra": {"gate": "sin"}},
     "embedding": {"extra": {"embedding_specs": {
         "total_charge": {"type": "categorical", "per": "graph", "num_classes": 3, "emb_dim": 4, "in_dim": 1},
@@ -249,6 +285,9 @@ def make_model(options: dict, seed: int):
     if options.get("biased", False):
         for linear in (model.readouts[-1].linear_mid, model.readouts[-1].linear_2):
             torch.nn.init.normal_(linear.bias)
+    for interaction in model.interactions:
+        if hasattr(interaction, "beta"):
+            make_normalization_matter(interaction)
     if "buffers" in options:
         cast_buffers(model, getattr(torch, options["buffers"]))
     if options.get("older_repulsion", False):
@@ -258,6 +297,19 @@ def make_model(options: dict, seed: int):
             for name in _ATTRIBUTES_OF_NEWER_VERSIONS:
                 module.__dict__.pop(name, None)
     return model
+
+
+def make_normalization_matter(interaction) -> None:
+    """Give a non-linear block random values where mace-torch starts with zeros and ones."""
+    import torch
+
+    torch.nn.init.uniform_(interaction.beta, 0.5, 2.0)
+    for embedding in (interaction.source_embedding, interaction.target_embedding):
+        torch.nn.init.normal_(embedding.weight)
+    for step in (*interaction.conv_tp_weights.net, *interaction.density_fn.net):
+        if isinstance(step, torch.nn.LayerNorm):
+            torch.nn.init.uniform_(step.weight, 0.5, 2.0)
+            torch.nn.init.normal_(step.bias)
 
 
 def cast_buffers(model, dtype) -> None:

@@ -85,11 +85,19 @@ def test_the_spec_has_the_options_of_the_model(peer_folder, name):
         assert spec.pair_repulsion.cutoff_power == options.get("power", 5)
     assert spec.dtype == options.get("dtype", "float64")
     assert all(list(layer.radial_widths) == options.get("radial", [32, 16]) for layer in spec.layers)
+    extra = options.get("extra", {})
+    assert spec.radial.basis == extra.get("radial_type", "bessel")
+    assert spec.is_product_by_element == (not extra.get("use_agnostic_product", False))
+    assert spec.has_even_harmonics == extra.get("use_so3", False)
+    assert spec.layers[-1].irreps_edge == extra.get("edge_irreps", spec.layers[-1].irreps_in)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["two_layers_tensor", "two_layers_odd", "single_precision", "repulsion", "heads", "density_agnesi_repulsion"],
+    [
+        "two_layers_tensor", "two_layers_odd", "single_precision", "repulsion", "heads", "density_agnesi_repulsion",
+        "nonlinear_foundation",
+    ],
 )
 def test_the_portable_format_of_a_mace_torch_model_is_exact(peer_folder, tmp_path, name):
     trained = read_model(peer_folder / f"{name}.model")

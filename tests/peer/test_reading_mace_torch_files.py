@@ -12,13 +12,9 @@ from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families import inspect_model, read_model
 
 WORDS = {
-    "nonlinear": "RealAgnosticResidualNonLinearInteractionBlock",
-    "gaussian": "Gaussian",
-    "chebyshev": "Chebyshev",
+    "attention": "RealAgnosticAttResidualInteractionBlock",
+    "chebyshev": "Chebychev",
     "older_repulsion": "pair_repulsion_fn.* has one cutoff for all pairs",
-    "agnostic": "use_agnostic_product",
-    "so3": "use_so3",
-    "edge_irreps": "edge_irreps",
     "sin": "gate is not one of silu, tanh, abs and None",
     "embedding": "embedding_specs",
 }
@@ -100,7 +96,7 @@ def test_flipped_bits_give_an_error_or_no_change(peer_folder, tmp_path):
         content[position] ^= 0x15
 
 
-@pytest.mark.parametrize("name", ["nonlinear", "embedding"])
+@pytest.mark.parametrize("name", ["attention", "embedding"])
 def test_info_shows_what_is_known_of_a_refused_model(peer_folder, capsys, name):
     assert main(["info", str(peer_folder / f"unsupported_{name}.model"), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -111,8 +107,8 @@ def test_info_shows_what_is_known_of_a_refused_model(peer_folder, capsys, name):
 
 
 def test_info_counts_the_parameters_that_mace_torch_counts(peer_folder):
-    found = inspect_model(peer_folder / "unsupported_nonlinear.model")
-    assert found["n_weights"] == int((peer_folder / "unsupported_nonlinear.txt").read_text())
+    found = inspect_model(peer_folder / "unsupported_attention.model")
+    assert found["n_weights"] == int((peer_folder / "unsupported_attention.txt").read_text())
 
 
 @pytest.mark.parametrize(

@@ -67,13 +67,12 @@ class MaceChain(Chain):
         self.node_constants = model.node_constants
         self.energy_scale = model.energy_scale
         # sources and skip connection of the first layer depend only on the element
-        first = model.layers[0]
-        self.element_sources = flat(irrep_linear(first.embedding, first.up, 1)).to(self.precision.features)
-        self.element_skips = None
-        if first.skip:
-            rows = torch.arange(len(model.node_constants))
-            skips = irrep_linear(first.embedding, first.skip, first.n_components_out, rows)
-            self.element_skips = flat(skips).to(self.precision.features)
+        first, rows = model.layers[0], torch.arange(len(model.node_constants))
+        sources = irrep_linear(first.embedding, first.up, first.n_components_edge)
+        self.element_sources = flat(sources).to(self.precision.features)
+        skips = [flat(irrep_linear(first.embedding, first.skip, first.n_components_out, rows))] if first.skip else []
+        skips += [flat(sources)] if first.gate is not None else []
+        self.element_skips = torch.cat(skips, dim=1).to(self.precision.features) if skips else None
         self.repulsion = model.repulsion
         self.has_pair_functions = model.has_pair_functions
 
@@ -155,23 +154,41 @@ class MaceChain(Chain):
         """
         layer, species = self.layers[t - 1], graph.centre_species
         if density is not None:
-            messages = messages * (1.0 / (1.0 + density)).unsqueeze(1)
+            divisor = layer.density.offset + layer.density.factor * density
+            messages = messages * divisor.reciprocal().unsqueeze(1)
         if t == 1 and self.element_skips is not None:
             skips = self.element_skips.index_select(0, species)
+        if layer.gate is not None:
+            skips, own = skips.split([layer.width_skip - layer.width_edge, layer.width_edge], dim=1)
+            gated = self.gated(layer, messages + self.operators.linear("residual", t, own, species))
+            messages = self.operators.linear("gated", t, gated, species)
         result = self.operators.linear("mix", t, self.operators.contract(t, messages, species), species)
-        if skips is not None:
+        if layer.skip:
             result = result + skips
         return result, self._energies(t, layer, graph, result)
 
     def hand_on(self, t: int, graph: EdgeGraph, result: Tensor) -> dict[str, Tensor]:
-        """Return ``features_t`` and, if layer t + 1 has a skip connection, ``skips_t``."""
+        """Return ``features_t`` and, if layer t + 1 takes something from the centre itself, ``skips_t``."""
         if t == self.n_layers:
             return {}
-        species = graph.centre_species
-        handed = {f"features_{t}": self.operators.linear("up", t + 1, result, species)}
-        if self.layers[t].skip:
-            handed[f"skips_{t}"] = self.operators.linear("skip", t + 1, result, species)
-        return handed
+        species, following = graph.centre_species, self.layers[t]
+        features = self.operators.linear("up", t + 1, result, species)
+        skips = [self.operators.linear("skip", t + 1, result, species)] if following.skip else []
+        skips += [features] if following.gate is not None else []
+        handed = {f"features_{t}": features}
+        return handed | {f"skips_{t}": torch.cat(skips, dim=1)} if skips else handed
+
+    def gated(self, layer: LoweredLayer, messages: Tensor) -> Tensor:
+        """Return the messages after the gate, shape (n_local, n_components_message * n_channels)."""
+        gate = layer.gate
+        shaped = messages.view(-1, layer.n_components_ungated, layer.n_channels)
+        parts = [gate.scalar_scale * torch.nn.functional.silu(shaped[:, :1])]
+        start = 1 + len(gate.orders)
+        for number, order in enumerate(gate.orders, start=1):
+            end = start + 2 * order + 1
+            parts.append(shaped[:, start:end] * (gate.gate_scale * torch.sigmoid(shaped[:, number : number + 1])))
+            start = end
+        return flat(torch.cat(parts, dim=1))
 
     def _energies(self, t: int, layer: LoweredLayer, graph: EdgeGraph, result: Tensor) -> Tensor:
         energies = torch.zeros(graph.n_local, dtype=torch.float64)

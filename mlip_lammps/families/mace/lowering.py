@@ -4,6 +4,7 @@ All normalisations of e3nn are folded in here, so that the layers only multiply 
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,12 @@ from e3nn import o3
 from torch import Tensor
 
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
+from mlip_lammps.families.mace.couplings import wigner_3j
 from mlip_lammps.families.mace.heads import select_head
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reader.validation import order_weight
 from mlip_lammps.families.mace.spec import (
+    BASIS_ARRAYS,
     TRANSFORM_PARAMETERS,
     ZBL_BOHR,
     ZBL_COULOMB,
@@ -26,12 +29,15 @@ from mlip_lammps.families.mace.spec import (
 )
 from mlip_lammps.kernels.lowered import (
     ConvolutionPath,
+    Density,
     DistanceTransform,
+    Gate,
     LinearBlock,
     LoweredLayer,
     LoweredModel,
     PolynomialOrder,
     RadialBasis,
+    RadialNetwork,
     RepulsionTables,
 )
 
@@ -69,8 +75,9 @@ def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> 
         cutoff=spec.cutoff,
         l_max=spec.l_max,
         radial=RadialBasis(
-            wave_numbers=table["radial_embedding.bessel_fn.bessel_weights"].reshape(-1),
-            prefactor=table["radial_embedding.bessel_fn.prefactor"].reshape(()),
+            kind=spec.radial.basis,
+            parameters=table[f"radial_embedding.bessel_fn.{BASIS_ARRAYS[spec.radial.basis][0]}"].reshape(-1),
+            factor=table[f"radial_embedding.bessel_fn.{BASIS_ARRAYS[spec.radial.basis][1]}"].reshape(()),
             cutoff_power=spec.radial.cutoff_power,
             is_cutoff_on_basis=spec.radial.cutoff_on == "basis",
             transform=_distance_transform(table, chosen),
@@ -128,21 +135,23 @@ def _repulsion(table: _Table, chosen: tuple[int, ...], scale: float) -> Repulsio
 def _lower_layer(table: _Table, t: int, layer: LayerSpec) -> LoweredLayer:
     irreps_in, irreps_mid = o3.Irreps(layer.irreps_in), o3.Irreps(layer.irreps_mid)
     irreps_message, irreps_out = o3.Irreps(layer.irreps_message), o3.Irreps(layer.irreps_out)
-    n_channels = _common_channels(irreps_in, irreps_mid, irreps_message, irreps_out)
+    irreps_edge = o3.Irreps(layer.irreps_edge)
+    n_channels = _common_channels(irreps_in, irreps_message, irreps_out)
     product = weights_of("products", t)
     is_nonlinear = layer.readout is not None and layer.readout.kind != "linear"
     interaction = block_of(layer.interaction).lower(InteractionLowering(table, t, layer))
     return LoweredLayer(
         n_channels=n_channels,
+        n_edge_channels=_common_channels(irreps_edge, irreps_mid),
         embedding=_embedding(table, n_channels) if t == 1 else None,
         n_components_in=_components(irreps_in),
+        n_components_edge=_components(irreps_edge),
         n_components_mid=_components(irreps_mid),
         n_components_message=_components(irreps_message),
         n_components_out=_components(irreps_out),
         up=interaction.up,
         paths=interaction.paths,
-        radial_matrices=interaction.radial_matrices,
-        radial_activation_scale=layer.radial_activation_scale,
+        radial=interaction.radial,
         message=interaction.message,
         polynomial=_polynomial(table, f"{product}.symmetric_contractions", layer, irreps_message, irreps_out),
         mix=_linear(table[f"{product}.linear.weight"], irreps_out, irreps_out),
@@ -153,6 +162,7 @@ def _lower_layer(table: _Table, t: int, layer: LayerSpec) -> LoweredLayer:
         readout_biases=_readout_biases(table, t, layer),
         readout_activation=layer.readout.activation if is_nonlinear else "silu",
         density=interaction.density,
+        gate=interaction.gate,
     )
 
 
@@ -162,10 +172,11 @@ class LoweredInteraction:
 
     up: tuple[LinearBlock, ...]
     paths: tuple[ConvolutionPath, ...]
-    radial_matrices: tuple[Tensor, ...]
+    radial: RadialNetwork
     message: tuple[LinearBlock, ...]
     skip: tuple[LinearBlock, ...]
-    density: Tensor | None = None
+    density: Density | None = None
+    gate: Gate | None = None
 
 
 class InteractionLowering:
@@ -174,42 +185,79 @@ class InteractionLowering:
     def __init__(self, table: "_Table", t: int, layer: LayerSpec):
         self.table, self.layer = table, layer
         self.prefix = weights_of("interactions", t)
-        self.irreps_in, self.irreps_mid = o3.Irreps(layer.irreps_in), o3.Irreps(layer.irreps_mid)
+        self.irreps_in, self.irreps_edge = o3.Irreps(layer.irreps_in), o3.Irreps(layer.irreps_edge)
+        self.irreps_mid = o3.Irreps(layer.irreps_mid)
         self.irreps_message, self.irreps_out = o3.Irreps(layer.irreps_message), o3.Irreps(layer.irreps_out)
+        self.n_channels = self.irreps_message[0].mul
         self._mid = _MidLayout(self.irreps_mid)
 
     def lowered(
-        self, message: tuple[LinearBlock, ...], skip: tuple[LinearBlock, ...], density: Tensor | None = None
+        self,
+        message: tuple[LinearBlock, ...],
+        skip: tuple[LinearBlock, ...],
+        radial: RadialNetwork | None = None,
+        density: Density | None = None,
+        gate: Gate | None = None,
     ) -> LoweredInteraction:
-        """Return the constants of a block: the convolution common to all blocks, and those given."""
-        up = _linear(self.table[f"{self.prefix}.linear_up.weight"], self.irreps_in, self.irreps_in)
-        paths = _paths(self.layer, self.table.spec.dtype, self.irreps_in, self.irreps_mid, self._mid)
-        n_matrices = len(self.layer.radial_widths) + 1
-        matrices = _radial_matrices(self.table, f"{self.prefix}.conv_tp_weights", n_matrices)
-        return LoweredInteraction(up, paths, matrices, message, skip, density)
+        """Return the constants of a block: the convolution common to all blocks, and those given.
 
-    def message(self, name: str, scale: float, by_element: str | None = None) -> tuple[LinearBlock, ...]:
-        """Return the linear map ``name`` of the summed messages times ``scale``, followed by the map ``by_element``."""
-        linear = _matrices(self.table[f"{self.prefix}.{name}.weight"], self.irreps_mid, self.irreps_message)
+        ``radial`` is the network ``conv_tp_weights``, by default one without biases.
+        """
+        up = self.linear("linear_up", self.irreps_in, self.irreps_edge)
+        paths = _paths(self.layer, self.table.spec.dtype, self.irreps_edge, self.irreps_mid, self._mid)
+        if radial is None:
+            radial = self.network("conv_tp_weights", len(self.layer.radial_widths) + 1)
+        return LoweredInteraction(up, paths, radial, message, skip, density, gate)
+
+    def linear(self, name: str, irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> tuple[LinearBlock, ...]:
+        """Return the linear map ``name`` of an atom's features."""
+        return _linear(self.table[f"{self.prefix}.{name}.weight"], irreps_in, irreps_out)
+
+    def array(self, name: str) -> Tensor:
+        """Return an array of the block by its name in it."""
+        return self.table[f"{self.prefix}.{name}"]
+
+    def arrays(self, pattern: str, step: int, first: int = 0) -> list[Tensor]:
+        """Return the arrays with the numbers first, first + step, ... in ``pattern``, as many as there are."""
+        found: list[Tensor] = []
+        while f"{self.prefix}.{pattern.format(first + step * len(found))}" in self.table.weights:
+            found.append(self.array(pattern.format(first + step * len(found))))
+        return found
+
+    def element_rows(self, name: str, n_scalars: int) -> Tensor:
+        """Return the rows of the linear map ``name`` of one-hot elements, shape (n_chosen, n_scalars)."""
+        n_elements = len(self.table.spec.atomic_numbers)
+        return self.array(f"{name}.weight").view(n_elements, n_scalars)[self.table.rows] / n_elements**0.5
+
+    def network(self, name: str, n_matrices: int) -> RadialNetwork:
+        """Return the ``FullyConnectedNet`` ``name``."""
+        matrices = [self.table[f"{self.prefix}.{name}.layer{k}.weight"] for k in range(n_matrices)]
+        scaled = tuple(matrix / matrix.shape[0] ** 0.5 for matrix in matrices)
+        return RadialNetwork(scaled, self.layer.radial_activation_scale)
+
+    def message(
+        self, name: str, scale: float, by_element: str | None = None, irreps_out: o3.Irreps | None = None
+    ) -> tuple[LinearBlock, ...]:
+        """Return the linear map ``name`` of the summed messages times ``scale``, followed by the map ``by_element``.
+
+        ``irreps_out`` are the irreps after it, by default those of the message.
+        """
+        irreps_out = irreps_out or self.irreps_message
+        linear = _matrices(self.table[f"{self.prefix}.{name}.weight"], self.irreps_mid, irreps_out)
         element = {}
         if by_element is not None:
             weight = f"{self.prefix}.{by_element}.weight"
             element = _element_matrices(self.table, weight, self.irreps_message, self.irreps_message)
-        starts = _starts(self.irreps_message)
         blocks = []
-        for k, (_, ir) in enumerate(self.irreps_message):
+        for k, ir, columns, start in _columns(irreps_out, self.n_channels):
             sources = [i for i, out in linear if out == k]
             if not sources:
                 continue
-            matrix = torch.cat([linear[i, k] for i in sources]) * scale
+            matrix = torch.cat([linear[i, k][:, columns] for i in sources]) * scale
             if element:
                 matrix = matrix @ element[k, k]
-            blocks.append(LinearBlock(self._mid.group_start[ir], self._mid.copies[ir], starts[k], ir.dim, matrix))
+            blocks.append(LinearBlock(self._mid.group_start[ir], self._mid.copies[ir], start, ir.dim, matrix))
         return tuple(blocks)
-
-    def density(self, name: str) -> Tensor:
-        """Return the matrix ``name`` from the radial basis to the density, shape (n_basis, 1)."""
-        return _radial_matrices(self.table, f"{self.prefix}.{name}", 1)[0]
 
     def skip(self, name: str) -> tuple[LinearBlock, ...]:
         """Return the element-dependent linear map ``name`` from the input features to the result."""
@@ -234,6 +282,15 @@ def _starts(irreps: o3.Irreps) -> list[int]:
     """Return the first component of each irrep in the layout with the channel as innermost index."""
     dims = [ir.dim for _, ir in irreps]
     return [sum(dims[:b]) for b in range(len(dims))]
+
+
+def _columns(irreps: o3.Irreps, n_channels: int) -> Iterator[tuple[int, o3.Irrep, slice, int]]:
+    """Yield (entry, irrep, its copies, first component) for each ``n_channels`` copies of an entry."""
+    start = 0
+    for k, (mul, ir) in enumerate(irreps):
+        for first in range(0, mul, n_channels):
+            yield k, ir, slice(first, first + n_channels), start
+            start += ir.dim
 
 
 class _MidLayout:
@@ -275,10 +332,13 @@ def _matrices(weight: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> di
 
 
 def _linear(weight: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> tuple[LinearBlock, ...]:
-    starts_in, starts_out = _starts(irreps_in), _starts(irreps_out)
+    starts, n_channels = _starts(irreps_in), min(mul for mul, _ in irreps_out)
+    matrices = _matrices(weight, irreps_in, irreps_out)
     return tuple(
-        LinearBlock(starts_in[i], 1, starts_out[k], irreps_out[k].ir.dim, matrix)
-        for (i, k), matrix in _matrices(weight, irreps_in, irreps_out).items()
+        LinearBlock(starts[i], 1, start, ir.dim, matrix[:, columns].contiguous())
+        for (i, out), matrix in matrices.items()
+        for k, ir, columns, start in _columns(irreps_out, n_channels)
+        if k == out
     )
 
 
@@ -310,7 +370,7 @@ def _by_element(table: _Table, name: str, irreps_in: o3.Irreps, irreps_out: o3.I
 
 def _wigner_3j(l_in: int, l_edge: int, l_out: int, file_dtype: str) -> Tensor:
     """Return the coupling, rounded as e3nn rounds it for ``file_dtype``: to float32 unless an l is 0."""
-    coupling = o3.wigner_3j(l_in, l_edge, l_out, dtype=torch.float64)
+    coupling = wigner_3j(l_in, l_edge, l_out)
     is_rounded = file_dtype == "float32" and 0 not in (l_in, l_edge, l_out)
     return coupling.to(torch.float32).to(torch.float64) if is_rounded else coupling
 
@@ -338,11 +398,6 @@ def _paths(
     return tuple(paths)
 
 
-def _radial_matrices(table: _Table, prefix: str, n_matrices: int) -> tuple[Tensor, ...]:
-    matrices = [table[f"{prefix}.layer{k}.weight"] for k in range(n_matrices)]
-    return tuple(matrix / matrix.shape[0] ** 0.5 for matrix in matrices)
-
-
 def _polynomial(
     table: _Table, prefix: str, layer: LayerSpec, irreps_message: o3.Irreps, irreps_out: o3.Irreps
 ) -> tuple[PolynomialOrder, ...]:
@@ -355,7 +410,8 @@ def _polynomial(
             coupling = table[f"{contraction}.U_matrix_{degree}"]
             coupling = coupling.reshape(ir.dim, *[n_in] * degree, coupling.shape[-1])
             weight = table[f"{contraction}.{order_weight(layer, degree)}"]
-            pieces.append((starts[k], coupling, weight[table.rows]))
+            rows = table.rows if table.spec.is_product_by_element else [0] * len(table.rows)
+            pieces.append((starts[k], coupling, weight[rows]))
         order = _polynomial_order(pieces, degree, n_out)
         if order is not None:
             orders.append(order)

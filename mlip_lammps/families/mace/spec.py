@@ -24,10 +24,9 @@ def weights_of(part: str, t: int) -> str:
     return f"{part}.{t - 1}"
 
 
-
 @dataclass(frozen=True)
 class RadialSpec:
-    """Radial basis: Bessel functions times a polynomial cutoff (arXiv 2206.07697, appendix, eq. 7 and 8)."""
+    """Radial basis times a polynomial cutoff (arXiv 2206.07697, appendix, eq. 7 and 8)."""
 
     n_basis: int
     cutoff_power: int
@@ -43,11 +42,15 @@ class RadialSpec:
     Chem. Phys. 159, 164101 (2023)). The soft transform is r_0 + (r - r_0) (1 + tanh(alpha (r - r_m) / (r_1 - r_0))) / 2
     with r_0 = 3/4 (R_i + R_j), r_1 = 4/3 (R_i + R_j) and r_m = (r_0 + r_1) / 2.
     """
+    basis: Literal["bessel", "gaussian"] = "bessel"
+    """Functions c sin(w_n r) / r, or exp(c (r - r_n)^2)."""
 
 
 TRANSFORM_PARAMETERS = {"Agnesi": ("a", "q", "p"), "Soft": ("alpha",)}
 """Names of the numbers of each distance transform."""
 
+BASIS_ARRAYS = {"bessel": ("bessel_weights", "prefactor"), "gaussian": ("gaussian_weights", "coeff")}
+"""Names of the arrays of each radial basis: one number for each function, and a factor."""
 
 _MAPS = {
     "linear": ("linear",),
@@ -89,12 +92,14 @@ class LayerSpec:
     interaction: str
     """Class name of the interaction block in mace-torch; must be registered in ``interactions``."""
     irreps_in: str
+    irreps_edge: str
+    """Features of neighbours after the first linear map, which enter the tensor product."""
     irreps_mid: str
     """Outputs of the tensor product, one entry per path; the third numbers of ``paths`` index it."""
     irreps_message: str
     irreps_out: str
     paths: tuple[tuple[int, int, int], ...]
-    """(entry of irreps_in, l of the spherical harmonic, entry of irreps_mid), in the order of the radial weights."""
+    """(entry of irreps_edge, l of the spherical harmonic, entry of irreps_mid), in the order of the radial weights."""
     correlation: int
     radial_widths: tuple[int, ...]
     """Hidden widths of the radial MLP."""
@@ -141,13 +146,17 @@ class ModelSpec:
     cutoff: float
     """Cutoff in angstrom."""
     l_max: int
-    """Largest order of the spherical harmonics; parity is (-1)^l."""
+    """Largest order of the spherical harmonics."""
     radial: RadialSpec
     irreps_embedding: str
     layers: tuple[LayerSpec, ...]
     dtype: Literal["float64", "float32"]
     """Precision of the stored weights; single arrays may have the other one."""
     pair_repulsion: PairRepulsionSpec | None = None
+    has_even_harmonics: bool = False
+    """Whether the parity of all spherical harmonics is labelled even (mace-torch's ``use_so3``), not (-1)^l."""
+    is_product_by_element: bool = True
+    """Whether the weights of the products depend on the element; otherwise they have one row."""
 
     @property
     def n_layers(self) -> int:
@@ -163,12 +172,12 @@ class MaceModel:
     weights
         Arrays by their names in mace-torch's ``state_dict``, in the precision of the file. In addition to the trained
         weights, they include ``atomic_energies_fn.atomic_energies`` (n_heads, n_elements), ``scale_shift.scale`` and
-        ``scale_shift.shift`` (n_heads,) (1 and 0 for class MACE), ``radial_embedding.bessel_fn.bessel_weights`` and
-        ``.prefactor``, and the coupling tensors ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as
-        dense arrays. A model with pair repulsion also has ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor``
-        and ``.covalent_radii`` (angstrom, by atomic number). A model with a distance transform also has
-        ``radial_embedding.distance_transform.covalent_radii``, with ``.a``, ``.q``, ``.p`` (Agnesi) or ``.alpha``
-        (soft).
+        ``scale_shift.shift`` (n_heads,) (1 and 0 for class MACE), the arrays of the radial basis
+        (``radial_embedding.bessel_fn``, see ``BASIS_ARRAYS``), and the coupling tensors
+        ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as dense arrays. A model with pair repulsion
+        also has ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor`` and ``.covalent_radii`` (angstrom, by atomic
+        number). A model with a distance transform also has ``radial_embedding.distance_transform.covalent_radii``, with
+        ``.a``, ``.q``, ``.p`` (Agnesi) or ``.alpha`` (soft).
     source_sha256
         SHA-256 of the original file; a portable file stores that of the file it was made from.
     """

@@ -31,7 +31,7 @@ class CpuBackend:
         except (OSError, subprocess.CalledProcessError):
             raise UserInputError("no C++ compiler; install it with: apt-get install g++") from None
         lowered, is_exact = request.lowered, request.radial == "exact"
-        has_kernels = lowered is not None and not (is_exact and lowered.has_pair_functions)
+        has_kernels = lowered is not None and not (is_exact and not lowered.has_plain_networks)
         if has_kernels and not is_exact:
             require_small_tables(lowered, PRECISIONS[request.dtype].features)
         code = request.compile_programs("cpu" if has_kernels else "torch")

@@ -52,7 +52,7 @@ def density_table(t: int, layer: LoweredLayer, model: LoweredModel, pairs: PairT
     TableError
         If no table is accurate enough.
     """
-    functions = [density_functions(model, layer, length) for length in pairs.lengths]
+    functions = [density_functions(model, layer.density.network, pair) for pair in pairs.pairs]
     table = tabulate(functions, torch.eye(1, dtype=torch.float64), model.cutoff, _SLOPE_TOLERANCE)
     radials = FromTable(table.degree, table.n_tables)
     coefficients = radials.with_zeros(table.coefficients).reshape(-1).contiguous()

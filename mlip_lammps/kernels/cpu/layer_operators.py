@@ -55,7 +55,7 @@ class CpuOperators:
     sums, contractions
         For each layer.
     maps
-        By kind (message, mix, up, skip) and layer.
+        By kind (message, mix, up, ...) and layer.
     tables
         Radial table of each layer, with its errors; none where the network runs.
     """
@@ -75,12 +75,9 @@ class CpuOperators:
             self.sums.append(step)
             if layer.density is not None and radial == "table":
                 self._densities[t] = density_table(t, layer, model, self._pairs)
-            self._plan_map("message", t, step.message, step.n_components, layer.n_components_message)
-            self._plan_map("mix", t, layer.mix, layer.n_components_out, layer.n_components_out)
-            if layer.embedding is None:
-                before = layer.n_components_in
-                self._plan_map("up", t, layer.up, before, before)
-                self._plan_map("skip", t, layer.skip, before, layer.n_components_out)
+            self._plan_map("message", t, step.message, step.n_components, layer.n_components_ungated)
+            for kind in layer.linear_kinds:
+                self._plan_map(kind, t, *layer.linear_map(kind))
             name = f"Contraction{t}"
             sizes = layer.n_components_message, layer.n_components_out
             self.contractions.append(contraction_terms(name, features, layer.polynomial, *sizes))
@@ -164,7 +161,7 @@ class CpuOperators:
         return self._operator(shape)(messages.contiguous(), species, weights)
 
     def linear(self, kind: str, t: int, features: Tensor, species: Tensor) -> Tensor:
-        """Return the linear map ``message``, ``mix``, ``up`` or ``skip`` of layer ``t``."""
+        """Return the linear map ``message``, or another one of ``LoweredLayer.linear_map``."""
         entry = self.maps[kind, t]
         return self._operator(entry.shape)(features.contiguous(), species, *entry.matrices)
 

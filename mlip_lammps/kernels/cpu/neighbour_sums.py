@@ -76,8 +76,8 @@ def require_small_tables(model: LoweredModel, dtype: torch.dtype) -> None:
     UserInputError
         If the tables would be larger than ``MOST_TABLE_BYTES``.
     """
-    n_tables, n_elements = len(PairTables.of(model).lengths), len(model.atomic_numbers)
-    n_functions = sum(len(layer.paths) * layer.n_channels for layer in model.layers if layer.embedding is None)
+    n_tables, n_elements = len(PairTables.of(model).pairs), len(model.atomic_numbers)
+    n_functions = sum(len(layer.paths) * layer.n_edge_channels for layer in model.layers if layer.embedding is None)
     size = n_tables * n_functions * _TYPICAL_NUMBERS * dtype.itemsize
     if n_tables > 1 and size > MOST_TABLE_BYTES:
         raise UserInputError(
@@ -98,8 +98,8 @@ def sum_on_table(
         If there is no table.
     """
     tolerance = SLOPE_TOLERANCES[dtype]
-    hidden = [hidden_functions(model, layer, length)[0] for length in pairs.lengths]
-    table = tabulate(hidden, layer.radial_matrices[-1], model.cutoff, tolerance, dtype.itemsize)
+    hidden = [hidden_functions(model, layer.radial, pair)[0] for pair in pairs.pairs]
+    table = tabulate(hidden, layer.radial.split[1], model.cutoff, tolerance, dtype.itemsize)
     if layer.embedding is not None:
         reduced, expansion = reduce_table(table, tolerance, 8 if dtype == torch.float64 else 16)
         n_elements, n_harmonics = layer.embedding.shape[0], (model.l_max + 1) ** 2
@@ -119,7 +119,7 @@ def sum_on_network(
     """Return the sum over neighbours of layer ``t`` with the trained network on every edge."""
     network = NetworkShape.of(f"Network{t}", dtype, model.radial, layer)
     matrices, last = network.matrices(model.radial, layer)
-    constants = network, model.cutoff, model.radial.wave_numbers, matrices
+    constants = network, model.cutoff, model.radial.parameters, matrices
     if layer.embedding is not None:
         n_elements, n_harmonics = layer.embedding.shape[0], (model.l_max + 1) ** 2
         if network_moments_are_cheaper(layer, network.width, n_elements, n_harmonics):
@@ -139,8 +139,8 @@ def _convolution(
     return ConvolutionShape(
         name=f"Convolution{t}",
         dtype=dtype,
-        n_channels=layer.n_channels,
-        n_components_in=layer.n_components_in,
+        n_channels=layer.n_edge_channels,
+        n_components_in=layer.n_components_edge,
         n_components_mid=layer.n_components_mid,
         l_max=model.l_max,
         radials=radials,

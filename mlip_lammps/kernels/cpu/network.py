@@ -31,7 +31,7 @@ class NetworkShape:
     @classmethod
     def of(cls, name: str, dtype: torch.dtype, basis: RadialBasis, layer: LoweredLayer) -> "NetworkShape":
         """Return the shape of a layer's network."""
-        matrices = layer.radial_matrices
+        matrices = layer.radial.matrices
         hidden = tuple(matrix.shape[1] for matrix in matrices[:-1])
         return cls(name, dtype, matrices[0].shape[0], hidden, basis.cutoff_power, basis.is_cutoff_on_basis)
 
@@ -72,12 +72,12 @@ class NetworkShape:
 
         What multiplies the basis and the activations is in the matrix that follows.
         """
-        *hidden, last = layer.radial_matrices
-        scaled, factor = [], basis.prefactor
+        *hidden, last = layer.radial.matrices
+        scaled, factor = [], basis.factor
         for matrix, width in zip(hidden, self.hidden_widths, strict=True):
             padded = torch.nn.functional.pad(factor * matrix, (0, self._whole(width) - width))
             scaled.append(in_panels(padded, self._n_lanes))
-            factor = layer.radial_activation_scale
+            factor = layer.radial.scale
         # a tensor of no numbers has no address
         flat = torch.cat(scaled) if scaled else torch.zeros(1)
         return flat.to(self.dtype), factor * last

@@ -64,8 +64,10 @@ class GpuBackend:
 
         lowered = request.require_lowered("cuda")
         features = {
-            "a distance transform": lowered.has_pair_functions,
+            "a distance transform": lowered.radial.transform is not None,
             "density normalisation": any(layer.density is not None for layer in lowered.layers),
+            "non-linear interactions": any(layer.gate is not None for layer in lowered.layers),
+            "edge irreps": any(layer.has_edge_irreps for layer in lowered.layers),
         }
         request.refuse("cuda", features)
         smallest = torch.tensor(request.smallest, dtype=torch.float64)

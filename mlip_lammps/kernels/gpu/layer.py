@@ -95,7 +95,7 @@ class LayerPlan:
 
     def _tabulate(self) -> tuple[RadialTable, float]:
         """Return the table of the radial functions and its tolerance."""
-        hidden, matrix = hidden_functions(self.model, self.layer)
+        hidden, matrix = hidden_functions(self.model, self.layer.radial)
         *coarse, (degree, tolerance) = _TABLES[self.plan.dtype]
         if coarse and not self.plan.has_fine_tables:
             try:

@@ -63,19 +63,20 @@ def with_padded_channels(model: LoweredModel) -> LoweredModel:
                 for b in given
             )
 
-        *before, last = layer.radial_matrices
+        *before, last = layer.radial.matrices
         readout = layer.readout_matrices
         if readout:
             readout = (pad(readout[0], len(layer.readout_scalars), n, 0), *readout[1:])
         return replace(
             layer,
             n_channels=shapes.padded_channels(n),
+            n_edge_channels=shapes.padded_channels(n),
             embedding=None if layer.embedding is None else pad(layer.embedding, 1, n, 2),
             up=blocks(layer.up),
             message=blocks(layer.message),
             mix=blocks(layer.mix),
             skip=blocks(layer.skip),
-            radial_matrices=(*before, pad(last, len(layer.paths), n, 1)),
+            radial=replace(layer.radial, matrices=(*before, pad(last, len(layer.paths), n, 1))),
             polynomial=tuple(replace(order, weights=pad(order.weights, 1, n, 3)) for order in layer.polynomial),
             readout_matrices=readout,
         )

@@ -11,7 +11,7 @@ from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.kernels.torch.edge_convolution import edge_convolution
 from mlip_lammps.kernels.torch.linear import irrep_linear
-from mlip_lammps.kernels.torch.radial import density_terms, mapped_distances, radial_weights
+from mlip_lammps.kernels.torch.radial import density_terms, radial_weights
 from mlip_lammps.kernels.torch.spherical_harmonics import spherical_harmonics
 from mlip_lammps.kernels.torch.symmetric_contraction import symmetric_contraction
 
@@ -23,10 +23,6 @@ class TorchOperators:
         self.model = model
         self.precision = PRECISIONS[dtype]
         self.layers = tuple(cast(layer, self.precision.features) for layer in model.layers)
-        self.wave_numbers = model.radial.wave_numbers.to(self.precision.geometry)
-        self.prefactor = model.radial.prefactor.to(self.precision.geometry)
-        transform = model.radial.transform
-        self.lengths = None if transform is None else transform.lengths.to(self.precision.geometry)
 
     def messages(
         self,
@@ -39,25 +35,16 @@ class TorchOperators:
         pairs: Tensor | None = None,
     ) -> Tensor:
         layer = self.layers[t - 1]
-        shaped = features.view(-1, layer.n_components_in, layer.n_channels)
+        shaped = features.view(-1, layer.n_components_edge, layer.n_edge_channels)
         vectors = vectors.to(self.precision.geometry)
         distances = (vectors * vectors).sum(dim=1).sqrt()
         harmonics = spherical_harmonics(vectors / distances.unsqueeze(1), self.model.l_max)
-        weights = radial_weights(
-            distances,
-            self.wave_numbers,
-            self.prefactor,
-            self.model.cutoff,
-            self.model.radial.cutoff_power,
-            self.model.radial.is_cutoff_on_basis,
-            layer.radial_matrices,
-            layer.radial_activation_scale,
-            self._mapped(distances, pairs),
-        )
+        network, dtype = self.model.layers[t - 1].radial, self.precision.features
+        weights = radial_weights(self.model.radial, network, self.model.cutoff, distances, pairs, dtype)
         received = edge_convolution(
             shaped,
             harmonics.to(self.precision.features),
-            weights.view(-1, len(layer.paths), layer.n_channels),
+            weights.view(-1, len(layer.paths), layer.n_edge_channels),
             centre,
             source,
             centre_species.shape[0],
@@ -65,31 +52,17 @@ class TorchOperators:
             layer.n_components_mid,
         )
         by_element = centre_species if layer.is_message_by_element else None
-        return flat(irrep_linear(received, layer.message, layer.n_components_message, by_element))
+        return flat(irrep_linear(received, layer.message, layer.n_components_ungated, by_element))
 
     def density(
         self, t: int, vectors: Tensor, centre: Tensor, centre_species: Tensor, pairs: Tensor | None = None
     ) -> Tensor:
         vectors = vectors.to(self.precision.geometry)
         distances = (vectors * vectors).sum(dim=1).sqrt()
-        terms = density_terms(
-            distances,
-            self.wave_numbers,
-            self.prefactor,
-            self.model.cutoff,
-            self.model.radial.cutoff_power,
-            self.model.radial.is_cutoff_on_basis,
-            self.model.layers[t - 1].density.to(self.precision.geometry),
-            self._mapped(distances, pairs),
-        )
+        network = self.model.layers[t - 1].density.network
+        terms = density_terms(self.model.radial, network, self.model.cutoff, distances, pairs).squeeze(1)
         total = terms.new_zeros(centre_species.shape[0]).index_add(0, centre, terms)
         return total.to(self.precision.features)
-
-    def _mapped(self, distances: Tensor, pairs: Tensor | None) -> Tensor | None:
-        transform = self.model.radial.transform
-        if transform is None:
-            return None
-        return mapped_distances(transform, distances, self.lengths.index_select(0, pairs))
 
     def contract(self, t: int, messages: Tensor, species: Tensor) -> Tensor:
         layer = self.layers[t - 1]
@@ -98,10 +71,10 @@ class TorchOperators:
 
     def linear(self, kind: str, t: int, features: Tensor, species: Tensor) -> Tensor:
         layer = self.layers[t - 1]
-        shaped = features.view(features.shape[0], -1, layer.n_channels)
-        n_out = layer.n_components_in if kind == "up" else layer.n_components_out
-        by_element = species if kind == "skip" else None
-        return flat(irrep_linear(shaped, getattr(layer, kind), n_out, by_element))
+        blocks, _, n_out = layer.linear_map(kind)
+        n_channels = layer.n_edge_channels if kind == "residual" else layer.n_channels
+        shaped = features.view(features.shape[0], -1, n_channels)
+        return flat(irrep_linear(shaped, blocks, n_out, species))
 
     def compile(self) -> None:
         return

@@ -16,7 +16,7 @@ def irrep_linear(
     features
         Input features, shape (n_atoms, n_components_in, n_channels).
     species
-        Species, shape (n_atoms,); selects the matrix of each atom if the blocks have an element axis.
+        Species, shape (n_atoms,); selects the matrix of each atom in blocks that have an element axis.
     """
     n_channels = features.shape[2]
     n_channels_out = blocks[0].matrix.shape[-1]
@@ -38,7 +38,7 @@ def _apply(source: Tensor, matrix: Tensor, species: Tensor | None) -> Tensor:
     """Return source (n, dim, k) times matrix (k, l) as one matrix product."""
     n_atoms, dim, _ = source.shape
     rows = source.reshape(n_atoms * dim, -1)
-    if species is None:
+    if matrix.ndim == 2:
         return (rows @ matrix).view(n_atoms, dim, -1)
     result = None
     for element in range(matrix.shape[0]):

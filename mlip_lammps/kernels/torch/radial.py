@@ -1,17 +1,21 @@
-"""Radial functions: Bessel basis, polynomial cutoff and the MLP that gives the convolution weights."""
-
-from collections.abc import Sequence
+"""Radial functions: basis, polynomial cutoff, and the network that gives the convolution weights."""
 
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.lowered import DistanceTransform
+from mlip_lammps.kernels.lowered import DistanceTransform, RadialBasis, RadialNetwork
+
+_NORM_EPSILON = 1e-5
+"""Added to the variance in a layer norm: torch's default."""
 
 
-def bessel_basis(distances: Tensor, wave_numbers: Tensor, prefactor: Tensor) -> Tensor:
-    """Return prefactor * sin(k r) / r, shape (n_edges, n_basis), for distances (n_edges,) in angstrom."""
+def basis_functions(basis: RadialBasis, distances: Tensor) -> Tensor:
+    """Return the functions of the (mapped) distances (n_edges,), shape (n_edges, n_basis), in their precision."""
     r = distances.unsqueeze(1)
-    return prefactor * torch.sin(wave_numbers * r) / r
+    parameters, factor = basis.parameters.to(r.dtype), basis.factor.to(r.dtype)
+    if basis.kind == "gaussian":
+        return torch.exp(factor * (r - parameters).square())
+    return factor * torch.sin(parameters * r) / r
 
 
 def mapped_distances(transform: DistanceTransform, distances: Tensor, lengths: Tensor) -> Tensor:
@@ -25,25 +29,6 @@ def mapped_distances(transform: DistanceTransform, distances: Tensor, lengths: T
     low, high = 3.0 / 4.0 * lengths, 4.0 / 3.0 * lengths
     step = torch.tanh(alpha / (high - low) * (distances - 0.5 * (low + high)))
     return low + 0.5 * (distances - low) * (1.0 + step)
-
-
-def density_terms(
-    distances: Tensor,
-    wave_numbers: Tensor,
-    prefactor: Tensor,
-    cutoff: float,
-    cutoff_power: int,
-    is_cutoff_on_basis: bool,
-    matrix: Tensor,
-    mapped: Tensor | None = None,
-) -> Tensor:
-    """Return what each neighbour adds to the density, shape (n_edges,); arguments as for ``radial_weights``."""
-    envelope = polynomial_cutoff(distances, cutoff, cutoff_power)
-    basis = bessel_basis(distances if mapped is None else mapped, wave_numbers, prefactor)
-    values = (basis @ matrix).squeeze(1)
-    if is_cutoff_on_basis:
-        return torch.tanh((values * envelope).square())
-    return torch.tanh(values.square()) * envelope
 
 
 def polynomial_cutoff(distances: Tensor, cutoff: float, power: int) -> Tensor:
@@ -60,33 +45,80 @@ def polynomial_cutoff(distances: Tensor, cutoff: float, power: int) -> Tensor:
     return torch.where(x < 1.0, envelope, torch.zeros_like(envelope))
 
 
-def radial_mlp(basis: Tensor, matrices: Sequence[Tensor], activation_scale: float) -> Tensor:
-    """Return MLP(basis), shape (n_edges, n_weights), with scaled silu between the matrices and none after the last."""
+def network_values(network: RadialNetwork, basis: Tensor, pairs: Tensor | None = None) -> Tensor:
+    """Return the results of the network, shape (n_edges, n_results), in the precision of ``basis``.
+
+    ``pairs`` are the pairs of elements, shape (n_edges,), for a network that depends on them.
+    """
     hidden = basis
-    for matrix in matrices[:-1]:
-        hidden = activation_scale * torch.nn.functional.silu(hidden @ matrix)
-    return hidden @ matrices[-1]
+    for number, matrix in enumerate(network.matrices):
+        if number > 0:
+            if network.norms:
+                weight, bias = (part.to(basis.dtype) for part in network.norms[number - 1])
+                hidden = torch.nn.functional.layer_norm(hidden, weight.shape, weight, bias, _NORM_EPSILON)
+            hidden = network.scale * torch.nn.functional.silu(hidden)
+        hidden = hidden @ matrix.to(basis.dtype)
+        if number == 0 and network.pair_biases is not None:
+            hidden = hidden + network.pair_biases.to(basis.dtype).index_select(0, pairs)
+        if network.biases:
+            hidden = hidden + network.biases[number].to(basis.dtype)
+    return hidden
+
+
+def radial_values(
+    basis: RadialBasis,
+    network: RadialNetwork,
+    cutoff: float,
+    distances: Tensor,
+    pairs: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Return the network on the basis of ``distances``, and the factor that multiplies it, if the basis has no cutoff.
+
+    Parameters
+    ----------
+    distances
+        In angstrom, shape (n_edges,); basis and cutoff are computed in their precision.
+    pairs
+        Pairs of elements, shape (n_edges,); None if no radial function depends on them.
+    dtype
+        Precision of the network; that of ``distances`` by default.
+
+    Returns
+    -------
+    values
+        Shape (n_edges, n_results).
+    factor
+        Shape (n_edges, 1), or None.
+    """
+    envelope = polynomial_cutoff(distances, cutoff, basis.cutoff_power).unsqueeze(1)
+    mapped = distances
+    if basis.transform is not None:
+        mapped = mapped_distances(basis.transform, distances, basis.transform.lengths.to(distances.dtype)[pairs])
+    functions = basis_functions(basis, mapped)
+    if basis.is_cutoff_on_basis:
+        functions = functions * envelope
+    values = network_values(network, functions.to(dtype or distances.dtype), pairs)
+    return values, None if basis.is_cutoff_on_basis else envelope.to(values.dtype)
 
 
 def radial_weights(
-    distances: Tensor,
-    wave_numbers: Tensor,
-    prefactor: Tensor,
+    basis: RadialBasis,
+    network: RadialNetwork,
     cutoff: float,
-    cutoff_power: int,
-    is_cutoff_on_basis: bool,
-    matrices: Sequence[Tensor],
-    activation_scale: float,
-    mapped: Tensor | None = None,
+    distances: Tensor,
+    pairs: Tensor | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Return the convolution weights, shape (n_edges, n_weights), with the dtype of ``matrices``.
+    """Return the convolution weights, shape (n_edges, n_weights); arguments as for ``radial_values``."""
+    values, factor = radial_values(basis, network, cutoff, distances, pairs, dtype)
+    return values if factor is None else values * factor
 
-    Basis and cutoff are computed in the dtype of ``distances``; the cutoff multiplies the basis or the weights.
-    The Bessel functions take ``mapped`` in place of the distances, if it is given.
-    """
-    envelope = polynomial_cutoff(distances, cutoff, cutoff_power).unsqueeze(1)
-    basis = bessel_basis(distances if mapped is None else mapped, wave_numbers, prefactor)
-    if is_cutoff_on_basis:
-        basis = basis * envelope
-    weights = radial_mlp(basis.to(matrices[0].dtype), matrices, activation_scale)
-    return weights if is_cutoff_on_basis else weights * envelope.to(weights.dtype)
+
+def density_terms(
+    basis: RadialBasis, network: RadialNetwork, cutoff: float, distances: Tensor, pairs: Tensor | None = None
+) -> Tensor:
+    """Return what each neighbour adds to a density, shape (n_edges, 1); arguments as for ``radial_values``."""
+    values, factor = radial_values(basis, network, cutoff, distances, pairs)
+    terms = torch.tanh(values.square())
+    return terms if factor is None else terms * factor

@@ -9,7 +9,7 @@ from mlip_lammps.families.mace.irreps import linear_size, parse_irreps
 from mlip_lammps.families.mace.reader import checks
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from mlip_lammps.families.mace.lowering import InteractionLowering, LoweredInteraction
     from mlip_lammps.families.mace.reader.module import Module
@@ -22,8 +22,8 @@ Shapes = Iterator[tuple[str, tuple[int | None, ...]]]
 class InteractionBlock(ABC):
     """An interaction block of mace-torch.
 
-    Every block has the submodules ``linear_up``, ``conv_tp``, ``conv_tp_weights``, ``linear`` and ``skip_tp``;
-    subclasses handle additional ones.
+    The methods here are those of a block with the submodules ``linear_up``, ``conv_tp``, ``conv_tp_weights``,
+    ``linear`` and ``skip_tp``; a block with other ones overrides them.
 
     Attributes
     ----------
@@ -41,10 +41,19 @@ class InteractionBlock(ABC):
         """Return ``LayerSpec.settings``: plain values specific to this block."""
         return {}
 
-    def modules_with_weights(self, block: "Module") -> "list[Module]":
-        """Return the modules whose ``weight`` belongs to the model."""
-        own = [block.child(name) for name in ("linear_up", "linear", "skip_tp")]
-        return [*own, *block.child("conv_tp_weights").children()]
+    def read_message(self, block: "Module", irreps_mid: str) -> str:
+        """Return the irreps of the message, which the products take."""
+        return checks.message_linear(block.child("linear"), irreps_mid)
+
+    def read_radial(self, block: "Module") -> tuple[tuple[int, ...], float]:
+        """Return the hidden widths and the activation scale of ``conv_tp_weights``."""
+        return checks.radial_mlp(block.child("conv_tp_weights"))
+
+    def arrays(self, block: "Module") -> "Iterator[tuple[Module, str]]":
+        """Yield the module and the name in it of each array of the model."""
+        modules = [block.child(name) for name in ("linear_up", "linear", "skip_tp")]
+        for module in (*modules, *block.child("conv_tp_weights").children()):
+            yield module, "weight"
 
     def check(self, block: "Module", n_elements: int, irreps_in: str, irreps_message: str, irreps_out: str) -> None:
         """Raise ``UnsupportedModelError`` if ``skip_tp`` does not have the irreps of this block."""
@@ -57,19 +66,40 @@ class InteractionBlock(ABC):
         """Whether the product block must add the skip connection."""
         return False
 
+    @property
+    def has_pair_network(self) -> bool:
+        """Whether the radial network depends on the elements of both atoms."""
+        return False
+
     def weight_shapes(self, spec: "ModelSpec", layer: "LayerSpec", prefix: str) -> Shapes:
         """Yield the name and shape of every weight; None means any size."""
-        irreps_in, mid, message = (
-            parse_irreps(text) for text in (layer.irreps_in, layer.irreps_mid, layer.irreps_message)
-        )
-        skip_in, skip_out = self.skip_irreps(layer.irreps_in, layer.irreps_message, layer.irreps_out)
-        yield f"{prefix}.linear_up.weight", (linear_size(irreps_in, irreps_in),)
-        widths = (spec.radial.n_basis, *layer.radial_widths, sum(irreps_in[i].mul for i, _, _ in layer.paths))
+        yield from linear_up_shapes(layer, prefix)
+        widths = (spec.radial.n_basis, *layer.radial_widths, n_radial_weights(layer))
         for k, shape in enumerate(pairwise(widths)):
             yield f"{prefix}.conv_tp_weights.layer{k}.weight", shape
+        mid, message = parse_irreps(layer.irreps_mid), parse_irreps(layer.irreps_message)
         yield f"{prefix}.linear.weight", (linear_size(mid, message),)
+        skip_in, skip_out = self.skip_irreps(layer.irreps_in, layer.irreps_message, layer.irreps_out)
         skip = linear_size(parse_irreps(skip_in), parse_irreps(skip_out))
         yield f"{prefix}.skip_tp.weight", (skip * len(spec.atomic_numbers),)
+
+    def build(self, modules: "InteractionModules") -> None:
+        """Add the e3nn modules of the reference."""
+        layer = modules.layer
+        modules.add_linear("linear", layer.irreps_mid, layer.irreps_message)
+        skip_irreps = self.skip_irreps(layer.irreps_in, layer.irreps_message, layer.irreps_out)
+        modules.add_element_product("skip_tp", *skip_irreps)
+
+    def radial_network(self, modules: "InteractionModules") -> "nn.Module":
+        """Return the network ``conv_tp_weights`` of the reference."""
+        from mlip_lammps.families.mace.reference.radial import RadialMLP
+
+        layer = modules.layer
+        return RadialMLP(modules.arrays("conv_tp_weights.layer{}.weight"), layer.radial_activation_scale)
+
+    def radial_inputs(self, modules: "InteractionModules", inputs: "LayerInputs") -> "Tensor":
+        """Return what the radial networks take, shape (n_edges, n)."""
+        return inputs.basis
 
     @abstractmethod
     def reference(self, modules: "InteractionModules", inputs: "LayerInputs") -> "tuple[Tensor, Tensor | None]":
@@ -84,3 +114,14 @@ class InteractionBlock(ABC):
     @abstractmethod
     def lower(self, lowering: "InteractionLowering") -> "LoweredInteraction":
         """Return the constants of the block for the kernels."""
+
+
+def linear_up_shapes(layer: "LayerSpec", prefix: str) -> Shapes:
+    """Yield the shape of ``linear_up``."""
+    yield f"{prefix}.linear_up.weight", (linear_size(parse_irreps(layer.irreps_in), parse_irreps(layer.irreps_edge)),)
+
+
+def n_radial_weights(layer: "LayerSpec") -> int:
+    """Return the number of convolution weights of an edge."""
+    irreps_edge = parse_irreps(layer.irreps_edge)
+    return sum(irreps_edge[i].mul for i, _, _ in layer.paths)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mlip_lammps.families.mace.interactions import register
-from mlip_lammps.families.mace.interactions.density import DENSITY_FUNCTION, DensityBlock
+from mlip_lammps.families.mace.interactions.density import DensityBlock
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ class RealAgnosticDensity(DensityBlock):
 
     def lower(self, lowering: "InteractionLowering") -> "LoweredInteraction":
         message = lowering.message("linear", 1.0, by_element="skip_tp")
-        return lowering.lowered(message=message, skip=(), density=lowering.density(DENSITY_FUNCTION))
+        return lowering.lowered(message=message, skip=(), density=self.lowered_density(lowering))
 
 
 register(RealAgnosticDensity())

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mlip_lammps.families.mace.interactions import register
-from mlip_lammps.families.mace.interactions.density import DENSITY_FUNCTION, DensityBlock
+from mlip_lammps.families.mace.interactions.density import DensityBlock
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ class RealAgnosticDensityResidual(DensityBlock):
         return self.normalized_message(modules, inputs), skip
 
     def lower(self, lowering: "InteractionLowering") -> "LoweredInteraction":
-        message, density = lowering.message("linear", 1.0), lowering.density(DENSITY_FUNCTION)
+        message, density = lowering.message("linear", 1.0), self.lowered_density(lowering)
         return lowering.lowered(message=message, skip=lowering.skip("skip_tp"), density=density)
 
 

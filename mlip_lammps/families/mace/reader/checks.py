@@ -7,12 +7,15 @@ import math
 from typing import Any
 
 from mlip_lammps.core.errors import UnsupportedModelError
-from mlip_lammps.families.mace.irreps import Entry, format_irreps, linear_pairs
+from mlip_lammps.families.mace.irreps import Entry, format_irreps, linear_pairs, parse_irreps, simplify_irreps
 from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.pickle_reader import GlobalName, Record
 
 _RELATIVE = 1e-9
 """Relative tolerance: path weights are square roots of small fractions in double precision."""
+
+NORM_EPSILON = 1e-5
+"""Added to the variance in a layer norm: torch's default."""
 
 _GATES = {"torch.nn.functional.silu": "silu", "tanh": "tanh", "abs": "abs"}
 """Gates of readouts by the names in files."""
@@ -41,6 +44,20 @@ def linear(module: Module, has_biases: bool = False) -> tuple[str, str]:
     return format_irreps(irreps_in), format_irreps(irreps_out)
 
 
+def message_linear(module: Module, irreps_mid: str) -> str:
+    """Return the output irreps of the linear map of the summed messages.
+
+    Versions of mace-torch up to 0.3.8 merge neighbouring entries of its input that have one kind. Its weights are the
+    same numbers in the same order, with the same fan-in, if every kind occurs once in the output.
+    """
+    linear_in, irreps_message = linear(module)
+    merged = format_irreps(simplify_irreps(parse_irreps(irreps_mid)))
+    require(linear_in in (irreps_mid, merged), module, "irreps_in", linear_in)
+    kinds = [entry.kind for entry in parse_irreps(irreps_message)]
+    require(linear_in == irreps_mid or len(set(kinds)) == len(kinds), module, "irreps_out", irreps_message)
+    return irreps_message
+
+
 def element_product(module: Module, n_elements: int) -> tuple[str, str]:
     """Return the irreps of an ``o3.FullyConnectedTensorProduct`` with one-hot elements."""
     module.require_class("FullyConnectedTensorProduct")
@@ -60,18 +77,20 @@ def element_product(module: Module, n_elements: int) -> tuple[str, str]:
     return format_irreps(irreps_in), format_irreps(irreps_out)
 
 
-def convolution(module: Module, l_max: int) -> tuple[str, str, tuple[tuple[int, int, int], ...]]:
+def convolution(
+    module: Module, harmonics: tuple[Entry, ...]
+) -> tuple[str, str, tuple[tuple[int, int, int], ...]]:
     """Return the irreps and paths of the tensor product of neighbour features and spherical harmonics."""
     module.require_class("TensorProduct")
     irreps_in, irreps_mid = module.irreps("irreps_in1"), module.irreps("irreps_out")
-    harmonics = module.irreps("irreps_in2")
-    require(harmonics == _natural(l_max), module, "irreps_in2", format_irreps(harmonics))
+    found = module.irreps("irreps_in2")
+    require(found == harmonics, module, "irreps_in2", format_irreps(found))
     paths, wanted = [], []
     for number, instruction in enumerate(_instructions(module)):
         require(len(instruction) == 7, module, f"instruction {number}", f"of {len(instruction)} entries")
         i, order, k = instruction[:3]
         is_path = all(type(value) is int for value in (i, order, k))
-        is_path = is_path and 0 <= i < len(irreps_in) and 0 <= order <= l_max and 0 <= k < len(irreps_mid)
+        is_path = is_path and 0 <= i < len(irreps_in) and 0 <= order < len(harmonics) and 0 <= k < len(irreps_mid)
         require(is_path, module, f"instruction {number}", "not a path between its irreps")
         paths.append((i, order, k))
         wanted.append((i, order, k, "uvu", True, irreps_mid[k].dim ** 0.5, (irreps_in[i].mul, 1)))
@@ -80,14 +99,15 @@ def convolution(module: Module, l_max: int) -> tuple[str, str, tuple[tuple[int, 
     return format_irreps(irreps_in), format_irreps(irreps_mid), tuple(paths)
 
 
-def spherical_harmonics(module: Module) -> int:
-    """Return l_max of spherical harmonics of normalised vectors with component normalisation."""
+def spherical_harmonics(module: Module) -> tuple[Entry, ...]:
+    """Return the irreps of spherical harmonics of normalised vectors with component normalisation."""
     irreps = module.irreps("irreps_out")
-    require(irreps == _natural(len(irreps) - 1), module, "irreps_out", format_irreps(irreps))
+    wanted = [tuple(Entry(1, order, parity**order) for order in range(len(irreps))) for parity in (-1, 1)]
+    require(irreps in wanted, module, "irreps_out", format_irreps(irreps))
     require(module.attribute("normalize") is True, module, "normalize", "False")
     normalization = module.attribute("normalization")
     require(normalization == "component", module, "normalization", _shown(normalization))
-    return len(irreps) - 1
+    return irreps
 
 
 def radial_mlp(module: Module) -> tuple[tuple[int, ...], float]:
@@ -102,6 +122,29 @@ def radial_mlp(module: Module) -> tuple[tuple[int, ...], float]:
     require(len(scales) == 1, module, "activation", "not the same in all layers")
     require(not layers[-1].has_child("act"), layers[-1], "activation", "present after the last layer")
     return tuple(layer.array("weight").shape[-1] for layer in layers[:-1]), scales.pop()
+
+
+def normalized_mlp(module: Module) -> tuple[int, ...]:
+    """Return the hidden widths of a ``RadialMLP``: linear maps with biases, layer norms and silu in turn."""
+    module.require_class("RadialMLP")
+    steps = module.child("net").children()
+    require(len(steps) % 3 == 1, module, "depth", f"{len(steps)} steps")
+    for number, step in enumerate(steps):
+        step.require_class(("Linear", "LayerNorm", "SiLU")[number % 3])
+        if step.class_name == "LayerNorm":
+            epsilon = step.attribute("eps")
+            require(epsilon == NORM_EPSILON, step, "eps", _shown(epsilon))
+    return tuple(step.array("weight").shape[0] for step in steps[:-1:3])
+
+
+def require_gate(module: Module, irreps_message: str) -> None:
+    """Raise unless a gate acts on the scalars of the message, and with gates on its other irreps."""
+    if module.class_name != "Gate":
+        module.require_class("GatedEquivariantBlock")
+    for name, is_scalar in (("irreps_scalars", True), ("irreps_gated", False)):
+        found = format_irreps(module.irreps(name))
+        expected = format_irreps(entry for entry in parse_irreps(irreps_message) if (entry.order == 0) == is_scalar)
+        require(found == expected, module, name, found)
 
 
 def density_function(module: Module) -> None:
@@ -149,10 +192,6 @@ def _function_name(module: Module) -> str:
     if isinstance(function, Record) and len(function.args) == 2:  # getattr of a class and a name
         return str(function.args[1])
     return type(function).__name__
-
-
-def _natural(l_max: int) -> tuple[Entry, ...]:
-    return tuple(Entry(1, order, (-1) ** order) for order in range(l_max + 1))
 
 
 def _fan_in(irreps_in: tuple[Entry, ...], pairs: list[tuple[int, int]], k: int) -> int:

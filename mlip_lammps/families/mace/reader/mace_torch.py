@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.mace.interactions import block_names, block_of
-from mlip_lammps.families.mace.irreps import format_irreps, parse_irreps, simplify_irreps
+from mlip_lammps.families.mace.irreps import Entry, format_irreps
 from mlip_lammps.families.mace.reader import checks
 from mlip_lammps.families.mace.reader.archive import TorchArchive
 from mlip_lammps.families.mace.reader.identify import dictionary_refusal, unwrap
@@ -19,6 +19,7 @@ from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.names import MODELS, allowed_names
 from mlip_lammps.families.mace.reader.pickle_reader import Record
 from mlip_lammps.families.mace.spec import (
+    BASIS_ARRAYS,
     TRANSFORM_PARAMETERS,
     LayerSpec,
     MaceModel,
@@ -36,6 +37,8 @@ _READOUTS = {
     "NonLinearBiasReadoutBlock": "biased",
 }
 """Kinds of readouts by their class in mace-torch."""
+_BASES = {"BesselBasis": "bessel", "GaussianBasis": "gaussian"}
+"""Kinds of radial bases by their class in mace-torch."""
 
 
 def read_mace_torch(path: Path) -> MaceModel:
@@ -79,8 +82,6 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     if not all(type(head) is str for head in heads):
         raise ModelFileError(f"the heads of {model.source} are not strings; copy or save the model again")
-    for name in ("use_so3", "use_agnostic_product", "edge_irreps"):
-        model.require_absent(name)
     model.require_absent("embedding_specs")
     numbers = model.array("atomic_numbers")
     interactions, products = model.child("interactions").children(), model.child("products").children()
@@ -97,9 +98,9 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     embedding_in, irreps_embedding = checks.linear(embedding)
     checks.require(embedding_in == f"{numbers.size}x0e", embedding, "irreps_in", embedding_in)
     weights["node_embedding.linear.weight"] = embedding.array("weight")
-    l_max = checks.spherical_harmonics(model.child("spherical_harmonics"))
+    harmonics = checks.spherical_harmonics(model.child("spherical_harmonics"))
     layers = tuple(
-        _layer(l_max, numbers.size, interaction, product, weights)
+        _layer(harmonics, numbers.size, interaction, product, weights)
         for interaction, product in zip(interactions, products, strict=True)
     )
     layers = tuple(
@@ -113,22 +114,36 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
         atomic_numbers=tuple(int(number) for number in numbers.reshape(-1)),
         heads=heads,
         cutoff=cutoff,
-        l_max=l_max,
+        l_max=len(harmonics) - 1,
         radial=radial,
         irreps_embedding=irreps_embedding,
         layers=layers,
         dtype=str(weights["node_embedding.linear.weight"].dtype),
         pair_repulsion=repulsion,
+        has_even_harmonics=len(harmonics) > 1 and harmonics[1].parity == 1,
+        is_product_by_element=not _is_agnostic(products),
     )
+
+
+def _is_agnostic(products: list[Module]) -> bool:
+    """Return whether the weights of all products have one row in place of one for each element."""
+    found = {bool(product.attribute("use_agnostic_product", False)) for product in products}
+    checks.require(len(found) == 1, products[0], "use_agnostic_product", "not the same in all layers")
+    return found.pop()
 
 
 def _radial_spec(model: Module, weights: Weights) -> tuple[RadialSpec, float]:
     block = model.child("radial_embedding")
     basis, cutoff = block.child("bessel_fn"), block.child("cutoff_fn")
-    basis.require_class("BesselBasis")
+    kind = _BASES.get(basis.class_name)
+    if kind is None:
+        basis.require_class("BesselBasis")
     cutoff.require_class("PolynomialCutoff")
-    for name in ("bessel_weights", "prefactor"):
-        weights[f"radial_embedding.bessel_fn.{name}"] = basis.array(name)
+    numbers, factor = BASIS_ARRAYS[kind]
+    weights[f"{basis.path}.{numbers}"] = basis.array(numbers)
+    weights[f"{basis.path}.{factor}"] = np.asarray(
+        basis.array(factor) if basis.has_array(factor) else basis.number(factor)
+    )
     r_max = cutoff.number("r_max")
     # One of the two may have been rounded to float32; the energy depends on that of the cutoff function.
     if abs(r_max - model.number("r_max")) > 1e-6 * r_max:
@@ -138,10 +153,11 @@ def _radial_spec(model: Module, weights: Weights) -> tuple[RadialSpec, float]:
         )
     is_on_basis = bool(block.attribute("apply_cutoff", True))
     spec = RadialSpec(
-        n_basis=weights["radial_embedding.bessel_fn.bessel_weights"].size,
+        n_basis=weights[f"{basis.path}.{numbers}"].size,
         cutoff_power=int(cutoff.number("p")),
         cutoff_on="basis" if is_on_basis else "weights",
         distance_transform=_distance_transform(block, weights),
+        basis=kind,
     )
     return spec, r_max
 
@@ -162,7 +178,7 @@ def _distance_transform(block: Module, weights: Weights) -> str | None:
 
 
 def _layer(
-    l_max: int, n_elements: int, interaction: Module, product: Module, weights: Weights
+    harmonics: tuple[Entry, ...], n_elements: int, interaction: Module, product: Module, weights: Weights
 ) -> LayerSpec:
     if interaction.class_name not in block_names():
         raise UnsupportedModelError(
@@ -170,20 +186,20 @@ def _layer(
             f"{', '.join(block_names())}"
         )
     block = block_of(interaction.class_name)
-    convolution, linear = interaction.child("conv_tp"), interaction.child("linear")
-    irreps_in, up_out = checks.linear(interaction.child("linear_up"))
-    checks.require(up_out == irreps_in, interaction, "edge_irreps", up_out)
-    conv_in, irreps_mid, paths = checks.convolution(convolution, l_max)
-    checks.require(conv_in == irreps_in, convolution, "irreps_in1", conv_in)
-    irreps_message = _message_irreps(linear, irreps_mid)
+    convolution = interaction.child("conv_tp")
+    irreps_in, irreps_edge = checks.linear(interaction.child("linear_up"))
+    conv_in, irreps_mid, paths = checks.convolution(convolution, harmonics)
+    checks.require(conv_in == irreps_edge, convolution, "irreps_in1", conv_in)
+    irreps_message = block.read_message(interaction, irreps_mid)
     correlation, irreps_out = _product(product, irreps_message, block.needs_skip, weights)
     block.check(interaction, n_elements, irreps_in, irreps_message, irreps_out)
-    radial_widths, radial_scale = checks.radial_mlp(interaction.child("conv_tp_weights"))
-    for module in block.modules_with_weights(interaction):
-        weights[f"{module.path}.weight"] = module.array("weight")
+    radial_widths, radial_scale = block.read_radial(interaction)
+    for module, name in block.arrays(interaction):
+        weights[f"{module.path}.{name}"] = module.array(name)
     return LayerSpec(
         interaction=block.name,
         irreps_in=irreps_in,
+        irreps_edge=irreps_edge,
         irreps_mid=irreps_mid,
         irreps_message=irreps_message,
         irreps_out=irreps_out,
@@ -197,24 +213,9 @@ def _layer(
     )
 
 
-def _message_irreps(linear: Module, irreps_mid: str) -> str:
-    """Return the output irreps of the linear map of the summed messages.
-
-    Versions of mace-torch up to 0.3.8 merge neighbouring entries of its input that have one kind. Its weights are the
-    same numbers in the same order, with the same fan-in, if every kind occurs once in the output.
-    """
-    linear_in, irreps_message = checks.linear(linear)
-    merged = format_irreps(simplify_irreps(parse_irreps(irreps_mid)))
-    checks.require(linear_in in (irreps_mid, merged), linear, "irreps_in", linear_in)
-    kinds = [entry.kind for entry in parse_irreps(irreps_message)]
-    checks.require(linear_in == irreps_mid or len(set(kinds)) == len(kinds), linear, "irreps_out", irreps_message)
-    return irreps_message
-
-
 def _product(product: Module, irreps_message: str, needs_skip: bool, weights: Weights) -> tuple[int, str]:
     """Return the correlation order and the output irreps of a symmetric contraction with its linear map."""
     product.require_class("EquivariantProductBasisBlock")
-    product.require_absent("use_agnostic_product")
     if needs_skip and not product.attribute("use_sc", True):
         raise UnsupportedModelError(
             f"{product.label} drops the skip connection (use_sc False), which is not supported; train with use_sc True"

@@ -27,10 +27,13 @@ _NAMES = MODELS | frozenset(
         "mace.modules.blocks.NonLinearReadoutBlock",
         "mace.modules.blocks.RadialEmbeddingBlock",
         "mace.modules.blocks.ScaleShiftBlock",
+        "mace.modules.gate.GatedEquivariantBlock",
         "mace.modules.irreps_tools.reshape_irreps",
         "mace.modules.radial.AgnesiTransform",
         "mace.modules.radial.BesselBasis",
+        "mace.modules.radial.GaussianBasis",
         "mace.modules.radial.PolynomialCutoff",
+        "mace.modules.radial.RadialMLP",
         "mace.modules.radial.SoftTransform",
         "mace.modules.radial.ZBLBasis",
         "mace.modules.symmetric_contraction.Contraction",
@@ -38,10 +41,14 @@ _NAMES = MODELS | frozenset(
         "mace.modules.symmetric_contraction.SymmetricContraction",
         "torch.fx._symbolic_trace.Tracer",
         "torch.fx.graph_module.reduce_graph_module",
+        "torch.nn.functional.sigmoid",
         "torch.nn.functional.silu",
         "torch.nn.modules.activation.SiLU",
         "torch.nn.modules.container.ModuleList",
         "torch.nn.modules.container.ParameterList",
+        "torch.nn.modules.container.Sequential",
+        "torch.nn.modules.linear.Linear",
+        "torch.nn.modules.normalization.LayerNorm",
     }
 )
 

@@ -146,6 +146,7 @@ def _layer(fields: dict[str, Any]) -> LayerSpec:
     readout = fields.pop("readout")
     if "is_residual" in fields:  # format of versions before 0.2
         fields["interaction"] = f"RealAgnostic{'Residual' if fields.pop('is_residual') else ''}InteractionBlock"
+    fields.setdefault("irreps_edge", fields["irreps_in"])
     paths = tuple((int(i), int(order), int(k)) for i, order, k in fields.pop("paths"))
     return LayerSpec(
         readout=None if readout is None else ReadoutSpec(**readout),

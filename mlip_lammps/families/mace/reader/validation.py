@@ -9,6 +9,7 @@ from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.irreps import Entry, linear_size, parse_irreps
 from mlip_lammps.families.mace.spec import (
+    BASIS_ARRAYS,
     TRANSFORM_PARAMETERS,
     ZBL_EXPONENTS,
     LayerSpec,
@@ -66,6 +67,7 @@ def check_spec(spec: ModelSpec, name: str) -> None:
         (0 <= spec.l_max <= 12, "its l_max"),
         (1 <= spec.radial.n_basis <= 10_000, "its radial basis"),
         (1 <= spec.radial.cutoff_power <= 1000, "the power of its cutoff"),
+        (spec.radial.basis in BASIS_ARRAYS, "its radial basis"),
         (spec.radial.cutoff_on in ("basis", "weights"), "its cutoff"),
         (spec.radial.distance_transform in (None, *TRANSFORM_PARAMETERS), "its distance transform"),
         (spec.dtype in ("float32", "float64"), "its precision"),
@@ -84,8 +86,8 @@ def check_spec(spec: ModelSpec, name: str) -> None:
 
 
 def _layer_faults(spec: ModelSpec, layer: LayerSpec, label: str) -> Iterator[tuple[bool, str]]:
-    irreps_in, mid, message, out = (
-        parse_irreps(text) for text in (layer.irreps_in, layer.irreps_mid, layer.irreps_message, layer.irreps_out)
+    edge, mid, message, out = (
+        parse_irreps(text) for text in (layer.irreps_edge, layer.irreps_mid, layer.irreps_message, layer.irreps_out)
     )
     n_channels = message[0].mul
     yield all(entry.mul == n_channels > 0 for entry in (*message, *out)), f"the channels of {label}"
@@ -93,7 +95,8 @@ def _layer_faults(spec: ModelSpec, layer: LayerSpec, label: str) -> Iterator[tup
     is_positive = np.isfinite(layer.avg_num_neighbors) and layer.avg_num_neighbors > 0
     yield bool(is_positive), f"avg_num_neighbors of {label}"
     yield len({k for _, _, k in layer.paths}) == len(mid) == len(layer.paths) > 0, f"the paths of {label}"
-    yield all(_is_path(path, irreps_in, mid, spec.l_max) for path in layer.paths), f"a path of {label}"
+    parity = 1 if spec.has_even_harmonics else -1
+    yield all(_is_path(path, edge, mid, spec.l_max, parity) for path in layer.paths), f"a path of {label}"
     yield len(layer.radial_widths) >= 1 and all(0 < n < 10**6 for n in layer.radial_widths), f"the MLP of {label}"
     if layer.readout is not None:
         is_nonlinear = layer.readout.kind in ("nonlinear", "biased")
@@ -106,12 +109,12 @@ def _layer_faults(spec: ModelSpec, layer: LayerSpec, label: str) -> Iterator[tup
         yield are_scalars and sum(entry.mul for entry in hidden) % len(spec.heads) == 0, f"the readout of {label}"
 
 
-def _is_path(path: tuple[int, int, int], irreps_in: Irreps, mid: Irreps, l_max: int) -> bool:
+def _is_path(path: tuple[int, int, int], edge: Irreps, mid: Irreps, l_max: int, parity: int) -> bool:
     i, order, k = path
-    if not (0 <= i < len(irreps_in) and 0 <= order <= l_max and 0 <= k < len(mid)):
+    if not (0 <= i < len(edge) and 0 <= order <= l_max and 0 <= k < len(mid)):
         return False
-    a, b = irreps_in[i], mid[k]
-    is_coupled = abs(a.order - order) <= b.order <= a.order + order and b.parity == a.parity * (-1) ** order
+    a, b = edge[i], mid[k]
+    is_coupled = abs(a.order - order) <= b.order <= a.order + order and b.parity == a.parity * parity**order
     return a.mul == b.mul and is_coupled
 
 
@@ -121,8 +124,9 @@ def weight_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int | None, ...]
     yield "atomic_energies_fn.atomic_energies", (len(spec.heads), n_elements)
     yield "scale_shift.scale", (len(spec.heads),)
     yield "scale_shift.shift", (len(spec.heads),)
-    yield "radial_embedding.bessel_fn.bessel_weights", (spec.radial.n_basis,)
-    yield "radial_embedding.bessel_fn.prefactor", ()
+    numbers, factor = BASIS_ARRAYS[spec.radial.basis]
+    yield f"radial_embedding.bessel_fn.{numbers}", (spec.radial.n_basis,)
+    yield f"radial_embedding.bessel_fn.{factor}", ()
     if spec.radial.distance_transform is not None:
         for name in TRANSFORM_PARAMETERS[spec.radial.distance_transform]:
             yield f"{_TRANSFORM}.{name}", ()
@@ -139,7 +143,7 @@ def weight_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int | None, ...]
 
 
 def _layer_shapes(spec: ModelSpec, layer: LayerSpec, t: int) -> Iterator[tuple[str, tuple[int | None, ...]]]:
-    n_elements = len(spec.atomic_numbers)
+    n_rows = len(spec.atomic_numbers) if spec.is_product_by_element else 1
     message, out = parse_irreps(layer.irreps_message), parse_irreps(layer.irreps_out)
     yield from block_of(layer.interaction).weight_shapes(spec, layer, weights_of("interactions", t))
     yield f"{weights_of('products', t)}.linear.weight", (linear_size(out, out),)
@@ -149,7 +153,7 @@ def _layer_shapes(spec: ModelSpec, layer: LayerSpec, t: int) -> Iterator[tuple[s
         rows = () if entry.order == 0 else (entry.dim,)
         for order in range(1, layer.correlation + 1):
             yield f"{prefix}.U_matrix_{order}", (*rows, *[n_components] * order, None)
-            yield f"{prefix}.{order_weight(layer, order)}", (n_elements, None, entry.mul)
+            yield f"{prefix}.{order_weight(layer, order)}", (n_rows, None, entry.mul)
     if layer.readout is not None:
         yield from _readout_shapes(spec, layer, weights_of("readouts", t))
 

@@ -1,5 +1,6 @@
 """One message-passing layer of MACE, built from e3nn modules."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -24,7 +25,7 @@ class Layer(nn.Module):
         layer = spec.layers[t - 1]
         self.block = block_of(layer.interaction)
         self.interaction = InteractionModules(spec, t, weights, dtype)
-        self.radial_mlp = RadialMLP(layer, f"{weights_of('interactions', t)}.conv_tp_weights", weights, dtype)
+        self.is_product_by_element = spec.is_product_by_element
         product = weights_of("products", t)
         self.contraction = SymmetricContraction(layer, f"{product}.symmetric_contractions", weights, dtype)
         self.mix = load_linear(layer.irreps_out, layer.irreps_out, weights[f"{product}.linear.weight"], dtype)
@@ -34,40 +35,19 @@ class Layer(nn.Module):
 
     def forward(self, inputs: LayerInputs) -> Tensor:
         """Return the features after the layer, shape (n_atoms, dim of ``irreps_out``)."""
+        if inputs.radial_weights is None:
+            weights = self.interaction.radial_network(self.block.radial_inputs(self.interaction, inputs))
+            inputs = replace(inputs, radial_weights=weights if inputs.cutoff is None else weights * inputs.cutoff)
         message, skip = self.block.reference(self.interaction, inputs)
-        products = self.mix(self.contraction(message, inputs.one_hot))
+        elements = inputs.one_hot if self.is_product_by_element else torch.ones_like(inputs.one_hot[:, :1])
+        products = self.mix(self.contraction(message, elements))
         return products if skip is None else products + skip
-
-    def radial_weights(self, basis: Tensor, cutoff: Tensor | None) -> Tensor:
-        """Return the convolution weights, shape (n_edges, n_weights), from the output of `RadialBasis`."""
-        weights = self.radial_mlp(basis)
-        return weights if cutoff is None else weights * cutoff
 
     def energies(self, features: Tensor) -> Tensor:
         """Return the layer's contribution to the atomic energies before scaling, shape (n_atoms,)."""
         if self.readout is None:
             return torch.zeros_like(features[:, 0])
         return self.readout(features)
-
-
-class RadialMLP(nn.Module):
-    """Multilayer perceptron without biases: scaled silu between the layers, inputs scaled by 1/sqrt(n)."""
-
-    def __init__(self, layer: LayerSpec, prefix: str, weights: Weights, dtype: torch.dtype):
-        super().__init__()
-        arrays = [weights[f"{prefix}.layer{k}.weight"] for k in range(len(layer.radial_widths) + 1)]
-        self.matrices = nn.ParameterList(
-            nn.Parameter(torch.tensor(array, dtype=dtype), requires_grad=False) for array in arrays
-        )
-        self.activation_scale = layer.radial_activation_scale
-
-    def forward(self, basis: Tensor) -> Tensor:
-        """Return the weights of the convolution, shape (n_edges, n_weights)."""
-        hidden = basis @ (self.matrices[0] / self.matrices[0].shape[0] ** 0.5)
-        for matrix in self.matrices[1:]:
-            hidden = self.activation_scale * nn.functional.silu(hidden)
-            hidden = hidden @ (matrix / matrix.shape[0] ** 0.5)
-        return hidden
 
 
 class SymmetricContraction(nn.Module):

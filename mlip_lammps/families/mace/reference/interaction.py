@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from e3nn import o3
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mlip_lammps.families.mace.couplings import coupling_sign
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reference.modules import Weights, load_linear, load_weight
 from mlip_lammps.families.mace.spec import ModelSpec, weights_of
@@ -22,7 +25,7 @@ class LayerInputs:
     one_hot
         One-hot elements, shape (n_atoms, n_elements).
     radial_weights
-        Convolution weights, shape (n_edges, n_weights).
+        Convolution weights, shape (n_edges, n_weights); None before they are computed.
     basis, cutoff, harmonics
         Output of `RadialBasis`.
     edge_centre, edge_neighbour
@@ -31,7 +34,7 @@ class LayerInputs:
 
     features: Tensor
     one_hot: Tensor
-    radial_weights: Tensor
+    radial_weights: Tensor | None
     basis: Tensor
     cutoff: Tensor | None
     harmonics: Tensor
@@ -42,31 +45,63 @@ class LayerInputs:
 class InteractionModules(nn.Module):
     """Submodules of the interaction block of layer ``t`` (counted from 1), by their names in mace-torch.
 
-    ``weights`` contains the model's weights. Those of this block start with ``prefix``; a block reads its additional
-    weights from there.
+    The block adds the modules that only it has.
+
+    Attributes
+    ----------
+    radial_network
+        Network that gives the convolution weights.
     """
 
     def __init__(self, spec: ModelSpec, t: int, weights: Weights, dtype: torch.dtype):
         super().__init__()
         self.layer = layer = spec.layers[t - 1]
-        self.prefix = prefix = weights_of("interactions", t)
-        self.weights = weights
+        self.n_elements = len(spec.atomic_numbers)
         self.dtype = dtype
-        self.linear_up = load_linear(layer.irreps_in, layer.irreps_in, weights[f"{prefix}.linear_up.weight"], dtype)
+        self._weights, self._prefix = weights, weights_of("interactions", t)
+        self.add_linear("linear_up", layer.irreps_in, layer.irreps_edge)
         self.convolution = o3.TensorProduct(
-            layer.irreps_in,
-            o3.Irreps.spherical_harmonics(spec.l_max),
+            layer.irreps_edge,
+            o3.Irreps.spherical_harmonics(spec.l_max, p=1 if spec.has_even_harmonics else -1),
             layer.irreps_mid,
             [(i, order, k, "uvu", True) for i, order, k in layer.paths],
             shared_weights=False,
             internal_weights=False,
         ).to(dtype)
-        self.linear = load_linear(layer.irreps_mid, layer.irreps_message, weights[f"{prefix}.linear.weight"], dtype)
-        skip_irreps = block_of(layer.interaction).skip_irreps(layer.irreps_in, layer.irreps_message, layer.irreps_out)
-        skip = o3.FullyConnectedTensorProduct(skip_irreps[0], f"{len(spec.atomic_numbers)}x0e", skip_irreps[1])
-        self.skip_tp = load_weight(skip, weights[f"{prefix}.skip_tp.weight"], dtype)
+        edge, mid = o3.Irreps(layer.irreps_edge), o3.Irreps(layer.irreps_mid)
+        signs = [(edge[i].mul, coupling_sign(edge[i].ir.l, order, mid[k].ir.l)) for i, order, k in layer.paths]
+        self.register_buffer("signs", torch.cat([torch.full((mul,), sign, dtype=dtype) for mul, sign in signs]))
+        block = block_of(layer.interaction)
+        block.build(self)
+        self.radial_network = block.radial_network(self)
+
+    def array(self, name: str) -> NDArray[np.generic]:
+        """Return an array of the block by its name in it."""
+        return self._weights[f"{self._prefix}.{name}"]
+
+    def arrays(self, pattern: str) -> list[Tensor]:
+        """Return the arrays with the numbers 0, 1, ... in place of the braces of ``pattern``, as many as there are."""
+        found = []
+        while f"{self._prefix}.{pattern.format(len(found))}" in self._weights:
+            found.append(torch.tensor(self.array(pattern.format(len(found))), dtype=self.dtype))
+        return found
+
+    def arrays_of(self, module: str) -> dict[str, NDArray[np.generic]]:
+        """Return the arrays of a submodule by their names in it."""
+        start = f"{self._prefix}.{module}."
+        return {name.removeprefix(start): array for name, array in self._weights.items() if name.startswith(start)}
+
+    def add_linear(self, name: str, irreps_in: str, irreps_out: str) -> None:
+        """Add the ``o3.Linear`` ``name``."""
+        setattr(self, name, load_linear(irreps_in, irreps_out, self.array(f"{name}.weight"), self.dtype))
+
+    def add_element_product(self, name: str, irreps_in: str, irreps_out: str) -> None:
+        """Add the tensor product ``name`` of features with one-hot elements."""
+        product = o3.FullyConnectedTensorProduct(irreps_in, f"{self.n_elements}x0e", irreps_out)
+        setattr(self, name, load_weight(product, self.array(f"{name}.weight"), self.dtype))
 
     def sum_over_neighbours(self, features: Tensor, inputs: LayerInputs) -> Tensor:
         """Return the convolution output summed over the neighbours of each atom, shape (n_atoms, dim of mid)."""
-        messages = self.convolution(features[inputs.edge_neighbour], inputs.harmonics, inputs.radial_weights)
+        weights = self.signs * inputs.radial_weights
+        messages = self.convolution(features[inputs.edge_neighbour], inputs.harmonics, weights)
         return messages.new_zeros(len(features), messages.shape[1]).index_add(0, inputs.edge_centre, messages)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mlip_lammps.families.mace.heads import select_head
+from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reference.blocks import Layer
 from mlip_lammps.families.mace.reference.interaction import LayerInputs
 from mlip_lammps.families.mace.reference.modules import load_linear
@@ -29,8 +30,8 @@ class MaceReference(ReferenceModel):
         Precision of all operations; weights are cast to it.
     radial_functions
         Replacement of the trained radial functions, for example tables: one function per layer from distances, shape
-        (n,), to convolution weights, shape (n, n_weights). With a distance transform, its second argument is the
-        atomic numbers of centres and neighbours, shape (2, n).
+        (n,), to convolution weights, shape (n, n_weights). If radial functions depend on elements, its second
+        argument is the atomic numbers of centres and neighbours, shape (2, n).
     """
 
     def __init__(
@@ -51,6 +52,10 @@ class MaceReference(ReferenceModel):
         )
         with _default_dtype(getattr(torch, spec.dtype)):
             self.layers = nn.ModuleList(Layer(spec, t, weights, dtype) for t in range(1, spec.n_layers + 1))
+        blocks = [block_of(layer.interaction) for layer in spec.layers]
+        self.has_pair_functions = spec.radial.distance_transform is not None or any(
+            block.has_pair_network for block in blocks
+        )
         self.pair_repulsion = None
         if spec.pair_repulsion is not None:
             self.pair_repulsion = PairRepulsion(spec, weights, dtype)
@@ -80,14 +85,11 @@ class MaceReference(ReferenceModel):
         features = self.embedding(one_hot)
         interaction = torch.zeros_like(one_hot[:, 0])
         for t, layer in enumerate(self.layers, start=1):
-            if self.radial_functions is None:
-                weights = layer.radial_weights(basis, cutoff)
-            else:
-                numbers = () if self.spec.radial.distance_transform is None else (self.number_of_species[pairs],)
+            weights = None
+            if self.radial_functions is not None:
+                numbers = (self.number_of_species[pairs],) if self.has_pair_functions else ()
                 weights = self.radial_functions[t - 1](torch.linalg.norm(vectors, dim=1), *numbers)
-            inputs = LayerInputs(
-                features, one_hot, weights, basis, cutoff, harmonics, edge_centre, edge_neighbour
-            )
+            inputs = LayerInputs(features, one_hot, weights, basis, cutoff, harmonics, edge_centre, edge_neighbour)
             features = layer(inputs)
             interaction = interaction + layer.energies(features)
         if self.pair_repulsion is not None:

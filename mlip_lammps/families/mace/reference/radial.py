@@ -6,7 +6,7 @@ from e3nn import o3
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mlip_lammps.families.mace.spec import TRANSFORM_PARAMETERS, ModelSpec
+from mlip_lammps.families.mace.spec import BASIS_ARRAYS, TRANSFORM_PARAMETERS, ModelSpec
 
 
 class RadialBasis(nn.Module):
@@ -14,7 +14,7 @@ class RadialBasis(nn.Module):
 
     Notes
     -----
-    The basis is prefactor sin(w_n r) / r. The cutoff of power p with u = r / r_c is
+    The basis is prefactor sin(w_n r) / r, or exp(coeff (r - r_n)^2). The cutoff of power p with u = r / r_c is
     1 - (p + 1)(p + 2)/2 u^p + p (p + 2) u^(p+1) - p (p + 1)/2 u^(p+2) for u < 1 and zero otherwise
     (arXiv 2003.03123, eq. 7 and 8). Spherical harmonics are those of e3nn with component normalisation.
     """
@@ -28,7 +28,8 @@ class RadialBasis(nn.Module):
         self.transform = None
         if spec.radial.distance_transform is not None:
             self.transform = DistanceTransform(spec, weights, dtype)
-        for name in ("bessel_weights", "prefactor"):
+        self.kind = spec.radial.basis
+        for name in BASIS_ARRAYS[self.kind]:
             array = np.asarray(weights[f"radial_embedding.bessel_fn.{name}"])
             self.register_buffer(name, torch.tensor(array, dtype=dtype))
 
@@ -55,12 +56,17 @@ class RadialBasis(nn.Module):
         """
         lengths = torch.linalg.norm(vectors, dim=1, keepdim=True)
         mapped = lengths if self.transform is None else self.transform(lengths, centre_species, neighbour_species)
-        basis = self.prefactor * torch.sin(self.bessel_weights * mapped) / mapped
+        basis = self._functions(mapped)
         cutoff = polynomial_cutoff(lengths, self.cutoff, self.power)
         harmonics = o3.spherical_harmonics(self.orders, vectors, normalize=True, normalization="component")
         if self.cutoff_on == "weights":
             return basis, cutoff, harmonics
         return basis * cutoff, None, harmonics
+
+    def _functions(self, r: Tensor) -> Tensor:
+        if self.kind == "gaussian":
+            return torch.exp(self.coeff * (r - self.gaussian_weights) ** 2)
+        return self.prefactor * torch.sin(self.bessel_weights * r) / r
 
 
 class DistanceTransform(nn.Module):
@@ -84,6 +90,45 @@ class DistanceTransform(nn.Module):
         low, high = 3 / 4 * sums, 4 / 3 * sums
         step = torch.tanh(self.alpha / (high - low) * (lengths - (low + high) / 2))
         return low + (lengths - low) * (1 + step) / 2
+
+
+class RadialMLP(nn.Module):
+    """Multilayer perceptron without biases: scaled silu between the layers, inputs scaled by 1/sqrt(n)."""
+
+    def __init__(self, matrices: list[Tensor], activation_scale: float):
+        super().__init__()
+        self.matrices = nn.ParameterList(nn.Parameter(matrix, requires_grad=False) for matrix in matrices)
+        self.activation_scale = activation_scale
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the results, shape (n_edges, n_results)."""
+        hidden = inputs @ (self.matrices[0] / self.matrices[0].shape[0] ** 0.5)
+        for matrix in self.matrices[1:]:
+            hidden = self.activation_scale * nn.functional.silu(hidden)
+            hidden = hidden @ (matrix / matrix.shape[0] ** 0.5)
+        return hidden
+
+
+class NormalizedMLP(nn.Sequential):
+    """Linear maps with biases, and a layer norm and silu between them: mace-torch's ``RadialMLP``.
+
+    Parameters
+    ----------
+    arrays
+        Arrays by their names in the module.
+    """
+
+    def __init__(self, arrays: dict[str, NDArray[np.generic]], dtype: torch.dtype):
+        steps: list[nn.Module] = []
+        while f"net.{len(steps)}.weight" in arrays:
+            if steps:
+                steps[-2:] = [nn.LayerNorm(steps[-3].out_features), nn.SiLU()]
+            n_out, n_in = arrays[f"net.{len(steps)}.weight"].shape
+            steps += [nn.Linear(n_in, n_out), nn.Identity(), nn.Identity()]
+        super().__init__(*steps[:-2])
+        values = {name.removeprefix("net."): torch.tensor(np.asarray(array)) for name, array in arrays.items()}
+        self.load_state_dict(values)
+        self.to(dtype).requires_grad_(False)
 
 
 def polynomial_cutoff(lengths: Tensor, cutoff: float | Tensor, power: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Densities that divide the messages, and radial functions by pair of elements: reference, layers, kernels, LAMMPS.
+"""Interaction blocks, radial functions and products beyond those of plain MACE: reference, layers, kernels, LAMMPS.
 
 Their numbers against mace-torch are in ``tests/peer``.
 """
@@ -33,7 +33,14 @@ from mlip_lammps.testing.compare import (
     assert_node_energies_agree,
     assert_virials_agree,
 )
-from mlip_lammps.testing.random_models import DENSITY, DENSITY_RESIDUAL, REAL_AGNOSTIC, RESIDUAL, random_model
+from mlip_lammps.testing.random_models import (
+    DENSITY,
+    DENSITY_RESIDUAL,
+    NON_LINEAR,
+    REAL_AGNOSTIC,
+    RESIDUAL,
+    random_model,
+)
 from mlip_lammps.testing.structures import rattled_triclinic
 
 ELEMENTS = ("Si", "O", "Ni")
@@ -45,8 +52,14 @@ KINDS = {
     "density_soft": dict(
         interaction=(DENSITY_RESIDUAL, DENSITY), distance_transform="Soft", cutoff_on="weights", pair_repulsion=True
     ),
+    "edge_irreps": dict(interaction=(REAL_AGNOSTIC, RESIDUAL), edge_irreps="4x0e+4x1o"),
+    "nonlinear": dict(interaction=NON_LINEAR),
+    "nonlinear_foundation": dict(
+        interaction=NON_LINEAR, distance_transform="Agnesi", cutoff_on="weights", pair_repulsion=True,
+        edge_irreps="4x0e+4x1o+4x2e", is_product_by_element=False,
+    ),
 }
-
+COMPILED = ("density", "density_agnesi", "edge_irreps", "nonlinear", "nonlinear_foundation")
 
 PAIR_TABLES = {torch.float64: 1e-8, torch.float32: 1e-5}
 """Relative to the largest value: tables are within 1e-9 (5e-8) of the steepest slope."""
@@ -68,7 +81,7 @@ def compiled_files(tmp_path_factory) -> dict[str, Path]:
     """Return the compiled file of each kind of model."""
     folder = tmp_path_factory.mktemp("density")
     files = {}
-    for kind in ("density", "density_agnesi"):
+    for kind in COMPILED:
         write_portable(model_of(kind), folder / f"{kind}.safetensors")
         files[kind] = compiled_model(folder / f"{kind}.safetensors", dtype="float64")
     return files
@@ -93,7 +106,7 @@ def test_layers_equal_the_reference(kind):
     assert_forces_agree(gradients.numpy(), expected.edge_gradients, tolerance)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "nonlinear" not in kind and kind != "edge_irreps"])
 def test_the_feature_changes_the_forces(kind):
     trained, atoms = model_of(kind), rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=3)
     found = MaceReference(trained).evaluate(atoms)
@@ -119,7 +132,15 @@ def test_forces_are_minus_the_gradient_of_the_energy():
     assert abs(slope + model.evaluate(atoms).forces[1, 1]) < tolerance
 
 
-@pytest.mark.parametrize("kind", ["density", "density_agnesi"])
+@pytest.mark.parametrize("name", ["interactions.0.beta", "interactions.1.source_embedding.weight"])
+def test_density_and_elements_matter_in_a_non_linear_block(name):
+    trained, atoms = model_of("nonlinear"), rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=3)
+    without = replace(trained, weights=trained.weights | {name: 0.0 * trained.weights[name]})
+    difference = MaceReference(trained).evaluate(atoms).forces - MaceReference(without).evaluate(atoms).forces
+    assert np.abs(difference).max() > 1e-4
+
+
+@pytest.mark.parametrize("kind", COMPILED)
 def test_the_compiled_model_equals_the_reference(kind, compiled_files):
     compiled, reference = CompiledModel(compiled_files[kind], n_threads=1), MaceReference(model_of(kind))
     for atoms in parity_structures(ELEMENTS).values():
@@ -142,8 +163,9 @@ def test_many_chunks_of_centres_equal_the_reference(compiled_files):
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2])
-def test_lammps_equals_ase(n_ranks, compiled_files, tmp_path):
-    compiled_file = compiled_files["density_agnesi"]
+@pytest.mark.parametrize("kind", ["density_agnesi", "nonlinear_foundation"])
+def test_lammps_equals_ase(kind, n_ranks, compiled_files, tmp_path):
+    compiled_file = compiled_files[kind]
     run_driver("lammps_driver.py", n_ranks, tmp_path, compiled_file, tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz") as results:
         for name, atoms in parity_structures(ELEMENTS).items():
@@ -158,8 +180,9 @@ def test_lammps_equals_ase(n_ranks, compiled_files, tmp_path):
                 assert_virials_agree(stress, per_atom * atoms.get_stress(), tolerances.LAMMPS_VIRIAL_PER_ATOM)
 
 
-def test_a_choice_of_elements_in_another_order_gives_the_same_energies(tmp_path):
-    trained, chosen = model_of("density_agnesi"), ("Ni", "Si")
+@pytest.mark.parametrize("kind", ["density_agnesi", "nonlinear_foundation"])
+def test_a_choice_of_elements_in_another_order_gives_the_same_energies(kind, tmp_path):
+    trained, chosen = model_of(kind), ("Ni", "Si")
     write_portable(trained, tmp_path / "model.safetensors")
     export_model(tmp_path / "model.safetensors", tmp_path / "two.pt2", dtype="float64", elements=chosen)
     compiled, atoms = CompiledModel(tmp_path / "two.pt2", n_threads=1), rattled_triclinic(chosen, seed=1)
@@ -213,11 +236,11 @@ def test_kernels_of_element_pairs_equal_the_torch_operators(kind, dtype, are_che
 def test_pairs_with_equal_radii_share_a_table():
     model = lower(model_of("agnesi"))
     pairs = PairTables.of(model)
-    assert len(pairs.lengths) == 6
+    assert len(pairs.pairs) == 6
     assert (pairs.table_of_pair.view(3, 3) == pairs.table_of_pair.view(3, 3).t()).all()
-    lengths = torch.tensor(pairs.lengths, dtype=torch.float64)[pairs.table_of_pair]
+    lengths = model.radial.transform.lengths[list(pairs.pairs)][pairs.table_of_pair]
     torch.testing.assert_close(lengths, model.radial.transform.lengths, rtol=0, atol=1e-9)
-    assert PairTables.of(lower(model_of("density"))).lengths == (None,)
+    assert PairTables.of(lower(model_of("density"))).pairs == (0,)
 
 
 def test_too_many_elements_for_tables_are_refused_with_the_next_step(tmp_path, monkeypatch):
@@ -233,6 +256,8 @@ def test_too_many_elements_for_tables_are_refused_with_the_next_step(tmp_path, m
         ("density", "density normalisation"),
         ("agnesi", "a distance transform"),
         ("density_agnesi", "a distance transform and density normalisation"),
+        ("edge_irreps", "edge irreps"),
+        ("nonlinear", "density normalisation and non-linear interactions"),
     ],
 )
 def test_a_gpu_file_is_refused_by_name(kind, words, tmp_path):
