@@ -109,7 +109,7 @@ def test_a_reordered_subset_of_elements_gives_the_same_energies(exported, mace_f
 
 
 def test_an_element_that_was_not_exported_is_refused(exported):
-    with pytest.raises(UserInputError, match="does not know atomic number 6; it knows O, H"):
+    with pytest.raises(UserInputError, match="does not know C; it knows O, H"):
         Atoms(
             "CO", positions=[[0, 0, 0], [0, 0, 1.2]], calculator=MlipCalculator(exported.folder / "two.pt2")
         ).get_forces()
