@@ -61,4 +61,5 @@ def test_the_command_shows_memory_and_time(model, capsys):
     shown = capsys.readouterr().out
     assert "500 owned" in shown
     assert "time per step" in shown
+    assert "within the cutoff, in a dense packing; for those of your material give --structure FILE" in shown
     assert main(["estimate", str(model), "--atoms", "10", "--structure", "no-such-file.xyz"]) == 2

@@ -131,7 +131,7 @@ def test_info_describes_all_three_formats_and_loads_no_native_code(exported, mac
         assert facts["form"] == form
         assert facts["cutoff"] == (3.5 if form == "portable" else 4.3)
     table = run_command([find_program("mlip-lammps"), "info", forms["compiled"]], exported.folder).output
-    for words in ("compiled", "torch_version", "float64", '["O", "H"]', "trained.model"):
+    for words in ("compiled", "torch_version", "float64", "O H", "trained.model", "inputs centre_species edge_vectors"):
         assert words in table
 
 

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from mlip_lammps.analysis.plots import plot_dynamics
 from mlip_lammps.analysis.rdf import read_lammps_rdf
 from mlip_lammps.analysis.thermo import read_thermo
+from mlip_lammps.cli._console import open_console
 from mlip_lammps.cli._demo_settings import DemoSettings, read_demo_settings
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.lammps_data import count_atoms
@@ -52,7 +53,7 @@ def run_demo(settings_file: Path, out: Path, n_ranks: int, n_steps: int | None, 
         )
     # SIGTERM must end the MPI ranks in the same way as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     settings = read_demo_settings(settings_file)
     console.print(f"[bold]{settings.title}[/bold]")
     out.mkdir(parents=True, exist_ok=True)
