@@ -6,6 +6,7 @@ import signal
 from itertools import groupby
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -86,8 +87,8 @@ class _Progress:
 def show(verification: Verification, console: Console) -> None:
     """Print the table, the failed and skipped checks, and the verdict."""
     facts = verification.facts
-    console.print(f"[bold]{facts['model']}[/bold]  {facts['dtype']}, {' '.join(facts['elements'])}")
-    console.print(f"reference: {facts['source'] or 'none'}")
+    console.print(f"[bold]{escape(facts['model'])}[/bold]  {facts['dtype']}, {' '.join(facts['elements'])}")
+    console.print(f"reference: {facts['source'] or 'none'}", markup=False)
     for number, (group, checks) in enumerate(groupby(verification.checks, key=lambda check: check.group)):
         console.print(_table(group, list(checks), has_header=number == 0), soft_wrap=False)
     for check in verification.checks:
