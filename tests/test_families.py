@@ -1,5 +1,6 @@
 """A model family of another package works in export, ASE and LAMMPS without changes to this package."""
 
+import importlib
 import os
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from toy_families import COUNTING, LENNARD_JONES, write_toy
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import export_model
+from mlip_lammps.compilation.cache import _family_digest
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError, UserInputError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.engines.lammps.cases import Case, run_cases
 from mlip_lammps.engines.lammps.process import find_program
-from mlip_lammps.families import family_of, read_model, register_family, registry, select_head
+from mlip_lammps.families import family_named, family_of, read_model, register_family, registry, select_head
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_virials_agree
@@ -168,3 +170,15 @@ def test_the_export_of_another_family_has_no_words_of_mace(tmp_path, capsys):
 def test_an_incomplete_family_is_refused():
     with pytest.raises(UserInputError, match="the family lacks name, files, is_model_file, read, reference, layers"):
         register_family(object())
+
+
+def test_another_version_of_a_family_is_compiled_again(tmp_path, monkeypatch):
+    module = tmp_path / "changing_family.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    digests = []
+    for version in (1, 1, 2):
+        module.write_text(f"from toy_families import ToyFamily\nclass Changing(ToyFamily): version = {version}\n")
+        family = importlib.import_module("changing_family").Changing("changing", 1)
+        digests.append(_family_digest(family))
+    assert digests[0] == digests[1] != digests[2]
+    assert _family_digest(family_named("mace")) == ""
