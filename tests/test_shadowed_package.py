@@ -11,7 +11,7 @@ import pytest
 import mlip_lammps
 from mlip_lammps.core.native import native_folder
 from mlip_lammps.core.processes import python_module
-from mlip_lammps.engines.lammps.cases import Case, run_cases
+from mlip_lammps.engines.lammps.cases import SET_BY_THE_PACKAGE, Case, run_cases
 from mlip_lammps.testing.structures import rattled_triclinic
 
 PACKAGE = Path(mlip_lammps.__file__).parent
@@ -59,7 +59,9 @@ def test_a_python_of_the_package_does_not_import_from_the_working_folder(clone):
         "from mlip_lammps.engines.lammps import LammpsSession as f",
     ],
 )
-def test_a_source_tree_that_hides_the_installed_package_is_named(clone, site, call):
+def test_a_source_tree_that_hides_the_installed_package_is_named(clone, site, call, monkeypatch):
+    for name in SET_BY_THE_PACKAGE:  # another test of this process may have imported lammps
+        monkeypatch.delenv(name, raising=False)
     # without the finders of an editable install, which know the libraries of the checkout
     code = f"""import sys
 sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in str(getattr(f, "__module__", ""))]
