@@ -202,6 +202,8 @@ def plugin_flags(lammps: LammpsHeaders, mpi: Path) -> tuple[str, ...]:
         f'-DMLIP_LAMMPS_VERSION_TEXT="{_as_date(lammps.version)}"',
         f"-DMLIP_LAMMPS_UPDATE={-1 if lammps.update is None else lammps.update}",
         f"-DMLIP_LAMMPS_HEADERS={digest_of_headers(lammps.include)}u",
+        f'-DMLIP_LAMMPS_LIBRARIES="{" ".join(build_ids(lammps.include))}"',
+        f'-DMLIP_LAMMPS_MODELS="{" ".join(shipped_models())}"',
     )
 
 
@@ -211,6 +213,23 @@ def digest_of_headers(include: Path) -> int:
     for path in sorted(include.glob("*.h")):
         crc = zlib.crc32(path.read_bytes(), zlib.crc32(path.name.encode() + b"\0", crc))
     return crc
+
+
+def build_ids(include: Path) -> list[str]:
+    """Return the build IDs that the linker gave the LAMMPS libraries beside the headers; empty if there are none."""
+    if shutil.which("readelf") is None:
+        return []
+    prefix = include.parents[1]
+    places = ("liblammps*.so*", "lib*/liblammps*.so*", "lib*/*/liblammps*.so*")
+    libraries = sorted({file.resolve() for place in places for file in prefix.glob(place)})
+    notes = [_run(["env", "LC_ALL=C", "readelf", "-n", str(library)]) for library in libraries]
+    return sorted({found[1] for text in notes if (found := re.search(r"Build ID: ([0-9a-f]+)", text))})
+
+
+def shipped_models() -> list[str]:
+    """Return the names of the shipped models; the package is beside this folder in a checkout, else around it."""
+    places = ("models/*/model.safetensors", "mlip_lammps/models/*/model.safetensors")
+    return sorted(file.parent.name for place in places for file in SOURCES.parent.glob(place))
 
 
 def _link(objects: list[Path], library: Path, flags: list[str]) -> None:

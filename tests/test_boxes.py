@@ -40,7 +40,7 @@ def test_equal_seeds_give_equal_boxes():
 
 @pytest.mark.parametrize(
     ("n_molecules", "density", "message"),
-    [(0, 1.0, "above 0"), (8, -1.0, "above 0"), (8, float("nan"), "above 0"), (64, 9.0, "angstrom apart")],
+    [(0, 1.0, "1 or more"), (8, -1.0, "above 0"), (8, float("nan"), "above 0"), (64, 9.0, "angstrom apart")],
 )
 def test_an_impossible_box_is_refused(n_molecules, density, message):
     with pytest.raises(UserInputError, match=message):

@@ -10,18 +10,22 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 from ase.build import molecule
 
+from mlip_lammps import cli
 from mlip_lammps.cli import main as main_module
-from mlip_lammps.cli._demo_settings import read_demo_settings
+from mlip_lammps.cli._demo_settings import read_demo_settings, shipped_settings
+from mlip_lammps.cli.info import _text
 from mlip_lammps.cli.main import find_subcommands, main
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.engines.lammps.process import LoopTime, ThermoReader, find_program, input_word
 from mlip_lammps.engines.mpi_process import MpiProcess
+from mlip_lammps.models import resolve_model
 from mlip_lammps.structure.boxes import build_box
 from mlip_lammps.structure.lammps_data import write_lammps_data
 from mlip_lammps.workflows.timed_run import steps_for
@@ -120,6 +124,47 @@ def test_box_writes_a_data_file_and_refuses_an_unknown_molecule(tmp_path):
     assert bad.returncode == 2
     assert "does not know H3O" in bad.stderr
     assert "Traceback" not in bad.stderr
+
+
+def test_piped_output_has_whole_lines(tmp_path):
+    folder = tmp_path / ("a-long-name" * 20)
+    folder.mkdir()
+    shutil.copy(resolve_model("water-revpbe0d3"), folder / "model.safetensors")
+    (folder / "text.dat").write_text("no model")
+    model = folder / "model.safetensors"
+    facts = dict(line.split(maxsplit=1) for line in run("info", model).stdout.splitlines())
+    assert facts["source"].split()[-1] == json.loads(run("info", "--json", model).stdout)["source"]["sha256"]
+    assert str(folder / "text.dat") in run("info", folder / "text.dat").stdout
+
+
+def test_every_command_prints_on_the_console_of_the_package():
+    """Another console would wrap the lines of a pipe at 80 columns."""
+    folder = Path(cli.__path__[0])
+    own = [file.name for file in folder.glob("*.py") if "Console(" in file.read_text()]
+    assert own == ["_console.py"]
+
+
+def test_a_value_is_readable_in_a_table():
+    table = {"names": ["a", "b"], "size": 2, "matrix": [[1, 2], [3, 4]], "none": None, "yes": True}
+    assert _text(table) == "names a b, size 2, matrix 1 2; 3 4, none none, yes yes"
+
+
+def test_the_installed_demo_is_that_of_the_checkout():
+    assert shipped_settings() == INPUTS / "demo.toml"
+    build = tomllib.loads((INPUTS.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert build["package-dir"]["mlip_lammps.inputs"] == "inputs"
+    assert "mlip_lammps.inputs" in build["packages"]
+    assert build["package-data"]["mlip_lammps.inputs"] == ["*"]
+
+
+def test_the_demo_needs_no_clone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = []
+    monkeypatch.setattr("mlip_lammps.cli._demo.run_demo", lambda **given: wanted.append(given))
+    assert main(["demo"]) == 0
+    settings = read_demo_settings(wanted[0]["settings_file"])
+    assert settings.input.is_file()
+    assert settings.data.is_file()
 
 
 def test_the_demo_runs_on_two_ranks_and_writes_its_plot(demo_folder):

@@ -296,6 +296,25 @@ def test_python_code_is_valid(document):
     assert wrong_references(text) == []
 
 
+def scripts_that_import_the_source_tree(text: str) -> list[str]:
+    """Return the commands that run a script of the working folder, whose modules Python then prefers.
+
+    In the folder of a clone these are the modules of the source tree, which is not built after ``pip install .``.
+    """
+    lines = [line for _, block in fenced_blocks(text) for line in block.splitlines()]
+    return [line for line in lines if re.match(r"python3? [^-/\s]+\.py\b", line)]
+
+
+@each_document
+def test_shown_scripts_run_in_the_folder_of_a_clone(document):
+    assert scripts_that_import_the_source_tree(document.read_text(encoding="utf-8")) == []
+
+
+def test_scripts_that_import_the_source_tree_are_found():
+    text = "```\npython plot.py\npython -P plot.py\npython examples/01_water/run.py\n```\n"
+    assert scripts_that_import_the_source_tree(text) == ["python plot.py"]
+
+
 def test_wrong_python_is_found():
     assert len(wrong_python("```python\nprint('a'\n```\n")) == 1
     assert wrong_python("```python\nfrom mlip_lammps.core.errors import Nothing, MlipError\n```\n") == [

@@ -50,7 +50,7 @@ def test_a_close_packed_structure_has_twelve_nearest_neighbours():
 
 
 def test_bad_numbers_and_molecules_are_refused(model):
-    with pytest.raises(UserInputError, match="0 atoms on 1 ranks"):
+    with pytest.raises(UserInputError, match="the number of atoms is 0; give a whole number of 1 or more"):
         estimate_run(model, 0)
     with pytest.raises(UserInputError, match="not periodic"):
         estimate_run(model, 10, structure=Atoms("OH2", positions=[[0, 0, 0], [1, 0, 0], [0, 1, 0]]))
@@ -61,4 +61,5 @@ def test_the_command_shows_memory_and_time(model, capsys):
     shown = capsys.readouterr().out
     assert "500 owned" in shown
     assert "time per step" in shown
+    assert "within the cutoff, in a dense packing; for those of your material give --structure FILE" in shown
     assert main(["estimate", str(model), "--atoms", "10", "--structure", "no-such-file.xyz"]) == 2

@@ -1,15 +1,23 @@
 """A model family of another package works in export, ASE and LAMMPS without changes to this package."""
 
+import importlib
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import Atoms
+from lammps_run import environment, run_command
 from toy_families import COUNTING, LENNARD_JONES, write_toy
 
+from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import export_model
+from mlip_lammps.compilation.cache import _family_digest
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError, UserInputError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.engines.lammps.cases import Case, run_cases
-from mlip_lammps.families import family_of, read_model, register_family, registry, select_head
+from mlip_lammps.engines.lammps.process import find_program
+from mlip_lammps.families import family_named, family_of, read_model, register_family, registry, select_head
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_virials_agree
@@ -104,3 +112,73 @@ def test_a_family_without_heads_refuses_a_head(tmp_path):
     assert select_head(trained, None) is trained
     with pytest.raises(UserInputError, match="has no heads; do not choose one"):
         select_head(trained, "pbe")
+
+
+INSTALLED = """
+[mlip_lammps.families]
+lennard-jones = toy_families:LENNARD_JONES
+"""
+
+
+def with_package(folder: Path, entry_points: str) -> dict[str, str]:
+    """Return an environment in which another package is installed."""
+    record = folder / "site" / "toy_package-1.0.dist-info"
+    record.mkdir(parents=True)
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-package\nVersion: 1.0\n")
+    (record / "entry_points.txt").write_text(entry_points)
+    paths = [folder / "site", *environment()["PYTHONPATH"].split(os.pathsep)]
+    return {"PYTHONPATH": os.pathsep.join(map(str, paths))}
+
+
+def test_the_command_line_knows_the_family_of_an_installed_package(tmp_path):
+    write_toy(LENNARD_JONES, tmp_path / "toy.json")
+    command = [find_program("mlip-lammps"), "info", "toy.json"]
+    assert "supported  no" in run_command(command, tmp_path).output
+    found = run_command(command, tmp_path, changes=with_package(tmp_path, INSTALLED)).output
+    rows = dict(line.split(maxsplit=1) for line in found.splitlines())
+    assert rows["supported"] == "yes"
+    assert rows["family"] == rows["form"] == LENNARD_JONES.name
+    assert rows["elements"] == "H O"
+    assert "mace" not in found.lower()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("no_such_module:FAMILY", "cannot be loaded (ModuleNotFoundError: No module named 'no_such_module'); update"),
+        ("toy_families:ToyModel", "lacks name, files, is_model_file, read, reference, layers; see"),
+    ],
+)
+def test_a_broken_family_of_an_installed_package_is_named(value, message, tmp_path):
+    write_toy(LENNARD_JONES, tmp_path / "toy.json")
+    changes = with_package(tmp_path, f"[mlip_lammps.families]\nbroken = {value}\n")
+    command = [find_program("mlip-lammps"), "export", "toy.json", "-o", "toy.pt2"]
+    done = run_command(command, tmp_path, changes=changes, is_refused=True)
+    assert f"the model family broken = {value} of toy-package {message}" in done.output
+    assert done.code == 2
+
+
+def test_the_export_of_another_family_has_no_words_of_mace(tmp_path, capsys):
+    source = write_toy(LENNARD_JONES, tmp_path / "toy.json")
+    assert main(["export", str(source), "-o", str(tmp_path / "toy.pt2"), "--dtype", "float64"]) == 0
+    found = capsys.readouterr().out
+    assert "error vs reference" in found
+    assert "network" not in found
+    assert "mace" not in found.lower()
+
+
+def test_an_incomplete_family_is_refused():
+    with pytest.raises(UserInputError, match="the family lacks name, files, is_model_file, read, reference, layers"):
+        register_family(object())
+
+
+def test_another_version_of_a_family_is_compiled_again(tmp_path, monkeypatch):
+    module = tmp_path / "changing_family.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    digests = []
+    for version in (1, 1, 2):
+        module.write_text(f"from toy_families import ToyFamily\nclass Changing(ToyFamily): version = {version}\n")
+        family = importlib.import_module("changing_family").Changing("changing", 1)
+        digests.append(_family_digest(family))
+    assert digests[0] == digests[1] != digests[2]
+    assert _family_digest(family_named("mace")) == ""

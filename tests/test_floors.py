@@ -92,7 +92,7 @@ def test_an_installation_has_every_package_and_source_file():
     settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {path.parent.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("__init__.py")}
     packages = {".".join(folder.parts) for folder in folders if "pair_style" not in folder.parts}
-    assert set(settings["packages"]) == {*packages, "mlip_lammps.pair_style"}
+    assert set(settings["packages"]) == {*packages, "mlip_lammps.inputs", "mlip_lammps.pair_style"}
     plugin = PACKAGE.parent / "pair_style"
     for folder, name in ((PACKAGE, "mlip_lammps"), (plugin, "mlip_lammps.pair_style")):
         included = {file for pattern in settings["package-data"][name] for file in folder.glob(pattern)}

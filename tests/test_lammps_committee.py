@@ -130,7 +130,7 @@ def test_deviations_are_computed_on_request_and_can_stop_a_run(members, folder):
     lines = (folder / "spread.txt").read_text().splitlines()
     assert lines[0] == "a line of an earlier run"
     steps, _, largest, _, _ = np.array([line.split() for line in lines[1:]], dtype=float).T
-    assert steps.tolist() == [0, 2, 4, 4, 6, 8, 10, 12, 12]
+    assert steps.tolist() == [0, 2, 4, 6, 8, 10, 12]
     told = {row["Step"]: row["c_dev[2]"] for row in done.thermo}
     np.testing.assert_allclose(largest, [told[step] for step in steps], rtol=1e-9)
     assert len(set(largest)) > 3
@@ -139,6 +139,25 @@ def test_deviations_are_computed_on_request_and_can_stop_a_run(members, folder):
     halted = run_lammps(text, 2, folder)
     assert "Fix halt condition for fix-id stop met" in halted.output
     assert max(row["Step"] for row in halted.thermo) < 12
+
+
+def test_a_restart_continues_the_deviations_without_repeating_a_step(members, folder):
+    file = folder / "continued.txt"
+    options = dict(style="mlip/torch deviation continued.txt 2")
+    runs = "fix move all nve\nrun 4\nwrite_restart four.restart\nrun 4"
+    run_lammps(deck(coeff=committee(members), runs=runs, **options), 2, folder)
+    whole = file.read_text()
+    with file.open("a") as stream:
+        stream.write("10 0.00")  # what a run that is killed can leave
+    restart = f"read_restart four.restart\n{committee(members)}\nfix move all nve\nrun 4\n"
+    run_lammps(restart, 2, folder)
+    found, before = (
+        np.array([line.split() for line in text.splitlines()[1:]], dtype=float) for text in (file.read_text(), whole)
+    )
+    assert found[:, 0].tolist() == before[:, 0].tolist() == [0, 2, 4, 6, 8]
+    np.testing.assert_allclose(found, before, rtol=1e-6)
+    run_lammps(deck(coeff=committee(members), **options), 2, folder)
+    assert [line.split()[0] for line in file.read_text().splitlines()] == ["#", "0", "2", "4", "6", "8", "0"]
 
 
 REFUSALS = {

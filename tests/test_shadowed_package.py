@@ -11,7 +11,7 @@ import pytest
 import mlip_lammps
 from mlip_lammps.core.native import native_folder
 from mlip_lammps.core.processes import python_module
-from mlip_lammps.engines.lammps.cases import Case, run_cases
+from mlip_lammps.engines.lammps.cases import SET_BY_THE_PACKAGE, Case, run_cases
 from mlip_lammps.testing.structures import rattled_triclinic
 
 PACKAGE = Path(mlip_lammps.__file__).parent
@@ -22,7 +22,7 @@ TIME_LIMIT = 120
 def clone(tmp_path) -> Path:
     """Return a folder with the sources of the package and no libraries, as a clone has them."""
     folder = tmp_path / "clone"
-    only_sources = shutil.ignore_patterns("__pycache__", "*.so", "*.o", "models")
+    only_sources = shutil.ignore_patterns("__pycache__", "*.so", "*.o", "*.safetensors")
     shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=only_sources)
     return folder
 
@@ -31,7 +31,7 @@ def clone(tmp_path) -> Path:
 def site(tmp_path) -> Path:
     """Return a folder with the package as pip installs it."""
     folder = tmp_path / "site"
-    shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__", "models"))
+    shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
     shutil.copytree(native_folder(), folder / PACKAGE.name / "pair_style", dirs_exist_ok=True)
     return folder
 
@@ -56,9 +56,12 @@ def test_a_python_of_the_package_does_not_import_from_the_working_folder(clone):
     [
         "from mlip_lammps.core.native import native_folder as f",
         "from mlip_lammps.engines.lammps.plugin import plugin_folder as f",
+        "from mlip_lammps.engines.lammps import LammpsSession as f",
     ],
 )
-def test_a_source_tree_that_hides_the_installed_package_is_named(clone, site, call):
+def test_a_source_tree_that_hides_the_installed_package_is_named(clone, site, call, monkeypatch):
+    for name in SET_BY_THE_PACKAGE:  # another test of this process may have imported lammps
+        monkeypatch.delenv(name, raising=False)
     # without the finders of an editable install, which know the libraries of the checkout
     code = f"""import sys
 sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in str(getattr(f, "__module__", ""))]
@@ -71,6 +74,9 @@ f()
     )
     assert f"imported the source tree {clone / PACKAGE.name}, which is not built" in done.stderr
     assert f"instead of the installed package {site / PACKAGE.name}; start Python in another folder" in done.stderr
+    assert (done.returncode == 1) == ("plugin_folder" not in call)
+    if "Session" in call:
+        assert done.stderr.splitlines()[-1].startswith("mlip_lammps.core.errors.MlipError: Python imported the source")
 
 
 def test_a_checkout_that_is_not_built_says_how_to_build_it(clone):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.integrate import cumulative_trapezoid
 from scipy.signal import correlate
 
+from mlip_lammps.core.arguments import require_count, require_instance, require_path, require_positive
 from mlip_lammps.core.errors import UserInputError
 
 _WATT_PER_METRE_KELVIN = units._e / 1e-12 / 1e-10
@@ -59,7 +60,7 @@ class GreenKubo:
     error: NDArray[np.float64]
 
 
-def read_heat_flux(path: Path) -> HeatFlux:
+def read_heat_flux(path: Path | str) -> HeatFlux:
     """Read the output of ``inputs/in.water_heat_flux``: step, time, three flux components, temperature and volume.
 
     Raises
@@ -67,6 +68,7 @@ def read_heat_flux(path: Path) -> HeatFlux:
     UserInputError
         If the file is not such a table, or if its times are not evenly spaced.
     """
+    require_path("path", path)
     try:
         table = np.loadtxt(path, ndmin=2)
     except (OSError, ValueError) as error:
@@ -101,8 +103,9 @@ def thermal_conductivity(heat_flux: HeatFlux, window: float, n_parts: int = 4) -
     UserInputError
         If a part is shorter than twice the window, or if ``n_parts`` or ``window`` is not positive.
     """
-    if n_parts < 1 or not window > 0:
-        raise UserInputError(f"n_parts is {n_parts} and window is {window:g} ps, but both must be larger than 0")
+    require_instance("heat_flux", heat_flux, HeatFlux, "what read_heat_flux returns")
+    require_positive("window", window)
+    require_count("n_parts", n_parts)
     step = heat_flux.time[1] - heat_flux.time[0]
     n_window, n_part = round(window / step) + 1, len(heat_flux.time) // n_parts
     if n_part < 2 * n_window:

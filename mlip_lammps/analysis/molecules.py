@@ -6,6 +6,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from mlip_lammps.core.arguments import require_count, require_positive, require_words
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.graph import build_graph
 
@@ -37,6 +38,9 @@ def find_broken_molecules(
     UserInputError
         If there is no frame, or if a centre does not have ``n_bonds`` bonds in the first frame.
     """
+    require_words("bond", bond)
+    require_count("n_bonds", n_bonds)
+    require_positive("max_length", max_length)
     broken: list[tuple[int, int]] = []
     first: dict[int, frozenset[int]] | None = None
     for number, atoms in enumerate(frames):

@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from mlip_lammps.core.arguments import require_count, require_path, require_positive, require_words
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.graph import build_graph
 
@@ -53,7 +54,7 @@ class RadialDistribution:
         return float(self.r[k] + shift * width), float(top - 0.25 * (left - right) * shift)
 
 
-def read_lammps_rdf(path: Path) -> RadialDistribution:
+def read_lammps_rdf(path: Path | str) -> RadialDistribution:
     """Return the last g(r) in a file that ``fix ave/time ... mode vector`` wrote for ``compute rdf``.
 
     Parameters
@@ -67,6 +68,8 @@ def read_lammps_rdf(path: Path) -> RadialDistribution:
     UserInputError
         If the file is missing, has no block, or if its last block is incomplete.
     """
+    require_path("path", path)
+    path = Path(path)
     if not path.is_file():
         raise UserInputError(f"{path} does not exist; add fix ave/time to the input script to write it")
     rows = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
@@ -100,7 +103,7 @@ def radial_distribution(
     Raises
     ------
     UserInputError
-        If there is no frame, or if a frame has no such pair or no volume.
+        If there is no frame, if a frame has no such pair or no volume, or if a number is not positive.
 
     Notes
     -----
@@ -109,6 +112,9 @@ def radial_distribution(
     """
     if not frames:
         raise UserInputError("a radial distribution needs at least one frame, found none; give a trajectory")
+    require_words("pair", pair)
+    require_positive("r_max", r_max)
+    require_count("n_bins", n_bins)
     edges = np.linspace(0.0, r_max, n_bins + 1)
     shells = 4 / 3 * np.pi * np.diff(edges**3)
     g = np.zeros(n_bins)

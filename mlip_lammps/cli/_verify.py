@@ -6,16 +6,17 @@ import signal
 from itertools import groupby
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from mlip_lammps.cli._console import open_console
 from mlip_lammps.cli.options import check_json_file, read_rank_list
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.models import resolve_model
 from mlip_lammps.verify.checks import QUANTITIES, Check, Verification
 from mlip_lammps.verify.verify import find_subject, verify_model
 
-_PLAIN_WIDTH = 110
 _STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
 
 
@@ -33,9 +34,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     if not arguments.time_limit > 0:
         raise UserInputError(f"--time-limit is {arguments.time_limit:g} s, but must be larger than 0; give seconds")
     check_json_file(arguments.json)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PLAIN_WIDTH)
+    console = open_console()
     with _Progress(console) as progress:
         given = resolve_model(arguments.model), arguments.source, arguments.dtype, progress.show, arguments.device
         subject = find_subject(*given, head=arguments.head)
@@ -88,10 +87,10 @@ class _Progress:
 def show(verification: Verification, console: Console) -> None:
     """Print the table, the failed and skipped checks, and the verdict."""
     facts = verification.facts
-    console.print(f"[bold]{facts['model']}[/bold]  {facts['dtype']}, {' '.join(facts['elements'])}")
-    console.print(f"reference: {facts['source'] or 'none'}")
+    console.print(f"[bold]{escape(facts['model'])}[/bold]  {facts['dtype']}, {' '.join(facts['elements'])}")
+    console.print(f"reference: {facts['source'] or 'none'}", markup=False)
     for number, (group, checks) in enumerate(groupby(verification.checks, key=lambda check: check.group)):
-        console.print(_table(group, list(checks), has_header=number == 0))
+        console.print(_table(group, list(checks), has_header=number == 0), soft_wrap=False)
     for check in verification.checks:
         if check.verdict != "pass" and check.note:
             console.print(f"{check.group}, {check.name}: {check.note}", style=_STYLES[check.verdict], markup=False)

@@ -14,8 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "settings",
         type=Path,
         nargs="?",
-        default=Path("inputs/demo.toml"),
-        help="TOML file with the settings (default: inputs/demo.toml)",
+        help="TOML file with the settings (default: the installed demo of liquid water)",
     )
     options.add_ranks(parser, 2)
     parser.add_argument(
@@ -30,9 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from mlip_lammps.cli._demo import run_demo
+    from mlip_lammps.cli._demo_settings import shipped_settings
 
     run_demo(
-        settings_file=arguments.settings,
+        settings_file=arguments.settings or shipped_settings(),
         out=arguments.out,
         n_ranks=arguments.ranks,
         n_steps=arguments.steps,

@@ -23,9 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
+    from mlip_lammps.cli._console import print_rows
     from mlip_lammps.compilation import runnable_model
     from mlip_lammps.model_file.archive import read_metadata, runs_on_gpu
     from mlip_lammps.structure.files import read_structure
@@ -37,38 +35,45 @@ def run(arguments: argparse.Namespace) -> int:
     if runs_on_gpu(model):
         return _show_gpu(model, arguments, structure)
     found = estimate_run(model, arguments.atoms, arguments.ranks, structure)
-    table = Table(show_header=False, box=None)
-    table.add_row("atoms per rank", f"{found.n_owned:,} owned, about {found.n_ghost:,} ghosts")
-    table.add_row("neighbours per atom", f"{found.neighbours:.0f}")
-    table.add_row(
-        "memory per rank",
-        f"{found.rank_bytes / 1e9:.2f} GB, of which {found.fixed_bytes / 1e9:.2f} GB independent of the atom count",
+    print_rows(
+        [
+            ("atoms per rank", f"{found.n_owned:,} owned, about {found.n_ghost:,} ghosts"),
+            ("neighbours per atom", _neighbours(found.neighbours, arguments)),
+            (
+                "memory per rank",
+                f"{found.rank_bytes / 1e9:.2f} GB, of which {found.fixed_bytes / 1e9:.2f} GB independent of the atoms",
+            ),
+            ("time per step", f"{found.seconds_per_step:.3g} s"),
+            ("", f"{found.microseconds_per_atom:.0f} microseconds per atom, measured now on one core"),
+            ("1000 steps", f"{1000 * found.seconds_per_step / 60:.3g} minutes"),
+        ]
     )
-    table.add_row("time per step", f"{found.seconds_per_step:.3g} s")
-    table.add_row("", f"{found.microseconds_per_atom:.0f} microseconds per atom, measured now on one core")
-    table.add_row("1000 steps", f"{1000 * found.seconds_per_step / 60:.3g} minutes")
-    Console(highlight=False).print(table)
     return 0
 
 
-def _show_gpu(model: Path, arguments: argparse.Namespace, structure: "Atoms | None") -> int:
-    from rich.console import Console
-    from rich.table import Table
+def _neighbours(number: float, arguments: argparse.Namespace) -> str:
+    if arguments.structure is not None:
+        return f"{number:.0f} within the cutoff, in {arguments.structure}"
+    return f"{number:.0f} within the cutoff, in a dense packing; for those of your material give --structure FILE"
 
+
+def _show_gpu(model: Path, arguments: argparse.Namespace, structure: "Atoms | None") -> int:
+    from mlip_lammps.cli._console import print_rows
     from mlip_lammps.workflows.estimate_gpu import estimate_gpu_run
 
     found = estimate_gpu_run(model, arguments.atoms, arguments.ranks, structure)
-    table = Table(show_header=False, box=None)
-    table.add_row("atoms per rank", f"{found.n_owned:,} owned, about {found.n_ghost:,} ghosts")
-    table.add_row("neighbours per atom", f"{found.neighbours:.0f}")
-    table.add_row("GPU memory per rank", f"{found.rank_bytes / 1e9:.2f} GB")
+    rows = [
+        ("atoms per rank", f"{found.n_owned:,} owned, about {found.n_ghost:,} ghosts"),
+        ("neighbours per atom", _neighbours(found.neighbours, arguments)),
+        ("GPU memory per rank", f"{found.rank_bytes / 1e9:.2f} GB"),
+    ]
     for gigabytes, n_atoms in found.fitting.items():
-        table.add_row(f"capacity of {gigabytes} GB", f"about {n_atoms:,} atoms on one rank")
+        rows.append((f"capacity of {gigabytes} GB", f"about {n_atoms:,} atoms on one rank"))
     if found.seconds_per_step is None:
-        table.add_row("time per step", "not estimated without a GPU; run this command on a machine with the GPU")
+        rows.append(("time per step", "not estimated without a GPU; run this command on a machine with the GPU"))
     else:
-        table.add_row("time per step", f"{found.seconds_per_step:.3g} s")
-        table.add_row("", f"measured now with {found.n_timed:,} atoms on one rank, {found.gpu.name}")
-        table.add_row("1000 steps", f"{1000 * found.seconds_per_step / 60:.3g} minutes")
-    Console(highlight=False).print(table)
+        rows.append(("time per step", f"{found.seconds_per_step:.3g} s"))
+        rows.append(("", f"measured now with {found.n_timed:,} atoms on one rank, {found.gpu.name}"))
+        rows.append(("1000 steps", f"{1000 * found.seconds_per_step / 60:.3g} minutes"))
+    print_rows(rows)
     return 0

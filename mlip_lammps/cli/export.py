@@ -5,7 +5,7 @@ import argparse
 from mlip_lammps.cli import options
 
 NAME = "export"
-HELP = "compile a trained MACE model into the file that LAMMPS and ASE run"
+HELP = "compile a trained model into the file that LAMMPS and ASE run"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,19 +35,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
+    from mlip_lammps.cli._console import open_console, print_rows
     from mlip_lammps.compilation import export_model
+    from mlip_lammps.families import family_named
     from mlip_lammps.models import resolve_model
     from mlip_lammps.structure.min_distances import read_min_distances
 
     elements = arguments.elements.replace(",", " ").split() if arguments.elements is not None else None
-    console = Console(highlight=False)
+    console = open_console()
     with console.status("starting") as status:
 
         def progress(line: str) -> None:
-            console.print(line)
+            console.print(line, markup=False)
             status.update("compiling: about a minute" if "reading" in line else line)
 
         report = export_model(
@@ -61,23 +60,26 @@ def run(arguments: argparse.Namespace) -> int:
             smallest=read_min_distances(arguments.min_distance) if arguments.min_distance is not None else None,
             progress=progress,
         )
-    table = Table(show_header=False, box=None)
-    table.add_row("file", f"{report.path} ({report.file_bytes / 1e6:.1f} MB)")
-    table.add_row("elements", " ".join(report.metadata["elements"]))
-    table.add_row("compile time", f"{report.compile_seconds:.0f} s")
-    table.add_row(
-        "error vs reference",
-        f"{report.differences.energy_per_atom_ev:.1e} eV per atom, "
-        f"{report.differences.gradient_ev_per_angstrom:.1e} eV/angstrom",
-    )
-    by_tables = report.differences.table_force_ev_per_angstrom
-    table.add_row(
-        "radial functions",
-        "the trained network" if by_tables is None else f"tables; they change forces by {by_tables:.1e} eV/angstrom",
-    )
-    console.print(table)
+    found = report.differences
+    rows = [
+        ("file", f"{report.path} ({report.file_bytes / 1e6:.1f} MB)"),
+        ("elements", " ".join(report.metadata["elements"])),
+        ("compile time", f"{report.compile_seconds:.0f} s"),
+        (
+            "error vs reference",
+            f"{found.energy_per_atom_ev:.1e} eV per atom, {found.gradient_ev_per_angstrom:.1e} eV/angstrom",
+        ),
+    ]
+    exact_radial = getattr(family_named(report.metadata["family"]), "exact_radial", None)
+    if found.table_force_ev_per_angstrom is not None:
+        by_tables = f"tables; they change forces by {found.table_force_ev_per_angstrom:.1e} eV/angstrom"
+        rows.append(("radial functions", by_tables))
+    elif exact_radial is not None:
+        rows.append(("radial functions", exact_radial))
+    print_rows(rows, console)
     console.print(
         f"In LAMMPS:  pair_style mlip/torch\n            pair_coeff * * {report.path} "
-        f"{' '.join(report.metadata['elements'])}    # one element per atom type"
+        f"{' '.join(report.metadata['elements'])}    # one element per atom type",
+        markup=False,
     )
     return 0

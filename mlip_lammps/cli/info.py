@@ -1,13 +1,11 @@
 """``mlip-lammps info``: print what a model file contains, and whether this package supports it."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlip_lammps.cli import options
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 NAME = "info"
 HELP = "print what a model file contains and whether the model is supported, without loading native code"
@@ -21,54 +19,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import json
 
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+    from mlip_lammps.cli._console import print_rows
     from mlip_lammps.models import resolve_model
 
     facts = _describe(resolve_model(arguments.model))
     if arguments.json:
         print(json.dumps(facts, indent=1))
-        return 0
-    table = Table(show_header=False, box=None)
-    for name, value in facts.items():
-        if name == "layers":
-            for t, layer in enumerate(value, start=1):
-                table.add_row(f"layer {t}", Text(_line_of_layer(layer)))
-        else:
-            table.add_row(name, _shown(value))
-    Console(highlight=False, soft_wrap=True).print(table)
+    else:
+        print_rows(_rows(facts))
     return 0
 
 
-def _shown(value: object) -> "str | Text":
-    import json
+def _rows(facts: dict[str, object]) -> list[tuple[str, str]]:
+    """Return names and values; each entry of a list of tables has its own row."""
+    rows = []
+    for name, value in facts.items():
+        if isinstance(value, list | tuple) and value and all(isinstance(entry, dict) for entry in value):
+            line = _line_of_layer(facts) if name == "layers" else _text
+            rows += [(f"{name.removesuffix('s')} {number}", line(entry)) for number, entry in enumerate(value, 1)]
+        else:
+            rows.append((name, _text(value)))
+    return rows
 
-    from rich.text import Text
 
+def _line_of_layer(facts: dict[str, object]) -> Callable[[dict[str, Any]], str]:
+    from mlip_lammps.families import family_named
+
+    return getattr(family_named(str(facts.get("family"))), "line_of_layer", _text)
+
+
+def _text(value: object, between: str = ", ") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return Text(value if isinstance(value, str) else json.dumps(value))
-
-
-def _line_of_layer(layer: dict[str, Any]) -> str:
-    readout = layer["readout"]
-    parts = [
-        layer["interaction"],
-        f"{layer['irreps_in']} to {layer['irreps_out']}",
-        f"messages {layer['irreps_message']}",
-        f"correlation {layer['correlation']}",
-        f"radial MLP {'-'.join(map(str, layer['radial_widths']))}",
-        f"{layer['avg_num_neighbors']:.4g} neighbours on average",
-    ]
-    if readout is None:
-        parts.append("no readout")
-    elif readout["kind"] == "linear":
-        parts.append("linear readout")
-    else:
-        parts.append(f"readout {readout['irreps_hidden']} with gate {readout['activation']}")
-    return ", ".join(parts)
+    if isinstance(value, dict):
+        return between.join(f"{name} {_text(entry, '; ')}" for name, entry in value.items())
+    if isinstance(value, list | tuple):
+        has_parts = any(isinstance(entry, dict | list | tuple) for entry in value)
+        return (between if has_parts else " ").join(_text(entry, "; ") for entry in value) or "none"
+    return "none" if value is None else str(value)
 
 
 def _describe(path: Path) -> dict[str, object]:
@@ -76,7 +64,7 @@ def _describe(path: Path) -> dict[str, object]:
     from ase.data import chemical_symbols
 
     from mlip_lammps.core.errors import UserInputError
-    from mlip_lammps.families import inspect_model, read_model
+    from mlip_lammps.families import family_of, inspect_model, read_model
     from mlip_lammps.model_file.archive import is_archive, read_metadata
 
     if is_archive(path):
@@ -86,7 +74,7 @@ def _describe(path: Path) -> dict[str, object]:
     except UserInputError as error:
         facts = {"supported": False, "reason": str(error), "file": str(path), **inspect_model(path)}
     else:
-        form = "portable" if path.suffix == ".safetensors" else "mace-torch"
+        form = getattr(family_of(trained), "form_of", lambda path: trained.family)(path)
         source = {"name": trained.source_name, "sha256": trained.source_sha256}
         facts = {"supported": True, "form": form, "family": trained.family, "source": source}
         if made_by := inspect_model(path).get("made_by"):

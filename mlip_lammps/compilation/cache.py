@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
+from types import ModuleType
 
 from filelock import FileLock
 
+from mlip_lammps.core.arguments import require_words
 from mlip_lammps.core.errors import ModelFileError, UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
-from mlip_lammps.families import read_model, select_head
+from mlip_lammps.families import Family, family_of, read_model, select_head
 from mlip_lammps.kernels.backend import backend_of
 from mlip_lammps.model_file import contract
 from mlip_lammps.model_file.archive import is_archive, read_metadata
@@ -84,6 +86,8 @@ def compiled_model(
     ``UserInputError``.
     """
     source = resolve_model(source)
+    if elements is not None:
+        require_words("elements", elements)
     trained = select_head(read_model(source), head)
     key = {
         "source": trained.source_sha256,
@@ -95,6 +99,7 @@ def compiled_model(
         **backend_of(device).fingerprint(),
         "package": version("mlip-lammps"),
         "code": _code_digest(),
+        "family": _family_digest(family_of(trained)),
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_folder() / f"{_label(source)}-{dtype}-{digest}.pt2"
@@ -207,4 +212,17 @@ def _code_digest() -> str:
     package = Path(contract.__file__).parent.parent
     folders = ("core", "structure", "model_file", "kernels", "families", "compilation")
     files = [file for folder in folders for file in (package / folder).rglob("*") if file.suffix in (".py", ".h")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
+
+
+def _family_digest(family: Family) -> str:
+    """Return a digest of the package that defines a family; empty for the families of this package."""
+    name = family.__name__ if isinstance(family, ModuleType) else type(family).__module__
+    root = sys.modules[name.partition(".")[0]]
+    if root.__name__ == "mlip_lammps":
+        return ""
+    folders = [Path(folder) for folder in getattr(root, "__path__", ())]
+    files = [file for folder in folders for file in folder.rglob("*") if file.suffix in (".py", ".h")]
+    if not folders and getattr(root, "__file__", None):
+        files = [Path(root.__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()

@@ -15,6 +15,7 @@ from ase.data import chemical_symbols
 
 from mlip_lammps.compilation.check import Differences, check_compiled
 from mlip_lammps.compilation.programs import compile_programs
+from mlip_lammps.core.arguments import require_choice, require_path, require_words
 from mlip_lammps.core.errors import TableError, UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.families import TrainedModel, family_of, read_model, select_head
@@ -91,6 +92,7 @@ def export_model(
     tell = progress or (lambda line: None)
     tell(f"reading {source}")
     options = {"dtype": dtype, "device": device, "radial": radial, "elements": elements, "smallest": smallest}
+    require_path("output", output, "the path of the .pt2 file to write")
     _check_options(dtype, device, radial, Path(output))
     return export_trained(select_head(read_model(source), head), output, progress=progress, **options)
 
@@ -192,10 +194,8 @@ class _Job:
 
 
 def _check_options(dtype: str, device: str, radial: str, output: Path) -> None:
-    if dtype not in DTYPES:
-        raise UserInputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}; choose one of them")
-    if radial not in RADIAL_FORMS:
-        raise UserInputError(f"radial {radial!r} is not one of {', '.join(RADIAL_FORMS)}; choose one of them")
+    require_choice("dtype", dtype, DTYPES)
+    require_choice("radial", radial, RADIAL_FORMS)
     backend_of(device).check_options(radial)
     if output.suffix != ".pt2":
         raise UserInputError(f"the name {output} of the compiled model must end in .pt2; change it")
@@ -207,6 +207,7 @@ def _chosen_elements(trained: TrainedModel, elements: Sequence[str] | None) -> t
     known = trained.atomic_numbers
     if elements is None:
         return known
+    require_words("elements", elements)
     known_symbols = [chemical_symbols[z] for z in known]
     for symbol in elements:
         if symbol not in known_symbols:

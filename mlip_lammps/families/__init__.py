@@ -8,6 +8,7 @@ from mlip_lammps.core.lazy import lazy_names
 _HOMES = {
     "Family": "family",
     "TrainedModel": "family",
+    "family_named": "registry",
     "family_of": "registry",
     "inspect_model": "registry",
     "read_model": "registry",

@@ -50,8 +50,12 @@ class Family(Protocol):
 
     A family whose models may have several heads also has ``select_head(trained, head)``, which returns a model with the
     head of this name alone. If ``head`` is None, it returns a model with one head as it is and raises
-    ``UserInputError`` for a model with several. A family may have ``inspect(path)``, which returns facts of a file for
-    ``mlip-lammps info``, also if ``read`` refuses it.
+    ``UserInputError`` for a model with several.
+
+    Optional names for the output of the commands: ``inspect(path)`` returns facts of a file for ``mlip-lammps info``,
+    also if ``read`` refuses it. ``form_of(path)`` returns the name of the file's format (default: the name of the
+    family). ``line_of_layer(layer)`` returns a line about one of the ``layers`` of ``TrainedModel.facts``.
+    ``exact_radial`` says what the radial functions are where no tables replace them.
     """
 
     name: str

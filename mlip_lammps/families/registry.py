@@ -1,6 +1,8 @@
 """Registry of model families, and identification of the family of a file."""
 
 import importlib
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +12,71 @@ from mlip_lammps.models import resolve_model
 
 _PACKAGES = ("mlip_lammps.families.mace",)
 """Packages that define a ``FAMILY``."""
+ENTRY_POINTS = "mlip_lammps.families"
+"""Group of entry points of other packages; each names a ``Family``."""
+
+_NAMES = ("name", "files", "is_model_file", "read", "reference", "layers")
 
 _registered: dict[str, Family] = {}
 
 
 def register_family(family: Family) -> None:
-    """Register a family of another package for this process and the compilations that it starts."""
+    """Register a family for this process and the compilations that it starts.
+
+    A package whose family the ``mlip-lammps`` command should know declares an entry point in the group
+    ``mlip_lammps.families`` instead.
+
+    Raises
+    ------
+    UserInputError
+        If the family lacks a name of ``Family``.
+    """
+    _require_complete(family, "the family")
     _registered[family.name] = family
 
 
 def families() -> tuple[Family, ...]:
-    """Return all families; those of other packages come first, so that they take precedence."""
+    """Return all families; those of other packages come first, so that they take precedence.
+
+    Raises
+    ------
+    UserInputError
+        If the family of an installed package cannot be loaded.
+    """
     own = [importlib.import_module(package).FAMILY for package in _PACKAGES]
-    return (*_registered.values(), *own)
+    return (*_registered.values(), *_installed(), *own)
+
+
+def family_named(name: str) -> Family | None:
+    """Return the family of that name; None if there is none."""
+    return next((family for family in families() if family.name == name), None)
 
 
 def family_of(trained: TrainedModel) -> Family:
     """Return the family of a trained model."""
     return next(family for family in families() if family.name == trained.family)
+
+
+@cache
+def _installed() -> tuple[Family, ...]:
+    """Return the families that installed packages declare as entry points."""
+    found = []
+    for point in entry_points(group=ENTRY_POINTS):
+        where = f"the model family {point.name} = {point.value} of {point.dist.name if point.dist else 'a package'}"
+        try:
+            family = point.load()
+        except Exception as error:  # code of another package
+            raise UserInputError(
+                f"{where} cannot be loaded ({type(error).__name__}: {error}); update or uninstall the package"
+            ) from error
+        _require_complete(family, where)
+        found.append(family)
+    return tuple(found)
+
+
+def _require_complete(family: object, where: str) -> None:
+    if missing := [name for name in _NAMES if not hasattr(family, name)]:
+        raise UserInputError(f"{where} lacks {', '.join(missing)}; see mlip_lammps.families.Family")
 
 
 def inspect_model(path: Path) -> dict[str, Any]:
@@ -76,6 +125,8 @@ def read_model(path: str | Path) -> TrainedModel:
         If the file does not exist, is not a model, or is damaged.
     UnsupportedModelError
         If the model has a feature that the package does not support; the message names the feature.
+    UserInputError
+        If ``path`` is neither a path nor a string, or the family of an installed package cannot be loaded.
     """
     path = resolve_model(path)
     wanted = "give " + " or ".join(family.files for family in families())

@@ -232,8 +232,9 @@ def backend_of(device: str) -> Backend:
     UserInputError
         If there is no such device.
     """
-    if device not in _HOMES:
-        raise UserInputError(f"device {device!r} is not one of {', '.join(DEVICES)}; choose one of them")
+    if not isinstance(device, str) or device not in _HOMES:
+        named = ", ".join(name for name in DEVICES if name != "emulated")
+        raise UserInputError(f"device {device!r} is not one of {named}; choose one of them")
     return importlib.import_module(f"{_HOMES[device]}.backend").backend(device)
 
 

@@ -1,12 +1,16 @@
 """The model file: a ``.pt2`` archive with one program per layer and direction, and a metadata block."""
 
 import json
+import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.model_file.contract import FORMAT_VERSION, METADATA_PATH
+from mlip_lammps.models import shipped_models
+
+_TRAINED_SUFFIXES = (".model", ".safetensors", ".pt", ".pth")
 
 
 def is_archive(path: Path | str) -> bool:
@@ -26,30 +30,36 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     ModelFileError
         If the file is missing, is not a compiled model, or has another format version.
     """
-    cure = f"create one with: mlip-lammps export MODEL -o {path}"
+    path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
             name = _metadata_name(archive)
             if name is None:
-                raise ModelFileError(f"{path} is not a compiled model (it has no metadata block); {cure}")
+                raise ModelFileError(
+                    f"{path} is not a compiled model (it has no metadata block); {_make_another(path)}"
+                )
             metadata = json.loads(archive.read(name))
     except IsADirectoryError:
         raise ModelFileError(
             f"{path} is a folder, not a model file; name the .pt2 file, or make one with: "
             "mlip-lammps export MODEL -o FILE.pt2"
         ) from None
+    except FileNotFoundError:
+        raise ModelFileError(_not_found(path)) from None
     except OSError as error:
         raise ModelFileError(f"cannot open model file {path}: {error.strerror}; check the path") from None
     except (zipfile.BadZipFile, ValueError) as error:
         if _is_begun(path):
+            again = f", or {_make_again(path)}" if path.suffix == ".pt2" else ""
             raise ModelFileError(
-                f"{path} is truncated or damaged ({error}, {Path(path).stat().st_size} bytes); "
-                f"copy it again, or make it again with: mlip-lammps export MODEL -o {path}"
+                f"{path} is truncated or damaged ({error}, {path.stat().st_size} bytes); copy it again{again}"
             ) from None
-        raise ModelFileError(f"{path} is not a compiled model ({error}); {cure}") from None
+        raise ModelFileError(f"{path} is not a compiled model ({error}); {_make_another(path)}") from None
     found = metadata.get("format_version") if isinstance(metadata, dict) else None
     if found != FORMAT_VERSION:
-        raise ModelFileError(f"{path} has format version {found}, but this package reads {FORMAT_VERSION}; {cure}")
+        raise ModelFileError(
+            f"{path} has format version {found}, but this package reads {FORMAT_VERSION}; {_make_again(path)}"
+        )
     return metadata
 
 
@@ -74,6 +84,28 @@ def add_member(path: Path, name: str, content: bytes) -> None:
     with zipfile.ZipFile(path, "a", compression=zipfile.ZIP_STORED) as archive:
         root = archive.namelist()[0].partition("/")[0]
         archive.writestr(f"{root}/{name}", content)
+
+
+def _not_found(path: Path) -> str:
+    where = "" if path.is_absolute() else f" in {Path.cwd()}"
+    name = str(path).removesuffix(".pt2")
+    if name in shipped_models():
+        return f"no model file {path}{where}; make it first with: mlip-lammps export {name} -o {name}.pt2"
+    return f"no model file {path}{where}; check the path, or make one with: mlip-lammps export MODEL -o FILE.pt2"
+
+
+def _make_another(path: Path) -> str:
+    """Return the next step for a file that no export wrote. It must not write over the file."""
+    if path.suffix in _TRAINED_SUFFIXES:
+        source, target = shlex.quote(str(path)), shlex.quote(str(path.with_suffix(".pt2")))
+        return f"compile it with: mlip-lammps export {source} -o {target}"
+    return "create one with: mlip-lammps export MODEL -o FILE.pt2"
+
+
+def _make_again(path: Path) -> str:
+    """Return the next step for a compiled file that cannot be used."""
+    target = shlex.quote(str(path)) if path.suffix == ".pt2" else "FILE.pt2"
+    return f"make it again with: mlip-lammps export MODEL -o {target}"
 
 
 def _is_begun(path: Path | str) -> bool:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 import numpy as np
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
+from mlip_lammps.core.arguments import require_count, require_instance, require_path
 from mlip_lammps.core.errors import MlipError, ModelFileError, UserInputError
 from mlip_lammps.core.native import MODEL_LIBRARY, native_folder, torch_folder
 from mlip_lammps.model_file.archive import read_metadata
@@ -77,25 +79,37 @@ class CompiledModel:
     ------
     ModelFileError
         If the file is missing, is not a model, or was compiled for another machine or torch version.
+    UserInputError
+        If an argument is invalid, or if the model is for a GPU and this process was forked from one that used it.
 
     Notes
     -----
     A copy, deep or not, is this object. A pickle holds the absolute path and ``n_threads``. Unpickling returns the
     model that the process has open, or opens the file again.
+
+    OpenMP's threads do not survive a fork, and a process that waits for them hangs. A forked process of one that has
+    opened a model or imported torch therefore evaluates with one thread. A GPU cannot be used after a fork.
     """
 
     def __init__(self, path: Path | str, n_threads: int = 0):
+        require_path("path", path)
+        require_count("n_threads", n_threads, 0)
         self._path, self._n_threads = Path(path).absolute(), n_threads
         self._lock = threading.Lock()  # copies may be used by several threads, and the library has one work space
         self.metadata = read_metadata(path)
         self._rows = {atomic_numbers[symbol]: row for row, symbol in enumerate(self.metadata["elements"])}
+        self._is_lost = _forked.has_gpu and self._is_for_gpu
+        self._require_gpu()
         self._library = _library()
         self._error = ctypes.create_string_buffer(_ERROR_BYTES)
+        n_threads_now = 1 if _forked.has_threads else n_threads
         self._handle = self._library.mlip_model_open(
-            os.fsencode(path), os.fsencode(torch_folder()), n_threads, self._error, _ERROR_BYTES
+            os.fsencode(path), os.fsencode(torch_folder()), n_threads_now, self._error, _ERROR_BYTES
         )
         if not self._handle:
             raise ModelFileError(self._error.value.decode())
+        if self._is_for_gpu:
+            _used_gpu.set()
         _open_models[self._path, n_threads, _stamp(self._path)] = self
 
     def __copy__(self) -> "CompiledModel":
@@ -108,8 +122,30 @@ class CompiledModel:
         return _opened, (self._path, self._n_threads)
 
     def __del__(self) -> None:
-        if getattr(self, "_handle", None):
+        if getattr(self, "_handle", None) and not self._is_lost:
             self._library.mlip_model_close(self._handle)
+
+    @property
+    def _is_for_gpu(self) -> bool:
+        return self.metadata["device"] == "cuda"
+
+    def _require_gpu(self) -> None:
+        if self._is_lost:
+            raise UserInputError(
+                f"{self._path} runs on a GPU, which this forked process cannot use because its parent did; start the "
+                'processes with: multiprocessing.get_context("spawn")'
+            )
+
+    def _continue_after_fork(self) -> None:
+        self._lock = threading.Lock()  # another thread of the parent may have held the lock
+        self._is_lost = self._is_for_gpu
+        if not self._is_lost:
+            self._library.mlip_model_set_threads(self._handle, 1)
+
+    @property
+    def path(self) -> Path:
+        """Absolute path of the model file."""
+        return self._path
 
     @property
     def cutoff(self) -> float:
@@ -123,6 +159,7 @@ class CompiledModel:
     @property
     def gpu(self) -> Gpu | None:
         """The GPU that the model runs on, or None if it runs on a CPU."""
+        self._require_gpu()
         return gpu_of(self._library, self._handle)
 
     def species(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -137,7 +174,7 @@ class CompiledModel:
             return np.array([self._rows[int(z)] for z in numbers], dtype=np.int64)
         except KeyError as error:
             raise UserInputError(
-                f"the model does not know atomic number {error.args[0]}; it knows {', '.join(self.elements)}; remove "
+                f"the model does not know {_symbol(error.args[0])}; it knows {', '.join(self.elements)}; remove "
                 "these atoms or use another model"
             ) from None
 
@@ -153,10 +190,13 @@ class CompiledModel:
         Raises
         ------
         UserInputError
-            If the model does not know an element, or if an edge does not connect two of the positions.
+            If the model does not know an element, if an edge does not connect two of the positions, or if the model
+            is for a GPU and was opened before this process was forked.
         MlipError
             If a compiled program fails.
         """
+        require_instance("graph", graph, Graph, "what build_graph returns")
+        self._require_gpu()
         species = self.species(graph.atomic_numbers)
         node_energies = np.empty(graph.n_atoms)
         edge_gradients = np.empty((graph.n_edges, 3))
@@ -164,6 +204,8 @@ class CompiledModel:
         if positions is not None:
             edge_moments = np.empty((graph.n_edges, 3, 3))
             positions = np.ascontiguousarray(positions, dtype=np.float64)
+            if positions.shape != (graph.n_atoms, 3):
+                raise UserInputError(f"positions have the shape {positions.shape}; give ({graph.n_atoms}, 3)")
             across = positions[graph.edge_neighbour] - positions[graph.edge_centre] - graph.edge_vectors
             if np.abs(across).max(initial=0.0) > _SAME_PLACE:
                 raise UserInputError(
@@ -201,6 +243,8 @@ class CompiledModel:
         UserInputError, MlipError
             See ``evaluate``.
         """
+        for graph in graphs:
+            require_instance("a graph", graph, Graph, "what build_graph returns")
         together = self.evaluate(join_graphs(graphs))
         results, atom, edge = [], 0, 0
         for graph in graphs:
@@ -208,6 +252,33 @@ class CompiledModel:
             results.append(Evaluation.of_edges(graph, energies, together.edge_gradients[edge : edge + graph.n_edges]))
             atom, edge = atom + graph.n_atoms, edge + graph.n_edges
         return results
+
+
+@dataclass
+class _Forked:
+    """What this process cannot use because it was forked from a process that did."""
+
+    has_threads: bool = False
+    has_gpu: bool = False
+
+
+_forked = _Forked()
+_used_gpu = threading.Event()
+
+
+def _continue_after_fork() -> None:
+    models = list(_open_models.values())
+    _forked.has_threads |= bool(models) or _library.cache_info().currsize > 0 or "torch" in sys.modules
+    _forked.has_gpu |= _used_gpu.is_set()
+    for model in models:
+        model._continue_after_fork()
+
+
+os.register_at_fork(after_in_child=_continue_after_fork)
+
+
+def _symbol(number: int) -> str:
+    return chemical_symbols[number] if 0 <= number < len(chemical_symbols) else f"atomic number {number}"
 
 
 _open_models: WeakValueDictionary[tuple[Path, int, tuple[int, int]], CompiledModel] = WeakValueDictionary()
@@ -240,6 +311,7 @@ def _library() -> ctypes.CDLL:
         ctypes.c_int64,
     ]
     library.mlip_model_close.argtypes = [ctypes.c_void_p]
+    library.mlip_model_set_threads.argtypes = [ctypes.c_void_p, ctypes.c_int]
     library.mlip_model_evaluate.restype = ctypes.c_int
     library.mlip_model_evaluate.argtypes = (
         [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 8 + [ctypes.c_char_p, ctypes.c_int64]

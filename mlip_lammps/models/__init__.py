@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mlip_lammps.core.arguments import require_path
 from mlip_lammps.core.errors import ModelFileError
 
 _FOLDER = Path(__file__).parent
@@ -21,7 +22,10 @@ def resolve_model(model: str | Path) -> Path:
     ------
     ModelFileError
         If there is neither such a file nor such a shipped model.
+    UserInputError
+        If ``model`` is neither a path nor a string.
     """
+    require_path("model", model, "the path of a file or the name of a shipped model")
     path, shipped = Path(model), shipped_models()
     if path.exists():
         return path

@@ -5,6 +5,7 @@ from ase import Atoms, units
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from mlip_lammps.core.arguments import require_count, require_instance, require_positive
 from mlip_lammps.core.errors import UserInputError
 
 GRAM_PER_CM3 = 1e-3 * units.kg / (1e-2 * units.m) ** 3
@@ -47,13 +48,12 @@ def build_box(molecule: Atoms, n_molecules: int, density_g_cm3: float, seed: int
         If a number is not positive, if the seed is negative, or if a molecule is closer than ``MIN_DISTANCE`` to
         another molecule or to its own periodic image.
     """
-    if len(molecule) == 0 or n_molecules < 1 or not density_g_cm3 > 0:
-        raise UserInputError(
-            f"a box needs a molecule with atoms, a count and a density above 0; found {len(molecule)} atoms, "
-            f"{n_molecules} molecules and {density_g_cm3} g/cm3; change these values"
-        )
-    if seed < 0:
-        raise UserInputError(f"the seed is {seed}, but must be 0 or larger; give another seed")
+    require_instance("molecule", molecule, Atoms, "an ase.Atoms object")
+    require_count("n_molecules", n_molecules)
+    require_positive("density_g_cm3", density_g_cm3)
+    require_count("seed", seed, 0)
+    if len(molecule) == 0:
+        raise UserInputError("the molecule has 0 atoms; give a molecule with atoms")
     rng = np.random.default_rng(seed)
     edge = box_edge(molecule, n_molecules, density_g_cm3)
     centred = molecule.positions - molecule.get_center_of_mass()

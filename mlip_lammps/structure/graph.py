@@ -7,6 +7,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from mlip_lammps.core.arguments import require_instance, require_positive
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.voigt import VOIGT_INDICES, voigt_of
 
@@ -48,12 +49,15 @@ def build_graph(atoms: Atoms, cutoff: float) -> Graph:
     Raises
     ------
     UserInputError
-        If two atoms have the same position, a position is not finite, or a periodic direction has no cell vector.
+        If two atoms have the same position, a position is not finite, a periodic direction has no cell vector, or an
+        argument is invalid.
 
     Notes
     -----
     Atoms may lie outside the cell. An atom can be a neighbour of its own images, but not of itself.
     """
+    require_instance("atoms", atoms, Atoms, "an ase.Atoms object")
+    require_positive("cutoff", cutoff)
     _check(atoms)
     i, j, vectors, distances = _pairs(atoms, cutoff)
     if len(distances) and distances.min() == 0.0:

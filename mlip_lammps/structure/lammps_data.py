@@ -8,10 +8,11 @@ import ase.io
 from ase import Atoms
 from ase.data import atomic_numbers
 
+from mlip_lammps.core.arguments import require_instance, require_path, require_words
 from mlip_lammps.core.errors import UserInputError
 
 
-def write_lammps_data(path: Path, atoms: Atoms, elements: Sequence[str]) -> None:
+def write_lammps_data(path: Path | str, atoms: Atoms, elements: Sequence[str]) -> None:
     """Write ``atoms`` as a data file with masses, atom style atomic and units metal.
 
     Parameters
@@ -27,8 +28,11 @@ def write_lammps_data(path: Path, atoms: Atoms, elements: Sequence[str]) -> None
     Raises
     ------
     UserInputError
-        If ``elements`` lacks an element of the structure or contains an unknown symbol.
+        If an argument is invalid, or ``elements`` lacks an element of the structure or contains an unknown symbol.
     """
+    require_path("path", path)
+    require_instance("atoms", atoms, Atoms, "an ase.Atoms object")
+    require_words("elements", elements)
     if unknown := [symbol for symbol in elements if symbol not in atomic_numbers]:
         raise UserInputError(
             f"{' '.join(unknown)} is not a chemical symbol; give one symbol for each atom type, for example H O"

@@ -7,6 +7,7 @@ import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import ArrayLike, NDArray
 
+from mlip_lammps.core.arguments import require_instance
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.graph import Graph
 
@@ -58,6 +59,8 @@ def min_distances(elements: Sequence[str], given: Mapping[str, float] | None = N
     UserInputError
         If a pair has an element that the model does not know, or if a distance is negative.
     """
+    if given is not None:
+        require_instance("smallest", given, Mapping, "a dictionary such as {'H-O': 0.7}")
     left = dict(given or {})
     everywhere = left.pop(EVERYWHERE, None)
     table = [

@@ -15,6 +15,7 @@ from ase import Atoms
 from ase.build import bulk, make_supercell
 from ase.data import atomic_numbers, covalent_radii
 
+from mlip_lammps.core.arguments import require_count, require_instance
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.lammps.process import LammpsProcess, input_word, read_peak_bytes
 from mlip_lammps.model_file.compiled_model import CompiledModel
@@ -113,8 +114,10 @@ def estimate_run(model: Path | str, n_atoms: int, n_ranks: int = 1, structure: A
 
 def require_run(n_atoms: int, n_ranks: int, structure: Atoms | None) -> None:
     """Raise ``UserInputError`` if a number is below 1 or the structure is not periodic in all three directions."""
-    if n_atoms < 1 or n_ranks < 1:
-        raise UserInputError(f"{n_atoms} atoms on {n_ranks} ranks is not valid; give 1 or more of both")
+    require_count("the number of atoms", n_atoms)
+    require_count("the number of ranks", n_ranks)
+    if structure is not None:
+        require_instance("structure", structure, Atoms, "an ase.Atoms object")
     if structure is not None and not structure.pbc.all():
         raise UserInputError("the structure is not periodic in three directions, as the density needs; set its pbc")
 

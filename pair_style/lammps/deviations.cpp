@@ -10,6 +10,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <unistd.h>
 
 using namespace LAMMPS_NS;
 
@@ -32,6 +36,7 @@ bool DeviationFile::open(const std::string &wanted)
   path = wanted;
   file = fopen(path.c_str(), "a");
   if (!file) return false;
+  has_rows = false;
   fseek(file, 0, SEEK_END);
   if (ftell(file) == 0) fputs(HEADER, file);
   fflush(file);
@@ -54,9 +59,39 @@ void DeviationFile::flush()
 {
   if (!is_pending || !file) return;
   is_pending = false;
+  if (pending_step > 0 && (!has_rows || pending_step == last_step)) drop_rows_from(pending_step);
+  has_rows = true;
+  last_step = pending_step;
   fprintf(file, "%lld %.10g %.10g %.10g %lld\n", static_cast<long long>(pending_step), pending.energy,
           pending.force_max, pending.force_mean, static_cast<long long>(pending.atom_of_max));
   fflush(file);
+}
+
+/* ---------------------------------------------------------------------- */
+
+/* ----------------------------------------------------------------------
+   steps that a run after a restart computes again are not in the file twice;
+   a run from step 0 is a new one, whose rows follow those of earlier runs
+------------------------------------------------------------------------- */
+
+void DeviationFile::drop_rows_from(bigint step)
+{
+  std::ifstream written(path);
+  std::string line;
+  long long end = 0, start = -1, last = -1;    // start: of the first row to drop, last: step of the row before
+  while (std::getline(written, line)) {
+    const bool is_whole = !written.eof();    // a run that was killed can leave a part of a row
+    char *after = nullptr;
+    const long long found = strtoll(line.c_str(), &after, 10);
+    if (after != line.c_str()) {
+      if (found <= last) start = -1;    // another run begins here
+      if (start < 0 && found >= step) start = end;
+      last = found;
+    }
+    if (!is_whole && start < 0) start = end;
+    end += static_cast<long long>(line.size()) + 1;
+  }
+  if (start >= 0 && ftruncate(fileno(file), start) == 0) fseek(file, 0, SEEK_END);
 }
 
 /* ---------------------------------------------------------------------- */

@@ -25,7 +25,8 @@ struct DeviationTotals {
 };
 
 /* Deviation file, written by one rank. A step can be evaluated more than once (trials, line searches): the file has
-   the last evaluation. */
+   the last evaluation. A run that continues an earlier one, so that its first step is not 0, replaces what the earlier
+   run wrote from this step on. */
 class DeviationFile {
  public:
   DeviationFile() = default;
@@ -40,9 +41,12 @@ class DeviationFile {
 
  private:
   void close();
+  void drop_rows_from(bigint step);
 
   FILE *file = nullptr;
   std::string path;
+  bool has_rows = false;    // since the file was opened
+  bigint last_step = 0;
   bool is_pending = false;
   bigint pending_step = 0;
   DeviationTotals pending;

@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <link.h>
 #include <vector>
 
 using namespace LAMMPS_NS;
@@ -89,14 +90,71 @@ static fs::path running_headers()
   return {};
 }
 
-static bool has_other_headers()
+/* ----------------------------------------------------------------------
+   build ID of the loaded library that contains an address, as hexadecimal
+   digits; empty if the linker wrote none
+------------------------------------------------------------------------- */
+
+struct LoadedLibrary {
+  uintptr_t address;
+  std::string build_id;
+};
+
+static std::string read_build_id(const char *note, const char *end)
+{
+  while (end - note >= static_cast<ptrdiff_t>(sizeof(ElfW(Nhdr)))) {
+    ElfW(Nhdr) head;
+    memcpy(&head, note, sizeof(head));
+    const char *name = note + sizeof(head), *bytes = name + (head.n_namesz + 3) / 4 * 4;
+    note = bytes + (head.n_descsz + 3) / 4 * 4;
+    if (head.n_type != NT_GNU_BUILD_ID || head.n_namesz != 4 || memcmp(name, "GNU", 4) != 0 || note > end) continue;
+    std::string text;
+    for (const char *byte = bytes; byte < bytes + head.n_descsz; byte++)
+      for (const int digit : {(*byte >> 4) & 15, *byte & 15}) text += "0123456789abcdef"[digit];
+    return text;
+  }
+  return "";
+}
+
+static int visit_library(dl_phdr_info *info, size_t, void *data)
+{
+  auto &wanted = *static_cast<LoadedLibrary *>(data);
+  bool is_here = false;
+  std::string found;
+  for (int k = 0; k < info->dlpi_phnum; k++) {
+    const auto &segment = info->dlpi_phdr[k];
+    const uintptr_t start = info->dlpi_addr + segment.p_vaddr;
+    if (segment.p_type == PT_LOAD && wanted.address >= start && wanted.address - start < segment.p_memsz)
+      is_here = true;
+    if (segment.p_type != PT_NOTE || !found.empty()) continue;
+    const char *note = reinterpret_cast<const char *>(start);
+    found = read_build_id(note, note + segment.p_memsz);
+  }
+  if (is_here) wanted.build_id = found;
+  return is_here;
+}
+
+static bool has_other_library()
+{
+  LoadedLibrary running = {reinterpret_cast<uintptr_t>(&lammps_version), ""};
+  dl_iterate_phdr(visit_library, &running);
+  const std::string known = MLIP_LAMMPS_LIBRARIES;    // hexadecimal digits, separated by blanks
+  return !known.empty() && !running.build_id.empty() && known.find(running.build_id) == std::string::npos;
+}
+
+/* ----------------------------------------------------------------------
+   without update numbers: other headers, or no headers and another library;
+   a library that was built again from the same sources has the same headers
+------------------------------------------------------------------------- */
+
+static std::string find_other_build()
 {
   try {
     const fs::path headers = running_headers();
-    return !headers.empty() && digest_of_headers(headers) != MLIP_LAMMPS_HEADERS;
+    if (!headers.empty()) return digest_of_headers(headers) == MLIP_LAMMPS_HEADERS ? "" : ", whose headers differ";
   } catch (std::exception &) {    // a folder without read permission
-    return false;
   }
+  return has_other_library() ? ", which is another build and has no headers to compare" : "";
 }
 
 /* ---------------------------------------------------------------------- */
@@ -114,8 +172,8 @@ std::string LAMMPS_NS::find_other_lammps(void *handle)
   const bool is_known = update != UNKNOWN && MLIP_LAMMPS_UPDATE != UNKNOWN;
   std::string why;
   if (version == MLIP_LAMMPS_VERSION && bytes_of_id == static_cast<int>(sizeof(tagint))) {
-    if (is_known ? update == MLIP_LAMMPS_UPDATE : !has_other_headers()) return "";
-    if (!is_known) why = ", whose headers differ";
+    if (!is_known) why = find_other_build();
+    if (is_known ? update == MLIP_LAMMPS_UPDATE : why.empty()) return "";
   }
   return "mlip/torch: plugin built for LAMMPS " +
       describe(MLIP_LAMMPS_VERSION, MLIP_LAMMPS_UPDATE, static_cast<int>(sizeof(tagint))) + ", running " +

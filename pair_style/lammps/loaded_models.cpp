@@ -14,6 +14,8 @@
 #include "utils.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 #include <new>
 
 using namespace LAMMPS_NS;
@@ -37,6 +39,25 @@ static std::string find_wrong_device(const std::string &path, const mlip::Metada
       "; export the model with --device " + device + ", or use: pair_style mlip/torch device auto";
 }
 
+/* ----------------------------------------------------------------------
+   a missing file: the folders searched, and the next step
+------------------------------------------------------------------------- */
+
+static std::string not_found(const std::string &given)
+{
+  const char *folders = getenv("LAMMPS_POTENTIALS");
+  std::error_code ignored;
+  std::string text = "no model file " + given;
+  if (given[0] != '/') text += " in " + std::filesystem::current_path(ignored).string();
+  text += std::string(" or in LAMMPS_POTENTIALS (") + (folders ? folders : "not set") + "); ";
+  std::string name = given;
+  if (utils::strmatch(name, "\\.pt2$")) name.resize(name.size() - 4);
+  const std::vector<std::string> shipped = utils::split_words(MLIP_LAMMPS_MODELS);
+  if (std::find(shipped.begin(), shipped.end(), name) != shipped.end())
+    return text + "compile the shipped model first: mlip-lammps export " + name + " -o " + name + ".pt2";
+  return text + "check the path, or make the file with: mlip-lammps export MODEL -o FILE.pt2";
+}
+
 /* ---------------------------------------------------------------------- */
 
 void LoadedModels::open(const std::vector<std::string> &paths, int n_threads, const std::string &device)
@@ -48,6 +69,11 @@ void LoadedModels::open(const std::vector<std::string> &paths, int n_threads, co
     // the search path of LAMMPS potentials: the current folder, then those in LAMMPS_POTENTIALS
     const std::string found = utils::get_potential_file_path(given);
     const std::string &path = found.empty() ? given : found;
+    std::error_code ignored;
+    if (!std::filesystem::exists(path, ignored)) {
+      fault = not_found(given);
+      break;
+    }
     try {
       // check before opening: without device cuda this machine may lack a GPU
       if (device != "auto") fault = find_wrong_device(path, mlip::read_metadata(path), device);

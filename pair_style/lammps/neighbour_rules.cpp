@@ -23,8 +23,8 @@ void NeighbourRules::check_list(const NeighList *list, const std::vector<int> &k
 {
   if (is_exclusion_felt(kinds))
     error->all(FLERR, MLIP_STYLE + std::string("neigh_modify exclude removes neighbours that the model needs; "
-                                               "use: neigh_modify exclude none, and freeze atoms with fix setforce; or "
-                                               "exclude only groups and types without atoms of the model"));
+                                               "use: neigh_modify exclude none, or exclude only groups and types "
+                                               "without atoms of the model; to freeze atoms use fix setforce"));
   if (neighbor->includegroup)
     error->all(FLERR, MLIP_STYLE + std::string("neigh_modify include leaves atoms without neighbours; "
                                                "use: neigh_modify include all"));

@@ -46,7 +46,7 @@ std::string StepFaults::find_lost_neighbours(const mlip::AtomRows &rows)
     }
     if (is_lost)
       return "special_bonds removes or scales bonded neighbours of " + name_of_atom(i) +
-          ", but the model needs all of them with weight 1; use: " +
+          ", but the model needs all of them with weight 1; " +
           whole_special_bonds();
   }
   return "";
@@ -60,12 +60,10 @@ std::string StepFaults::find_lost_neighbours(const mlip::AtomRows &rows)
 
 std::string StepFaults::whole_special_bonds() const
 {
-  if (!force->pair_style || !utils::strmatch(force->pair_style, "^hybrid")) return "special_bonds lj/coul 1 1 1";
+  if (!force->pair_style || !utils::strmatch(force->pair_style, "^hybrid")) return "use: special_bonds lj/coul 1 1 1";
   const bool has_several = force->pair_match("mlip/torch", 1, 1) != force->pair_match("mlip/torch", 1, 2);
-  return std::string("pair_modify pair mlip/torch ") + (has_several ? "N special lj/coul 1 1 1 for each N" :
-                                                                      "special lj/coul 1 1 1") +
-      ", and in special_bonds replace each weight of 0 by 1e-100, as in special_bonds lj/coul 1e-100 1e-100 1e-100 "
-      "(special_bonds lj/coul 1 1 1 would also count bonded pairs in the other styles of the hybrid)";
+  return std::string("in special_bonds write 1e-100 for each weight of 0, and use: pair_modify pair mlip/torch ") +
+      (has_several ? "N special lj/coul 1 1 1, for each number N" : "special lj/coul 1 1 1");
 }
 
 /* ---------------------------------------------------------------------- */

@@ -33,9 +33,31 @@ std::string read_range(const std::string &path, uint64_t offset, uint64_t size)
   return bytes;
 }
 
-std::string not_a_model(const std::string &path, const std::string &why)
+bool ends_with(const std::string &text, const std::string &end)
 {
-  return path + " is not a compiled model (" + why + "); create one with: mlip-lammps export MODEL -o " + path;
+  return text.size() > end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+/* A word of a shell command, as shlex.quote of Python writes it. */
+
+std::string quoted(const std::string &word)
+{
+  const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_";
+  if (word.find_first_not_of(plain) == std::string::npos) return word;
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? std::string("'\"'\"'") : std::string(1, c);
+  return text + "'";
+}
+
+/* The next step for a file that no export wrote. It must not write over the file. */
+
+std::string make_another(const std::string &path)
+{
+  for (const char *end : {".model", ".safetensors", ".pt", ".pth"})
+    if (ends_with(path, end))
+      return "compile it with: mlip-lammps export " + quoted(path) + " -o " +
+          quoted(path.substr(0, path.size() - strlen(end)) + ".pt2");
+  return "create one with: mlip-lammps export MODEL -o FILE.pt2";
 }
 
 /* Whether the file is empty or begins like a zip archive, as after an interrupted copy. */
@@ -50,11 +72,21 @@ bool is_begun(const std::string &path)
 
 std::string damaged(const std::string &path, const std::string &why, uint64_t length)
 {
-  return path + " is truncated or damaged (" + why + ", " + std::to_string(length) +
-      " bytes); copy it again, or make it again with: mlip-lammps export MODEL -o " + path;
+  return path + " is truncated or damaged (" + why + ", " + std::to_string(length) + " bytes); copy it again" +
+      (ends_with(path, ".pt2") ? ", or " + make_again(path) : "");
 }
 
 }    // namespace
+
+std::string mlip::not_a_model(const std::string &path, const std::string &why)
+{
+  return path + " is not a compiled model (" + why + "); " + make_another(path);
+}
+
+std::string mlip::make_again(const std::string &path)
+{
+  return "make it again with: mlip-lammps export MODEL -o " + (ends_with(path, ".pt2") ? quoted(path) : "FILE.pt2");
+}
 
 Archive::Archive(const std::string &path) : path(path)
 {

@@ -9,6 +9,11 @@
 
 namespace mlip {
 
+/* Messages: a file that is not a compiled model, with the next step, which never writes over the file; and the next
+   step for a compiled model that cannot be used. */
+std::string not_a_model(const std::string &path, const std::string &why);
+std::string make_again(const std::string &path);
+
 class Archive {
  public:
   /* Opens the file and reads its table of contents. Throws std::runtime_error with a message for the user. */

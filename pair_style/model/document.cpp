@@ -26,10 +26,9 @@ std::string release(const std::string &version)
 
 Document mlip::read_document(const Archive &archive, const std::string &path)
 {
-  const std::string cure = "; create one with: mlip-lammps export MODEL -o " + path;
   const auto names = archive.find("extra/mlip_lammps.json", "");
   if (names.size() != 1)
-    throw std::runtime_error(path + " is not a compiled model (it has no metadata block)" + cure);
+    throw std::runtime_error(not_a_model(path, "it has no metadata block"));
   try {
     Document document;
     document.content = json::parse(archive.read(names[0]));
@@ -65,9 +64,9 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
       throw std::runtime_error("the smallest distances do not match the elements");
     return document;
   } catch (const json::exception &e) {
-    throw std::runtime_error(path + ": damaged metadata (" + e.what() + ")" + cure);
+    throw std::runtime_error(path + ": damaged metadata (" + e.what() + "); " + make_again(path));
   } catch (const std::runtime_error &e) {
-    throw std::runtime_error(path + ": " + e.what() + cure);
+    throw std::runtime_error(path + ": " + e.what() + "; " + make_again(path));
   }
 }
 

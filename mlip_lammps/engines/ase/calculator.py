@@ -8,8 +8,10 @@ from typing import ClassVar
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
-from mlip_lammps.compilation import runnable_model
+from mlip_lammps.compilation.cache import require_device, require_head, runnable_model
+from mlip_lammps.core.arguments import require_count
 from mlip_lammps.core.errors import CloseAtomsWarning
+from mlip_lammps.core.user_line import level_of_user
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.structure.min_distances import find_close_pair
@@ -36,8 +38,8 @@ class MlipCalculator(Calculator):
     ModelFileError
         If the file is missing, is not a model, or was compiled for another machine or torch.
     UserInputError
-        If a compiled file is for another device or head, or if a model has several heads and none is chosen; on
-        evaluation, if the model does not know an element.
+        If an argument is invalid, if a compiled file is for another device or head, or if a model has several heads and
+        none is chosen; on evaluation, if the model does not know an element.
 
     Warns
     -----
@@ -61,8 +63,13 @@ class MlipCalculator(Calculator):
         head: str | None = None,
     ):
         super().__init__()
-        is_open = isinstance(model, CompiledModel)
-        self.model = model if is_open else CompiledModel(runnable_model(model, device, head), n_threads)
+        require_count("n_threads", n_threads, 0)
+        if isinstance(model, CompiledModel):
+            require_device(model.path, device)
+            require_head(model.path, head)
+            self.model = model
+        else:
+            self.model = CompiledModel(runnable_model(model, device, head), n_threads)
         self._has_warned = False
 
     def calculate(
@@ -104,5 +111,5 @@ class MlipCalculator(Calculator):
             f"distance for their elements is {pair.smallest:.4g} angstrom; check the structure, the time step and the "
             "temperature",
             CloseAtomsWarning,
-            stacklevel=2,
+            stacklevel=level_of_user(),
         )

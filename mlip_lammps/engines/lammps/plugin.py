@@ -42,6 +42,14 @@ def source_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "pair_style"
 
 
+def why_not_loaded() -> str:
+    """Return why a LAMMPS in this process has no pair style ``mlip/torch``."""
+    plugin = source_folder() / PLUGIN_LIBRARY
+    if not plugin.is_file():
+        return why_not_built()
+    return f"LAMMPS did not load the plugin {plugin}; build it again with: mlip-lammps build-plugin"
+
+
 def _name_torch() -> None:
     if TORCH_VARIABLE in os.environ:
         return

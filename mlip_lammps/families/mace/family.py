@@ -22,6 +22,7 @@ class MaceFamily:
 
     name = FAMILY_NAME
     files = "a .model file of mace-torch or a portable .safetensors model"
+    exact_radial = "the trained network"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         # zip written by torch.save, bare pickle, or safetensors (8-byte header length, then JSON)
@@ -46,6 +47,27 @@ class MaceFamily:
 
     def inspect(self, path: Path) -> dict[str, Any]:
         return inspect_mace_torch(path)
+
+    def form_of(self, path: Path) -> str:
+        return "portable" if path.suffix == ".safetensors" else "mace-torch"
+
+    def line_of_layer(self, layer: dict[str, Any]) -> str:
+        readout = layer["readout"]
+        parts = [
+            layer["interaction"],
+            f"{layer['irreps_in']} to {layer['irreps_out']}",
+            f"messages {layer['irreps_message']}",
+            f"correlation {layer['correlation']}",
+            f"radial MLP {'-'.join(map(str, layer['radial_widths']))}",
+            f"{layer['avg_num_neighbors']:.4g} neighbours on average",
+        ]
+        if readout is None:
+            parts.append("no readout")
+        elif readout["kind"] == "linear":
+            parts.append("linear readout")
+        else:
+            parts.append(f"readout {readout['irreps_hidden']} with gate {readout['activation']}")
+        return ", ".join(parts)
 
     def select_head(self, trained: MaceModel, head: str | None) -> MaceModel:
         return select_head(trained, head)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 from e3nn import o3
 from torch import Tensor
 
@@ -63,8 +64,8 @@ def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> 
     missing = [z for z in chosen if z not in spec.atomic_numbers]
     if missing:
         raise UserInputError(
-            f"the model does not know atomic number {missing[0]}; choose among "
-            f"{', '.join(map(str, spec.atomic_numbers))}"
+            f"the model does not know {chemical_symbols[missing[0]]}; choose among "
+            f"{', '.join(chemical_symbols[z] for z in spec.atomic_numbers)}"
         )
     rows = [spec.atomic_numbers.index(z) for z in chosen]
     table = _Table(trained, rows)

@@ -1,0 +1,68 @@
+"""Invalid arguments of public functions: one error that names the argument, the value found and those expected."""
+
+import re
+
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+
+from mlip_lammps.analysis.green_kubo import read_heat_flux, thermal_conductivity
+from mlip_lammps.analysis.molecules import find_broken_molecules
+from mlip_lammps.analysis.rdf import radial_distribution, read_lammps_rdf
+from mlip_lammps.analysis.thermo import read_thermo
+from mlip_lammps.compilation import compiled_model, export_model, runnable_model
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.engines.lammps import LammpsSession
+from mlip_lammps.families import read_model
+from mlip_lammps.model_file.compiled_model import CompiledModel
+from mlip_lammps.structure.boxes import build_box
+from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.structure.lammps_data import write_lammps_data
+from mlip_lammps.workflows.estimate import estimate_run
+
+NAME = "water-revpbe0d3"
+COPPER = bulk("Cu", cubic=True)
+CALLS = {
+    "no model to read": (lambda: read_model(None), "model is None; give the path"),
+    "no model to run": (lambda: runnable_model(3), "model is 3; give the path"),
+    "a list of devices": (lambda: compiled_model(NAME, device=["cpu"]), "device ['cpu'] is not one of cpu, cuda;"),
+    "an unknown precision": (lambda: export_model(NAME, "a.pt2", dtype=None), "dtype None is not one of float64"),
+    "no output": (lambda: export_model(NAME, None), "output is None; give the path of the .pt2 file to write"),
+    "elements in one string": (lambda: export_model(NAME, "a.pt2", elements="HO"), "elements is 'HO'; give a list of"),
+    "atomic numbers": (lambda: compiled_model(NAME, elements=[1, 8]), "elements is [1, 8]; give a list of symbols"),
+    "one distance": (lambda: export_model(NAME, "a.pt2", smallest=0.8), "smallest is float 0.8; give a dictionary"),
+    "a list of files": (lambda: CompiledModel(["a.pt2"]), "path is ['a.pt2']; give a path or a string"),
+    "true threads": (lambda: CompiledModel("a.pt2", n_threads=True), "n_threads is True; give a whole number of 0"),
+    "no molecule": (lambda: build_box(None, 3, 1.0), "molecule is NoneType None; give an ase.Atoms object"),
+    "half a molecule": (lambda: build_box(molecule("H2O"), 2.5, 1.0), "n_molecules is 2.5; give a whole number of 1"),
+    "no density": (lambda: build_box(molecule("H2O"), 2, np.nan), "density_g_cm3 is nan; give a finite number above"),
+    "no atoms": (lambda: write_lammps_data("a.data", None, ["H"]), "atoms is NoneType None; give an ase.Atoms object"),
+    "no elements": (lambda: write_lammps_data("a.data", COPPER, None), "elements is None; give a list of symbols"),
+    "no cutoff": (lambda: build_graph(COPPER, 0.0), "cutoff is 0.0; give a finite number above 0"),
+    "no log": (lambda: read_thermo(None), "log_file is None; give a path or a string"),
+    "a missing log": (lambda: read_thermo("none.log"), "none.log does not exist; give a log file of LAMMPS"),
+    "a missing g(r)": (lambda: read_lammps_rdf("none.txt"), "none.txt does not exist; add fix ave/time"),
+    "no heat flux": (lambda: read_heat_flux(None), "path is None; give a path or a string"),
+    "no flux": (lambda: thermal_conductivity(None, 1.0), "heat_flux is NoneType None; give what read_heat_flux"),
+    "half a bin": (lambda: radial_distribution([COPPER], ("Cu", "Cu"), 3.0, 0.5), "n_bins is 0.5; give a whole number"),
+    "a negative radius": (lambda: radial_distribution([COPPER], ("Cu", "Cu"), -3.0, 5), "r_max is -3.0; give a finite"),
+    "half a bond": (lambda: find_broken_molecules([COPPER], ("O", "H"), 0.5, 1.2), "n_bonds is 0.5; give a whole"),
+    "half an atom": (lambda: estimate_run("a.pt2", 0.5), "the number of atoms is 0.5; give a whole number of 1"),
+    "a number of ranks": (lambda: LammpsSession(3), "communicator is int 3; give a communicator of mpi4py"),
+    "one option": (lambda: LammpsSession(command_line="-echo none"), "command_line is '-echo none'; give a list of"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_invalid_arguments_are_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call, message = CALLS[name]
+    with pytest.raises(UserInputError, match=re.escape(message)):
+        call()
+
+
+def test_positions_of_other_atoms_are_refused(compile_once):
+    model = CompiledModel(compile_once("two_layers"), n_threads=1)
+    graph = build_graph(molecule("H2O"), model.cutoff)
+    with pytest.raises(UserInputError, match=re.escape("positions have the shape (2, 3); give (3, 3)")):
+        model.evaluate(graph, np.zeros((2, 3)))
