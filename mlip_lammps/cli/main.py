@@ -14,6 +14,7 @@ from importlib.metadata import version
 from types import ModuleType
 
 from mlip_lammps import cli
+from mlip_lammps.cli.options import read_config
 from mlip_lammps.core.errors import MlipError, UserInputError
 
 EXIT_FAILURE = 1
@@ -23,8 +24,12 @@ EXIT_INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return its exit code: 0 for success, 1 for a failure, 2 for invalid user input."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
     try:
+        if getattr(arguments, "config", None) is not None:
+            arguments.parser.set_defaults(**read_config(arguments.config, arguments.parser))
+            arguments = parser.parse_args(argv)
         return arguments.run(arguments)
     except UserInputError as error:
         return _complain(error, EXIT_USER_INPUT)
@@ -44,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     for module in find_subcommands():
         subparser = subparsers.add_parser(module.NAME, help=module.HELP, description=module.HELP)
         module.configure(subparser)
-        subparser.set_defaults(run=module.run)
+        subparser.set_defaults(run=module.run, parser=subparser)
     return parser
 
 
