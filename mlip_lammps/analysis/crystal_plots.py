@@ -79,3 +79,76 @@ def _cycled(n: int) -> Sequence[str]:
 def mark_zero(axes: Axes) -> None:
     """Draw a dotted line at zero."""
     axes.axhline(0.0, color=GREY, lw=0.7, ls=(0, (2, 3)), zorder=0)
+
+
+def plot_bands(
+    path: Path,
+    lines: Sequence[tuple[tuple[str, str], NDArray[np.float64], NDArray[np.float64]]],
+    dos: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    *,
+    title: str = "",
+    y_label: str = "frequency (THz)",
+    has_dots: bool = False,
+) -> None:
+    """Plot phonon bands and their density of states.
+
+    Parameters
+    ----------
+    lines
+        For each line: names of both ends, positions, shape (n_q,), and values, shape (n_q, n_modes).
+    dos
+        Frequencies in THz and density of states in 1/THz, shape (n,).
+    has_dots
+        Draw points instead of lines, for values that jump where bands cross.
+    """
+    figure = new_figure(8.0 if dos is not None else 6.4, 4.4)
+    if dos is None:
+        bands = figure.subplots()
+    else:
+        bands, density = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
+        density.plot(dos[1], dos[0], color=DEEP, lw=1.2)
+        density.fill_betweenx(dos[0], dos[1], color=DEEP, alpha=0.1, lw=0)
+        density.set_xlabel("states per THz")
+        density.set_xlim(left=0)
+        strip(density)
+    places, names = [], []
+    for (first, last), distances, values in lines:
+        bands.plot(distances, values, "." if has_dots else "-", color=DEEP, lw=1.2, ms=2.5)
+        if places and abs(places[-1] - distances[0]) < 1e-9:
+            if names[-1] != first:
+                names[-1] = f"{names[-1]}|{first}"
+        else:
+            places.append(distances[0])
+            names.append(first)
+        places.append(distances[-1])
+        names.append(last)
+    bands.set_xticks(places, names)
+    for place in places:
+        bands.axvline(place, color=GREY, lw=0.6, alpha=0.6, zorder=0)
+    bands.set_xlim(places[0], places[-1])
+    mark_zero(bands)
+    bands.set_ylabel(y_label)
+    strip(bands)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
+    figure.savefig(path, dpi=150)
+
+
+def plot_against(path: Path, x: NDArray[np.float64], panels: Mapping[str, NDArray[np.float64]], x_label: str) -> None:
+    """Plot several quantities against the same one, each in a panel.
+
+    Parameters
+    ----------
+    x
+        Shape (n,).
+    panels
+        Values by the label of their axis, shape (n,) each.
+    """
+    figure = new_figure(3.4 * len(panels), 3.4)
+    for axes, (label, values), colour in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), _cycled(len(panels)), strict=True
+    ):
+        axes.plot(x, values, color=colour, lw=1.5)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(label)
+        strip(axes)
+    figure.savefig(path, dpi=150)

@@ -15,12 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from mlip_lammps.compilation import compiled_model, runnable_model
-from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.model_file.archive import is_archive
 from mlip_lammps.models import resolve_model
 from mlip_lammps.structure.files import read_structures
 from mlip_lammps.workflows.checks import require_apart, require_known_elements
+from mlip_lammps.workflows.relaxation import relax_all
 from mlip_lammps.workflows.run_folder import RunFolder
 from mlip_lammps.workflows.tasks import Tasks
 
@@ -65,6 +66,21 @@ class Run:
                 f"the files contain {len(self.structures)} structures, expected one; give a file with one structure"
             )
         return next(iter(self.structures.values()))
+
+    def relaxed_crystal(self, force_tolerance: float = 1e-4, **options: Any) -> Atoms:
+        """Return the only structure with relaxed atoms and cell, also written to ``relaxed.extxyz``.
+
+        Raises
+        ------
+        MlipError
+            If it does not relax.
+        """
+        options = {"cell": "free", "force_tolerance": force_tolerance, **options}
+        found = relax_all({"relaxed": self.single()}, self.calculator, tasks=self.tasks, **options)["relaxed"]
+        if isinstance(found, MlipError):
+            raise found
+        self.folder.write_structures("relaxed", found.atoms)
+        return found.atoms
 
     def show_table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
         """Print a table; the first column is aligned to the left."""

@@ -18,9 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--strain", type=float, default=5e-3, metavar="STRAIN", help="size of each strain (default: 0.005)"
     )
     options.add_force_tolerance(parser, 1e-4)
-    parser.add_argument(
-        "--no-relax", action="store_true", help="use the cell as it is; without this option it is relaxed first"
-    )
+    options.add_no_relax(parser)
     parser.add_argument(
         "--keep-axes",
         action="store_true",
@@ -34,21 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from mlip_lammps.cli._run import open_run
     from mlip_lammps.workflows.crystals.elastic import elastic_tensor, layer_elastic_tensor
-    from mlip_lammps.workflows.relaxation import relax_task, relaxation_from
     from mlip_lammps.workflows.symmetry import in_standard_axes
 
     with open_run(arguments, NAME) as run:
-        atoms = run.single()
-        if not arguments.no_relax:
-            choice = {"cell": "free", "force_tolerance": arguments.force_tolerance}
-            if arguments.layer:
-                choice["mask"] = [True, True, False, False, False, True]
-            item = {"atoms": atoms, "options": choice}
-            relaxed = relaxation_from(run.tasks.map("relaxing", relax_task, run.calculator, [item])[0])
-            if isinstance(relaxed, Exception):
-                raise relaxed
-            atoms = relaxed.atoms
-            run.folder.write_structures("relaxed", atoms)
+        strains = {"mask": [True, True, False, False, False, True]} if arguments.layer else {}
+        atoms = run.single() if arguments.no_relax else run.relaxed_crystal(arguments.force_tolerance, **strains)
         if not (arguments.layer or arguments.keep_axes):
             atoms = in_standard_axes(atoms)
         function = layer_elastic_tensor if arguments.layer else elastic_tensor

@@ -56,6 +56,13 @@ def add_force_tolerance(parser: argparse.ArgumentParser, default: float) -> None
     )
 
 
+def add_no_relax(parser: argparse.ArgumentParser) -> None:
+    """Add ``--no-relax``."""
+    parser.add_argument(
+        "--no-relax", action="store_true", help="use the structure as it is; without this option it is relaxed first"
+    )
+
+
 def read_config(path: Path, parser: argparse.ArgumentParser) -> dict[str, object]:
     """Return the options in a TOML file or in the record of a run, by their names in the parser.
 

@@ -7,14 +7,16 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from numpy.typing import ArrayLike, NDArray
-from phonopy import Phonopy
-from phonopy.structure.atoms import PhonopyAtoms
-from phonopy.structure.cells import guess_primitive_matrix
 
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.workflows.symmetry import EXACT, SYMMETRY_TOLERANCE, largest_shift, symmetrized
-
-DISPLACEMENT = 0.01
+from mlip_lammps.workflows.crystals.force_constants import (
+    DISPLACEMENT,
+    build_phonopy,
+    find_force_constants,
+    to_ase,
+)
+from mlip_lammps.workflows.crystals.phonons import require_q_points
+from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, largest_shift, symmetrized
 
 _SAME_POINT = 1e-6
 
@@ -88,25 +90,12 @@ def phonon_frequencies(
     """
     if not atoms.pbc.all():
         raise UserInputError("the structure is not periodic in all directions; phonons need a crystal")
-    if len(supercell) != 3 or min(supercell) < 1:
-        raise UserInputError(f"supercell is {tuple(supercell)}, expected three numbers of 1 or more")
     symmetric, space_group = symmetrized(atoms, symmetry_tolerance)
-    crystal = PhonopyAtoms(
-        symbols=symmetric.get_chemical_symbols(),
-        cell=symmetric.cell[:],
-        scaled_positions=symmetric.get_scaled_positions(),
-    )
-    phonons = Phonopy(
-        crystal,
-        supercell_matrix=np.diag(supercell),
-        primitive_matrix=guess_primitive_matrix(crystal, symprec=EXACT),
-        symprec=EXACT,
-    )
-    found = phonons.primitive
-    primitive = Atoms(found.symbols, cell=found.cell, scaled_positions=found.scaled_positions, pbc=True)
+    phonons = build_phonopy(symmetric, supercell)
+    primitive = to_ase(phonons.primitive)
     # before the calculation, because a name may be invalid
     points = _coordinates(q_points, primitive)
-    _find_force_constants(phonons, calculator, displacement)
+    find_force_constants([phonons], calculator, displacement)
     phonons.run_qpoints(points)
     return PhononFrequencies(
         q_points=points,
@@ -122,8 +111,8 @@ def phonon_frequencies(
 def _coordinates(q_points: ArrayLike | Sequence[str], primitive: Atoms) -> NDArray[np.float64]:
     """Return the coordinates of points given by name or by coordinates, shape (n_q, 3)."""
     names = [q_points] if isinstance(q_points, str) else list(q_points)
-    if not all(isinstance(name, str) for name in names):
-        return np.atleast_2d(np.asarray(q_points, dtype=np.float64))
+    if not names or not all(isinstance(name, str) for name in names):
+        return require_q_points(q_points)
     special = _special_points(primitive)
     if unknown := [name for name in names if name not in special]:
         raise UserInputError(
@@ -152,17 +141,3 @@ def _labels(
         return None
 
     return tuple(label(point) for point in points)
-
-
-def _find_force_constants(phonons: Phonopy, calculator: Calculator, displacement: float) -> None:
-    """Compute the force constants in phonopy from the calculator's forces."""
-    phonons.generate_displacements(distance=displacement)
-    forces = []
-    for displaced in phonons.supercells_with_displacements:
-        moved = Atoms(displaced.symbols, cell=displaced.cell, scaled_positions=displaced.scaled_positions, pbc=True)
-        moved.calc = calculator
-        forces.append(moved.get_forces())
-    phonons.forces = forces
-    phonons.produce_force_constants()
-    # restore the sum rules, which rounding and the finite supercell break slightly
-    phonons.symmetrize_force_constants()
