@@ -101,12 +101,20 @@ def test_an_error_of_a_task_on_a_rank_keeps_its_type_and_text(tmp_path):
         Tasks(tmp_path, n_ranks=2).map("", relax_task, EMT(), items)
 
 
+def test_a_used_emt_runs_on_ranks():
+    calculator = EMT()
+    items = [{"atoms": stretched(0.1 * k)} for k in range(2)]
+    alone = Tasks().map("", relax_task, calculator, items)
+    on_ranks = Tasks(n_ranks=2).map("", relax_task, calculator, items)
+    assert [table["energy"] for table in on_ranks] == [table["energy"] for table in alone]
+
+
 def test_invalid_numbers_of_ranks_and_calculators_are_refused():
     with pytest.raises(UserInputError, match="the number of ranks is 0"):
         Tasks(n_ranks=0)
-    local = EMT()
+    local = Interrupting()
     local.hook = lambda: None
-    with pytest.raises(UserInputError, match="EMT cannot be copied to other processes"):
+    with pytest.raises(UserInputError, match="Interrupting cannot be copied to other processes"):
         Tasks(n_ranks=2).map("", relax_task, local, [{"atoms": stretched(0.1 * k)} for k in range(2)])
 
 

@@ -176,7 +176,7 @@ class ProgressDisplay:
         if n_done == 0 or stage != self._stage:
             if not self._console.is_terminal and n_tasks > 1:
                 kept = f", {n_done} of them finished before" if n_done else ""
-                self._console.print(f"{stage}: {n_tasks} tasks{kept}")
+                self._console.print(f"{stage}: {n_tasks}{kept}")
             if self._task is not None:
                 self._progress.remove_task(self._task)
             self._task = self._progress.add_task(stage, total=n_tasks)

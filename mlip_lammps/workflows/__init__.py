@@ -13,8 +13,12 @@ _HOMES = {
     "Phonons": "crystals.phonons",
     "QuasiHarmonic": "crystals.quasi_harmonic",
     "Relaxation": "relaxation",
+    "ReactionPath": "reactions.paths",
+    "SurfaceEnergy": "surfaces.slabs",
     "Tasks": "tasks",
+    "Vibrations": "reactions.vibrations",
     "converge_supercell": "crystals.phonons",
+    "cut_slabs": "surfaces.slabs",
     "elastic_tensor": "crystals.elastic",
     "equation_of_state": "crystals.equations_of_state",
     "gruneisen": "crystals.quasi_harmonic",
@@ -23,8 +27,11 @@ _HOMES = {
     "phonon_frequencies": "crystals.frequencies",
     "phonons": "crystals.phonons",
     "quasi_harmonic": "crystals.quasi_harmonic",
+    "reaction_path": "reactions.paths",
     "relax": "relaxation",
     "relax_all": "relaxation",
+    "surface_energies": "surfaces.slabs",
+    "vibrations": "reactions.vibrations",
 }
 
 __all__ = list(_HOMES)

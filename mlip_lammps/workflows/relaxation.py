@@ -114,6 +114,7 @@ def relax(
     """
     require_relaxable(atoms, calculator, cell, mask, optimizer, pressure_gpa)
     moved = atoms.copy()
+    moved.info = {}  # may contain what extended XYZ cannot store
     moved.calc = calculator
     before = moved.get_potential_energy()
     if trajectory is not None:
@@ -144,6 +145,7 @@ def relax(
     stress = None if cell == "fixed" else moved.get_stress()
     moved.calc = None
     moved.set_constraint(atoms.constraints)
+    moved.info = dict(atoms.info)
     steps = search.get_number_of_steps()
     return Relaxation(moved, energy, before, steps, largest, forces, stress, space_group(moved))
 

@@ -100,8 +100,12 @@ class RunFolder:
 
     def write_structures(self, name: str, structures: Atoms | Sequence[Atoms]) -> Path:
         """Write structures as extended XYZ and return the file."""
-        file = self.path / f"{name}.extxyz"
-        ase.io.write(file, structures, format="extxyz")
+        file, frames = self.path / f"{name}.extxyz", []
+        for atoms in [structures] if isinstance(structures, Atoms) else structures:
+            frame = atoms.copy()
+            frame.calc, frame.info = atoms.calc, {}  # may contain what extended XYZ cannot store
+            frames.append(frame)
+        ase.io.write(file, frames, format="extxyz")
         return file
 
     def _write_record(self, status: str, error: str = "") -> None:

@@ -106,12 +106,7 @@ class Tasks:
 
     def _run_on_ranks(self, folder: Path, task: Task, calculator: Calculator, missing: dict[Path, Any]):
         """Run the tasks in other processes; yield once for each that has finished."""
-        try:
-            job = pickle.dumps((task, calculator, list(missing.items())))
-        except Exception as error:  # each library raises its own
-            raise UserInputError(
-                f"{type(calculator).__name__} cannot be copied to other processes: {error}; use one rank"
-            ) from error
+        job = pickle.dumps((task, portable(calculator), list(missing.items())))
         with TemporaryDirectory(prefix="ranks-", dir=folder) as scratch:
             Path(scratch, JOB_FILE).write_bytes(job)
             program = [*python_module(_WORKER), Path(scratch).resolve()]
@@ -133,6 +128,25 @@ def identity_of(calculator: Calculator) -> object:
     if metadata is not None:
         return {key: metadata.get(key) for key in ("source", "dtype", "device", "head", "elements", "radial")}
     return [type(calculator).__module__, type(calculator).__qualname__, repr(getattr(calculator, "parameters", None))]
+
+
+def portable(calculator: Calculator) -> Calculator:
+    """Return a calculator that can be pickled: itself, or a new one of a class of ASE with the same parameters.
+
+    Raises
+    ------
+    UserInputError
+        If a calculator of another package cannot be pickled.
+    """
+    try:
+        pickle.dumps(calculator)
+    except Exception as error:  # each library raises its own
+        if type(calculator).__module__.startswith("ase."):  # EMT cannot be pickled once it has been used
+            return type(calculator)(**calculator.parameters)
+        raise UserInputError(
+            f"{type(calculator).__name__} cannot be copied to other processes: {error}; use one rank"
+        ) from error
+    return calculator
 
 
 def write_result(file: Path, result: Any) -> None:
