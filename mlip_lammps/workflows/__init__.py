@@ -6,6 +6,7 @@ Names are imported at their first use, so that importing the package stays quick
 from mlip_lammps.core.lazy import lazy_names
 
 _HOMES = {
+    "AdsorptionStudy": "surfaces.adsorption",
     "ElasticTensor": "crystals.elastic",
     "EquationOfState": "crystals.equations_of_state",
     "Gruneisen": "crystals.quasi_harmonic",
@@ -17,6 +18,7 @@ _HOMES = {
     "SurfaceEnergy": "surfaces.slabs",
     "Tasks": "tasks",
     "Vibrations": "reactions.vibrations",
+    "adsorb": "surfaces.adsorption",
     "converge_supercell": "crystals.phonons",
     "cut_slabs": "surfaces.slabs",
     "elastic_tensor": "crystals.elastic",
