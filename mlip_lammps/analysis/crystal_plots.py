@@ -152,3 +152,25 @@ def plot_against(path: Path, x: NDArray[np.float64], panels: Mapping[str, NDArra
         axes.set_ylabel(label)
         strip(axes)
     figure.savefig(path, dpi=150)
+
+
+def plot_hull(path: Path, points: Mapping[str, tuple[float, float, bool]], element: str) -> None:
+    """Plot formation energies over composition with their convex hull.
+
+    Parameters
+    ----------
+    points
+        For each phase: fraction of ``element``, formation energy in eV per atom, and whether it is on the hull.
+    """
+    figure = new_figure(5.6, 3.8)
+    axes = figure.subplots()
+    hull = sorted((x, y) for x, y, is_stable in points.values() if is_stable)
+    axes.plot(*np.array(hull).T, color=DEEP, lw=1.4)
+    for name, (x, y, is_stable) in points.items():
+        axes.plot(x, y, "o", ms=6, mfc=DEEP if is_stable else "white", mec=DEEP if is_stable else WARM)
+        axes.annotate(name, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8, color=INK)
+    mark_zero(axes)
+    axes.set_xlabel(f"fraction of {element}")
+    axes.set_ylabel("formation energy (eV per atom)")
+    strip(axes)
+    figure.savefig(path, dpi=150)

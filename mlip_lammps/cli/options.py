@@ -56,6 +56,16 @@ def add_force_tolerance(parser: argparse.ArgumentParser, default: float) -> None
     )
 
 
+def add_cell(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--cell``."""
+    parser.add_argument(
+        "--cell",
+        choices=("fixed", "free", "isotropic", "shape"),
+        default=default,
+        help=f"fixed; free: all strains; isotropic: only the volume; shape: at constant volume (default: {default})",
+    )
+
+
 def add_no_relax(parser: argparse.ArgumentParser) -> None:
     """Add ``--no-relax``."""
     parser.add_argument(

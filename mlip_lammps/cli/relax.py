@@ -10,12 +10,7 @@ HELP = "relax the atoms, and optionally the cell, of one or more structures"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     options.add_run(parser, NAME)
-    parser.add_argument(
-        "--cell",
-        choices=("fixed", "free", "isotropic", "shape"),
-        default="fixed",
-        help="fixed; free: all strains; isotropic: only the volume; shape: at constant volume (default: fixed)",
-    )
+    options.add_cell(parser, "fixed")
     parser.add_argument(
         "--pressure", type=float, default=0.0, metavar="GPA", help="target pressure of a moving cell, GPa (default: 0)"
     )
