@@ -125,8 +125,11 @@ def open_run(arguments: argparse.Namespace, command: str, extra_files: Sequence[
     files = {"model": resolve_model(arguments.model)}
     files |= {f"structure {k}": Path(file) for k, file in enumerate([*given, *extra_files], start=1)}
     settings = {name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS}
-    folder = RunFolder(arguments.out, command, settings, files)
+    if arguments.ranks < 1:
+        raise UserInputError(f"--ranks is {arguments.ranks}, expected 1 or more")
     calculator = open_model(arguments)
+    facts = {key: calculator.model.metadata.get(key) for key in ("family", "dtype", "device", "head", "cutoff")}
+    folder = RunFolder(arguments.out, command, settings, files, facts)
     for name, atoms in structures.items():
         require_known_elements(atoms, calculator, name)
         require_apart(atoms, name)

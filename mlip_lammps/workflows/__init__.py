@@ -38,6 +38,7 @@ _HOMES = {
     "relax_all": "relaxation",
     "screen": "compositions.screening",
     "surface_energies": "surfaces.slabs",
+    "write_report": "reports.page",
     "vibrations": "reactions.vibrations",
 }
 

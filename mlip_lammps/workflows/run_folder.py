@@ -44,6 +44,8 @@ class RunFolder:
         Options of the command by name, from which it can be repeated.
     files
         Input files by name; the record contains their checksums.
+    model
+        Facts of the model for the record.
 
     Raises
     ------
@@ -52,7 +54,12 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: Path, command: str, settings: Mapping[str, Any], files: Mapping[str, Path] | None = None
+        self,
+        path: Path,
+        command: str,
+        settings: Mapping[str, Any],
+        files: Mapping[str, Path] | None = None,
+        model: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = path
         earlier = read_record(path) if (path / RECORD).is_file() else {}
@@ -69,6 +76,7 @@ class RunFolder:
             "command": command,
             "settings": as_table(settings),
             "inputs": inputs,
+            "model": as_table(model or {}),
             "versions": {name: version(name) for name in _PACKAGES},
             "started": earlier["started"] if is_same else datetime.now(UTC).isoformat(timespec="seconds"),
         }
