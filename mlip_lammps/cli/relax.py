@@ -1,8 +1,12 @@
 """``mlip-lammps relax``: relax atoms and cells."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from mlip_lammps.cli import options
+
+if TYPE_CHECKING:
+    from mlip_lammps.cli._run import Run
 
 NAME = "relax"
 HELP = "relax the atoms, and optionally the cell, of one or more structures"
@@ -28,6 +32,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="lbfgs",
         help="lbfgs: with line search; bfgs: without, for noisy forces; fire: far from a minimum (default: lbfgs)",
     )
+    parser.add_argument(
+        "--engine",
+        choices=("ase", "lammps"),
+        default="ase",
+        help="ase: structures side by side on the ranks; lammps: minimize, one structure after another, each on all "
+        "ranks (default: ase)",
+    )
     options.add_force_tolerance(parser, 1e-3)
     parser.add_argument(
         "--max-steps", type=int, default=1000, metavar="N", help="largest number of steps (default: 1000)"
@@ -37,22 +48,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from mlip_lammps.cli._run import open_run
     from mlip_lammps.core.errors import MlipError
-    from mlip_lammps.workflows.relaxation import Relaxation, relax_all
+    from mlip_lammps.workflows.relaxation import Relaxation
     from mlip_lammps.workflows.run_folder import with_results
 
     with open_run(arguments, NAME) as run:
-        found = relax_all(
-            run.structures,
-            run.calculator,
-            tasks=run.tasks,
-            cell=arguments.cell,
-            pressure_gpa=arguments.pressure,
-            mask=None if arguments.mask is None else [bool(m) for m in arguments.mask],
-            keeps_symmetry=arguments.keep_symmetry,
-            optimizer=arguments.optimizer,
-            force_tolerance=arguments.force_tolerance,
-            max_steps=arguments.max_steps,
-        )
+        found = (_relax_in_lammps if arguments.engine == "lammps" else _relax_in_ase)(run, arguments)
         run.folder.write_results({n: r if isinstance(r, Relaxation) else {"error": str(r)} for n, r in found.items()})
         done = {name: result for name, result in found.items() if isinstance(result, Relaxation)}
         for name, r in done.items():
@@ -73,3 +73,45 @@ def run(arguments: argparse.Namespace) -> int:
         if failed:
             raise MlipError(f"{len(failed)} of {len(found)} structures did not relax; see above")
     return 0
+
+
+def _relax_in_ase(run: "Run", arguments: argparse.Namespace) -> dict:
+    from mlip_lammps.workflows.relaxation import relax_all
+
+    return relax_all(
+        run.structures,
+        run.calculator,
+        tasks=run.tasks,
+        cell=arguments.cell,
+        pressure_gpa=arguments.pressure,
+        mask=None if arguments.mask is None else [bool(m) for m in arguments.mask],
+        keeps_symmetry=arguments.keep_symmetry,
+        optimizer=arguments.optimizer,
+        force_tolerance=arguments.force_tolerance,
+        max_steps=arguments.max_steps,
+    )
+
+
+def _relax_in_lammps(run: "Run", arguments: argparse.Namespace) -> dict:
+    from mlip_lammps.core.errors import UserInputError
+    from mlip_lammps.workflows.lammps_minimizer import minimize_task
+    from mlip_lammps.workflows.relaxation import relaxation_from
+    from mlip_lammps.workflows.tasks import Tasks
+
+    if arguments.mask or arguments.keep_symmetry or arguments.optimizer == "bfgs" or arguments.cell == "shape":
+        raise UserInputError(
+            "--engine lammps supports no --mask, --keep-symmetry, --optimizer bfgs or --cell shape; leave them out, or "
+            "use --engine ase"
+        )
+    choice = {
+        "n_ranks": arguments.ranks,
+        "cell": arguments.cell,
+        "pressure_gpa": arguments.pressure,
+        "style": "fire" if arguments.optimizer == "fire" else "cg",
+        "force_tolerance": arguments.force_tolerance,
+        "max_steps": arguments.max_steps,
+    }
+    items = [{"atoms": atoms, "options": choice} for atoms in run.structures.values()]
+    # each task uses all ranks
+    tables = Tasks(run.tasks.folder, 1, run.tasks.report).map("minimizing", minimize_task, run.calculator, items)
+    return {name: relaxation_from(table) for name, table in zip(run.structures, tables, strict=True)}

@@ -98,6 +98,11 @@ class CompiledModel:
             raise ModelFileError(self._error.value.decode())
         _open_models[self._path, n_threads, _stamp(self._path)] = self
 
+    @property
+    def path(self) -> Path:
+        """The compiled file."""
+        return self._path
+
     def __copy__(self) -> "CompiledModel":
         return self
 

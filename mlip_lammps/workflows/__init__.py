@@ -28,6 +28,7 @@ _HOMES = {
     "formation_energies": "compositions.formation",
     "gruneisen": "crystals.quasi_harmonic",
     "layer_elastic_tensor": "crystals.elastic",
+    "minimize": "lammps_minimizer",
     "phase_change": "crystals.equations_of_state",
     "phonon_frequencies": "crystals.frequencies",
     "phonons": "crystals.phonons",

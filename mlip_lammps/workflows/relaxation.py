@@ -1,5 +1,6 @@
 """Relaxation of atoms and cell."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,7 +128,10 @@ def relax(
         trajectory.parent.mkdir(parents=True, exist_ok=True)
         search.attach(lambda: ase.io.write(trajectory, moved, format="extxyz", append=True))
     try:
-        is_done = search.run(fmax=force_tolerance, steps=max_steps)
+        with warnings.catch_warnings():
+            # of the strain of FrechetCellFilter; the error that it states is 1e-12
+            warnings.filterwarnings("ignore", message="logm result may be inaccurate", category=RuntimeWarning)
+            is_done = search.run(fmax=force_tolerance, steps=max_steps)
     except RuntimeError as error:
         if "LineSearch" not in str(error):  # an error of the calculator
             raise

@@ -28,7 +28,8 @@ _METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "slab": (
         "Slabs of all terminations were cut from the primitive cell [spglib]. " + _RELAXED + ". Surface energies are "
-        "intercepts of a straight line through the energies of slabs of growing thickness, with {vacuum:g} Å between periodic images.",
+        "intercepts of a straight line through the energies of slabs of growing thickness, with {vacuum:g} Å between "
+        "periodic images.",
         ("spglib",),
     ),
     "adsorb": (
