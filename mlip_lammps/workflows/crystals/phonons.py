@@ -12,7 +12,6 @@ from ase.units import kJ, mol
 from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
 from phonopy.file_IO import parse_BORN
-from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
 from phonopy.phonon.band_structure import get_band_qpoints_by_seekpath
 
 from mlip_lammps.core.errors import UserInputError
@@ -32,6 +31,7 @@ from mlip_lammps.workflows.crystals.force_constants import (
     find_force_constants,
     to_ase,
 )
+from mlip_lammps.workflows.crystals.imaginary_modes import IMAGINARY_THZ, ImaginaryMode, find_imaginary
 from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, largest_shift, symmetrized
 from mlip_lammps.workflows.tasks import Tasks
 
@@ -40,12 +40,6 @@ LARGEST_FORCE = 0.01
 
 MESH_LENGTH = 100.0
 """Density of the q-point mesh: phonopy uses about this length in angstrom over the cell vectors."""
-
-IMAGINARY_THZ = 0.05
-"""A frequency below minus this value counts as imaginary; smaller ones may be numerical errors."""
-
-PATTERN_AMPLITUDE = 0.2
-"""Largest displacement in the structure of an imaginary mode, angstrom."""
 
 TEMPERATURES = tuple(range(0, 1010, 10))
 EV_IN_KJ_PER_MOL = mol / kJ
@@ -105,28 +99,6 @@ class ThermalProperties:
     entropy_j_per_k_mol: NDArray[np.float64]
     heat_capacity_j_per_k_mol: NDArray[np.float64]
     zero_point_energy: float
-
-
-@dataclass(frozen=True)
-class ImaginaryMode:
-    """A mode that lowers the energy, at a point that the supercell contains exactly.
-
-    Attributes
-    ----------
-    q_point
-        Point in reciprocal vectors of the primitive cell, shape (3,).
-    freq_thz
-        Frequency in THz, a negative number.
-    degeneracy
-        Number of modes with this frequency at this point.
-    structure
-        Supercell displaced along the mode; relax it to find the lower energy.
-    """
-
-    q_point: NDArray[np.float64]
-    freq_thz: float
-    degeneracy: int
-    structure: Atoms
 
 
 @dataclass(frozen=True)
@@ -415,37 +387,3 @@ def run_thermal(crystal: Phonopy, temperatures: Sequence[float], mesh_length: fl
         heat_capacity_j_per_k_mol=np.array(found.heat_capacity),
         zero_point_energy=float(found.zero_point_energy) / EV_IN_KJ_PER_MOL,
     )
-
-
-def find_imaginary(crystal: Phonopy, largest: float = PATTERN_AMPLITUDE) -> tuple[ImaginaryMode, ...]:
-    """Return the imaginary modes at the points that the supercell contains exactly; see `Phonons`."""
-    repeats = np.rint(np.linalg.inv(crystal.primitive_matrix) @ crystal.supercell_matrix).astype(int)
-    points = _independent(get_commensurate_points(repeats), crystal.primitive_symmetry.pointgroup_operations)
-    found: list[ImaginaryMode] = []
-    for point in points:
-        crystal.run_qpoints([point])
-        frequencies = crystal.qpoints.frequencies[0]
-        lowest = float(frequencies[0])
-        if lowest > -IMAGINARY_THZ:
-            continue
-        degeneracy = int((frequencies < lowest + 1e-3).sum())
-        crystal.run_modulations(repeats, [[point, 0, 1.0, 0.0]])
-        at_rest, moved = to_ase(crystal.modulation.supercell), to_ase(crystal.modulation.modulated_supercells[0])
-        shifts = moved.get_scaled_positions(wrap=False) - at_rest.get_scaled_positions(wrap=False)
-        shifts = (shifts - np.round(shifts)) @ at_rest.cell[:]
-        scale = largest / np.linalg.norm(shifts, axis=1).max()
-        at_rest.positions += scale * shifts
-        found.append(ImaginaryMode(np.array(point), lowest, degeneracy, at_rest))
-    return tuple(sorted(found, key=lambda mode: mode.freq_thz))
-
-
-def _independent(points: NDArray[np.float64], rotations: NDArray[np.int64]) -> list[NDArray[np.float64]]:
-    """Return one point of each set that is equal up to a symmetry and a reciprocal vector."""
-    operations, kept = np.concatenate([rotations, -rotations]), []
-    for point in points:
-        images = point @ operations
-        if not any(
-            (np.abs(images - other - np.round(images - other)).max(axis=1) < 1e-5).any() for other in kept
-        ):
-            kept.append(point)
-    return kept

@@ -19,9 +19,9 @@ from mlip_lammps.workflows.crystals.force_constants import (
     find_force_constants,
     to_ase,
 )
+from mlip_lammps.workflows.crystals.imaginary_modes import IMAGINARY_THZ
 from mlip_lammps.workflows.crystals.phonons import (
     EV_IN_KJ_PER_MOL,
-    IMAGINARY_THZ,
     MESH_LENGTH,
     choose_supercell,
     prepare_crystal,

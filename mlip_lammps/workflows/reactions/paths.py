@@ -1,6 +1,7 @@
 """Minimum energy paths with nudged elastic bands, and a check of their saddle."""
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -258,6 +259,7 @@ _calculator: Calculator | None = None
 def _set_calculator(calculator: Calculator) -> None:
     global _calculator
     _calculator = calculator
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the program, which then ends the pool
 
 
 def _with_calculator(atoms: Atoms) -> tuple[float, NDArray[np.float64]]:
