@@ -12,9 +12,12 @@ from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
 
-from mlip_lammps.cli.main import main
+from mlip_lammps.cli._run import _NOT_SETTINGS
+from mlip_lammps.cli.main import build_parser, main
+from mlip_lammps.cli.options import read_config
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.workflows import elastic_tensor, equation_of_state, layer_elastic_tensor, phase_change, relax
+from mlip_lammps.workflows.run_folder import as_table
 from mlip_lammps.workflows.symmetry import in_standard_axes
 
 MODEL = "silicon-pbe"
@@ -71,6 +74,33 @@ def test_a_wrong_configuration_is_refused(text, message, silicon, tmp_path, caps
     (tmp_path / "c.toml").write_text(text)
     assert main(["relax", MODEL, silicon, "--config", "c.toml"]) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "relax m a.xyz --mask 1 1 0 0 0 1 --cell free --keep-symmetry",
+        "eos m a.xyz b.xyz --range -3 1 --relax-shape",
+        "elastic m a.xyz --strain 0.01 --layer",
+        "phonons m a.xyz --supercell 2 2 2 --born BORN --qha",
+        "slab m a.xyz --miller 1 1 1 --miller 1 0 0 --layers 3 4",
+        "adsorb m a.xyz --adsorbate CO --sites top hollow",
+        "vibrations m a.xyz --moving 1 2 --symmetry-number 2",
+        "neb m a.xyz b.xyz --images 3 --no-climb",
+        "formation m a.xyz --reaction a->b --reaction b->c",
+        "screen m a.xyz --committee n o",
+    ],
+)
+def test_the_record_of_every_command_is_a_configuration(command, tmp_path):
+    words = command.split()
+    arguments = build_parser().parse_args(words)
+    settings = {name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS}
+    (tmp_path / "run.json").write_text(json.dumps({"settings": as_table(settings)}))
+    parser = build_parser()
+    again = parser.parse_args([words[0], "--config", str(tmp_path / "run.json")])
+    again.parser.set_defaults(**read_config(again.config, again.parser))
+    repeated = vars(parser.parse_args([words[0], "--config", str(tmp_path / "run.json")]))
+    assert {name: repeated[name] for name in settings} == settings
 
 
 def test_a_run_without_a_model_or_structure_is_refused(silicon, capsys):

@@ -66,6 +66,13 @@ def test_the_stress_of_a_slab_is_refused():
         equation_of_state(slab, EMT())
 
 
+def test_the_cell_of_a_slab_relaxes_with_a_mask_only():
+    slab = fcc111("Cu", (1, 1, 4), vacuum=8.0, periodic=True)
+    with pytest.raises(UserInputError, match="a cell that moves without a mask needs a crystal without vacuum"):
+        relax(slab, EMT(), cell="free")
+    assert relax(slab, EMT(), cell="free", mask=(1, 1, 0, 0, 0, 1)).largest_force < 1e-3
+
+
 def test_a_supercell_narrower_than_twice_the_cutoff_is_refused_with_one_that_is_wide_enough():
     atoms = bulk("Cu", a=3.6, cubic=True)
     with pytest.raises(UserInputError, match=r"the supercell 2 2 2 is 7.20 angstrom wide, .* 10.00.*give 3 3 3"):

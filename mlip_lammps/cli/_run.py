@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,7 +154,14 @@ def open_model(arguments: argparse.Namespace, model: str | None = None) -> MlipC
         path = runnable_model(path, arguments.device, arguments.head)
     else:
         options = {"dtype": arguments.dtype, "device": arguments.device or "cpu", "head": arguments.head}
-        path = compiled_model(path, **options, progress=lambda line: None)
+        lines: list[str] = []
+
+        def tell(line: str) -> None:
+            if not lines:
+                print(f"mlip-lammps: compiling {model or arguments.model} in {arguments.dtype}, once", file=sys.stderr)
+            lines.append(line)
+
+        path = compiled_model(path, **options, progress=tell)
     return MlipCalculator(path)
 
 

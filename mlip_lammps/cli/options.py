@@ -104,16 +104,23 @@ def read_config(path: Path, parser: argparse.ArgumentParser) -> dict[str, object
 
 def _checked(path: Path, key: str, value: object, action: argparse.Action) -> object:
     """Return a value of a configuration file in the type of its option."""
+    if isinstance(action, argparse._AppendAction):  # an option that may be repeated
+        if not isinstance(value, list):
+            raise UserInputError(f"--config {path}: {key} is {value!r}, expected a list with one item for each use")
+        return [_checked_once(path, key, item, action) for item in value]
+    return _checked_once(path, key, value, action)
+
+
+def _checked_once(path: Path, key: str, value: object, action: argparse.Action) -> object:
+    convert = action.type or str
     if action.nargs == 0:
-        expected = "true or false"
-        is_right = isinstance(value, bool)
+        expected, is_right = "true or false", isinstance(value, bool)
     elif action.nargs in ("*", "+") or isinstance(action.nargs, int):
         expected = f"a list of {action.nargs}" if isinstance(action.nargs, int) else "a list"
         is_right = isinstance(value, list) and action.nargs in ("*", "+", len(value))
     else:
         expected = f"one of {', '.join(action.choices)}" if action.choices else "one value"
         is_right = not isinstance(value, list | dict) and (action.choices is None or value in action.choices)
-    convert = action.type or str
     if is_right and action.nargs != 0:
         try:
             value = [convert(item) for item in value] if isinstance(value, list) else convert(value)

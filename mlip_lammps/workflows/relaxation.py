@@ -17,7 +17,13 @@ from ase.units import GPa
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.workflows.checks import require_apart, require_crystal, require_known_elements, require_stress_labels
+from mlip_lammps.workflows.checks import (
+    require_apart,
+    require_crystal,
+    require_known_elements,
+    require_no_vacuum,
+    require_stress_labels,
+)
 from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, space_group
 from mlip_lammps.workflows.tasks import Tasks, digest, identity_of
 
@@ -243,6 +249,8 @@ def require_relaxable(
     else:
         require_crystal(atoms, "a cell that moves needs")
         require_stress_labels(calculator, "a relaxed cell needs stresses")
+        if mask is None:
+            require_no_vacuum(atoms, calculator, "a cell that moves without a mask needs")
 
 
 def _target(atoms: Atoms, cell: str, mask: Sequence[bool] | None, pressure_gpa: float) -> Atoms | FrechetCellFilter:
