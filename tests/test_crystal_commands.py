@@ -13,7 +13,7 @@ from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
 
 from mlip_lammps.cli._run import _NOT_SETTINGS
-from mlip_lammps.cli.main import build_parser, main
+from mlip_lammps.cli.main import build_parser, find_subcommands, main
 from mlip_lammps.cli.options import read_config
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.workflows import elastic_tensor, equation_of_state, layer_elastic_tensor, phase_change, relax
@@ -57,6 +57,25 @@ def test_a_toml_file_replaces_the_options_and_the_command_line_takes_precedence(
     settings = json.loads((tmp_path / "b/run.json").read_text())["settings"]
     assert settings["cell"] == "isotropic"
     assert settings["keep_symmetry"] is True
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "m a.xyz b.xyz --cell free",
+        "m --cell free a.xyz b.xyz", "m a.xyz --cell free b.xyz", "--cell free m a.xyz b.xyz",
+    ],
+)
+def test_structures_may_follow_options(words, tmp_path, monkeypatch):
+    seen = []
+    (module,) = (m for m in find_subcommands() if m.NAME == "relax")
+    monkeypatch.setattr(module, "run", lambda arguments: seen.append(arguments) or 0)
+    assert main(["relax", *words.split()]) == 0
+    assert (seen[0].model, list(seen[0].structures), seen[0].cell) == ("m", ["a.xyz", "b.xyz"], "free")
+    with pytest.raises(SystemExit):
+        main(["relax", *words.split(), "--speed"])
+    with pytest.raises(SystemExit):
+        main(["info", "a", "b"])
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,8 @@ def _show(run: Run, found: Phonons, expansion: QuasiHarmonic | None, parameters:
             f"displacements are in imaginary-{number}.extxyz",
             style="bold yellow",
         )
+    if not found.is_stable:
+        run.console.print("thermal properties leave out imaginary modes", style="yellow")
     if not found.imaginary and not found.is_stable:
         run.console.print(
             f"the lowest frequency on the path is {found.bands.lowest_thz:.2f} THz, interpolated between points that "

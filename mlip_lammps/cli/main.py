@@ -25,11 +25,11 @@ EXIT_INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return its exit code: 0 for success, 1 for a failure, 2 for invalid user input."""
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments = _parse(parser, argv)
     try:
         if getattr(arguments, "config", None) is not None:
             arguments.parser.set_defaults(**read_config(arguments.config, arguments.parser))
-            arguments = parser.parse_args(argv)
+            arguments = _parse(parser, argv)
         return arguments.run(arguments)
     except UserInputError as error:
         return _complain(error, EXIT_USER_INPUT)
@@ -39,6 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"{error.filename or 'a file'}: {error.strerror or error}", EXIT_USER_INPUT)
     except KeyboardInterrupt:
         return _complain("interrupted", EXIT_INTERRUPTED)
+
+
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse arguments; structure files may also follow options, which argparse does not allow."""
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(arguments, "structures") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        is_given = arguments.structures is not arguments.parser.get_default("structures")
+        arguments.structures = [*(arguments.structures if is_given else []), *rest]
+    return arguments
 
 
 def build_parser() -> argparse.ArgumentParser:
