@@ -85,7 +85,7 @@ def plot_dynamics(
     energy.set_xlabel("time (ps)")
     temperature.set_xlim(thermo["Time"][0], thermo["Time"][-1])
     for axes in (temperature, energy, distribution):
-        _strip(axes)
+        strip(axes)
     figure.align_ylabels((temperature, energy))
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
     length = thermo["Time"][-1] - thermo["Time"][0]
@@ -114,7 +114,7 @@ def plot_green_kubo(path: Path, result: GreenKubo, *, title: str) -> None:
     for axes in (correlation, conductivity):
         axes.set_xlabel("time (ps)")
         axes.set_xlim(0.0, result.time[-1])
-        _strip(axes)
+        strip(axes)
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
     figure.savefig(path, dpi=200)
 
@@ -216,7 +216,7 @@ def _label(axes: Axes, labels: list[tuple[str, str]], right: bool = False) -> No
         )
 
 
-def _strip(axes: Axes) -> None:
+def strip(axes: Axes) -> None:
     """Hide the top and right spines, and set the colours of the axes."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)

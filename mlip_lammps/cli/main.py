@@ -14,6 +14,7 @@ from importlib.metadata import version
 from types import ModuleType
 
 from mlip_lammps import cli
+from mlip_lammps.cli.options import read_config
 from mlip_lammps.core.errors import MlipError, UserInputError
 
 EXIT_FAILURE = 1
@@ -23,8 +24,12 @@ EXIT_INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return its exit code: 0 for success, 1 for a failure, 2 for invalid user input."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = _parse(parser, argv)
     try:
+        if getattr(arguments, "config", None) is not None:
+            arguments.parser.set_defaults(**read_config(arguments.config, arguments.parser))
+            arguments = _parse(parser, argv)
         return arguments.run(arguments)
     except UserInputError as error:
         return _complain(error, EXIT_USER_INPUT)
@@ -36,6 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("interrupted", EXIT_INTERRUPTED)
 
 
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse arguments; structure files may also follow options, which argparse does not allow."""
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(arguments, "structures") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        is_given = arguments.structures is not arguments.parser.get_default("structures")
+        arguments.structures = [*(arguments.structures if is_given else []), *rest]
+    return arguments
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the program with every subcommand."""
     parser = argparse.ArgumentParser(prog="mlip-lammps", description="Trained MACE models in stock LAMMPS.")
@@ -44,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     for module in find_subcommands():
         subparser = subparsers.add_parser(module.NAME, help=module.HELP, description=module.HELP)
         module.configure(subparser)
-        subparser.set_defaults(run=module.run)
+        subparser.set_defaults(run=module.run, parser=subparser)
     return parser
 
 

@@ -15,6 +15,122 @@ def add_model(parser: argparse.ArgumentParser, help: str = ANY_MODEL) -> None:
     parser.add_argument("model", metavar="MODEL", help=help)
 
 
+def add_run(parser: argparse.ArgumentParser, command: str, structures: str | None = "STRUCTURE") -> None:
+    """Add what every command with a run folder takes: MODEL, structures, ``--out``, ``--config``, ranks and precision.
+
+    Parameters
+    ----------
+    command
+        Name of the command; results go to ``out/COMMAND``.
+    structures
+        Name of the structure files in the help; None if the command takes none.
+    """
+    # optional for the parser, because --config may contain them; open_run checks them
+    parser.add_argument("model", metavar="MODEL", nargs="?", help=ANY_MODEL)
+    if structures is not None:
+        parser.add_argument(
+            "structures", metavar=structures, nargs="*", default=[], help="structure files, any format that ASE reads"
+        )
+    add_out(parser, f"out/{command}")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file with options by their long names, or the run.json of an earlier run; options of the command "
+        "line take precedence",
+    )
+    add_ranks(parser, 1)
+    add_dtype(parser, "float64", is_for_any_model=True)
+    add_device(parser, is_for_any_model=True)
+    add_head(parser, is_for_any_model=True)
+
+
+def add_force_tolerance(parser: argparse.ArgumentParser, default: float) -> None:
+    """Add ``--force-tolerance``."""
+    parser.add_argument(
+        "--force-tolerance",
+        type=float,
+        default=default,
+        metavar="FORCE",
+        help=f"largest force of a relaxed structure, eV/angstrom (default: {default:g})",
+    )
+
+
+def add_cell(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--cell``."""
+    parser.add_argument(
+        "--cell",
+        choices=("fixed", "free", "isotropic", "shape"),
+        default=default,
+        help=f"fixed; free: all strains; isotropic: only the volume; shape: at constant volume (default: {default})",
+    )
+
+
+def add_no_relax(parser: argparse.ArgumentParser) -> None:
+    """Add ``--no-relax``."""
+    parser.add_argument(
+        "--no-relax", action="store_true", help="use the structure as it is; without this option it is relaxed first"
+    )
+
+
+def read_config(path: Path, parser: argparse.ArgumentParser) -> dict[str, object]:
+    """Return the options in a TOML file or in the record of a run, by their names in the parser.
+
+    Raises
+    ------
+    UserInputError
+        If the file cannot be read, or an option does not exist or has a wrong type or value.
+    """
+    import json
+    import tomllib
+
+    try:
+        text = path.read_text()
+        found = json.loads(text)["settings"] if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserInputError(f"--config {path}: {error}; give a TOML file or the run.json of a run") from error
+    skipped = ("help", "config")
+    actions = {action.dest: action for action in parser._actions if action.dest not in skipped}
+    options = {}
+    for key, value in found.items():
+        name = key.replace("-", "_")
+        if name not in actions:
+            known = ", ".join(sorted(name.replace("_", "-") for name in actions))
+            raise UserInputError(f"--config {path}: {key} is not an option of this command; give some of {known}")
+        if value is not None:
+            options[name] = _checked(path, key, value, actions[name])
+    return options
+
+
+def _checked(path: Path, key: str, value: object, action: argparse.Action) -> object:
+    """Return a value of a configuration file in the type of its option."""
+    if isinstance(action, argparse._AppendAction):  # an option that may be repeated
+        if not isinstance(value, list):
+            raise UserInputError(f"--config {path}: {key} is {value!r}, expected a list with one item for each use")
+        return [_checked_once(path, key, item, action) for item in value]
+    return _checked_once(path, key, value, action)
+
+
+def _checked_once(path: Path, key: str, value: object, action: argparse.Action) -> object:
+    convert = action.type or str
+    if action.nargs == 0:
+        expected, is_right = "true or false", isinstance(value, bool)
+    elif action.nargs in ("*", "+") or isinstance(action.nargs, int):
+        expected = f"a list of {action.nargs}" if isinstance(action.nargs, int) else "a list"
+        is_right = isinstance(value, list) and action.nargs in ("*", "+", len(value))
+    else:
+        expected = f"one of {', '.join(action.choices)}" if action.choices else "one value"
+        is_right = not isinstance(value, list | dict) and (action.choices is None or value in action.choices)
+    if is_right and action.nargs != 0:
+        try:
+            value = [convert(item) for item in value] if isinstance(value, list) else convert(value)
+        except (TypeError, ValueError):
+            is_right, expected = False, f"a value of type {getattr(convert, '__name__', convert)}"
+    if not is_right:
+        raise UserInputError(f"--config {path}: {key} is {value!r}, expected {expected}")
+    return value
+
+
 def add_dtype(parser: argparse.ArgumentParser, default: str = DEFAULT_DTYPE, is_for_any_model: bool = False) -> None:
     """Add ``--dtype``.
 

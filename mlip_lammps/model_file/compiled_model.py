@@ -112,6 +112,11 @@ class CompiledModel:
             _used_gpu.set()
         _open_models[self._path, n_threads, _stamp(self._path)] = self
 
+    @property
+    def path(self) -> Path:
+        """The compiled file."""
+        return self._path
+
     def __copy__(self) -> "CompiledModel":
         return self
 

@@ -1,6 +1,9 @@
 """The shipped models: one folder each, with ``model.safetensors`` (portable form), ``card.md`` and ``LICENSE``."""
 
+import re
 from pathlib import Path
+
+from safetensors import safe_open
 
 from mlip_lammps.core.arguments import require_path
 from mlip_lammps.core.errors import ModelFileError
@@ -45,3 +48,25 @@ def one_line_card(name: str) -> str:
     """Return the first paragraph of a shipped model's card."""
     _heading, paragraph, *_ = model_card(name).read_text(encoding="utf-8").split("\n\n")
     return " ".join(paragraph.split())
+
+
+def labels_of_source(sha256: str | None) -> tuple[str, ...] | None:
+    """Return what a shipped model was trained on, for example ``("energies", "forces")``.
+
+    Parameters
+    ----------
+    sha256
+        Checksum of the trained file that a compiled model was exported from.
+
+    Returns
+    -------
+    tuple of str or None
+        The labels in the card, without duplicates; None if the model is not a shipped one.
+    """
+    for name, path in shipped_models().items():
+        with safe_open(path, framework="numpy") as file:
+            if file.metadata().get("source_sha256") != sha256:
+                continue
+        row = re.search(r"^\| labels \|(.*)\|$", model_card(name).read_text(encoding="utf-8"), re.MULTILINE)
+        return tuple(dict.fromkeys(re.findall(r"\w+", row[1])))
+    return None

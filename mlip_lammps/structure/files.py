@@ -1,6 +1,6 @@
 """Reading structures from files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import ase.io
@@ -26,3 +26,38 @@ def read_structure(path: Path, elements: Sequence[str]) -> Atoms:
         found = f"contains {', '.join(unknown)}" if unknown else "has no atoms"
         raise UserInputError(f"{path} {found}, but the model knows {', '.join(elements)}; give another structure")
     return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+
+
+def read_structures(paths: Iterable[Path | str]) -> dict[str, Atoms]:
+    """Return all frames of files that ASE reads, with their constraints.
+
+    Returns
+    -------
+    dict
+        Structures by name: the stem of the file, followed by the number of the frame if there are several, and by a
+        count if names repeat.
+
+    Raises
+    ------
+    UserInputError
+        If there is no file, or a file cannot be read or has no atoms.
+    """
+    found: dict[str, Atoms] = {}
+    for path in map(Path, paths):
+        try:
+            frames = ase.io.read(path, index=":")
+        except Exception as error:  # each format raises its own exceptions
+            raise UserInputError(f"ASE cannot read {path}: {error}; give a file in a format of ase.io") from error
+        stem = path.name.split(".")[0] or path.name
+        for number, atoms in enumerate(frames):
+            if len(atoms) == 0:
+                raise UserInputError(f"frame {number} of {path} has no atoms; give another structure")
+            name = stem if len(frames) == 1 else f"{stem}-{number}"
+            while name in found:
+                name += "_"
+            clean = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, tags=atoms.get_tags())
+            clean.set_constraint(atoms.constraints)
+            found[name] = clean
+    if not found:
+        raise UserInputError("no structure is given; give one or more files in a format of ase.io")
+    return found

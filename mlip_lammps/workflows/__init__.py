@@ -1,0 +1,48 @@
+"""Workflows: each takes a question and any ASE calculator, and returns a frozen dataclass.
+
+Names are imported at their first use, so that importing the package stays quick.
+"""
+
+from mlip_lammps.core.lazy import lazy_names
+
+_HOMES = {
+    "AdsorptionStudy": "surfaces.adsorption",
+    "Candidate": "compositions.screening",
+    "ElasticTensor": "crystals.elastic",
+    "EquationOfState": "crystals.equations_of_state",
+    "Gruneisen": "crystals.quasi_harmonic",
+    "PhaseStudy": "compositions.formation",
+    "PhononFrequencies": "crystals.frequencies",
+    "Phonons": "crystals.phonons",
+    "QuasiHarmonic": "crystals.quasi_harmonic",
+    "Relaxation": "relaxation",
+    "ReactionPath": "reactions.paths",
+    "SurfaceEnergy": "surfaces.slabs",
+    "Tasks": "tasks",
+    "Vibrations": "reactions.vibrations",
+    "adsorb": "surfaces.adsorption",
+    "converge_supercell": "crystals.phonons",
+    "cut_slabs": "surfaces.slabs",
+    "elastic_tensor": "crystals.elastic",
+    "equation_of_state": "crystals.equations_of_state",
+    "formation_energies": "compositions.formation",
+    "gruneisen": "crystals.quasi_harmonic",
+    "layer_elastic_tensor": "crystals.elastic",
+    "minimize": "lammps_minimizer",
+    "phase_change": "crystals.equations_of_state",
+    "phonon_frequencies": "crystals.frequencies",
+    "phonons": "crystals.phonons",
+    "quasi_harmonic": "crystals.quasi_harmonic",
+    "reaction_energy": "compositions.formation",
+    "reaction_path": "reactions.paths",
+    "relax": "relaxation",
+    "relax_all": "relaxation",
+    "screen": "compositions.screening",
+    "surface_energies": "surfaces.slabs",
+    "write_report": "reports.page",
+    "vibrations": "reactions.vibrations",
+}
+
+__all__ = list(_HOMES)
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,18 +1,36 @@
 """Relaxation of atoms and cell."""
 
-from dataclasses import dataclass
-from typing import Literal
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
+import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from ase.constraints import FixSymmetry
 from ase.filters import FrechetCellFilter
-from ase.optimize import FIRE2, LBFGSLineSearch
+from ase.optimize import BFGS, FIRE2, LBFGSLineSearch
+from ase.units import GPa
+from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.workflows.checks import (
+    require_apart,
+    require_crystal,
+    require_known_elements,
+    require_no_vacuum,
+    require_stress_labels,
+)
+from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, space_group
+from mlip_lammps.workflows.tasks import Tasks, digest, identity_of
 
 MAX_STEPS = 1000
 FORCE_TOLERANCE = 1e-3
+CELLS = ("fixed", "free", "isotropic", "shape")
+OPTIMIZERS = {"lbfgs": LBFGSLineSearch, "bfgs": BFGS, "fire": FIRE2}
 
 
 @dataclass(frozen=True)
@@ -28,9 +46,15 @@ class Relaxation:
     energy_before
         Energy of the given structure in eV.
     n_steps
-        Number of optimiser steps.
+        Number of optimiser steps, without those of an interrupted run.
     largest_force
         Largest force on an unconstrained atom, eV/angstrom.
+    forces
+        Forces in eV/angstrom, zero on fixed atoms, shape (n_atoms, 3).
+    stress
+        Stress in eV/angstrom^3, shape (6,), Voigt order xx yy zz yz xz xy; None if the cell was fixed.
+    space_group
+        International symbol and number of a crystal within ``SYMMETRY_TOLERANCE``; None for other structures.
     """
 
     atoms: Atoms
@@ -38,16 +62,28 @@ class Relaxation:
     energy_before: float
     n_steps: int
     largest_force: float
+    forces: NDArray[np.float64] = field(repr=False)
+    stress: NDArray[np.float64] | None
+    space_group: str | None
+
+    @property
+    def pressure_gpa(self) -> float | None:
+        """Pressure in GPa, or None if the cell was fixed."""
+        return None if self.stress is None else float(-self.stress[:3].mean() / GPa)
 
 
 def relax(
     atoms: Atoms,
     calculator: Calculator,
     *,
-    cell: Literal["fixed", "free", "isotropic"] = "fixed",
+    cell: Literal["fixed", "free", "isotropic", "shape"] = "fixed",
+    pressure_gpa: float = 0.0,
+    mask: Sequence[bool] | None = None,
+    keeps_symmetry: bool = False,
+    optimizer: Literal["lbfgs", "bfgs", "fire"] = "lbfgs",
     force_tolerance: float = FORCE_TOLERANCE,
     max_steps: int = MAX_STEPS,
-    is_rough: bool = False,
+    trajectory: Path | None = None,
 ) -> Relaxation:
     """Relax the atoms, and optionally the cell, until the forces are below the tolerance.
 
@@ -58,30 +94,50 @@ def relax(
     calculator
         ASE calculator, with stress if the cell moves.
     cell
-        ``fixed``; ``free``: all six strains; ``isotropic``: only the volume.
+        ``fixed``; ``free``: all six strains; ``isotropic``: only the volume; ``shape``: at constant volume.
+    pressure_gpa
+        Target pressure in GPa, for a cell that moves.
+    mask
+        Which strains of a free cell may change, order xx yy zz yz xz xy; all if None.
+    keeps_symmetry
+        Whether to keep the space group of the start.
+    optimizer
+        ``lbfgs``: quasi-Newton with a line search; ``bfgs``: quasi-Newton without, for noisy forces; ``fire``: damped
+        dynamics, for a start far from a minimum.
     force_tolerance
         Limit for the largest force in eV/angstrom, and for the strain gradient per atom in eV.
     max_steps
         Maximum number of optimiser steps.
-    is_rough
-        Whether the start is far from a minimum: uses damped dynamics (FIRE) instead of a quasi-Newton search.
+    trajectory
+        Extended XYZ file for the structure at each step. If it exists, the relaxation continues from its last step.
 
     Raises
     ------
     UserInputError
-        If ``cell`` is not one of these three.
+        If a setting is invalid, atoms overlap, the model does not know an element, or the cell shall move and the
+        structure is not a crystal or the model was trained without stresses.
     MlipError
         If ``max_steps`` or the numerical precision is not sufficient; the message states the remaining force.
     """
-    if cell not in ("fixed", "free", "isotropic"):
-        raise UserInputError(f"cell is {cell!r}, expected fixed, free or isotropic")
+    require_relaxable(atoms, calculator, cell, mask, optimizer, pressure_gpa)
     moved = atoms.copy()
+    moved.info = {}  # may contain what extended XYZ cannot store
     moved.calc = calculator
     before = moved.get_potential_energy()
-    target = moved if cell == "fixed" else FrechetCellFilter(moved, hydrostatic_strain=cell == "isotropic")
-    optimizer = (FIRE2 if is_rough else LBFGSLineSearch)(target, logfile=None)
+    if trajectory is not None:
+        before = _continue(moved, trajectory, before)
+    if keeps_symmetry:
+        moved.set_constraint([*moved.constraints, FixSymmetry(moved, symprec=SYMMETRY_TOLERANCE)])
+    target = _target(moved, cell, mask, pressure_gpa)
+    search = OPTIMIZERS[optimizer](target, logfile=None)
+    if trajectory is not None:
+        trajectory.parent.mkdir(parents=True, exist_ok=True)
+        search.attach(lambda: ase.io.write(trajectory, moved, format="extxyz", append=True))
     try:
-        is_done = optimizer.run(fmax=force_tolerance, steps=max_steps)
+        with warnings.catch_warnings():
+            # of the strain of FrechetCellFilter; the error that it states is 1e-12
+            warnings.filterwarnings("ignore", message="logm result may be inaccurate", category=RuntimeWarning)
+            is_done = search.run(fmax=force_tolerance, steps=max_steps)
     except RuntimeError as error:
         if "LineSearch" not in str(error):  # an error of the calculator
             raise
@@ -95,9 +151,134 @@ def relax(
             f"{moved.symbols} did not relax in {max_steps} steps: the largest force is {largest:.2g} "
             f"eV/angstrom, expected {force_tolerance:g}; allow more steps or start closer to the minimum"
         )
-    energy = moved.get_potential_energy()
+    energy, forces = moved.get_potential_energy(), moved.get_forces()
+    stress = None if cell == "fixed" else moved.get_stress()
     moved.calc = None
-    return Relaxation(moved, energy, before, optimizer.get_number_of_steps(), largest)
+    moved.set_constraint(atoms.constraints)
+    moved.info = dict(atoms.info)
+    steps = search.get_number_of_steps()
+    return Relaxation(moved, energy, before, steps, largest, forces, stress, space_group(moved))
+
+
+def relax_all(
+    structures: Mapping[str, Atoms], calculator: Calculator, *, tasks: Tasks | None = None, **options: Any
+) -> dict[str, Relaxation | MlipError]:
+    """Relax several structures side by side.
+
+    Parameters
+    ----------
+    structures
+        Initial structures by name. The names are also those of the trajectory files.
+    calculator
+        See `relax`.
+    tasks
+        Where to relax; with a folder, each structure has a trajectory in it and an interrupted run continues.
+    **options
+        Options of `relax`.
+
+    Returns
+    -------
+    dict
+        For each name the result, or the error of a structure that did not relax.
+
+    Raises
+    ------
+    UserInputError
+        See `relax`; before any structure is relaxed.
+    """
+    tasks = tasks or Tasks()
+    names = ("cell", "mask", "optimizer", "pressure_gpa")
+    for name, atoms in structures.items():
+        try:
+            require_relaxable(atoms, calculator, **{key: options[key] for key in names if key in options})
+        except UserInputError as error:
+            raise UserInputError(f"{name}: {error}") from error
+    folder = None if tasks.folder is None else tasks.folder / "trajectories"
+    items = []
+    for name, atoms in structures.items():
+        item = {"atoms": atoms, "options": options}
+        if folder is not None:
+            item["trajectory"] = str(folder / f"{name}-{digest([identity_of(calculator), item])[:8]}.extxyz")
+        items.append(item)
+    found = tasks.map("relaxing", relax_task, calculator, items)
+    return {name: relaxation_from(table) for name, table in zip(structures, found, strict=True)}
+
+
+def relax_task(calculator: Calculator, item: dict[str, Any]) -> dict[str, Any]:
+    """Relax one structure as a task of `Tasks`: options and results as JSON, see `relaxation_from`."""
+    trajectory = item.get("trajectory")
+    try:
+        found = relax(
+            item["atoms"], calculator, trajectory=Path(trajectory) if trajectory else None, **item.get("options", {})
+        )
+    except UserInputError:
+        raise
+    except MlipError as error:
+        return {"error": str(error)}
+    return dict(vars(found))
+
+
+def relaxation_from(table: dict[str, Any]) -> Relaxation | MlipError:
+    """Return the result of `relax_task`, or the error of a structure that did not relax."""
+    return MlipError(table["error"]) if "error" in table else Relaxation(**table)
+
+
+def require_relaxable(
+    atoms: Atoms,
+    calculator: Calculator,
+    cell: str = "fixed",
+    mask: Sequence[bool] | None = None,
+    optimizer: str = "lbfgs",
+    pressure_gpa: float = 0.0,
+) -> None:
+    """Raise ``UserInputError`` if `relax` cannot start; see there."""
+    if cell not in CELLS:
+        raise UserInputError(f"cell is {cell!r}, expected fixed, free, isotropic or shape")
+    if optimizer not in OPTIMIZERS:
+        raise UserInputError(f"the optimizer is {optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")
+    if mask is not None and (cell != "free" or len(mask) != 6 or not any(mask)):
+        raise UserInputError(
+            f"the mask is {' '.join(str(int(m)) for m in mask)} for a {cell} cell, expected six numbers, 0 or 1, for "
+            "xx yy zz yz xz xy of a free cell, not all 0"
+        )
+    if pressure_gpa and cell in ("fixed", "shape"):
+        raise UserInputError(f"the pressure is {pressure_gpa:g} GPa, but the volume is fixed; let it move: cell free")
+    require_known_elements(atoms, calculator)
+    if cell == "fixed":
+        require_apart(atoms)
+    else:
+        require_crystal(atoms, "a cell that moves needs")
+        require_stress_labels(calculator, "a relaxed cell needs stresses")
+        if mask is None:
+            require_no_vacuum(atoms, calculator, "a cell that moves without a mask needs")
+
+
+def _target(atoms: Atoms, cell: str, mask: Sequence[bool] | None, pressure_gpa: float) -> Atoms | FrechetCellFilter:
+    if cell == "fixed":
+        return atoms
+    return FrechetCellFilter(
+        atoms,
+        mask=None if mask is None else [bool(m) for m in mask],
+        hydrostatic_strain=cell == "isotropic",
+        constant_volume=cell == "shape",
+        scalar_pressure=pressure_gpa * GPa,
+    )
+
+
+def _continue(atoms: Atoms, trajectory: Path, energy: float) -> float:
+    """Move to the last complete step of a trajectory, and return the energy of its first step."""
+    if not trajectory.is_file():
+        return energy
+    steps = []
+    try:
+        steps.extend(ase.io.iread(trajectory, index=":", format="extxyz"))
+    except Exception:  # the last step is incomplete; each cut raises another exception
+        ase.io.write(trajectory, steps, format="extxyz")
+    if not steps:
+        return energy
+    atoms.set_cell(steps[-1].cell)
+    atoms.set_positions(steps[-1].positions, apply_constraint=False)
+    return float(steps[0].get_potential_energy())
 
 
 def _largest_force(atoms: Atoms) -> float:

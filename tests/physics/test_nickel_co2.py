@@ -14,8 +14,8 @@ from ase.calculators.calculator import Calculator
 from ase.constraints import FixAtoms
 
 from mlip_lammps.analysis.thermo import read_thermo
-from mlip_lammps.workflows.elastic import elastic_tensor
-from mlip_lammps.workflows.equation_of_state import equation_of_state
+from mlip_lammps.workflows.crystals.elastic import elastic_tensor
+from mlip_lammps.workflows.crystals.equations_of_state import equation_of_state
 from mlip_lammps.workflows.relaxation import Relaxation, relax
 from mlip_lammps.workflows.timed_run import LammpsInput
 

@@ -13,9 +13,9 @@ from ase.build import bulk
 from ase.units import GPa
 
 from mlip_lammps.analysis.thermo import read_thermo
-from mlip_lammps.workflows.elastic import elastic_tensor
-from mlip_lammps.workflows.equation_of_state import EquationOfState, equation_of_state
-from mlip_lammps.workflows.phonons import phonon_frequencies
+from mlip_lammps.workflows.crystals.elastic import elastic_tensor
+from mlip_lammps.workflows.crystals.equations_of_state import EquationOfState, equation_of_state
+from mlip_lammps.workflows.crystals.frequencies import phonon_frequencies
 from mlip_lammps.workflows.relaxation import relax
 from mlip_lammps.workflows.timed_run import LammpsInput
 

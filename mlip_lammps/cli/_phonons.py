@@ -1,0 +1,133 @@
+"""The phonon command: relaxation, phonons, and what is computed on request."""
+
+import argparse
+
+import numpy as np
+
+from mlip_lammps.analysis.crystal_plots import plot_against, plot_bands
+from mlip_lammps.cli._run import Run, open_run
+from mlip_lammps.workflows.crystals.phonons import Bands, Phonons, converge_supercell, phonons, read_label
+from mlip_lammps.workflows.crystals.quasi_harmonic import Gruneisen, QuasiHarmonic, gruneisen, quasi_harmonic
+
+_TEMPERATURE_STEP = 10.0
+
+
+def run_phonons(arguments: argparse.Namespace) -> int:
+    """Compute phonons; see the options of the command."""
+    temperatures = np.arange(0.0, arguments.t_max + _TEMPERATURE_STEP / 2, _TEMPERATURE_STEP)
+    with open_run(arguments, "phonons", [arguments.born] if arguments.born else []) as run:
+        atoms = run.single() if arguments.no_relax else run.relaxed_crystal()
+        shared = {"displacement": arguments.displacement, "tasks": run.tasks}
+        steps, supercell = (), arguments.supercell
+        if arguments.converge:
+            steps = converge_supercell(atoms, run.calculator, **shared)
+            supercell = steps[-1].supercell
+        found = phonons(
+            atoms,
+            run.calculator,
+            supercell,
+            temperatures=temperatures,
+            born_file=arguments.born,
+            symmetry_tolerance=arguments.symmetry_tolerance,
+            **shared,
+        )
+        found.write(run.folder.path)
+        results = {"phonons": found, "supercells": steps}
+        if arguments.qha:
+            results["quasi_harmonic"] = quasi_harmonic(
+                atoms, run.calculator, supercell, temperatures=temperatures, **shared
+            )
+        if arguments.gruneisen:
+            results["gruneisen"] = gruneisen(atoms, run.calculator, supercell, **shared)
+        run.folder.write_results(results)
+        _draw(run, found, results.get("quasi_harmonic"), results.get("gruneisen"))
+        if steps:
+            rows = [
+                (" ".join(map(str, step.supercell)), step.n_atoms,
+                 "" if step.largest_change_thz is None else f"{step.largest_change_thz:.3f}") for step in steps
+            ]  # fmt: skip
+            run.show_table(("supercell", "atoms", "largest change, THz"), rows)
+        _show(run, found, results.get("quasi_harmonic"), results.get("gruneisen"))
+    return 0
+
+
+def _draw(run: Run, found: Phonons, expansion: QuasiHarmonic | None, parameters: Gruneisen | None) -> None:
+    folder, bands = run.folder.path, found.bands
+    title = f"{found.primitive.get_chemical_formula(empirical=True)}, {found.space_group}"
+    plot_bands(folder / "bands.png", _lines(bands), (found.dos_thz, found.dos), title=title)
+    thermal = found.thermal
+    panels = {
+        "free energy (kJ/mol)": thermal.free_energy_kj_per_mol,
+        "entropy (J/K/mol)": thermal.entropy_j_per_k_mol,
+        "heat capacity (J/K/mol)": thermal.heat_capacity_j_per_k_mol,
+    }
+    plot_against(folder / "thermal.png", thermal.temperatures, panels, "temperature (K)")
+    if expansion is not None:
+        panels = {
+            "volume (Å³)": expansion.volume,
+            "expansion (1e-6/K)": 1e6 * expansion.expansion_per_k,
+            "bulk modulus (GPa)": expansion.bulk_modulus_gpa,
+        }
+        plot_against(folder / "expansion.png", expansion.temperatures, panels, "temperature (K)")
+    if parameters is not None:
+        lines = [
+            (labels, distances, values)
+            for (labels, _, _), distances, values in zip(
+                _lines(bands), parameters.distances, parameters.parameters, strict=True
+            )
+        ]
+        plot_bands(folder / "gruneisen.png", lines, title=title, y_label="Grüneisen parameter", has_dots=True)
+
+
+def _lines(bands: Bands) -> list[tuple]:
+    return [
+        (tuple(map(read_label, labels)), distances, values)
+        for labels, distances, values in zip(bands.labels, bands.distances, bands.freq_thz, strict=True)
+    ]
+
+
+def _show(run: Run, found: Phonons, expansion: QuasiHarmonic | None, parameters: Gruneisen | None) -> None:
+    thermal = found.thermal
+    points: dict[str, np.ndarray] = {}
+    for labels, values in zip(found.bands.labels, found.bands.freq_thz, strict=True):
+        points.setdefault(read_label(labels[0]), values[0])
+        points.setdefault(read_label(labels[1]), values[-1])
+    run.show_table(
+        ("point", "frequencies, THz"), [(name, " ".join(f"{f:.2f}" for f in row)) for name, row in points.items()]
+    )
+    curves = (thermal.free_energy_kj_per_mol, thermal.entropy_j_per_k_mol, thermal.heat_capacity_j_per_k_mol)
+    room = [float(np.interp(300.0, thermal.temperatures, values)) for values in curves]
+    run.show_facts({
+        "space group": f"{found.space_group}, atoms moved by at most {found.largest_shift:.1g} Å",
+        "supercell": f"{' '.join(map(str, found.supercell))}, {len(found.phonopy.supercell)} atoms, "
+                     f"{found.n_displacements} displacements",
+        "numerical error": f"sum rule {found.residuals.sum_rule:.1e}, symmetry {found.residuals.symmetry:.1e} of "
+                           f"{found.residuals.largest:.3g} eV/Å²",
+        "zero-point energy": f"{1e3 * thermal.zero_point_energy:.2f} meV per primitive cell",
+        "at 300 K": "free energy {:.3f} kJ/mol, entropy {:.3f}, heat capacity {:.3f} J/K/mol".format(*room),
+    })  # fmt: skip
+    if expansion is not None:
+        at = expansion.at(300.0)
+        run.show_facts({
+            "quasi-harmonic, 300 K": f"volume {at['volume']:.4f} Å³, expansion {1e6 * at['expansion_per_k']:.2f}e-6/K, "
+                                     f"bulk modulus {at['bulk_modulus_gpa']:.2f} GPa",
+            "": f"Gibbs energy {at['gibbs']:.5f} eV, heat capacity {at['heat_capacity_j_per_k_mol']:.3f} J/K/mol, "
+                f"Grüneisen parameter {at['gruneisen_parameter']:.3f}",
+        })  # fmt: skip
+    if parameters is not None:
+        run.show_facts({"mean Grüneisen parameter, 300 K": f"{parameters.mean_300_k:.3f}"})
+    for number, mode in enumerate(found.imaginary, start=1):
+        run.folder.write_structures(f"imaginary-{number}", mode.structure)
+        run.console.print(
+            f"imaginary mode: {mode.freq_thz:.2f} THz at q = {' '.join(f'{q:.3f}' for q in mode.q_point)}; its "
+            f"displacements are in imaginary-{number}.extxyz",
+            style="bold yellow",
+        )
+    if not found.is_stable:
+        run.console.print("thermal properties leave out imaginary modes", style="yellow")
+    if not found.imaginary and not found.is_stable:
+        run.console.print(
+            f"the lowest frequency on the path is {found.bands.lowest_thz:.2f} THz, interpolated between points that "
+            "are stable; test a larger supercell with --converge",
+            style="bold yellow",
+        )

@@ -1,0 +1,199 @@
+"""What the commands with a run folder share: model, structures, record, progress and tables."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mlip_lammps.compilation import compiled_model, runnable_model
+from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.model_file.archive import is_archive
+from mlip_lammps.models import resolve_model
+from mlip_lammps.structure.files import read_structures
+from mlip_lammps.workflows.checks import require_apart, require_known_elements
+from mlip_lammps.workflows.relaxation import relax_all
+from mlip_lammps.workflows.run_folder import RunFolder
+from mlip_lammps.workflows.tasks import Tasks
+
+_PLAIN_WIDTH = 110
+_NOT_SETTINGS = ("run", "parser", "config")
+
+
+@dataclass(frozen=True)
+class Run:
+    """An open run of a command.
+
+    Attributes
+    ----------
+    calculator
+        Calculator of the model.
+    structures
+        Structures by name.
+    tasks
+        Where independent tasks run.
+    folder
+        The run folder.
+    console
+        Where results are printed.
+    """
+
+    calculator: Calculator
+    structures: dict[str, Atoms]
+    tasks: Tasks
+    folder: RunFolder
+    console: Console
+
+    def single(self) -> Atoms:
+        """Return the only structure.
+
+        Raises
+        ------
+        UserInputError
+            If there are several.
+        """
+        if len(self.structures) != 1:
+            raise UserInputError(
+                f"the files contain {len(self.structures)} structures, expected one; give a file with one structure"
+            )
+        return next(iter(self.structures.values()))
+
+    def relaxed_crystal(self, force_tolerance: float = 1e-4, **options: Any) -> Atoms:
+        """Return the only structure with relaxed atoms and cell, also written to ``relaxed.extxyz``.
+
+        Raises
+        ------
+        MlipError
+            If it does not relax.
+        """
+        options = {"cell": "free", "force_tolerance": force_tolerance, **options}
+        found = relax_all({"relaxed": self.single()}, self.calculator, tasks=self.tasks, **options)["relaxed"]
+        if isinstance(found, MlipError):
+            raise found
+        self.folder.write_structures("relaxed", found.atoms)
+        return found.atoms
+
+    def show_table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
+        """Print a table; the first column is aligned to the left."""
+        table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+        for k, column in enumerate(columns):
+            table.add_column(column, justify="left" if k == 0 else "right")
+        for row in rows:
+            table.add_row(*(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row))
+        self.console.print(table)
+
+    def show_facts(self, facts: Mapping[str, str]) -> None:
+        """Print names and values in two columns."""
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for name, value in facts.items():
+            table.add_row(name, value)
+        self.console.print(table)
+
+
+@contextmanager
+def open_run(arguments: argparse.Namespace, command: str, extra_files: Sequence[Path | str] = ()) -> Iterator[Run]:
+    """Open model, structures and run folder of a command; the record is complete at the end of the ``with`` block.
+
+    Parameters
+    ----------
+    extra_files
+        More input files whose checksums the record shall contain.
+
+    Raises
+    ------
+    UserInputError
+        If the model or a structure is missing or cannot be read, atoms overlap, or the model does not know an element.
+    """
+    # SIGTERM must also end the MPI ranks, as an interrupt does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PLAIN_WIDTH)
+    if arguments.model is None:
+        raise UserInputError("no MODEL is given; give a file, the name of a shipped model, or --config FILE")
+    given = list(getattr(arguments, "structures", []))
+    structures = read_structures(given) if hasattr(arguments, "structures") else {}
+    files = {"model": resolve_model(arguments.model)}
+    files |= {f"structure {k}": Path(file) for k, file in enumerate([*given, *extra_files], start=1)}
+    settings = {name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS}
+    if arguments.ranks < 1:
+        raise UserInputError(f"--ranks is {arguments.ranks}, expected 1 or more")
+    calculator = open_model(arguments)
+    facts = {key: calculator.model.metadata.get(key) for key in ("family", "dtype", "device", "head", "cutoff")}
+    folder = RunFolder(arguments.out, command, settings, files, facts)
+    for name, atoms in structures.items():
+        require_known_elements(atoms, calculator, name)
+        require_apart(atoms, name)
+    with folder, ProgressDisplay(console) as display:
+        tasks = Tasks(folder.tasks, arguments.ranks, display.show)
+        yield Run(calculator, structures, tasks, folder, console)
+        display.stop()
+        console.print(f"results: {folder.path}")
+
+
+def open_model(arguments: argparse.Namespace, model: str | None = None) -> MlipCalculator:
+    """Return the calculator of MODEL, compiled in ``--dtype`` for ``--device`` unless it is compiled already.
+
+    Parameters
+    ----------
+    model
+        Instead of MODEL.
+    """
+    path = resolve_model(model or arguments.model)
+    if path.suffix == ".pt2" or is_archive(path):
+        path = runnable_model(path, arguments.device, arguments.head)
+    else:
+        options = {"dtype": arguments.dtype, "device": arguments.device or "cpu", "head": arguments.head}
+        lines: list[str] = []
+
+        def tell(line: str) -> None:
+            if not lines:
+                print(f"mlip-lammps: compiling {model or arguments.model} in {arguments.dtype}, once", file=sys.stderr)
+            lines.append(line)
+
+        path = compiled_model(path, **options, progress=tell)
+    return MlipCalculator(path)
+
+
+class ProgressDisplay:
+    """A bar with the time left for each stage on a terminal, otherwise one line for each stage."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._console = console
+        self._task: TaskID | None = None
+        self._stage = ""
+
+    def __enter__(self) -> "ProgressDisplay":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.stop()
+
+    def show(self, stage: str, n_done: int, n_tasks: int) -> None:
+        """Show the progress of the current stage."""
+        if n_done == 0 or stage != self._stage:
+            if not self._console.is_terminal and n_tasks > 1:
+                kept = f", {n_done} of them finished before" if n_done else ""
+                self._console.print(f"{stage}: {n_tasks}{kept}")
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task = self._progress.add_task(stage, total=n_tasks)
+            self._stage = stage
+        self._progress.update(self._task, completed=n_done)
+
+    def stop(self) -> None:
+        """End the display, so that tables can be printed."""
+        self._progress.stop()

@@ -1,0 +1,51 @@
+"""``mlip-lammps phonons``: bands, density of states, thermal properties and unstable modes."""
+
+import argparse
+from pathlib import Path
+
+from mlip_lammps.cli import options
+
+NAME = "phonons"
+HELP = "compute phonon bands, density of states and thermal properties of a crystal"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    options.add_run(parser, NAME)
+    parser.add_argument(
+        "--supercell",
+        type=int,
+        nargs=3,
+        metavar=("NA", "NB", "NC"),
+        help="repeats of the given cell (default: the smallest ones that are twice the cutoff wide)",
+    )
+    parser.add_argument(
+        "--displacement",
+        type=float,
+        default=0.01,
+        metavar="ANGSTROM",
+        help="displacement of atoms (default: 0.01 angstrom)",
+    )
+    options.add_no_relax(parser)
+    parser.add_argument("--symmetry-tolerance", type=float, default=0.01, metavar="ANGSTROM",
+                        help="largest deviation of atoms from symmetric positions (default: 0.01)")  # fmt: skip
+    parser.add_argument("--t-max", type=float, default=1000.0, metavar="KELVIN",
+                        help="highest temperature of thermal properties, in steps of 10 K (default: 1000)")  # fmt: skip
+    parser.add_argument(
+        "--born",
+        type=Path,
+        metavar="FILE",
+        help="dielectric tensor and Born charges in the BORN format of phonopy, for the non-analytic correction",
+    )
+    parser.add_argument(
+        "--converge", action="store_true", help="enlarge the supercell until frequencies change by less than 0.1 THz"
+    )
+    parser.add_argument(
+        "--qha", action="store_true", help="thermal expansion and Gibbs energy in the quasi-harmonic approximation"
+    )
+    parser.add_argument("--gruneisen", action="store_true", help="Grueneisen parameters along the path")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from mlip_lammps.cli._phonons import run_phonons
+
+    return run_phonons(arguments)

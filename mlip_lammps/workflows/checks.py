@@ -1,0 +1,158 @@
+"""Checks of structures and calculators before long work starts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.data import covalent_radii
+from ase.geometry import get_distances
+from ase.neighborlist import neighbor_list
+
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.models import labels_of_source
+
+CLOSEST = 0.4
+"""Atoms closer than this times the sum of their covalent radii overlap: the shortest bonds have 0.85."""
+
+SMALLEST_VOLUME = 1.0
+"""Angstrom^3 per atom; the densest solids have 5."""
+
+DEFAULT_REACH = 5.0
+"""Cutoff in angstrom that is assumed for a calculator that does not state one."""
+
+
+def cutoff_of(calculator: Calculator) -> float | None:
+    """Return the cutoff of a model in angstrom, or None for a calculator that states none."""
+    cutoff = getattr(getattr(calculator, "model", None), "cutoff", None)
+    return None if cutoff is None else float(cutoff)
+
+
+def require_known_elements(atoms: Atoms, calculator: Calculator, name: str = "the structure") -> None:
+    """Raise ``UserInputError`` if the model does not know an element, or the structure has no atoms."""
+    if len(atoms) == 0:
+        raise UserInputError(f"{name} has no atoms; give another one")
+    elements = getattr(getattr(calculator, "model", None), "elements", None)
+    if elements is None:
+        return
+    if unknown := sorted(set(atoms.get_chemical_symbols()) - set(elements)):
+        raise UserInputError(
+            f"{name} contains {', '.join(unknown)}, but the model knows {', '.join(elements)}; give another structure "
+            "or model"
+        )
+
+
+def require_apart(atoms: Atoms, name: str = "the structure") -> None:
+    """Raise ``UserInputError`` if two atoms overlap."""
+    radii = CLOSEST * covalent_radii[atoms.numbers]
+    first, second, distances = neighbor_list("ijd", atoms, list(radii))
+    if len(distances) == 0:
+        return
+    k = int(np.argmin(distances))
+    i, j = sorted((int(first[k]), int(second[k])))
+    pair = " and ".join(f"{n} ({atoms[n].symbol})" for n in (i, j))
+    raise UserInputError(
+        f"atoms {pair} of {name}, counted from 0, are {distances[k]:.2f} angstrom apart, expected at least "
+        f"{radii[i] + radii[j]:.2f}; check the positions, the cell and pbc"
+    )
+
+
+def require_crystal(atoms: Atoms, question: str) -> None:
+    """Raise ``UserInputError`` unless the structure is periodic in three directions, has a volume, and no overlap.
+
+    Parameters
+    ----------
+    question
+        What needs a crystal, for example ``phonons need``.
+    """
+    if not atoms.pbc.all():
+        raise UserInputError(f"the structure is not periodic in all directions; {question} a crystal")
+    volume = abs(float(np.linalg.det(atoms.cell[:])))
+    if volume < SMALLEST_VOLUME * len(atoms):
+        raise UserInputError(
+            f"the cell of {len(atoms)} atoms has a volume of {volume:.3g} angstrom^3, expected at least "
+            f"{SMALLEST_VOLUME:g} for each atom; set the cell vectors"
+        )
+    require_apart(atoms)
+
+
+def require_no_vacuum(atoms: Atoms, calculator: Calculator, question: str) -> None:
+    """Raise ``UserInputError`` for a stress question about a slab, a wire or a molecule in a periodic cell."""
+    cutoff = cutoff_of(calculator) or DEFAULT_REACH
+    gaps = vacuum_gaps(atoms)
+    if (k := int(np.argmax(gaps))) is not None and gaps[k] > cutoff:
+        raise UserInputError(
+            f"{gaps[k]:.1f} angstrom along cell vector {k + 1} contain no atoms, which makes the structure a slab or a "
+            f"molecule; {question} a crystal without vacuum (at most the cutoff, {cutoff:g} angstrom)"
+        )
+
+
+def vacuum_gaps(atoms: Atoms) -> np.ndarray:
+    """Return the largest gap between atoms along the normal of each cell face, angstrom, shape (3,)."""
+    widths = face_distances(atoms)
+    gaps = np.empty(3)
+    for k, places in enumerate(atoms.get_scaled_positions().T):
+        places = np.sort(places)
+        gaps[k] = widths[k] * np.diff(np.append(places, places[0] + 1.0)).max()
+    return gaps
+
+
+def face_distances(atoms: Atoms) -> np.ndarray:
+    """Return the distance of opposite faces of the cell, angstrom, shape (3,)."""
+    return 1.0 / np.linalg.norm(np.linalg.inv(atoms.cell[:]), axis=0)
+
+
+def supercell_for(atoms: Atoms, width: float) -> tuple[int, int, int]:
+    """Return the smallest repeats whose faces are at least ``width`` angstrom apart."""
+    return tuple(int(np.ceil(width / distance - 1e-6)) for distance in face_distances(atoms))
+
+
+def require_wide_supercell(atoms: Atoms, supercell: Sequence[int], calculator: Calculator) -> None:
+    """Raise ``UserInputError`` if an atom would interact with its own image in the supercell."""
+    cutoff = cutoff_of(calculator)
+    if cutoff is None:
+        return
+    narrowest = float((np.array(supercell) * face_distances(atoms)).min())
+    if narrowest < 2.0 * cutoff:
+        enough = " ".join(map(str, supercell_for(atoms, 2.0 * cutoff)))
+        raise UserInputError(
+            f"the supercell {' '.join(map(str, supercell))} is {narrowest:.2f} angstrom wide, expected at least "
+            f"{2 * cutoff:.2f}, twice the cutoff of the model; give {enough}"
+        )
+
+
+def require_relaxed(atoms: Atoms, calculator: Calculator, largest: float, question: str) -> None:
+    """Raise ``UserInputError`` if a force is above ``largest`` eV/angstrom."""
+    at_rest = atoms.copy()
+    at_rest.set_constraint()
+    at_rest.calc = calculator
+    forces = np.linalg.norm(at_rest.get_forces(), axis=1)
+    k = int(np.argmax(forces))
+    if forces[k] > largest:
+        raise UserInputError(
+            f"the force on atom {k} ({atoms[k].symbol}), counted from 0, is {forces[k]:.3g} eV/angstrom, expected at "
+            f"most {largest:g}; {question} a relaxed structure: run mlip-lammps relax first"
+        )
+
+
+def require_stress_labels(calculator: Calculator, question: str) -> None:
+    """Raise ``UserInputError`` if the card of the model states that it was trained without stress.
+
+    Models without a card are accepted.
+    """
+    metadata = getattr(getattr(calculator, "model", None), "metadata", None) or {}
+    source = metadata.get("source") or {}
+    labels = labels_of_source(source.get("sha256"))
+    if labels is not None and "stresses" not in labels:
+        raise UserInputError(
+            f"the model was trained without stresses (its card lists {', '.join(labels)}), and "
+            f"{question}; keep the cell fixed, or give a model that was trained with stresses"
+        )
+
+
+def closest_distance(atoms: Atoms) -> float:
+    """Return the smallest distance of two atoms, or infinity for a single atom without periodic images."""
+    if len(atoms) < 2:
+        return float("inf")
+    _, distances = get_distances(atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    return float(distances[~np.eye(len(atoms), dtype=bool)].min())

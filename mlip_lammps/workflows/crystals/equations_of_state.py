@@ -1,0 +1,314 @@
+"""Equation of state: lattice constant and bulk modulus from energies at several volumes; pressure of a phase change."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import gcd
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.eos import birchmurnaghan, vinet
+from ase.units import GPa
+from numpy.typing import NDArray
+from scipy.optimize import OptimizeWarning, brentq, curve_fit
+
+from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.workflows.checks import (
+    require_crystal,
+    require_known_elements,
+    require_no_vacuum,
+    require_stress_labels,
+)
+from mlip_lammps.workflows.relaxation import relax_task, relaxation_from
+from mlip_lammps.workflows.tasks import Tasks
+
+LENGTH_FACTORS = tuple(np.linspace(0.98, 1.02, 9))
+MIN_VOLUMES = 5
+EQUATIONS: dict[str, Callable] = {"birch_murnaghan": birchmurnaghan, "vinet": vinet}
+HIGHEST_PRESSURE_GPA = 200.0
+_N_PRESSURES = 401
+
+
+@dataclass(frozen=True)
+class Fit:
+    """An equation fitted to energies; errors are standard deviations from the residuals.
+
+    Attributes
+    ----------
+    equation
+        ``birch_murnaghan`` or ``vinet``.
+    volume, volume_error
+        Volume at the minimum in angstrom^3.
+    energy, energy_error
+        Energy at the minimum in eV.
+    bulk_modulus_gpa, bulk_modulus_error_gpa
+        Bulk modulus at the minimum in GPa.
+    derivative, derivative_error
+        Derivative of the bulk modulus with respect to pressure.
+    residual
+        Largest difference between fit and energies in eV.
+    """
+
+    equation: str
+    volume: float
+    volume_error: float
+    energy: float
+    energy_error: float
+    bulk_modulus_gpa: float
+    bulk_modulus_error_gpa: float
+    derivative: float
+    derivative_error: float
+    residual: float
+
+    def energy_at(self, volume: float | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the energy in eV at a volume in angstrom^3."""
+        modulus = self.bulk_modulus_gpa * GPa
+        return EQUATIONS[self.equation](np.asarray(volume), self.energy, modulus, self.derivative, self.volume)
+
+    def pressure_at(self, volume: float) -> float:
+        """Return the pressure in GPa at a volume in angstrom^3."""
+        step = 1e-4 * volume
+        return float((self.energy_at(volume - step) - self.energy_at(volume + step)) / (2 * step) / GPa)
+
+    def volume_at(self, pressure_gpa: float) -> float:
+        """Return the volume in angstrom^3 at a pressure in GPa.
+
+        Raises
+        ------
+        ValueError
+            If the equation does not reach this pressure between 0.4 and 1.15 times the volume at the minimum.
+        """
+        return float(
+            brentq(lambda volume: self.pressure_at(volume) - pressure_gpa, 0.4 * self.volume, 1.15 * self.volume)
+        )
+
+
+@dataclass(frozen=True)
+class EquationOfState:
+    """Energies at several volumes, and two equations fitted to them.
+
+    Attributes
+    ----------
+    atoms
+        The given structure.
+    volumes
+        Cell volumes in angstrom^3, shape (n_volumes,).
+    energies
+        Energies with relaxed atoms in eV, shape (n_volumes,).
+    birch_murnaghan, vinet
+        The fits.
+    """
+
+    atoms: Atoms
+    volumes: NDArray[np.float64]
+    energies: NDArray[np.float64]
+    birch_murnaghan: Fit
+    vinet: Fit
+
+    @property
+    def volume(self) -> float:
+        """Volume at the minimum of the Birch-Murnaghan fit in angstrom^3."""
+        return self.birch_murnaghan.volume
+
+    @property
+    def energy(self) -> float:
+        """Energy at the minimum of the Birch-Murnaghan fit in eV."""
+        return self.birch_murnaghan.energy
+
+    @property
+    def bulk_modulus_gpa(self) -> float:
+        """Bulk modulus of the Birch-Murnaghan fit in GPa."""
+        return self.birch_murnaghan.bulk_modulus_gpa
+
+    @property
+    def residual(self) -> float:
+        """Largest difference between the Birch-Murnaghan fit and the energies in eV."""
+        return self.birch_murnaghan.residual
+
+    @property
+    def length_factor(self) -> float:
+        """Factor of the given cell vectors at the minimum."""
+        return float((self.volume / self.atoms.get_volume()) ** (1 / 3))
+
+
+@dataclass(frozen=True)
+class PhaseChange:
+    """Two phases with the same enthalpy.
+
+    Attributes
+    ----------
+    pressure_gpa
+        Pressure in GPa, from the Birch-Murnaghan fits.
+    pressure_vinet_gpa
+        The same from the Vinet fits; the difference is an estimate of the error of the fits. None if they do not cross.
+    volumes
+        Volume of each phase at that pressure, angstrom^3 per atom.
+    is_extrapolated
+        Whether a volume lies outside the computed ones.
+    """
+
+    pressure_gpa: float
+    pressure_vinet_gpa: float | None
+    volumes: tuple[float, float]
+    is_extrapolated: bool
+
+
+def equation_of_state(
+    atoms: Atoms,
+    calculator: Calculator,
+    length_factors: Sequence[float] = LENGTH_FACTORS,
+    *,
+    relaxes_shape: bool = False,
+    tasks: Tasks | None = None,
+) -> EquationOfState:
+    """Return the equation of state of a crystal.
+
+    Parameters
+    ----------
+    atoms
+        A periodic crystal near its minimum; the atoms are relaxed at each volume.
+    calculator
+        ASE calculator.
+    length_factors
+        Five or more factors of the cell vectors, on both sides of the minimum.
+    relaxes_shape
+        Whether the shape of the cell is relaxed at each volume.
+    tasks
+        Where the volumes are computed.
+
+    Raises
+    ------
+    UserInputError
+        If there are too few volumes, the structure is not a crystal, or the model was trained without stresses.
+    MlipError
+        If the minimum lies outside the volumes.
+
+    Notes
+    -----
+    The fits are the third-order equation of Birch, Phys. Rev. 71, 809 (1947), and that of Vinet et al., J. Geophys.
+    Res. 92, 9319 (1987).
+    """
+    if len(length_factors) < MIN_VOLUMES:
+        raise UserInputError(f"{len(length_factors)} volumes are too few for a fit; give {MIN_VOLUMES} or more")
+    require_crystal(atoms, "an equation of state needs")
+    require_no_vacuum(atoms, calculator, "an equation of state needs")
+    require_known_elements(atoms, calculator)
+    require_stress_labels(calculator, "a lattice constant needs them")
+    items = []
+    for factor in length_factors:
+        scaled = atoms.copy()
+        scaled.set_cell(factor * atoms.cell[:], scale_atoms=True)
+        items.append({"atoms": scaled, "options": {"cell": "shape" if relaxes_shape else "fixed"}})
+    found = [
+        relaxation_from(table) for table in (tasks or Tasks()).map("volumes", relax_task, calculator, items)
+    ]
+    if errors := [result for result in found if isinstance(result, MlipError)]:
+        raise errors[0]
+    volumes = np.array([item["atoms"].get_volume() for item in items])
+    energies = np.array([result.energy for result in found])
+    fits = {name: fit_equation(name, volumes, energies) for name in EQUATIONS}
+    return EquationOfState(atoms.copy(), volumes, energies, **fits)
+
+
+def fit_equation(equation: str, volumes: NDArray[np.float64], energies: NDArray[np.float64]) -> Fit:
+    """Fit an equation of `EQUATIONS` to energies.
+
+    Parameters
+    ----------
+    volumes, energies
+        Volumes in angstrom^3 and energies in eV, shape (n_volumes,).
+
+    Raises
+    ------
+    MlipError
+        If the fit fails or its minimum lies outside the volumes.
+    """
+    function = EQUATIONS[equation]
+    a, b, c = np.polyfit(volumes, energies, 2)
+    start = -b / (2 * a) if a > 0 else volumes[np.argmin(energies)]
+    start = float(np.clip(start, volumes.min(), volumes.max()))
+    guess = (c + b * start + a * start**2, max(2 * a * start, 1e-3), 4.0, start)
+    # relative to the mean energy, because the fit is limited by rounding otherwise
+    zero = energies.mean()
+    try:
+        found, covariance = curve_fit(function, volumes, energies - zero, p0=(guess[0] - zero, *guess[1:]))
+    except (RuntimeError, OptimizeWarning) as error:
+        raise MlipError(f"no equation of state fits the energies ({error}); use volumes near the minimum") from error
+    residual = float(np.abs(function(volumes, *found) - (energies - zero)).max())
+    energy, modulus, derivative, volume = map(float, found)
+    if not volumes.min() < volume < volumes.max():
+        raise MlipError(
+            f"the minimum at {volume:.2f} angstrom^3 lies outside the volumes from {volumes.min():.2f} to "
+            f"{volumes.max():.2f}; start from another cell"
+        )
+    errors = np.sqrt(np.abs(np.diag(covariance)))
+    return Fit(
+        equation=equation,
+        volume=volume,
+        volume_error=float(errors[3]),
+        energy=energy + float(zero),
+        energy_error=float(errors[0]),
+        bulk_modulus_gpa=modulus / GPa,
+        bulk_modulus_error_gpa=float(errors[1]) / GPa,
+        derivative=derivative,
+        derivative_error=float(errors[2]),
+        residual=residual,
+    )
+
+
+def phase_change(low: EquationOfState, high: EquationOfState) -> PhaseChange | None:
+    """Return the pressure at which two phases of one composition have the same enthalpy, at zero temperature.
+
+    Returns
+    -------
+    PhaseChange or None
+        None if the enthalpies do not cross from 0 GPa to the highest pressure that both equations reach.
+
+    Raises
+    ------
+    UserInputError
+        If the compositions differ.
+    """
+    formulas = [_reduced(curve.atoms) for curve in (low, high)]
+    if formulas[0] != formulas[1]:
+        names = [curve.atoms.get_chemical_formula() for curve in (low, high)]
+        raise UserInputError(f"{names[0]} and {names[1]} have different compositions; give two phases of one compound")
+    pressure = _crossing(low, high, "birch_murnaghan")
+    if pressure is None:
+        return None
+    volumes = [curve.birch_murnaghan.volume_at(pressure) for curve in (low, high)]
+    is_inside = all(
+        curve.volumes.min() <= volume <= curve.volumes.max() for curve, volume in zip((low, high), volumes, strict=True)
+    )
+    per_atom = tuple(volume / len(curve.atoms) for curve, volume in zip((low, high), volumes, strict=True))
+    return PhaseChange(pressure, _crossing(low, high, "vinet"), per_atom, not is_inside)
+
+
+def _crossing(low: EquationOfState, high: EquationOfState, equation: str) -> float | None:
+    """Return the lowest pressure of 0 or more at which the enthalpies per atom are equal, GPa."""
+
+    def difference(pressure: float) -> float:
+        enthalpies = []
+        for curve in (low, high):
+            fit = getattr(curve, equation)
+            volume = fit.volume_at(pressure)
+            enthalpies.append(float(fit.energy_at(volume) + pressure * GPa * volume) / len(curve.atoms))
+        return enthalpies[1] - enthalpies[0]
+
+    pressures, values = np.linspace(0.0, HIGHEST_PRESSURE_GPA, _N_PRESSURES), []
+    for pressure in pressures:
+        try:
+            values.append(difference(pressure))
+        except ValueError:  # beyond the reach of an equation
+            break
+    for k, (one, other) in enumerate(pairwise(values)):
+        if one * other <= 0:
+            return float(brentq(difference, pressures[k], pressures[k + 1]))
+    return None
+
+
+def _reduced(atoms: Atoms) -> dict[str, int]:
+    counts = atoms.symbols.formula.count()
+    divisor = gcd(*counts.values())
+    return {symbol: n // divisor for symbol, n in counts.items()}

@@ -1,0 +1,124 @@
+"""Force constants of a crystal from finite displacements, with phonopy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from numpy.typing import NDArray
+from phonopy import Phonopy
+from phonopy.structure.atoms import PhonopyAtoms
+from phonopy.structure.cells import guess_primitive_matrix
+
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.workflows.symmetry import EXACT
+from mlip_lammps.workflows.tasks import Tasks
+
+DISPLACEMENT = 0.01
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Violation of exact relations by the computed force constants, before these relations are restored.
+
+    Attributes
+    ----------
+    sum_rule
+        Largest sum of the force constants of an atom over all others, eV/angstrom^2. A common shift of all atoms must
+        cost no energy.
+    symmetry
+        Largest difference of two force constants that are equal because derivatives commute, eV/angstrom^2.
+    largest
+        Largest force constant, eV/angstrom^2, for comparison.
+    """
+
+    sum_rule: float
+    symmetry: float
+    largest: float
+
+
+def build_phonopy(symmetric: Atoms, supercell: Sequence[int]) -> Phonopy:
+    """Return phonopy for a symmetrised crystal; its primitive cell is determined automatically.
+
+    Parameters
+    ----------
+    supercell
+        Repeats along each cell vector.
+
+    Raises
+    ------
+    UserInputError
+        If ``supercell`` is not three numbers of 1 or more.
+    """
+    if len(supercell) != 3 or min(supercell) < 1:
+        raise UserInputError(f"supercell is {tuple(supercell)}, expected three numbers of 1 or more")
+    crystal = PhonopyAtoms(
+        symbols=symmetric.get_chemical_symbols(),
+        cell=symmetric.cell[:],
+        scaled_positions=symmetric.get_scaled_positions(),
+    )
+    return Phonopy(
+        crystal,
+        supercell_matrix=np.diag(supercell),
+        primitive_matrix=guess_primitive_matrix(crystal, symprec=EXACT),
+        symprec=EXACT,
+    )
+
+
+def to_ase(cell: PhonopyAtoms) -> Atoms:
+    """Return a cell of phonopy as a structure of ASE."""
+    return Atoms(cell.symbols, cell=cell.cell, scaled_positions=cell.scaled_positions, pbc=True)
+
+
+def find_force_constants(
+    crystals: Sequence[Phonopy], calculator: Calculator, displacement: float = DISPLACEMENT, tasks: Tasks | None = None
+) -> list[Residuals]:
+    """Compute the force constants of one or more crystals from the calculator's forces.
+
+    Parameters
+    ----------
+    crystals
+        See `build_phonopy`; they receive their force constants.
+    displacement
+        Displacement of atoms in angstrom.
+    tasks
+        Where the forces are computed; those of all crystals side by side.
+
+    Returns
+    -------
+    list of Residuals
+        One for each crystal.
+    """
+    if not 0 < displacement < 0.5:
+        raise UserInputError(f"the displacement is {displacement:g} angstrom, expected more than 0 and less than 0.5")
+    items = []
+    for phonopy in crystals:
+        phonopy.generate_displacements(distance=displacement)
+        items += [to_ase(displaced) for displaced in phonopy.supercells_with_displacements]
+    forces = iter((tasks or Tasks()).map("displacements", force_task, calculator, items))
+    found = []
+    for phonopy in crystals:
+        phonopy.forces = [next(forces) for _ in phonopy.supercells_with_displacements]
+        phonopy.produce_force_constants(show_drift=False)
+        found.append(_residuals(phonopy.force_constants))
+        # restore the relations, which rounding and the finite supercell break slightly
+        phonopy.symmetrize_force_constants(show_drift=False)
+    return found
+
+
+def force_task(calculator: Calculator, atoms: Any) -> NDArray[np.float64]:
+    """Return the forces in eV/angstrom, shape (n_atoms, 3), as a task of `Tasks`."""
+    moved = atoms.copy()
+    moved.calc = calculator
+    return moved.get_forces()
+
+
+def _residuals(force_constants: NDArray[np.float64]) -> Residuals:
+    transposed = force_constants.transpose(1, 0, 3, 2)
+    return Residuals(
+        sum_rule=float(np.abs(force_constants.sum(axis=1)).max()),
+        symmetry=float(np.abs(force_constants - transposed).max()),
+        largest=float(np.abs(force_constants).max()),
+    )

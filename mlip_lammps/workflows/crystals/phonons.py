@@ -1,0 +1,389 @@
+"""Phonons of a crystal: bands, density of states, thermal properties and unstable modes."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.units import kJ, mol
+from numpy.typing import ArrayLike, NDArray
+from phonopy import Phonopy
+from phonopy.file_IO import parse_BORN
+from phonopy.phonon.band_structure import get_band_qpoints_by_seekpath
+
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.workflows.checks import (
+    DEFAULT_REACH,
+    cutoff_of,
+    require_crystal,
+    require_known_elements,
+    require_relaxed,
+    require_wide_supercell,
+    supercell_for,
+)
+from mlip_lammps.workflows.crystals.force_constants import (
+    DISPLACEMENT,
+    Residuals,
+    build_phonopy,
+    find_force_constants,
+    to_ase,
+)
+from mlip_lammps.workflows.crystals.imaginary_modes import IMAGINARY_THZ, ImaginaryMode, find_imaginary
+from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, largest_shift, symmetrized
+from mlip_lammps.workflows.tasks import Tasks
+
+LARGEST_FORCE = 0.01
+"""Largest force on an atom of the crystal, eV/angstrom: above, it is not at a stationary point."""
+
+MESH_LENGTH = 100.0
+"""Density of the q-point mesh: phonopy uses about this length in angstrom over the cell vectors."""
+
+TEMPERATURES = tuple(range(0, 1010, 10))
+EV_IN_KJ_PER_MOL = mol / kJ
+_N_BAND_POINTS = 51
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Frequencies along lines between special points.
+
+    Attributes
+    ----------
+    labels
+        Names of the first and last point of each line, as phonopy writes them; see `read_label`.
+    q_points
+        Points of each line in reciprocal vectors of the primitive cell, shape (n_q, 3) each.
+    distances
+        Position of each point along the whole path, 1/angstrom, shape (n_q,) each.
+    freq_thz
+        Frequencies in THz, shape (n_q, n_modes) each; imaginary ones are negative.
+    """
+
+    labels: tuple[tuple[str, str], ...]
+    q_points: tuple[NDArray[np.float64], ...] = field(repr=False)
+    distances: tuple[NDArray[np.float64], ...]
+    freq_thz: tuple[NDArray[np.float64], ...]
+
+    @property
+    def lowest_thz(self) -> float:
+        """Lowest frequency on the path."""
+        return float(min(line.min() for line in self.freq_thz))
+
+    @property
+    def highest_thz(self) -> float:
+        """Highest frequency on the path."""
+        return float(max(line.max() for line in self.freq_thz))
+
+
+@dataclass(frozen=True)
+class ThermalProperties:
+    """Harmonic thermal properties of the primitive cell at constant volume.
+
+    Attributes
+    ----------
+    temperatures
+        Temperatures in K, shape (n,).
+    free_energy_kj_per_mol
+        Vibrational Helmholtz energy, shape (n,).
+    entropy_j_per_k_mol, heat_capacity_j_per_k_mol
+        Entropy and heat capacity, shape (n,).
+    zero_point_energy
+        Zero-point energy in eV.
+    """
+
+    temperatures: NDArray[np.float64]
+    free_energy_kj_per_mol: NDArray[np.float64]
+    entropy_j_per_k_mol: NDArray[np.float64]
+    heat_capacity_j_per_k_mol: NDArray[np.float64]
+    zero_point_energy: float
+
+
+@dataclass(frozen=True)
+class Phonons:
+    """Phonons of a crystal.
+
+    Attributes
+    ----------
+    space_group
+        International symbol and number.
+    largest_shift
+        Largest distance by which symmetrisation moved an atom, angstrom.
+    primitive
+        The primitive cell.
+    supercell
+        Repeats of the given cell.
+    n_displacements
+        Number of evaluated supercells.
+    residuals
+        Numerical errors of the force constants.
+    bands
+        Frequencies along the path of seekpath.
+    dos_thz, dos
+        Frequencies in THz and density of states in 1/THz for the primitive cell, shape (n,).
+    thermal
+        Harmonic thermal properties. Imaginary modes are left out.
+    imaginary
+        Imaginary modes at points that the supercell contains exactly; one of each symmetric set.
+    phonopy
+        Phonopy with the force constants, for anything else.
+    """
+
+    space_group: str
+    largest_shift: float
+    primitive: Atoms
+    supercell: tuple[int, int, int]
+    n_displacements: int
+    residuals: Residuals
+    bands: Bands
+    dos_thz: NDArray[np.float64]
+    dos: NDArray[np.float64]
+    thermal: ThermalProperties
+    imaginary: tuple[ImaginaryMode, ...]
+    phonopy: Phonopy = field(repr=False, compare=False)
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether no frequency is imaginary, neither at exact points nor on the path."""
+        return not self.imaginary and self.bands.lowest_thz > -IMAGINARY_THZ
+
+    def frequencies_at(self, q_points: ArrayLike) -> NDArray[np.float64]:
+        """Return frequencies in THz at points in reciprocal vectors of the primitive cell, shape (n_q, n_modes).
+
+        Raises
+        ------
+        UserInputError
+            If there are no points or they have not three coordinates each.
+        """
+        self.phonopy.run_qpoints(require_q_points(q_points))
+        return np.array(self.phonopy.qpoints.frequencies)
+
+    def write(self, folder: Path) -> None:
+        """Write the files of phonopy: ``phonopy_params.yaml``, which ``phonopy-load`` reads, bands, DOS and thermal."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.phonopy.save(folder / "phonopy_params.yaml", settings={"force_constants": True})
+        self.phonopy.band_structure.write_yaml(filename=folder / "band.yaml")
+        self.phonopy.total_dos.write(filename=folder / "total_dos.dat")
+        self.phonopy.thermal_properties.write_yaml(filename=folder / "thermal_properties.yaml")
+
+
+def phonons(
+    atoms: Atoms,
+    calculator: Calculator,
+    supercell: Sequence[int] | None = None,
+    *,
+    displacement: float = DISPLACEMENT,
+    temperatures: Sequence[float] = TEMPERATURES,
+    mesh_length: float = MESH_LENGTH,
+    born_file: Path | None = None,
+    symmetry_tolerance: float = SYMMETRY_TOLERANCE,
+    tasks: Tasks | None = None,
+) -> Phonons:
+    """Return the phonons of a relaxed crystal.
+
+    The crystal is first moved to its exact symmetric positions, see ``symmetrized``.
+
+    Parameters
+    ----------
+    atoms
+        A relaxed periodic crystal.
+    calculator
+        ASE calculator.
+    supercell
+        Repeats along each cell vector. If None, the smallest ones whose faces are twice the cutoff apart.
+    displacement
+        Displacement of atoms in angstrom.
+    temperatures
+        Temperatures of the thermal properties in K.
+    mesh_length
+        Density of the q-point mesh, see `MESH_LENGTH`.
+    born_file
+        File in the BORN format of phonopy, with the dielectric tensor and Born charges, for the non-analytic
+        correction. The force constants do not contain it.
+    symmetry_tolerance
+        Largest deviation of atoms and cell vectors from their symmetric positions, angstrom.
+    tasks
+        Where the forces are computed.
+
+    Raises
+    ------
+    UserInputError
+        If the structure is not a relaxed crystal, the supercell is narrower than twice the cutoff, the space group
+        depends on the tolerance, or the BORN file does not fit.
+    """
+    symmetric, group = prepare_crystal(atoms, calculator, symmetry_tolerance)
+    supercell = choose_supercell(symmetric, calculator, supercell)
+    crystal = build_phonopy(symmetric, supercell)
+    if born_file is not None:
+        crystal.nac_params = read_born(born_file, crystal)
+    (residuals,) = find_force_constants([crystal], calculator, displacement, tasks)
+    bands = run_bands(crystal)
+    thermal = run_thermal(crystal, temperatures, mesh_length)
+    crystal.run_total_dos()
+    return Phonons(
+        space_group=group,
+        largest_shift=largest_shift(atoms, symmetric),
+        primitive=to_ase(crystal.primitive),
+        supercell=supercell,
+        n_displacements=len(crystal.supercells_with_displacements),
+        residuals=residuals,
+        bands=bands,
+        dos_thz=np.array(crystal.total_dos.frequency_points),
+        dos=np.array(crystal.total_dos.dos),
+        thermal=thermal,
+        imaginary=find_imaginary(crystal),
+        phonopy=crystal,
+    )
+
+
+@dataclass(frozen=True)
+class SupercellStep:
+    """One supercell of a convergence test.
+
+    Attributes
+    ----------
+    supercell
+        Repeats of the given cell.
+    n_atoms
+        Number of atoms.
+    largest_change_thz
+        Largest change of a frequency on the path from the previous supercell; None for the first.
+    """
+
+    supercell: tuple[int, int, int]
+    n_atoms: int
+    largest_change_thz: float | None
+
+
+def converge_supercell(
+    atoms: Atoms,
+    calculator: Calculator,
+    *,
+    tolerance_thz: float = 0.1,
+    n_most: int = 4,
+    displacement: float = DISPLACEMENT,
+    tasks: Tasks | None = None,
+) -> tuple[SupercellStep, ...]:
+    """Enlarge the supercell until no frequency on the path changes by more than a tolerance.
+
+    Parameters
+    ----------
+    tolerance_thz
+        Largest change of a frequency in THz.
+    n_most
+        Largest number of supercells.
+
+    Raises
+    ------
+    UserInputError
+        See `phonons`.
+    """
+    symmetric, _ = prepare_crystal(atoms, calculator)
+    supercell = choose_supercell(symmetric, calculator)
+    steps: list[SupercellStep] = []
+    before: NDArray[np.float64] | None = None
+    for _ in range(n_most):
+        crystal = build_phonopy(symmetric, supercell)
+        find_force_constants([crystal], calculator, displacement, tasks)
+        found = np.concatenate(run_bands(crystal).freq_thz)
+        change = None if before is None else float(np.abs(found - before).max())
+        steps.append(SupercellStep(supercell, len(crystal.supercell), change))
+        if change is not None and change <= tolerance_thz:
+            break
+        before = found
+        supercell = tuple(n + 1 for n in supercell)
+    return tuple(steps)
+
+
+def prepare_crystal(
+    atoms: Atoms, calculator: Calculator, tolerance: float = SYMMETRY_TOLERANCE
+) -> tuple[Atoms, str]:
+    """Return the symmetrised crystal and its space group, after the checks of `phonons`."""
+    require_crystal(atoms, "phonons need")
+    require_known_elements(atoms, calculator)
+    symmetric, group = symmetrized(atoms, tolerance)
+    require_relaxed(symmetric, calculator, LARGEST_FORCE, "phonons need")
+    return symmetric, group
+
+
+def choose_supercell(
+    atoms: Atoms, calculator: Calculator, supercell: Sequence[int] | None = None
+) -> tuple[int, int, int]:
+    """Return the supercell, by default one that is twice as wide as the cutoff; raise if one is too narrow."""
+    if supercell is None:
+        return supercell_for(atoms, 2.0 * (cutoff_of(calculator) or DEFAULT_REACH))
+    if len(supercell) == 3 and min(supercell) >= 1:
+        require_wide_supercell(atoms, supercell, calculator)
+    return tuple(supercell)
+
+
+def require_q_points(q_points: ArrayLike) -> NDArray[np.float64]:
+    """Return points as an array of shape (n_q, 3), or raise ``UserInputError``."""
+    expected = "expected one or more points of three coordinates each, for example [[0, 0, 0], [0.5, 0, 0.5]]"
+    try:
+        points = np.asarray(q_points, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserInputError(f"the q-points {q_points!r} are not an array of numbers; {expected}") from error
+    if points.size == 0 or points.ndim > 2 or points.shape[-1] != 3 or not np.isfinite(points).all():
+        raise UserInputError(f"the q-points have the shape {points.shape}; {expected}")
+    return np.atleast_2d(points)
+
+
+def read_born(file: Path, crystal: Phonopy) -> object:
+    """Return the parameters of the non-analytic correction from a file in the BORN format of phonopy.
+
+    Raises
+    ------
+    UserInputError
+        If the file is missing or does not fit the primitive cell.
+    """
+    if not file.is_file():
+        raise UserInputError(f"{file} does not exist; give a file in the BORN format of phonopy")
+    try:
+        return parse_BORN(crystal.primitive, filename=file)
+    except Exception as error:  # phonopy raises many kinds
+        raise UserInputError(
+            f"{file} does not fit the primitive cell of {len(crystal.primitive)} atoms ({error}); expected a line with "
+            "the unit factor, one with the dielectric tensor, and one with the Born charge of each independent atom"
+        ) from error
+
+
+def run_bands(crystal: Phonopy) -> Bands:
+    """Return the bands along the path of seekpath; phonopy keeps them too."""
+    paths, labels, connections = get_band_qpoints_by_seekpath(crystal.primitive, _N_BAND_POINTS)
+    crystal.run_band_structure(paths, path_connections=connections, labels=labels)
+    found = crystal.band_structure
+    # phonopy lists a label once if a line continues with the next
+    names, rest = [], list(labels)
+    for connected in connections:
+        names.append((rest[0], rest[1]))
+        rest = rest[1:] if connected else rest[2:]
+    return Bands(
+        labels=tuple(names),
+        q_points=tuple(map(np.array, found.qpoints)),
+        distances=tuple(map(np.array, found.distances)),
+        freq_thz=tuple(map(np.array, found.frequencies)),
+    )
+
+
+def read_label(label: str) -> str:
+    """Return a label of phonopy without mathematical markup, for instance ``Γ`` or ``X_1``."""
+    return re.sub(r"\$|\\mathrm|[{}]", "", label.replace("\\Gamma", "Γ"))
+
+
+def run_thermal(crystal: Phonopy, temperatures: Sequence[float], mesh_length: float) -> ThermalProperties:
+    """Return thermal properties from a mesh of q-points; imaginary modes are left out."""
+    crystal.run_mesh(mesh_length)
+    crystal.run_thermal_properties(
+        temperatures=np.array(temperatures, dtype=float), cutoff_frequency=0.0, exclude_gamma_acoustic=True
+    )
+    found = crystal.thermal_properties
+    return ThermalProperties(
+        temperatures=np.array(found.temperatures),
+        free_energy_kj_per_mol=np.array(found.free_energy),
+        entropy_j_per_k_mol=np.array(found.entropy),
+        heat_capacity_j_per_k_mol=np.array(found.heat_capacity),
+        zero_point_energy=float(found.zero_point_energy) / EV_IN_KJ_PER_MOL,
+    )

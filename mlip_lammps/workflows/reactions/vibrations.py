@@ -1,0 +1,356 @@
+"""Vibrations of molecules and adsorbates: frequencies, zero-point energy and thermochemistry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Literal
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.constraints import FixAtoms
+from ase.thermochemistry import HarmonicThermo, IdealGasThermo
+from ase.units import invcm
+from ase.vibrations import VibrationsData
+from numpy.typing import NDArray
+
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.workflows.checks import require_apart, require_known_elements
+from mlip_lammps.workflows.crystals.force_constants import force_task
+from mlip_lammps.workflows.tasks import Tasks
+
+DISPLACEMENT = 0.01
+LARGEST_FORCE = 0.02
+"""Largest force on a moving atom, eV/angstrom: above, frequencies are not those of a stationary point."""
+
+IMAGINARY_CM = 20.0
+"""An imaginary frequency above this value counts; smaller ones may be numerical errors of soft modes."""
+
+_SAME_PLACE = 0.15
+"""Two atoms coincide after a rotation of a molecule within this distance, angstrom."""
+_PATTERN_AMPLITUDE = 0.25
+_N_FRAMES = 20
+
+
+@dataclass(frozen=True)
+class Thermochemistry:
+    """Thermal corrections to the energy.
+
+    Attributes
+    ----------
+    kind
+        ``ideal_gas``: translation, rotation and vibration; ``harmonic``: vibration only.
+    temperature
+        Temperature in K.
+    pressure_pa
+        Pressure of the ideal gas in Pa; None for ``harmonic``.
+    symmetry_number
+        Rotational symmetry number of the molecule; None for ``harmonic``.
+    enthalpy
+        Enthalpy of the gas, or internal energy of the adsorbate, with zero-point energy, eV.
+    entropy
+        Entropy in eV/K.
+    free_energy
+        Gibbs energy of the gas, or Helmholtz energy of the adsorbate, eV. The potential energy is included.
+    """
+
+    kind: str
+    temperature: float
+    pressure_pa: float | None
+    symmetry_number: int | None
+    enthalpy: float
+    entropy: float
+    free_energy: float
+
+
+@dataclass(frozen=True)
+class Vibrations:
+    """Normal modes at a stationary point.
+
+    Attributes
+    ----------
+    atoms
+        The structure.
+    moving
+        Indices of the atoms that move, shape (n_moving,).
+    energy
+        Potential energy in eV.
+    frequencies_cm
+        Wave numbers in 1/cm in ascending order, shape (n_modes,); imaginary ones are negative. Those of a free
+        molecule include its translations and rotations, which are 0.
+    modes
+        Displacements of all atoms in each mode, largest 1, shape (n_modes, n_atoms, 3).
+    zero_point_energy
+        Zero-point energy of the real vibrations in eV, without translations and rotations of a free molecule.
+    n_imaginary
+        Number of imaginary modes above ``IMAGINARY_CM``.
+    largest_force
+        Largest force on a moving atom, eV/angstrom.
+    thermochemistry
+        Thermal corrections; None if there are imaginary modes.
+    """
+
+    atoms: Atoms
+    moving: NDArray[np.int64]
+    energy: float
+    frequencies_cm: NDArray[np.float64]
+    modes: NDArray[np.float64] = field(repr=False)
+    zero_point_energy: float
+    n_imaginary: int
+    largest_force: float
+    thermochemistry: Thermochemistry | None
+
+    def mode_frames(self, number: int, amplitude: float = _PATTERN_AMPLITUDE) -> list[Atoms]:
+        """Return one period of a mode as structures; the atom that moves most moves by ``amplitude`` in angstrom."""
+        frames = []
+        for phase in np.sin(2 * np.pi * np.arange(_N_FRAMES) / _N_FRAMES):
+            frame = self.atoms.copy()
+            frame.set_constraint()
+            frame.positions += amplitude * phase * self.modes[number]
+            frames.append(frame)
+        return frames
+
+
+def vibrations(
+    atoms: Atoms,
+    calculator: Calculator,
+    moving: Sequence[int] | None = None,
+    *,
+    displacement: float = DISPLACEMENT,
+    kind: Literal["ideal_gas", "harmonic"] | None = None,
+    temperature: float = 298.15,
+    pressure_pa: float = 101325.0,
+    spin: float = 0.0,
+    symmetry_number: int | None = None,
+    largest_force: float = LARGEST_FORCE,
+    tasks: Tasks | None = None,
+) -> Vibrations:
+    """Return the normal modes of a relaxed molecule or adsorbate.
+
+    Parameters
+    ----------
+    atoms
+        A stationary point: a minimum or a saddle.
+    calculator
+        ASE calculator.
+    moving
+        Indices of the atoms that move; all atoms without a ``FixAtoms`` constraint if None.
+    displacement
+        Displacement of atoms in angstrom; central differences.
+    kind
+        Kind of the thermochemistry. If None, ``ideal_gas`` for a molecule that is not periodic and moves as a whole,
+        else ``harmonic``.
+    temperature, pressure_pa
+        Temperature in K and pressure in Pa.
+    spin
+        Total electronic spin of a gas molecule, for its entropy: 0 for a singlet, 1 for a triplet.
+    symmetry_number
+        Rotational symmetry number of a gas molecule; found from its geometry if None.
+    largest_force
+        Largest allowed force on a moving atom, eV/angstrom.
+    tasks
+        Where the forces are computed.
+
+    Raises
+    ------
+    UserInputError
+        If an index does not exist, a force is too large, atoms overlap or the model does not know an element.
+
+    Notes
+    -----
+    The ideal gas has rigid rotations and harmonic vibrations (``IdealGasThermo`` of ASE).
+    """
+    require_known_elements(atoms, calculator)
+    require_apart(atoms)
+    indices = _moving(atoms, moving)
+    if not 0 < displacement < 0.5:
+        raise UserInputError(f"the displacement is {displacement:g} angstrom, expected more than 0 and less than 0.5")
+    free = atoms.copy()
+    free.set_constraint()
+    free.calc = calculator
+    energy, forces = float(free.get_potential_energy()), free.get_forces()
+    found_force = float(np.linalg.norm(forces[indices], axis=1).max())
+    if found_force > largest_force:
+        raise UserInputError(
+            f"the largest force on a moving atom is {found_force:.3g} eV/angstrom, expected at most {largest_force:g}; "
+            "vibrations need a stationary point: relax the structure first"
+        )
+    free.calc = None
+    is_gas = (kind or _kind(atoms, indices)) == "ideal_gas"
+    hessian = _hessian(free, indices, calculator, displacement, tasks or Tasks())
+    if is_gas:
+        hessian = _without_rigid_motion(free, hessian)
+    data = VibrationsData.from_2d(free, hessian, indices=indices)
+    energies, modes = data.get_energies_and_modes(all_atoms=True)
+    signed = np.where(np.abs(energies.imag) > np.abs(energies.real), -np.abs(energies.imag), energies.real)
+    order = np.argsort(signed)
+    frequencies, modes = signed[order] / invcm, modes[order]
+    modes = modes / np.linalg.norm(modes, axis=2).max(axis=1)[:, None, None]
+    internal = _internal(free, frequencies) if is_gas else frequencies
+    real = np.sort(internal[internal > 0]) * invcm
+    n_imaginary = int((internal < -IMAGINARY_CM).sum())
+    thermo = None
+    if n_imaginary == 0:
+        number = symmetry_number or (rotational_symmetry_number(free) if is_gas else None)
+        thermo = _thermochemistry(free, energy, real, temperature, pressure_pa if is_gas else None, number, spin)
+    return Vibrations(
+        atoms=atoms.copy(),
+        moving=indices,
+        energy=energy,
+        frequencies_cm=frequencies,
+        modes=modes,
+        zero_point_energy=float(real.sum()) / 2,
+        n_imaginary=n_imaginary,
+        largest_force=found_force,
+        thermochemistry=thermo,
+    )
+
+
+def rotational_symmetry_number(molecule: Atoms) -> int:
+    """Return the number of rotations that map a molecule onto itself; 1 or 2 for a linear one."""
+    places = molecule.positions - molecule.get_center_of_mass()
+    if len(molecule) == 1:
+        return 1
+    numbers = molecule.numbers
+    if molecule.get_moments_of_inertia().min() < 1e-2:
+        return 2 if _is_same(numbers, -places, places) else 1
+    # a rotation is given by the images of two atoms that are not on a line with the centre
+    first, second = _independent_pair(places)
+    found: list[NDArray[np.float64]] = []
+    for i, j in permutations(range(len(molecule)), 2):
+        if numbers[i] != numbers[first] or numbers[j] != numbers[second]:
+            continue
+        source, target = _frame(places[first], places[second]), _frame(places[i], places[j])
+        if source is None or target is None:
+            continue
+        rotation = target @ source.T
+        is_new = not any(np.abs(rotation - other).max() < 0.2 for other in found)
+        if is_new and _is_same(numbers, places @ rotation.T, places):
+            found.append(rotation)
+    return max(1, len(found))
+
+
+def _moving(atoms: Atoms, moving: Sequence[int] | None) -> NDArray[np.int64]:
+    if moving is None:
+        fixed = [c.index for c in atoms.constraints if isinstance(c, FixAtoms)]
+        indices = np.setdiff1d(np.arange(len(atoms)), np.concatenate(fixed) if fixed else [])
+    else:
+        indices = np.unique(np.array(moving, dtype=int))
+    if len(indices) == 0 or indices.min() < 0 or indices.max() >= len(atoms):
+        raise UserInputError(
+            f"the moving atoms are {' '.join(map(str, indices)) or 'none'}, expected one or more indices from 0 to "
+            f"{len(atoms) - 1}"
+        )
+    return indices
+
+
+def _hessian(
+    atoms: Atoms, indices: NDArray[np.int64], calculator: Calculator, displacement: float, tasks: Tasks
+) -> NDArray[np.float64]:
+    """Return second derivatives in eV/angstrom^2 from central differences, symmetric, shape (3 n, 3 n)."""
+    items = []
+    for index in indices:
+        for axis in range(3):
+            for sign in (1, -1):
+                moved = atoms.copy()
+                moved.positions[index, axis] += sign * displacement
+                items.append(moved)
+    forces = np.array(tasks.map("displacements", force_task, calculator, items))[:, indices]
+    rows = (forces[1::2] - forces[::2]).reshape(3 * len(indices), -1) / (2 * displacement)
+    return (rows + rows.T) / 2
+
+
+def _kind(atoms: Atoms, indices: NDArray[np.int64]) -> str:
+    return "ideal_gas" if not atoms.pbc.any() and len(indices) == len(atoms) else "harmonic"
+
+
+def _without_rigid_motion(atoms: Atoms, hessian: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the Hessian of a molecule without curvature along translations and rotations.
+
+    They have none at an exact stationary point; a small remaining force gives some to the rotations.
+    """
+    roots = np.repeat(atoms.get_masses() ** 0.5, 3)
+    places = atoms.positions - atoms.get_center_of_mass()
+    rigid = [np.tile(axis, (len(atoms), 1)) for axis in np.eye(3)] + [np.cross(axis, places) for axis in np.eye(3)]
+    vectors = np.array([motion.ravel() * roots for motion in rigid]).T
+    basis, sizes, _ = np.linalg.svd(vectors, full_matrices=False)
+    basis = basis[:, sizes > 1e-3 * sizes.max()]
+    projection = np.eye(len(roots)) - basis @ basis.T
+    weights = np.outer(roots, roots)
+    return projection @ (hessian / weights) @ projection * weights
+
+
+def _internal(atoms: Atoms, frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the frequencies without those of translation and rotation."""
+    n_rigid = {"monatomic": 3, "linear": 5, "nonlinear": 6}[_geometry(atoms)]
+    return frequencies[np.argsort(np.abs(frequencies), kind="stable")[n_rigid:]]
+
+
+def _geometry(atoms: Atoms) -> str:
+    if len(atoms) == 1:
+        return "monatomic"
+    return "linear" if atoms.get_moments_of_inertia().min() < 1e-2 else "nonlinear"
+
+
+def _thermochemistry(
+    atoms: Atoms,
+    energy: float,
+    vibrations: NDArray[np.float64],
+    temperature: float,
+    pressure_pa: float | None,
+    symmetry_number: int | None,
+    spin: float,
+) -> Thermochemistry:
+    if pressure_pa is None:
+        thermo = HarmonicThermo(vib_energies=vibrations, potentialenergy=energy)
+        enthalpy = thermo.get_internal_energy(temperature, verbose=False)
+        entropy = thermo.get_entropy(temperature, verbose=False)
+        free = thermo.get_helmholtz_energy(temperature, verbose=False)
+    else:
+        thermo = IdealGasThermo(
+            vib_energies=vibrations,
+            geometry=_geometry(atoms),
+            potentialenergy=energy,
+            atoms=atoms,
+            symmetrynumber=symmetry_number,
+            spin=spin,
+        )
+        enthalpy = thermo.get_enthalpy(temperature, verbose=False)
+        entropy = thermo.get_entropy(temperature, pressure_pa, verbose=False)
+        free = thermo.get_gibbs_energy(temperature, pressure_pa, verbose=False)
+    return Thermochemistry(
+        kind="harmonic" if pressure_pa is None else "ideal_gas",
+        temperature=temperature,
+        pressure_pa=pressure_pa,
+        symmetry_number=symmetry_number,
+        enthalpy=float(enthalpy),
+        entropy=float(entropy),
+        free_energy=float(free),
+    )
+
+
+def _independent_pair(places: NDArray[np.float64]) -> tuple[int, int]:
+    """Return two atoms whose directions from the centre are as perpendicular as possible."""
+    areas = np.linalg.norm(np.cross(places[:, None], places[None]), axis=2)
+    first, second = np.unravel_index(int(areas.argmax()), areas.shape)
+    return int(first), int(second)
+
+
+def _frame(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return three orthonormal columns from two vectors, or None if they are on a line."""
+    normal = np.cross(one, other)
+    if np.linalg.norm(normal) < 1e-3:
+        return None
+    x, z = one / np.linalg.norm(one), normal / np.linalg.norm(normal)
+    return np.column_stack([x, np.cross(z, x), z])
+
+
+def _is_same(numbers: NDArray[np.int64], places: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
+    """Return whether each atom lies on one of the same element."""
+    distances = np.linalg.norm(places[:, None] - others[None], axis=2)
+    nearest = distances.argmin(axis=1)
+    return bool(
+        (distances.min(axis=1) < _SAME_PLACE).all()
+        and len(set(nearest)) == len(numbers)
+        and (numbers[nearest] == numbers).all()
+    )

@@ -1,0 +1,185 @@
+"""The folder of a run: its record, its results, and the results of finished tasks.
+
+========================  ============================================================================
+``run.json``              the record: command, settings, versions, checksums, times
+``results.json``          results as numbers
+``*.extxyz``              structures, extended XYZ
+``tasks/``                results of finished tasks; the same command continues after them
+========================  ============================================================================
+"""
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from mlip_lammps.core.errors import UserInputError
+
+RECORD = "run.json"
+RESULTS = "results.json"
+_PACKAGES = ("mlip-lammps", "ase", "phonopy", "spglib", "numpy", "scipy", "torch", "lammps")
+
+
+class RunFolder:
+    """The folder of one run of a command; the ``with`` block keeps the record up to date.
+
+    Parameters
+    ----------
+    path
+        The folder, created if missing.
+    command
+        Name of the command.
+    settings
+        Options of the command by name, from which it can be repeated.
+    files
+        Input files by name; the record contains their checksums.
+    model
+        Facts of the model for the record.
+
+    Raises
+    ------
+    UserInputError
+        If the folder contains a run of another command.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        command: str,
+        settings: Mapping[str, Any],
+        files: Mapping[str, Path] | None = None,
+        model: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.path = path
+        earlier = read_record(path) if (path / RECORD).is_file() else {}
+        if earlier.get("command", command) != command:
+            raise UserInputError(
+                f"{path} contains a run of mlip-lammps {earlier['command']}, expected one of {command}; give another "
+                "folder with --out"
+            )
+        inputs = {name: {"path": str(file), "sha256": checksum(file)} for name, file in (files or {}).items()}
+        is_same = earlier.get("inputs") == inputs and earlier.get("settings") == as_table(settings)
+        self._seconds_before = earlier.get("seconds", 0.0) if is_same else 0.0
+        self._start = time.perf_counter()
+        self._record = {
+            "command": command,
+            "settings": as_table(settings),
+            "inputs": inputs,
+            "model": as_table(model or {}),
+            "versions": {name: version(name) for name in _PACKAGES},
+            "started": earlier["started"] if is_same else datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    @property
+    def tasks(self) -> Path:
+        """Folder for the results of finished tasks."""
+        return self.path / "tasks"
+
+    def __enter__(self) -> "RunFolder":
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._write_record("running")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._write_record("finished")
+        else:
+            is_interrupt = isinstance(error, KeyboardInterrupt)
+            self._write_record("interrupted" if is_interrupt else "failed", "" if is_interrupt else str(error))
+
+    def write_results(self, results: Any) -> Path:
+        """Write ``results.json``; see `as_table` for its content."""
+        file = self.path / RESULTS
+        _write_json(file, as_table(results))
+        return file
+
+    def write_structures(self, name: str, structures: Atoms | Sequence[Atoms]) -> Path:
+        """Write structures as extended XYZ and return the file."""
+        file, frames = self.path / f"{name}.extxyz", []
+        for atoms in [structures] if isinstance(structures, Atoms) else structures:
+            frame = atoms.copy()
+            frame.calc, frame.info = atoms.calc, {}  # may contain what extended XYZ cannot store
+            frames.append(frame)
+        ase.io.write(file, frames, format="extxyz")
+        return file
+
+    def _write_record(self, status: str, error: str = "") -> None:
+        seconds = self._seconds_before + time.perf_counter() - self._start
+        found = {**self._record, "status": status, "seconds": round(seconds, 3)}
+        _write_json(self.path / RECORD, {**found, "error": error} if error else found)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the record of a run.
+
+    Raises
+    ------
+    UserInputError
+        If the folder has no record, or the record is damaged.
+    """
+    file = folder / RECORD
+    if not file.is_file():
+        raise UserInputError(f"{folder} has no {RECORD}; give a folder that mlip-lammps wrote with --out")
+    try:
+        record = json.loads(file.read_text())
+        record["command"], record["settings"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserInputError(f"{file} is not the record of a run ({error}); give another folder") from error
+    return record
+
+
+def checksum(file: Path) -> str:
+    """Return the SHA-256 checksum of a file."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def with_results(atoms: Atoms, **results: Any) -> Atoms:
+    """Return a copy with energy, forces or stress attached, as extended XYZ stores them."""
+    copy = atoms.copy()
+    copy.calc = SinglePointCalculator(copy, **{name: value for name, value in results.items() if value is not None})
+    return copy
+
+
+def as_table(value: Any) -> Any:
+    """Return a result as dictionaries, lists and numbers.
+
+    Dataclasses become dictionaries with their fields and public properties, arrays become lists, and structures
+    their formula, cell vectors and number of atoms: their files contain the rest.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if field.repr]
+        names += [name for name in dir(type(value)) if isinstance(getattr(type(value), name), property)]
+        return {name: as_table(getattr(value, name)) for name in names if not name.startswith("_")}
+    if isinstance(value, Atoms):
+        cell = value.cell[:].tolist()
+        return {"formula": value.get_chemical_formula(), "n_atoms": len(value), "cell": cell}
+    if isinstance(value, Mapping):
+        return {str(key): as_table(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return as_table(value.tolist())
+    if isinstance(value, list | tuple):
+        return [as_table(item) for item in value]
+    if isinstance(value, np.generic):
+        return as_table(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None  # JSON has no such number
+    return str(value) if isinstance(value, Path) else value
+
+
+def _write_json(file: Path, table: Any) -> None:
+    unfinished = file.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(table, indent=1) + "\n")
+    unfinished.rename(file)

@@ -1,0 +1,332 @@
+"""Slabs of a crystal with all their terminations, and surface energies from slabs of growing thickness."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import gcd
+
+import numpy as np
+import spglib
+from ase import Atoms
+from ase.build import surface
+from ase.calculators.calculator import Calculator
+from ase.constraints import FixAtoms
+from ase.units import J, m
+from ase.utils.structure_comparator import SymmetryEquivalenceCheck
+from numpy.typing import NDArray
+
+from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.workflows.checks import (
+    DEFAULT_REACH,
+    cutoff_of,
+    require_crystal,
+    require_known_elements,
+    vacuum_gaps,
+)
+from mlip_lammps.workflows.relaxation import relax_task, relaxation_from
+from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE
+from mlip_lammps.workflows.tasks import Tasks
+
+VACUUM = 15.0
+"""Default distance of periodic images of a slab, angstrom."""
+
+FORCE_TOLERANCE = 5e-3
+N_THICKNESSES = 4
+
+_SAME_PLANE = 0.1
+"""Atoms whose heights differ by less than this are in one plane, angstrom."""
+
+
+@dataclass(frozen=True)
+class SurfaceEnergy:
+    """Surface energy of a termination.
+
+    A slab of a compound may have different surfaces at top and bottom; the energy is then the mean of both.
+
+    Attributes
+    ----------
+    miller
+        Miller indices of the conventional cell.
+    termination
+        Number of the termination, from 1.
+    top, bottom
+        Formulas of the outermost planes.
+    layers
+        Thickness of each slab in repeat units, shape (n,).
+    n_atoms
+        Number of atoms of each slab, shape (n,).
+    energies
+        Energy of each relaxed slab in eV, shape (n,).
+    area
+        Area of one side in angstrom^2.
+    with_bulk_j_per_m2
+        Surface energy from each slab and the energy of the bulk crystal in J/m^2, shape (n,).
+    surface_energy_j_per_m2
+        From a straight line through the energies of all slabs, in J/m^2. It needs no energy of the bulk crystal, so
+        errors of that do not grow with the thickness.
+    error_j_per_m2
+        Standard deviation of the line.
+    bulk_difference_per_atom
+        Slope of the line less the energy of the bulk crystal, eV per atom; near 0 if the slabs are thick enough.
+    slabs
+        The relaxed slabs.
+    """
+
+    miller: tuple[int, int, int]
+    termination: int
+    top: str
+    bottom: str
+    layers: NDArray[np.int64]
+    n_atoms: NDArray[np.int64]
+    energies: NDArray[np.float64]
+    area: float
+    with_bulk_j_per_m2: NDArray[np.float64]
+    surface_energy_j_per_m2: float
+    error_j_per_m2: float
+    bulk_difference_per_atom: float
+    slabs: tuple[Atoms, ...] = field(repr=False)
+
+    @property
+    def change_j_per_m2(self) -> float:
+        """Change of ``with_bulk_j_per_m2`` from the second thickest slab to the thickest one."""
+        return float(self.with_bulk_j_per_m2[-1] - self.with_bulk_j_per_m2[-2])
+
+
+def cut_slabs(
+    crystal: Atoms,
+    miller: Sequence[int],
+    layers: int,
+    *,
+    vacuum: float = VACUUM,
+    supercell: Sequence[int] = (1, 1),
+    fixed_layers: int = 0,
+) -> tuple[Atoms, ...]:
+    """Return a slab for each termination of a crystal.
+
+    Parameters
+    ----------
+    crystal
+        A relaxed periodic crystal; the slab has its primitive cell.
+    miller
+        Miller indices of the conventional cell.
+    layers
+        Thickness in repeat units: one primitive cell each, which may contain several planes of atoms.
+    vacuum
+        Distance from the top of the slab to the bottom of its periodic image, angstrom.
+    supercell
+        Repeats in the plane.
+    fixed_layers
+        Number of repeat units at the bottom whose atoms are fixed.
+
+    Returns
+    -------
+    tuple of Atoms
+        Slabs that are periodic in three directions, with the surface normal along z. All have the same composition.
+
+    Raises
+    ------
+    UserInputError
+        If an index or number is invalid.
+    """
+    indices = tuple(int(k) for k in miller)
+    if len(indices) != 3 or not any(indices):
+        raise UserInputError(f"the Miller indices are {' '.join(map(str, miller))}, expected three, not all 0")
+    if layers < 1 or not 0 <= fixed_layers < layers:
+        raise UserInputError(f"{layers} layers with {fixed_layers} fixed ones are invalid; give more layers than fixed")
+    if len(supercell) != 2 or min(supercell) < 1:
+        raise UserInputError(f"the supercell is {tuple(supercell)}, expected two numbers of 1 or more")
+    require_crystal(crystal, "slabs need")
+    primitive, primitive_indices = _primitive(crystal, indices)
+    slabs: list[Atoms] = []
+    comparison = SymmetryEquivalenceCheck(to_primitive=False)
+    for height in _plane_heights(primitive, primitive_indices):
+        slab = _stacked(primitive, primitive_indices, height, layers, vacuum)
+        if any(comparison.compare(slab.copy(), other.copy()) for other in slabs):  # it changes both
+            continue
+        slabs.append(slab)
+    found = []
+    for slab in slabs:
+        fixed = slab.get_tags() > layers - fixed_layers
+        slab.set_constraint(FixAtoms(mask=fixed) if fixed.any() else None)
+        found.append(slab * (*supercell, 1))
+    return tuple(found)
+
+
+def require_slab(slab: Atoms, calculator: Calculator) -> None:
+    """Raise ``UserInputError`` if a slab is thinner than the cutoff, or its vacuum narrower than twice the cutoff."""
+    cutoff = cutoff_of(calculator)
+    if cutoff is None:
+        return
+    thickness = float(np.ptp(slab.positions[:, 2]))
+    if thickness < cutoff:
+        raise UserInputError(
+            f"the slab is {thickness:.2f} angstrom thick, expected at least the cutoff of the model, {cutoff:g}; "
+            "give more layers"
+        )
+    gap = float(vacuum_gaps(slab)[2])
+    if slab.pbc[2] and gap < 2 * cutoff - 1e-6:
+        raise UserInputError(
+            f"the vacuum is {gap:.2f} angstrom, expected at least {2 * cutoff:g}, twice the cutoff of the model; give "
+            "more vacuum"
+        )
+
+
+def surface_energies(
+    crystal: Atoms,
+    calculator: Calculator,
+    miller: Sequence[int],
+    *,
+    layers: Sequence[int] | None = None,
+    vacuum: float = VACUUM,
+    supercell: Sequence[int] = (1, 1),
+    fixed_layers: int = 0,
+    force_tolerance: float = FORCE_TOLERANCE,
+    tasks: Tasks | None = None,
+) -> tuple[SurfaceEnergy, ...]:
+    """Return the surface energy of each termination, lowest first.
+
+    Parameters
+    ----------
+    crystal
+        A crystal with relaxed cell and atoms.
+    calculator
+        ASE calculator.
+    miller, vacuum, supercell, fixed_layers
+        See `cut_slabs`.
+    layers
+        Two or more thicknesses in repeat units. If None, `N_THICKNESSES` of them from about twice the cutoff.
+    force_tolerance
+        Tolerance of the relaxation of each slab, eV/angstrom.
+    tasks
+        Where the slabs are relaxed.
+
+    Raises
+    ------
+    UserInputError
+        If there are too few thicknesses, a slab is thinner than the cutoff, or the vacuum is too narrow.
+    MlipError
+        If a slab does not relax.
+    """
+    require_known_elements(crystal, calculator)
+    layers = default_layers(crystal, calculator, miller) if layers is None else tuple(sorted(set(layers)))
+    if len(layers) < 2:
+        raise UserInputError(f"{len(layers)} thickness is too few for a line; give two or more different ones")
+    columns = [
+        cut_slabs(crystal, miller, n, vacuum=vacuum, supercell=supercell, fixed_layers=fixed_layers) for n in layers
+    ]
+    n_terminations = min(map(len, columns))
+    for slab in columns[0]:
+        require_slab(slab, calculator)
+    items = [
+        {"atoms": column[k], "options": {"force_tolerance": force_tolerance}}
+        for k in range(n_terminations)
+        for column in columns
+    ]
+    at_rest = crystal.copy()
+    at_rest.calc = calculator
+    bulk_energy = at_rest.get_potential_energy() / len(crystal)
+    relaxed = [relaxation_from(table) for table in (tasks or Tasks()).map("slabs", relax_task, calculator, items)]
+    if errors := [result for result in relaxed if isinstance(result, MlipError)]:
+        raise errors[0]
+    found = []
+    for k in range(n_terminations):
+        results = relaxed[k * len(layers) : (k + 1) * len(layers)]
+        slabs = tuple(result.atoms for result in results)
+        n_atoms, energies = np.array([len(slab) for slab in slabs]), np.array([result.energy for result in results])
+        area = float(np.linalg.norm(np.cross(*slabs[0].cell[:2])))
+        unit = 2 * area * J / m**2
+        coefficients, covariance = _line(n_atoms, energies)
+        top, bottom = _outer_planes(columns[0][k])
+        found.append(
+            SurfaceEnergy(
+                miller=tuple(int(index) for index in miller),
+                termination=k + 1,
+                top=top,
+                bottom=bottom,
+                layers=np.array(layers),
+                n_atoms=n_atoms,
+                energies=energies,
+                area=area,
+                with_bulk_j_per_m2=(energies - n_atoms * bulk_energy) / unit,
+                surface_energy_j_per_m2=float(coefficients[1] / unit),
+                error_j_per_m2=float(covariance[1, 1] ** 0.5 / unit),
+                bulk_difference_per_atom=float(coefficients[0] - bulk_energy),
+                slabs=slabs,
+            )
+        )
+    return tuple(sorted(found, key=lambda one: one.surface_energy_j_per_m2))
+
+
+def default_layers(crystal: Atoms, calculator: Calculator, miller: Sequence[int]) -> tuple[int, ...]:
+    """Return thicknesses in repeat units, from about twice the cutoff."""
+    _, period = _normal(*_primitive(crystal, tuple(int(k) for k in miller)))
+    least = int(np.ceil(2 * (cutoff_of(calculator) or DEFAULT_REACH) / period)) + 1
+    step = max(1, least // 4)
+    return tuple(least + step * k for k in range(N_THICKNESSES))
+
+
+def _primitive(crystal: Atoms, miller: tuple[int, ...]) -> tuple[Atoms, tuple[int, ...]]:
+    """Return the primitive cell, and the Miller indices of the conventional cell in its vectors."""
+    cell = crystal.cell[:], crystal.get_scaled_positions(), crystal.numbers
+    try:
+        conventional = spglib.standardize_cell(cell, symprec=SYMMETRY_TOLERANCE)
+        primitive = spglib.standardize_cell(cell, to_primitive=True, symprec=SYMMETRY_TOLERANCE)
+    except spglib.SpglibError as error:
+        raise UserInputError(f"the crystal has no space group ({error}); relax it first") from error
+    vectors, places, numbers = primitive
+    indices = vectors @ np.linalg.inv(conventional[0]) @ np.array(miller)
+    # a centred cell gives halves, a rhombohedral one thirds
+    whole = np.rint(6 * indices).astype(int)
+    divisor = gcd(*map(int, whole))
+    atoms = Atoms(numbers, scaled_positions=places, cell=vectors, pbc=True)
+    return atoms, tuple(int(k) // divisor for k in whole)
+
+
+def _normal(primitive: Atoms, miller: Sequence[int]) -> tuple[NDArray[np.float64], float]:
+    """Return the unit normal of the lattice planes and their distance in angstrom."""
+    reciprocal = np.linalg.inv(primitive.cell[:]) @ np.array(miller)
+    length = float(np.linalg.norm(reciprocal))
+    return reciprocal / length, 1.0 / length
+
+
+def _plane_heights(primitive: Atoms, miller: Sequence[int]) -> list[float]:
+    """Return the heights of the planes of atoms in a repeat unit, ascending."""
+    normal, period = _normal(primitive, miller)
+    heights = np.sort((primitive.positions @ normal) % period)
+    kept = [float(heights[0])]
+    for height in heights[1:]:
+        if height - kept[-1] > _SAME_PLANE:
+            kept.append(float(height))
+    if len(kept) > 1 and kept[0] + period - heights[-1] < _SAME_PLANE:
+        kept.pop(0)
+    return kept
+
+
+def _stacked(primitive: Atoms, miller: Sequence[int], lowest: float, layers: int, vacuum: float) -> Atoms:
+    """Return a slab whose lowest plane is that at a height of the crystal; tags count repeat units from the top."""
+    normal, _ = _normal(primitive, miller)
+    shifted = primitive.copy()
+    shifted.positions -= (lowest - _SAME_PLANE / 2) * normal
+    slab = surface(shifted, miller, layers, periodic=True)
+    slab.set_tags(layers - np.arange(len(slab)) // len(primitive))
+    height = float(np.ptp(slab.positions[:, 2])) + vacuum
+    slab.set_cell([*slab.cell[:2], [0.0, 0.0, height]])
+    slab.positions[:, 2] += vacuum / 2 - slab.positions[:, 2].min()
+    return slab
+
+
+def _outer_planes(slab: Atoms) -> tuple[str, str]:
+    """Return the formulas of the top and the bottom plane."""
+    z, names = slab.positions[:, 2], []
+    for mask in (z > z.max() - _SAME_PLANE, z < z.min() + _SAME_PLANE):
+        names.append(slab[mask].get_chemical_formula(empirical=True))
+    return names[0], names[1]
+
+
+def _line(x: NDArray[np.int64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return slope and intercept of a straight line and their covariance, which is 0 for two points."""
+    if len(x) == 2:
+        return np.polyfit(x, y, 1), np.zeros((2, 2))
+    design = np.vander(x.astype(float), 2)
+    coefficients, *_ = np.linalg.lstsq(design, y, rcond=None)
+    residual = float(((y - design @ coefficients) ** 2).sum()) / (len(x) - 2)
+    return coefficients, residual * np.linalg.inv(design.T @ design)

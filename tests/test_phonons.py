@@ -1,0 +1,203 @@
+"""Phonons, thermal expansion and Grueneisen parameters, with ASE's EMT and the shipped silicon model."""
+
+import json
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import phonopy
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+from phonopy import Phonopy
+from phonopy.structure.atoms import PhonopyAtoms
+
+from mlip_lammps.cli.main import main
+from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.workflows import (
+    Tasks,
+    converge_supercell,
+    gruneisen,
+    phonon_frequencies,
+    phonons,
+    quasi_harmonic,
+    relax,
+)
+from mlip_lammps.workflows.crystals.phonons import read_label
+
+A0 = 3.5897
+
+
+@pytest.fixture(scope="module")
+def copper() -> Atoms:
+    return relax(bulk("Cu", a=A0), EMT(), cell="isotropic", force_tolerance=1e-6).atoms
+
+
+@pytest.fixture(scope="module")
+def found(copper):
+    return phonons(copper, EMT(), (4, 4, 4))
+
+
+def test_frequencies_equal_those_of_phonopy_with_the_same_forces(copper, found):
+    cell = PhonopyAtoms(symbols=copper.symbols, cell=copper.cell[:], scaled_positions=copper.get_scaled_positions())
+    direct = Phonopy(cell, supercell_matrix=np.diag((4, 4, 4)), primitive_matrix=np.eye(3))
+    direct.generate_displacements(distance=0.01)
+    forces = []
+    for displaced in direct.supercells_with_displacements:
+        atoms = Atoms(displaced.symbols, cell=displaced.cell, positions=displaced.positions, pbc=True)
+        atoms.calc = EMT()
+        forces.append(atoms.get_forces())
+    direct.forces = forces
+    direct.produce_force_constants(show_drift=False)
+    points = [[0, 0, 0], [0.5, 0, 0.5], [0.5, 0.5, 0.5], [0.1, 0.2, 0.3]]
+    direct.run_qpoints(points)
+    np.testing.assert_allclose(found.frequencies_at(points), direct.qpoints.frequencies, atol=2e-3)
+    at_points = phonon_frequencies(copper, EMT(), (4, 4, 4), points).freq_thz
+    np.testing.assert_allclose(at_points, found.frequencies_at(points))
+
+
+def test_bands_dos_and_thermal_properties_fit_together(found):
+    assert found.space_group == "Fm-3m (225)"
+    assert found.is_stable
+    assert read_label(found.bands.labels[0][0]) == "Γ"
+    assert read_label(found.bands.labels[0][1]) == "X"
+    assert np.abs(found.bands.freq_thz[0][0]).max() < 1e-3
+    # three modes of one atom
+    assert np.trapezoid(found.dos, found.dos_thz) == pytest.approx(3, rel=0.02)
+    mean = np.trapezoid(found.dos * found.dos_thz, found.dos_thz)
+    assert found.thermal.zero_point_energy == pytest.approx(mean * 4.1357e-3 / 2, rel=0.02)
+    assert found.thermal.heat_capacity_j_per_k_mol[-1] == pytest.approx(3 * 8.314, rel=0.01)
+    assert found.residuals.symmetry < 1e-2 * found.residuals.largest
+
+
+def test_phonopy_reads_the_written_file(found, tmp_path):
+    found.write(tmp_path)
+    again = phonopy.load(tmp_path / "phonopy_params.yaml", log_level=0)
+    again.run_qpoints([[0.5, 0, 0.5]])
+    np.testing.assert_allclose(again.qpoints.frequencies, found.frequencies_at([[0.5, 0, 0.5]]), atol=1e-6)
+    assert {file.name for file in tmp_path.iterdir()} >= {"band.yaml", "total_dos.dat", "thermal_properties.yaml"}
+
+
+def test_forces_are_computed_side_by_side_and_kept(tmp_path):
+    argon = LennardJones(sigma=3.4, epsilon=0.0104, rc=8.0, smooth=True)
+    atoms = relax(bulk("ArKr", "rocksalt", a=5.4), argon, cell="isotropic", force_tolerance=1e-6).atoms
+    alone = phonons(atoms, argon, (2, 2, 2), mesh_length=20)
+    tasks = Tasks(tmp_path, n_ranks=2)
+    for _ in range(2):
+        on_ranks = phonons(atoms, argon, (2, 2, 2), mesh_length=20, tasks=tasks)
+        np.testing.assert_array_equal(on_ranks.dos, alone.dos)
+    assert len(list(tmp_path.glob("*.json"))) == alone.n_displacements > 1
+
+
+def test_an_imaginary_mode_comes_with_a_structure_of_lower_energy():
+    atoms = relax(bulk("Cu", "sc", a=2.4), EMT(), cell="isotropic", force_tolerance=1e-5).atoms
+    found = phonons(atoms, EMT(), (4, 4, 4), mesh_length=20)
+    assert not found.is_stable
+    for mode in found.imaginary:
+        assert mode.freq_thz < -0.05
+        assert mode.degeneracy >= 1
+        rest = atoms * (4, 4, 4)
+        energies = []
+        for structure in (mode.structure, rest):
+            structure.calc = EMT()
+            energies.append(structure.get_potential_energy())
+        assert len(mode.structure) == len(rest)
+        assert energies[0] < energies[1]
+    assert found.imaginary[0].freq_thz == pytest.approx(found.frequencies_at(found.imaginary[0].q_point).min())
+
+
+def test_the_supercell_grows_until_frequencies_are_converged(copper):
+    steps = converge_supercell(copper, EMT(), tolerance_thz=0.2, n_most=3)
+    assert steps[0].largest_change_thz is None
+    assert steps[0].supercell == (5, 5, 5)
+    assert steps[-1].largest_change_thz <= 0.2 or len(steps) == 3
+    assert [step.n_atoms for step in steps] == [step.supercell[0] ** 3 for step in steps]
+
+
+def test_copper_expands_as_its_grueneisen_parameter_says(copper):
+    """Thermodynamics: the expansion is the mean parameter times heat capacity over bulk modulus and volume."""
+    supercell = (4, 4, 4)
+    temperatures = range(0, 420, 20)
+    found = quasi_harmonic(copper, EMT(), supercell, temperatures=temperatures, mesh_length=30)
+    parameters = gruneisen(copper, EMT(), supercell, mesh_length=30)
+    at = found.at(300.0)
+    assert parameters.mean_300_k == pytest.approx(at["gruneisen_parameter"], rel=0.1)
+    capacity = at["heat_capacity_j_per_k_mol"] / 6.022e23
+    by_hand = parameters.mean_300_k * capacity / (at["bulk_modulus_gpa"] * 1e9 * at["volume"] * 1e-30)
+    assert at["expansion_per_k"] == pytest.approx(by_hand, rel=0.1)
+    assert found.volume[0] > found.volumes[found.energies.argmin()] * 0.99
+    assert (np.diff(found.volume) > 0).all()
+    assert (np.diff(found.gibbs) < 1e-9).all()
+
+
+def test_a_quasi_harmonic_run_outside_of_its_volumes_or_of_an_unstable_crystal_is_refused(copper):
+    with pytest.raises(UserInputError, match="3 volumes are too few"):
+        quasi_harmonic(copper, EMT(), (2, 2, 2), length_factors=(0.99, 1.0, 1.01))
+    with pytest.raises(MlipError, match="use a wider range of volumes"):
+        quasi_harmonic(
+            copper, EMT(), (3, 3, 3), length_factors=np.linspace(0.99, 1.004, 5), temperatures=range(0, 1000, 100),
+            mesh_length=20,
+        )  # fmt: skip
+    simple = relax(bulk("Cu", "sc", a=2.4), EMT(), cell="isotropic", force_tolerance=1e-5).atoms
+    with pytest.raises(MlipError, match="a frequency is imaginary"):
+        quasi_harmonic(simple, EMT(), (4, 4, 4), mesh_length=20)
+
+
+@pytest.mark.parametrize("points", [[], [[]], [[0, 0]], [0, 0], [[0, 0, 0], [1, 0]], [[0, 0, "x"]], [[0, np.nan, 0]]])
+def test_q_points_of_wrong_shape_are_refused(points, found, copper):
+    with pytest.raises(UserInputError, match=r"the q-points .* expected one or more points of three coordinates"):
+        found.frequencies_at(points)
+    if points not in ([0, 0],):
+        with pytest.raises(UserInputError, match="the q-points"):
+            phonon_frequencies(copper, EMT(), (1, 1, 1), points)
+
+
+def test_a_born_file_splits_the_optical_modes_and_a_wrong_one_is_refused(tmp_path):
+    """Charges are added to a metal, which only tests the arithmetic."""
+    atoms = relax(bulk("CuAg", "zincblende", a=5.2), EMT(), cell="isotropic", force_tolerance=1e-5).atoms
+    born = tmp_path / "BORN"
+    born.write_text("14.4\n" + " 4 0 0 0 4 0 0 0 4\n" + " 1 0 0 0 1 0 0 0 1\n" + " -1 0 0 0 -1 0 0 0 -1\n")
+    near = [[0.001, 0, 0.001]]
+    options = {"supercell": (2, 2, 2), "mesh_length": 20}
+    with_charges = phonons(atoms, EMT(), born_file=born, **options).frequencies_at(near)
+    without = phonons(atoms, EMT(), **options).frequencies_at(near)
+    assert with_charges[0, -1] ** 2 - without[0, -1] ** 2 > 1
+    np.testing.assert_allclose(with_charges[0, 3:5], without[0, 3:5], atol=0.1)
+    with pytest.raises(UserInputError, match="does not exist"):
+        phonons(atoms, EMT(), born_file=tmp_path / "none", **options)
+    born.write_text("14.4\n 1 0 0\n")
+    with pytest.raises(UserInputError, match="does not fit the primitive cell of 2 atoms"):
+        phonons(atoms, EMT(), born_file=born, **options)
+
+
+def test_unrelaxed_structures_molecules_and_bad_numbers_are_refused(copper):
+    pair = bulk("Cu", "hcp", a=2.54, c=4.15)
+    pair.positions[1, 2] += 0.1
+    with pytest.raises(UserInputError, match=r"the force on atom . \(Cu\).*phonons need a relaxed structure"):
+        phonons(pair, EMT(), (2, 2, 2))
+    with pytest.raises(UserInputError, match="not periodic"):
+        phonons(molecule("CO"), EMT())
+    with pytest.raises(UserInputError, match="three numbers"):
+        phonons(copper, EMT(), (2, 2))
+    with pytest.raises(UserInputError, match="the displacement is 0"):
+        phonons(copper, EMT(), (2, 2, 2), displacement=0.0)
+
+
+def test_the_command_writes_what_phonopy_reads_and_refuses_a_narrow_supercell(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ase.io.write("si.extxyz", bulk("Si", a=5.45))
+    assert main(["phonons", "silicon-pbe", "si.extxyz", "--supercell", "2", "2", "2"]) == 2
+    assert "the supercell 2 2 2 is 6.32 angstrom wide, expected at least 10.00" in capsys.readouterr().err
+    arguments = ["phonons", "silicon-pbe", "si.extxyz", "--t-max", "300", "--gruneisen"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "Fd-3m (227)" in printed
+    results = json.loads(Path("out/phonons/results.json").read_text())
+    assert results["phonons"]["supercell"] == [4, 4, 4]
+    assert results["gruneisen"]["mean_300_k"] == pytest.approx(0.4, abs=0.15)
+    again = phonopy.load("out/phonons/phonopy_params.yaml", log_level=0)
+    again.run_qpoints([[0, 0, 0]])
+    assert again.qpoints.frequencies[0][-1] == pytest.approx(14.87, abs=0.1)
+    assert Path("out/phonons/bands.png").stat().st_size > 10_000

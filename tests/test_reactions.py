@@ -1,0 +1,166 @@
+"""Vibrations, thermochemistry and reaction paths, with ASE's EMT and the shipped models."""
+
+import json
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import add_adsorbate, bulk, fcc100, molecule
+from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms
+from ase.thermochemistry import IdealGasThermo
+from ase.vibrations import Vibrations as AseVibrations
+
+from mlip_lammps.cli.main import main
+from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.workflows import Tasks, reaction_path, relax, vibrations
+from mlip_lammps.workflows.reactions.vibrations import rotational_symmetry_number
+
+
+@pytest.fixture(scope="module")
+def water() -> Atoms:
+    return relax(molecule("H2O"), EMT(), force_tolerance=1e-5).atoms
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("H2O", 2), ("CO2", 2), ("CO", 1), ("CH4", 12), ("NH3", 3), ("C6H6", 12), ("C2H6", 6), ("C2H4", 4), ("HCN", 1)],
+)
+def test_symmetry_numbers(name, number):
+    atoms = molecule(name)
+    atoms.rotate(50, (1, 2, 3))
+    assert rotational_symmetry_number(atoms) == number
+
+
+def test_frequencies_and_thermochemistry_equal_those_of_ase(water, tmp_path):
+    found = vibrations(water, EMT())
+    again = water.copy()
+    again.calc = EMT()
+    reference = AseVibrations(again, name=str(tmp_path / "vib"), delta=0.01)
+    reference.run()
+    expected = np.sort(reference.get_frequencies().real)[-3:]
+    np.testing.assert_allclose(found.frequencies_cm[-3:], expected, rtol=1e-4)
+    thermo = IdealGasThermo(
+        vib_energies=np.array(expected) / 8065.544, geometry="nonlinear", potentialenergy=found.energy, atoms=water,
+        symmetrynumber=2, spin=0,
+    )  # fmt: skip
+    gibbs = thermo.get_gibbs_energy(298.15, 101325, verbose=False)
+    assert found.thermochemistry.free_energy == pytest.approx(gibbs, abs=1e-4)
+    assert found.thermochemistry.symmetry_number == 2
+    assert found.zero_point_energy == pytest.approx(expected.sum() / 8065.544 / 2, rel=1e-3)
+    assert found.n_imaginary == 0
+    np.testing.assert_allclose(found.frequencies_cm[:6], 0, atol=1.0)
+
+
+def test_displacements_run_side_by_side(water, tmp_path):
+    alone, on_ranks = vibrations(water, EMT()), vibrations(water, EMT(), tasks=Tasks(tmp_path, n_ranks=2))
+    np.testing.assert_array_equal(on_ranks.frequencies_cm, alone.frequencies_cm)
+    assert len(list(tmp_path.glob("*.json"))) == 18
+
+
+def test_only_chosen_or_free_atoms_move_and_their_thermochemistry_is_harmonic():
+    slab = fcc100("Cu", (2, 2, 2), vacuum=6, periodic=True)
+    add_adsorbate(slab, "O", 1.2, "hollow")
+    slab.set_constraint(FixAtoms(range(8)))
+    slab = relax(slab, EMT(), force_tolerance=1e-3).atoms
+    found = vibrations(slab, EMT())
+    assert list(found.moving) == [8]
+    assert found.frequencies_cm.shape == (3,)
+    assert found.thermochemistry.kind == "harmonic"
+    assert np.abs(found.modes[:, :8]).max() == 0
+    frames = found.mode_frames(0)
+    assert max(np.abs(frame.positions - slab.positions).max() for frame in frames) == pytest.approx(0.25, rel=0.05)
+    np.testing.assert_allclose(vibrations(slab, EMT(), [8]).frequencies_cm, found.frequencies_cm)
+
+
+def test_bad_input_of_vibrations_is_refused(water):
+    with pytest.raises(UserInputError, match="the moving atoms are 7, expected one or more indices from 0 to 2"):
+        vibrations(water, EMT(), [7])
+    with pytest.raises(UserInputError, match=r"the largest force on a moving atom is .* relax the structure first"):
+        vibrations(molecule("H2O"), EMT())
+    with pytest.raises(UserInputError, match="the displacement is 0"):
+        vibrations(water, EMT(), displacement=0)
+
+
+@pytest.fixture(scope="module")
+def hop() -> tuple[Atoms, Atoms]:
+    """Return gold in two hollows of Al(100): the barrier of ASE's tutorial is 0.374 eV."""
+    first = fcc100("Al", (2, 2, 3), vacuum=8.0, periodic=True)
+    add_adsorbate(first, "Au", 1.7, "hollow")
+    first.set_constraint(FixAtoms(mask=first.get_tags() > 1))
+    last = first.copy()
+    last.positions[-1, 0] += last.cell[0, 0] / 2
+    return first, last
+
+
+def test_a_hop_has_the_barrier_of_the_tutorial_and_one_imaginary_mode(hop):
+    found = reaction_path(*hop, EMT(), n_images=3)
+    assert found.barrier == pytest.approx(0.374, abs=5e-3)
+    assert found.reverse_barrier == pytest.approx(found.barrier, abs=2e-3)
+    assert found.reaction_energy == pytest.approx(0, abs=2e-3)
+    assert found.saddle == 2
+    assert found.is_saddle
+    assert found.saddle_modes.frequencies_cm[0] < -20
+    assert found.curve[1].max() == pytest.approx(found.barrier, abs=5e-3)
+    assert np.diff(found.places).min() > 0
+
+
+def test_images_side_by_side_give_the_same_path_and_an_interrupted_band_continues(hop, tmp_path):
+    options = {"n_images": 3, "checks_saddle": False}
+    alone = reaction_path(*hop, EMT(), **options)
+    tasks = Tasks(tmp_path, n_ranks=2)
+    with pytest.raises(MlipError, match="the band did not relax in 10 steps"):
+        reaction_path(*hop, EMT(), max_steps=10, tasks=tasks, **options)
+    continued = reaction_path(*hop, EMT(), tasks=tasks, **options)
+    assert continued.barrier == pytest.approx(alone.barrier, abs=2e-3)
+    assert continued.n_steps < alone.n_steps
+    assert continued.is_saddle is None
+
+
+def test_bad_ends_are_refused(hop):
+    first, last = hop
+    with pytest.raises(UserInputError, match="the same minimum"):
+        reaction_path(first, first, EMT())
+    with pytest.raises(UserInputError, match="the same atoms in the same order"):
+        reaction_path(first, last[::-1], EMT())
+    wide = last.copy()
+    wide.cell[2, 2] += 1
+    with pytest.raises(UserInputError, match="different cells"):
+        reaction_path(first, wide, EMT())
+    with pytest.raises(UserInputError, match="the number of images is 0"):
+        reaction_path(first, last, EMT(), n_images=0)
+
+
+def test_the_vibration_command_relaxes_and_writes_each_mode(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ase.io.write("h2o.extxyz", molecule("H2O"))
+    assert main(["vibrations", "water-revpbe0d3", "h2o.extxyz", "--temperature", "300"]) == 0
+    assert "ideal gas" in capsys.readouterr().out
+    found = json.loads(Path("out/vibrations/results.json").read_text())["h2o"]
+    assert found["frequencies_cm"][-1] > 3000
+    assert len(ase.io.read("out/vibrations/h2o-mode-8.extxyz", ":")) == 20
+    both = ["vibrations", "water-revpbe0d3", "h2o.extxyz", "--moving", "0", "--moving-elements", "H"]
+    assert main(both) == 2
+
+
+def test_the_neb_command_finds_the_hop_of_a_silicon_vacancy(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    atoms = bulk("Si", a=5.469, cubic=True) * (2, 2, 2)
+    place = atoms.positions[1].copy()
+    first = atoms[2:] + atoms[[0]]
+    first.positions[-1] = atoms.positions[0]
+    last = first.copy()
+    last.positions[-1] = place
+    for name, end in (("a", first), ("b", last)):
+        ase.io.write(f"{name}.extxyz", end)
+    command = "neb silicon-pbe a.extxyz b.extxyz --images 3 --ranks 2 --force-tolerance 0.05 --moving 62"
+    assert main(command.split()) == 0
+    assert "barrier" in capsys.readouterr().out
+    found = json.loads(Path("out/neb/results.json").read_text())
+    assert 0.05 < found["barrier"] < 1.5
+    assert found["reaction_energy"] == pytest.approx(0, abs=0.05)
+    assert len(ase.io.read("out/neb/path.extxyz", ":")) == 5
+    assert main(["neb", "silicon-pbe", "a.extxyz", "--out", "one"]) == 2
+    assert "1 structures, expected two" in capsys.readouterr().err

@@ -1,0 +1,116 @@
+"""A run folder as one HTML page."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import ase.io
+import pytest
+from ase.build import bulk
+
+from mlip_lammps.cli.main import build_parser, find_subcommands, main
+from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.workflows import write_report
+from mlip_lammps.workflows.reports import citations, page
+from mlip_lammps.workflows.reports.citations import bibtex, methods_of
+from mlip_lammps.workflows.run_folder import RunFolder
+
+RUN_COMMANDS = {module.NAME for module in find_subcommands() if "add_run" in Path(module.__file__).read_text()}
+
+
+class Reader(HTMLParser):
+    """Collects elements, references to other files, and the text of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags, self.references, self.scripts, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        values = dict(attributes)
+        self.references += [values[key] for key in ("src", "href") if key in values]
+        if tag == "script":
+            self.open.append(values)
+            self.scripts.append("")
+
+    def handle_data(self, data):
+        if self.open:
+            self.scripts[-1] += data
+
+    def handle_endtag(self, tag):
+        if tag == "script":
+            self.open.pop()
+
+
+@pytest.fixture
+def report(tmp_path, monkeypatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    ase.io.write("si.extxyz", bulk("Si", a=5.45))
+    assert main(["elastic", "silicon-pbe", "si.extxyz"]) == 0
+    assert main(["report", "out/elastic"]) == 0
+    return Path("out/elastic/report.html").read_text()
+
+
+def test_the_page_contains_everything_and_needs_no_other_file(report):
+    reader = Reader(report)
+    assert len(reader.scripts) == 3
+    assert all(reference.startswith("data:image/png;base64,") for reference in reader.references)
+    assert reader.tags.count("img") == 1
+    (structure,) = json.loads(reader.scripts[1])
+    assert structure["xyz"].startswith("2\n\nSi ")
+    assert len(structure["edges"]) == 12
+    for text in ("shear modulus hill (GPa)", "Fd-3m (227)", "silicon-pbe", "0.005", "University of Pittsburgh"):
+        assert text in report
+    assert "Hill" in report
+    assert "float64 precision" in report
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_the_scripts_are_valid_javascript(report, tmp_path):
+    for number, script in enumerate(Reader(report).scripts):
+        if number != 1:
+            file = tmp_path / f"{number}.js"
+            file.write_text(script)
+            subprocess.run(["node", "--check", file], check=True, timeout=60)
+
+
+def test_text_of_a_run_is_escaped(tmp_path):
+    with RunFolder(tmp_path, "relax", {"model": "<script>alert(1)</script>", "optimizer": "<b>", "cell": "x",
+                                       "force_tolerance": 0.1}) as folder:  # fmt: skip
+        folder.write_results({"<i>": "</script>"})
+    text = write_report(tmp_path).read_text()
+    assert "<script>alert" not in text
+    assert "<b>" not in text
+    assert "<i>" not in text
+
+
+def test_results_become_tables():
+    text = page._value({"energy": -1.25, "stable": True, "curve": list(range(50)), "matrix": [[1.0, 2.0], [3.0, 4.0]],
+                        "rows": [{"name": "a", "x": 1.0}, {"name": "b", "x": None}]})  # fmt: skip
+    assert "<td>-1.25</td>" in text
+    assert "<td>yes</td>" in text
+    assert "50 values from 0 to 49" in text
+    assert text.count("<tr>") == 3 + 2 + 3
+
+
+def test_every_command_with_a_run_folder_has_a_methods_paragraph_with_its_references():
+    assert set(citations._METHODS) == RUN_COMMANDS
+    for command in RUN_COMMANDS:
+        settings = vars(build_parser().parse_args([command, "silicon-pbe"]))
+        text, keys = methods_of({"command": command, "settings": settings, "model": {"family": "mace"}})
+        assert set(re.findall(r"\[(\w+)\]", text)) == set(keys)
+        assert bibtex(keys).count("@") == len(keys)
+        assert "{" not in text
+
+
+def test_a_run_without_results_is_refused_with_the_command_that_repeats_it(tmp_path):
+    with RunFolder(tmp_path, "relax", {}):
+        pass
+    with pytest.raises(UserInputError, match=r"no results.json: the run is finished; repeat it with mlip-lammps relax"):
+        write_report(tmp_path)
+    with pytest.raises(UserInputError, match=r"has no run.json"):
+        write_report(tmp_path / "nowhere")

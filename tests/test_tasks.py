@@ -1,0 +1,160 @@
+"""Independent tasks: in this process and on ranks, errors, and continuing after an interrupt."""
+
+import json
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
+
+from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.workflows import Tasks, relax, relax_all
+from mlip_lammps.workflows.relaxation import relax_task
+from mlip_lammps.workflows.run_folder import RunFolder, as_table, read_record
+
+
+def stretched(by: float) -> Atoms:
+    atoms = molecule("CO")
+    atoms.positions[0, 2] += by
+    return atoms
+
+
+STRUCTURES = {f"co-{k}": stretched(0.05 * k) for k in range(1, 5)}
+
+
+class Interrupting(EMT):
+    """Calculator that is interrupted after some evaluations."""
+
+    n_left = 20
+
+    def calculate(self, *arguments, **options):
+        if self.n_left == 0:
+            raise KeyboardInterrupt
+        self.n_left -= 1
+        super().calculate(*arguments, **options)
+
+
+def test_ranks_give_the_results_of_one_process_in_order(tmp_path):
+    alone = relax_all(STRUCTURES, EMT())
+    reports = []
+    tasks = Tasks(tmp_path, n_ranks=2, report=lambda *report: reports.append(report))
+    on_ranks = relax_all(STRUCTURES, EMT(), tasks=tasks)
+    assert list(on_ranks) == list(STRUCTURES)
+    for name, found in on_ranks.items():
+        np.testing.assert_array_equal(found.atoms.positions, alone[name].atoms.positions)
+        assert found.energy == alone[name].energy
+    assert reports == [("relaxing", k, 4) for k in range(5)]
+
+
+def test_an_interrupted_run_continues_after_the_finished_tasks_and_steps(tmp_path):
+    items = [{"atoms": atoms} for atoms in STRUCTURES.values()]
+    calculator = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        Tasks(tmp_path).map("relaxing", relax_task, calculator, items)
+    finished = len(list(tmp_path.glob("*.json")))
+    assert 0 < finished < len(items)
+    reports, calculator.n_left = [], -1
+    found = Tasks(tmp_path, report=lambda *report: reports.append(report)).map("", relax_task, calculator, items)
+    assert reports[0] == ("", finished, len(items))
+    assert [table["energy"] for table in found] == [
+        pytest.approx(result.energy, abs=1e-6) for result in relax_all(STRUCTURES, EMT()).values()
+    ]
+
+
+def test_a_relaxation_continues_from_the_last_complete_step_of_its_trajectory(tmp_path):
+    file = tmp_path / "steps.extxyz"
+    calculator = Interrupting()
+    calculator.n_left = 4
+    with pytest.raises(KeyboardInterrupt):
+        relax(stretched(0.3), calculator, trajectory=file)
+    n_steps = len(ase.io.read(file, ":"))
+    assert n_steps >= 2
+    file.write_text(file.read_text() + "2\nLattice=")  # interrupted while it was written
+    found = relax(stretched(0.3), EMT(), trajectory=file)
+    whole = relax(stretched(0.3), EMT())
+    assert found.energy == pytest.approx(whole.energy, abs=1e-5)
+    assert found.energy_before == pytest.approx(whole.energy_before)
+    assert len(ase.io.read(file, ":")) > n_steps
+
+
+def test_a_structure_that_does_not_relax_leaves_the_others(tmp_path):
+    found = relax_all({"far": stretched(0.4), "near": relax(molecule("CO"), EMT()).atoms}, EMT(), max_steps=1)
+    assert isinstance(found["far"], MlipError)
+    assert found["near"].largest_force < 1e-3
+
+
+def test_results_of_another_calculator_or_setting_are_not_used_again(tmp_path):
+    tasks, item = Tasks(tmp_path), {"atoms": stretched(0.1)}
+    first, second = (
+        tasks.map("", relax_task, EMT(**options), [item])[0]["energy"] for options in ({}, {"asap_cutoff": True})
+    )
+    tasks.map("", relax_task, EMT(), [{**item, "options": {"max_steps": 999}}])
+    assert len(list(tmp_path.glob("*.json"))) == 3
+    assert first != second
+
+
+def test_an_error_of_a_task_on_a_rank_keeps_its_type_and_text(tmp_path):
+    items = [{"atoms": stretched(0.1 * k), "options": {"cell": "loose"}} for k in range(2)]
+    with pytest.raises(UserInputError, match="cell is 'loose'"):
+        Tasks(tmp_path, n_ranks=2).map("", relax_task, EMT(), items)
+
+
+def test_a_used_emt_runs_on_ranks():
+    calculator = EMT()
+    items = [{"atoms": stretched(0.1 * k)} for k in range(2)]
+    alone = Tasks().map("", relax_task, calculator, items)
+    on_ranks = Tasks(n_ranks=2).map("", relax_task, calculator, items)
+    assert [table["energy"] for table in on_ranks] == [table["energy"] for table in alone]
+
+
+def test_invalid_numbers_of_ranks_and_calculators_are_refused():
+    with pytest.raises(UserInputError, match="the number of ranks is 0"):
+        Tasks(n_ranks=0)
+    local = Interrupting()
+    local.hook = lambda: None
+    with pytest.raises(UserInputError, match="Interrupting cannot be copied to other processes"):
+        Tasks(n_ranks=2).map("", relax_task, local, [{"atoms": stretched(0.1 * k)} for k in range(2)])
+
+
+def test_the_record_of_a_run_states_settings_checksums_and_end(tmp_path):
+    file = tmp_path / "a.xyz"
+    file.write_text("1\n\nCu 0 0 0\n")
+    with RunFolder(tmp_path / "run", "relax", {"cell": "free"}, {"structure 1": file}) as folder:
+        assert read_record(folder.path)["status"] == "running"
+        folder.write_results({"energy": np.float64(1.5), "atoms": bulk("Cu"), "nothing": float("nan")})
+    record = read_record(folder.path)
+    assert record["status"] == "finished"
+    assert record["settings"] == {"cell": "free"}
+    assert len(record["inputs"]["structure 1"]["sha256"]) == 64
+    assert record["versions"]["ase"]
+    results = json.loads((folder.path / "results.json").read_text())
+    assert results["energy"] == 1.5
+    assert results["nothing"] is None
+    assert results["atoms"]["formula"] == "Cu"
+
+
+def test_the_record_of_an_interrupted_or_failed_run_says_so(tmp_path):
+    for error, status in ((KeyboardInterrupt(), "interrupted"), (MlipError("no"), "failed")):
+        with pytest.raises(type(error)), RunFolder(tmp_path, "relax", {}):
+            raise error
+        assert read_record(tmp_path)["status"] == status
+
+
+def test_the_folder_of_another_command_is_refused(tmp_path):
+    with RunFolder(tmp_path, "relax", {}):
+        pass
+    with pytest.raises(UserInputError, match="contains a run of mlip-lammps relax, expected one of eos"):
+        RunFolder(tmp_path, "eos", {})
+    with pytest.raises(UserInputError, match=r"has no run.json"):
+        read_record(tmp_path / "nowhere")
+
+
+def test_results_as_a_table_contain_properties_and_no_private_fields():
+    found = relax(bulk("Cu", a=3.6), EMT(), cell="isotropic")
+    table = as_table(found)
+    assert table["pressure_gpa"] == pytest.approx(0, abs=0.5)
+    assert table["space_group"] == "Fm-3m (225)"
+    assert "forces" not in table
+    json.dumps(table)
