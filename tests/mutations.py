@@ -285,14 +285,14 @@ IN_THE_KERNELS = [
 IN_THE_LOWERING = [
     Mutation(
         "the sign of harmonics of order two",
-        "mlip_lammps/families/mace/lowering.py",
+        "mlip_lammps/families/mace/lowering/layout.py",
         "                coupling=coupling * (-1.0) ** l_edge,\n",
         "                coupling=coupling * (-1.0) ** min(l_edge, 1),\n",
         (REFERENCE, "forces"),
     ),
     Mutation(
         "energies of two elements swapped",
-        "mlip_lammps/families/mace/lowering.py",
+        "mlip_lammps/families/mace/lowering/model.py",
         "        node_constants=energies[rows] + ",
         "        node_constants=energies[rows[::-1]] + ",
         (REFERENCE, "energy"),
@@ -300,17 +300,17 @@ IN_THE_LOWERING = [
     ),
     Mutation(
         "weights of the contraction of another element",
-        "mlip_lammps/families/mace/lowering.py",
-        "pieces.append((starts[k], coupling, weight[table.rows]))",
-        "pieces.append((starts[k], coupling, weight[table.rows[::-1]]))",
+        "mlip_lammps/families/mace/lowering/model.py",
+        "pieces.append((starts[k], coupling, weight[rows]))",
+        "pieces.append((starts[k], coupling, weight[rows[::-1]]))",
         (REFERENCE, "atomic energies"),
         model=SMALL_MODEL,
     ),
     Mutation(
         "no skip connection for one element",
-        "mlip_lammps/families/mace/lowering.py",
-        "        for (i, k), matrix in _element_matrices(table, name, irreps_in, irreps_out).items()\n",
-        "        for (i, k), matrices in _element_matrices(table, name, irreps_in, irreps_out).items()\n"
+        "mlip_lammps/families/mace/lowering/layout.py",
+        "        for (i, k), matrix in element_matrices(table, name, irreps_in, irreps_out).items()\n",
+        "        for (i, k), matrices in element_matrices(table, name, irreps_in, irreps_out).items()\n"
         "        for matrix in [torch.cat([0.0 * matrices[:1], matrices[1:]])]\n",
         (REFERENCE, "atomic energies"),
     ),

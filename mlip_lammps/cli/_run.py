@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from mlip_lammps.cli._console import open_console
 from mlip_lammps.compilation import compiled_model, runnable_model
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
@@ -26,7 +27,6 @@ from mlip_lammps.workflows.relaxation import relax_all
 from mlip_lammps.workflows.run_folder import RunFolder
 from mlip_lammps.workflows.tasks import Tasks
 
-_PLAIN_WIDTH = 110
 _NOT_SETTINGS = ("run", "parser", "config")
 
 
@@ -116,9 +116,7 @@ def open_run(arguments: argparse.Namespace, command: str, extra_files: Sequence[
     """
     # SIGTERM must also end the MPI ranks, as an interrupt does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PLAIN_WIDTH)
+    console = open_console()
     if arguments.model is None:
         raise UserInputError("no MODEL is given; give a file, the name of a shipped model, or --config FILE")
     given = list(getattr(arguments, "structures", []))

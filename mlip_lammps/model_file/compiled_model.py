@@ -148,11 +148,6 @@ class CompiledModel:
             self._library.mlip_model_set_threads(self._handle, 1)
 
     @property
-    def path(self) -> Path:
-        """Absolute path of the model file."""
-        return self._path
-
-    @property
     def cutoff(self) -> float:
         """Cutoff in angstrom."""
         return self.metadata["cutoff"]

@@ -92,10 +92,7 @@ class InteractionBlock(ABC):
 
     def radial_network(self, modules: "InteractionModules") -> "nn.Module":
         """Return the network ``conv_tp_weights`` of the reference."""
-        from mlip_lammps.families.mace.reference.radial import RadialMLP
-
-        layer = modules.layer
-        return RadialMLP(modules.arrays("conv_tp_weights.layer{}.weight"), layer.radial_activation_scale)
+        return modules.radial_mlp("conv_tp_weights")
 
     def radial_inputs(self, modules: "InteractionModules", inputs: "LayerInputs") -> "Tensor":
         """Return what the radial networks take, shape (n_edges, n)."""

@@ -48,6 +48,4 @@ class DensityBlock(InteractionBlock):
     @staticmethod
     def lowered_density(lowering: "InteractionLowering") -> "Density":
         """Return the divisor of the message."""
-        from mlip_lammps.kernels.lowered import Density
-
-        return Density(lowering.network(DENSITY_FUNCTION, 1))
+        return lowering.density(lowering.network(DENSITY_FUNCTION, 1))

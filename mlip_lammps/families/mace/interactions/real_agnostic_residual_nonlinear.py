@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mlip_lammps.families.mace.reader.module import Module
     from mlip_lammps.families.mace.reference.interaction import InteractionModules, LayerInputs
     from mlip_lammps.families.mace.spec import LayerSpec, ModelSpec
-    from mlip_lammps.kernels.lowered import RadialNetwork
 
 _EMBEDDINGS = ("source_embedding", "target_embedding")
 """Of the neighbour's and of the centre's element, in the order in which the networks take them."""
@@ -109,9 +108,6 @@ class RealAgnosticResidualNonLinear(InteractionBlock):
         yield f"{prefix}.beta", ()
 
     def build(self, modules: "InteractionModules") -> None:
-        from e3nn import nn, o3
-        from torch.nn import functional
-
         layer, gate = modules.layer, gate_irreps(modules.layer.irreps_message)
         modules.add_linear("linear_1", layer.irreps_mid, gate)
         modules.add_linear("linear_2", layer.irreps_message, layer.irreps_message)
@@ -119,29 +115,15 @@ class RealAgnosticResidualNonLinear(InteractionBlock):
         modules.add_linear("skip_tp", layer.irreps_in, layer.irreps_out)
         for name in _EMBEDDINGS:
             modules.add_linear(name, f"{modules.n_elements}x0e", f"{_n_scalars(layer.irreps_in)}x0e")
-        message = o3.Irreps(layer.irreps_message)
-        scalars = [entry for entry in message if entry.ir.l == 0]
-        gated = [entry for entry in message if entry.ir.l > 0]
-        modules.gate = nn.Gate(
-            o3.Irreps(scalars),
-            [functional.silu for _ in scalars],
-            o3.Irreps([(mul, "0e") for mul, _ in gated]),
-            [functional.sigmoid for _ in gated],
-            o3.Irreps(gated),
-        ).to(modules.dtype)
+        modules.add_gate("gate", layer.irreps_message)
+        modules.density_network = modules.normalized_mlp("density_fn")
 
     def radial_network(self, modules: "InteractionModules") -> "nn.Module":
-        from mlip_lammps.families.mace.reference.radial import NormalizedMLP
-
-        modules.density_network = NormalizedMLP(modules.arrays_of("density_fn"), modules.dtype)
-        return NormalizedMLP(modules.arrays_of("conv_tp_weights"), modules.dtype)
+        return modules.normalized_mlp("conv_tp_weights")
 
     def radial_inputs(self, modules: "InteractionModules", inputs: "LayerInputs") -> "Tensor":
-        import torch
-
-        source = modules.source_embedding(inputs.one_hot)[inputs.edge_neighbour]
-        target = modules.target_embedding(inputs.one_hot)[inputs.edge_centre]
-        return torch.cat([inputs.basis, source, target], dim=1)
+        source, target = modules.source_embedding(inputs.one_hot), modules.target_embedding(inputs.one_hot)
+        return inputs.basis_and_elements(source, target)
 
     def reference(self, modules: "InteractionModules", inputs: "LayerInputs") -> "tuple[Tensor, Tensor]":
         features = modules.linear_up(inputs.features)
@@ -155,46 +137,18 @@ class RealAgnosticResidualNonLinear(InteractionBlock):
         return message, modules.skip_tp(inputs.features)
 
     def lower(self, lowering: "InteractionLowering") -> "LoweredInteraction":
-        from e3nn import o3
-        from e3nn.math import normalize2mom
-        from torch.nn import functional
-
-        from mlip_lammps.kernels.lowered import Density, Gate
-
-        gate = o3.Irreps(gate_irreps(lowering.layer.irreps_message))
+        gate = gate_irreps(lowering.layer.irreps_message)
+        n_scalars = _n_scalars(lowering.layer.irreps_in)
+        radial, density = (
+            lowering.normalized_network(name, *_EMBEDDINGS, n_scalars) for name in ("conv_tp_weights", "density_fn")
+        )
+        residual = lowering.linear("linear_res", lowering.layer.irreps_edge, gate)
         return lowering.lowered(
             message=lowering.message("linear_1", 1.0, irreps_out=gate),
-            skip=lowering.linear("skip_tp", lowering.irreps_in, lowering.irreps_out),
-            radial=self._network(lowering, "conv_tp_weights"),
-            density=Density(
-                self._network(lowering, "density_fn"), float(lowering.array("alpha")), float(lowering.array("beta"))
-            ),
-            gate=Gate(
-                residual=lowering.linear("linear_res", lowering.irreps_edge, gate),
-                orders=tuple(ir.l for _, ir in lowering.irreps_message if ir.l > 0),
-                scalar_scale=normalize2mom(functional.silu).cst,
-                gate_scale=normalize2mom(functional.sigmoid).cst,
-                linear=lowering.linear("linear_2", lowering.irreps_message, lowering.irreps_message),
-            ),
-        )
-
-    @staticmethod
-    def _network(lowering: "InteractionLowering", name: str) -> "RadialNetwork":
-        """Return a network whose first matrix acts on the basis; what it adds for a pair of elements is a bias."""
-        from mlip_lammps.kernels.lowered import RadialNetwork
-
-        n_scalars = _n_scalars(lowering.layer.irreps_in)
-        first, *others = lowering.arrays(f"{name}.net.{{}}.weight", 3)
-        biases = lowering.arrays(f"{name}.net.{{}}.bias", 3)
-        from_basis, from_source, from_target = first.split([first.shape[1] - 2 * n_scalars, n_scalars, n_scalars], 1)
-        source, target = (lowering.element_rows(embedding, n_scalars) for embedding in _EMBEDDINGS)
-        of_pairs = (target @ from_target.t())[:, None] + source @ from_source.t()
-        norms = [lowering.arrays(f"{name}.net.{{}}.{part}", 3, 1) for part in ("weight", "bias")]
-        return RadialNetwork(
-            matrices=tuple(matrix.t().contiguous() for matrix in (from_basis, *others)),
-            biases=tuple(biases),
-            norms=tuple(zip(*norms, strict=True)),
-            pair_biases=of_pairs.flatten(0, 1),
+            skip=lowering.linear("skip_tp", lowering.layer.irreps_in, lowering.layer.irreps_out),
+            radial=radial,
+            density=lowering.density(density, offset="alpha", factor="beta"),
+            gate=lowering.gate(residual, after="linear_2"),
         )
 
 

@@ -1,16 +1,19 @@
 """Submodules and inputs of interaction blocks in the reference."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from e3nn import o3
+from e3nn.nn import Gate
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mlip_lammps.families.mace.couplings import coupling_sign
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reference.modules import Weights, load_linear, load_weight
+from mlip_lammps.families.mace.reference.radial import NormalizedMLP, RadialMLP
 from mlip_lammps.families.mace.spec import ModelSpec, weights_of
 
 
@@ -40,6 +43,10 @@ class LayerInputs:
     harmonics: Tensor
     edge_centre: Tensor
     edge_neighbour: Tensor
+
+    def basis_and_elements(self, source: Tensor, target: Tensor) -> Tensor:
+        """Return the basis, rows of ``source`` for the neighbours and of ``target`` for the centres, side by side."""
+        return torch.cat([self.basis, source[self.edge_neighbour], target[self.edge_centre]], dim=1)
 
 
 class InteractionModules(nn.Module):
@@ -79,17 +86,29 @@ class InteractionModules(nn.Module):
         """Return an array of the block by its name in it."""
         return self._weights[f"{self._prefix}.{name}"]
 
-    def arrays(self, pattern: str) -> list[Tensor]:
-        """Return the arrays with the numbers 0, 1, ... in place of the braces of ``pattern``, as many as there are."""
-        found = []
-        while f"{self._prefix}.{pattern.format(len(found))}" in self._weights:
-            found.append(torch.tensor(self.array(pattern.format(len(found))), dtype=self.dtype))
-        return found
+    def radial_mlp(self, name: str) -> nn.Module:
+        """Return the network ``name`` without biases."""
+        arrays = self._arrays_of(name).values()
+        matrices = [torch.tensor(array, dtype=self.dtype) for array in arrays]
+        return RadialMLP(matrices, self.layer.radial_activation_scale)
 
-    def arrays_of(self, module: str) -> dict[str, NDArray[np.generic]]:
-        """Return the arrays of a submodule by their names in it."""
+    def normalized_mlp(self, name: str) -> nn.Module:
+        """Return the network ``name`` with biases and layer norms."""
+        return NormalizedMLP(self._arrays_of(name), self.dtype)
+
+    def _arrays_of(self, module: str) -> dict[str, NDArray[np.generic]]:
         start = f"{self._prefix}.{module}."
-        return {name.removeprefix(start): array for name, array in self._weights.items() if name.startswith(start)}
+        names = [name for name in self._weights if name.startswith(start)]
+        return {name.removeprefix(start): self._weights[name] for name in sorted(names, key=_numbers)}
+
+    def add_gate(self, name: str, irreps: str) -> None:
+        """Add a gate that gives ``irreps``: silu on the scalars, sigmoids on a gate for each other copy."""
+        scalars = [entry for entry in o3.Irreps(irreps) if entry.ir.l == 0]
+        gated = [entry for entry in o3.Irreps(irreps) if entry.ir.l > 0]
+        silu, sigmoid = nn.functional.silu, nn.functional.sigmoid
+        gates = o3.Irreps([(mul, "0e") for mul, _ in gated])
+        gate = Gate(o3.Irreps(scalars), [silu] * len(scalars), gates, [sigmoid] * len(gated), o3.Irreps(gated))
+        setattr(self, name, gate.to(self.dtype))
 
     def add_linear(self, name: str, irreps_in: str, irreps_out: str) -> None:
         """Add the ``o3.Linear`` ``name``."""
@@ -105,3 +124,8 @@ class InteractionModules(nn.Module):
         weights = self.signs * inputs.radial_weights
         messages = self.convolution(features[inputs.edge_neighbour], inputs.harmonics, weights)
         return messages.new_zeros(len(features), messages.shape[1]).index_add(0, inputs.edge_centre, messages)
+
+
+def _numbers(name: str) -> list[int]:
+    """Return the numbers in a name, so that layer10 comes after layer9."""
+    return [int(number) for number in re.findall(r"\d+", name)]
