@@ -30,6 +30,17 @@ class Case:
     peer_repeats: int | None = None
 
 
+_NON_LINEAR = {
+    "hidden_irreps": "128x0e+128x1o",
+    "interactions": ("RealAgnosticResidualNonLinearInteractionBlock",) * 2,
+    "more": {
+        "edge_irreps": "64x0e+64x1o",
+        "apply_cutoff": False,
+        "distance_transform": "Agnesi",
+        "pair_repulsion": True,
+        "use_agnostic_product": True,
+    },
+}
 _SILICON = {"atomic_numbers": [14], "r_max": 6.0, "max_ell": 3, "correlation": 3}
 
 CASES = (
@@ -48,6 +59,14 @@ CASES = (
         {"hidden_irreps": "32x0e+32x1o", "atomic_numbers": [1, 8], "r_max": 4.5, "max_ell": 3, "correlation": 3},
         "water",
         2,
+    ),
+    Case(
+        "nonlinear",
+        "non-linear blocks 128x0e+128x1o, edge irreps 64x0e+64x1o, 1,000 Si",
+        {**_NON_LINEAR, **_SILICON},
+        "silicon",
+        5,
+        peer_repeats=4,
     ),
     *(Case(name, f"shipped {name}", name, "", 1536) for name in shipped_models()),
 )

@@ -27,13 +27,17 @@ def make(options_file: str, model_file: str) -> None:
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float64)
     numbers = options["atomic_numbers"]
+    first, later = options.get("interactions", ("RealAgnosticInteractionBlock", "RealAgnosticResidualInteractionBlock"))
+    more = dict(options.get("more", {}))
+    if "edge_irreps" in more:
+        more["edge_irreps"] = o3.Irreps(more["edge_irreps"])
     model = modules.ScaleShiftMACE(
         r_max=options["r_max"],
         num_bessel=8,
         num_polynomial_cutoff=5,
         max_ell=options["max_ell"],
-        interaction_cls=modules.interaction_classes["RealAgnosticResidualInteractionBlock"],
-        interaction_cls_first=modules.interaction_classes["RealAgnosticInteractionBlock"],
+        interaction_cls=modules.interaction_classes[later],
+        interaction_cls_first=modules.interaction_classes[first],
         num_interactions=options.get("num_interactions", 2),
         num_elements=len(numbers),
         hidden_irreps=o3.Irreps(options["hidden_irreps"]),
@@ -46,6 +50,7 @@ def make(options_file: str, model_file: str) -> None:
         atomic_inter_scale=1.0,
         atomic_inter_shift=0.0,
         radial_MLP=options.get("radial_MLP", [64, 64, 64]),
+        **more,
     )
     torch.save(model, model_file)
 

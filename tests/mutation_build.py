@@ -29,7 +29,7 @@ SILENCE = 60
 WITHOUT_CHECK = Mutation(
     "the check of an export left out",
     "mlip_lammps/compilation/check.py",
-    "        if energy > tolerance.energy or relative > tolerance.gradient:\n",
+    "        if energy > tolerance.energy or relative > tolerance.force:\n",
     "        if False:\n",
     ("", ""),
 )

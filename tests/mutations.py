@@ -14,6 +14,7 @@ PER_ATOM = "per-atom virials"
 
 SMALL_MODEL = "one_layer_of_two"
 LAYERED_MODEL = "two_layers"
+NON_LINEAR_MODEL = "non_linear"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Mutation:
     caught_by
         Group and name of a check that must fail; others may fail too.
     model
-        Random test model that shows the fault.
+        Random test model that shows the fault; ``non_linear`` belongs to the mutation tests.
     is_fast
         Whether every test run plants it.
     device
@@ -313,6 +314,30 @@ IN_THE_LOWERING = [
         "        for (i, k), matrices in element_matrices(table, name, irreps_in, irreps_out).items()\n"
         "        for matrix in [torch.cat([0.0 * matrices[:1], matrices[1:]])]\n",
         (REFERENCE, "atomic energies"),
+    ),
+    Mutation(
+        "the elements of a pair swapped",
+        "mlip_lammps/families/mace/layers.py",
+        "graph.centre_species.index_select(0, graph.edge_centre) * len(self.node_constants) + neighbour",
+        "graph.centre_species.index_select(0, graph.edge_centre) + len(self.node_constants) * neighbour",
+        (REFERENCE, "forces"),
+        model=NON_LINEAR_MODEL,
+    ),
+    Mutation(
+        "the density left out of the divisor",
+        "mlip_lammps/families/mace/layers.py",
+        "divisor = layer.density.offset + layer.density.factor * density",
+        "divisor = layer.density.offset + 0.0 * density",
+        (REFERENCE, "atomic energies"),
+        model=NON_LINEAR_MODEL,
+    ),
+    Mutation(
+        "the residual of a gated message left out",
+        "mlip_lammps/families/mace/layers.py",
+        'messages + self.operators.linear("residual", t, own, species)',
+        'messages + 0.0 * self.operators.linear("residual", t, own, species)',
+        (REFERENCE, "forces"),
+        model=NON_LINEAR_MODEL,
     ),
 ]
 

@@ -113,7 +113,7 @@ def test_hidden_functions_have_exact_slopes_and_are_zero_from_the_cutoff_on(name
     assert not torch.cat([values[beyond], slopes[beyond]]).any()
     hidden, _ = hidden_functions(sums.model, layer.radial)
     expected = torch.func.jvp(hidden, (distances[~beyond],), (torch.ones_like(distances[~beyond]),))
-    factor = layer.radial_activation_scale if radials.shape.hidden_widths else sums.model.radial.prefactor
+    factor = layer.radial.scale if radials.shape.hidden_widths else sums.model.radial.factor
     for found, exact in zip((values, slopes), expected, strict=True):
         assert_close(factor * found[~beyond, :n_functions], exact, "float64")
 

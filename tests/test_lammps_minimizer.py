@@ -103,7 +103,15 @@ def test_an_interrupted_command_ends_its_ranks_and_continues(tmp_path, silicon):
         ase.io.write(tmp_path / f"si-{number}.extxyz", atoms)
     files = [f"si-{number}.extxyz" for number in range(6)]
     command = [find_program("mlip-lammps"), "relax", "silicon-pbe", *files, "--ranks", "2", "--cell", "free"]
-    process = subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # a shell starts its background jobs with interrupts ignored
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     tasks, deadline = tmp_path / "out/relax/tasks", time.monotonic() + 120
     while not list(tasks.glob("*.json")):
         assert time.monotonic() < deadline

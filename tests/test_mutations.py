@@ -3,13 +3,18 @@
 Every test run plants a few faults; ``make mutations`` plants all of them.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gpu_mutations import GPU_MUTATIONS
 from mutation_build import WITHOUT_CHECK, MutatedPackages, Verified, emulated_from, replaced, verify_from
-from mutations import LAYERED_MODEL, SMALL_MODEL, Mutation
+from mutations import LAYERED_MODEL, NON_LINEAR_MODEL, SMALL_MODEL, Mutation
 from mutations import MUTATIONS as CPU_MUTATIONS
+
+from mlip_lammps.families.mace import write_portable
+from mlip_lammps.testing.random_models import NON_LINEAR, random_model
 
 ROOT = Path(__file__).parents[1]
 MUTATIONS = (*CPU_MUTATIONS, *GPU_MUTATIONS)
@@ -20,12 +25,22 @@ def packages(tmp_path_factory) -> MutatedPackages:
     return MutatedPackages(tmp_path_factory.mktemp("mutations"))
 
 
+@pytest.fixture(scope="module")
+def sources(portable_models, tmp_path_factory) -> dict[str, Path]:
+    """Return the portable files of all models that show mutations."""
+    path = tmp_path_factory.mktemp("non_linear") / "non_linear.safetensors"
+    shape = dict(elements=("H", "O"), hidden_irreps="4x0e+4x1o", l_max=1, correlation=2, n_layers=2, cutoff=3.5)
+    model = random_model(seed=2, interaction=NON_LINEAR, distance_transform="Agnesi", **shape)
+    write_portable(replace(model, weights=model.weights | {"scale_shift.scale": np.array([0.1])}), path)
+    return {**portable_models, NON_LINEAR_MODEL: path}
+
+
 @pytest.fixture
-def verify(packages, compile_once, portable_models):
+def verify(packages, compile_once, sources):
     """Return a function that plants a mutation and verifies a model compiled by this or by the mutated package."""
 
     def run(mutation: Mutation) -> Verified:
-        name, source = f"mutation_{MUTATIONS.index(mutation)}", portable_models[mutation.model]
+        name, source = f"mutation_{MUTATIONS.index(mutation)}", sources[mutation.model]
         if mutation.is_compiled_into_models and mutation.device == "emulated":
             root = packages.make(name, [mutation])
             return verify_from(root, emulated_from(root, source), "--source", source, n_ranks=mutation.n_ranks)
@@ -64,7 +79,7 @@ def test_a_model_compiled_without_the_export_check_passes(packages, portable_mod
     assert found.code == 0, found.output
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+@pytest.mark.parametrize("mutation", (*MUTATIONS, WITHOUT_CHECK), ids=lambda mutation: mutation.name)
 def test_the_text_of_a_mutation_is_in_its_file_once(mutation):
     assert replaced((ROOT / mutation.file).read_text(), mutation) != (ROOT / mutation.file).read_text()
 

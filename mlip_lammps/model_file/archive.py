@@ -3,6 +3,7 @@
 import json
 import shlex
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,12 @@ def runs_on_gpu(path: Path | str) -> bool:
     ModelFileError
         As from ``read_metadata``.
     """
-    return read_metadata(path)["device"] == "cuda"
+    return is_for_gpu(read_metadata(path))
+
+
+def is_for_gpu(metadata: Mapping[str, Any]) -> bool:
+    """Return whether the metadata of a file say that it runs on a GPU."""
+    return metadata["device"] == "cuda"
 
 
 def add_metadata(path: Path, metadata: dict[str, Any]) -> None:

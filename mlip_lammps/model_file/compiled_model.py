@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mlip_lammps.core.arguments import require_count, require_instance, require_path
 from mlip_lammps.core.errors import MlipError, ModelFileError, UserInputError
 from mlip_lammps.core.native import MODEL_LIBRARY, native_folder, torch_folder
-from mlip_lammps.model_file.archive import read_metadata
+from mlip_lammps.model_file.archive import is_for_gpu, read_metadata
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.graph import Graph, join_graphs
 
@@ -132,7 +132,7 @@ class CompiledModel:
 
     @property
     def _is_for_gpu(self) -> bool:
-        return self.metadata["device"] == "cuda"
+        return is_for_gpu(self.metadata)
 
     def _require_gpu(self) -> None:
         if self._is_lost:

@@ -56,7 +56,7 @@ def test_forces_of_the_peer_are_large_enough_to_compare(peer_folder, name):
         assert np.abs(expected["forces"]).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if "repulsion" in name])
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].get("extra", {}).get("pair_repulsion")])
 def test_nuclei_are_close_enough_to_repel_each_other(peer_folder, name):
     trained = read_model(peer_folder / f"{name}.model")
     silent = replace(trained, spec=replace(trained.spec, pair_repulsion=None))
@@ -80,7 +80,7 @@ def test_the_spec_has_the_options_of_the_model(peer_folder, name):
     assert spec.radial.distance_transform == options.get("extra", {}).get("distance_transform")
     assert spec.radial.n_basis == options.get("n_basis", 8)
     assert spec.radial.cutoff_power == options.get("power", 5)
-    assert (spec.pair_repulsion is not None) == ("repulsion" in name)
+    assert (spec.pair_repulsion is not None) == options.get("extra", {}).get("pair_repulsion", False)
     if spec.pair_repulsion is not None:
         assert spec.pair_repulsion.cutoff_power == options.get("power", 5)
     assert spec.dtype == options.get("dtype", "float64")
