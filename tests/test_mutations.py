@@ -79,7 +79,7 @@ def test_a_model_compiled_without_the_export_check_passes(packages, portable_mod
     assert found.code == 0, found.output
 
 
-@pytest.mark.parametrize("mutation", (*MUTATIONS, WITHOUT_CHECK), ids=lambda mutation: mutation.name)
+@pytest.mark.parametrize("mutation", [*MUTATIONS, WITHOUT_CHECK], ids=lambda mutation: mutation.name)
 def test_the_text_of_a_mutation_is_in_its_file_once(mutation):
     assert replaced((ROOT / mutation.file).read_text(), mutation) != (ROOT / mutation.file).read_text()
 
