@@ -64,9 +64,17 @@ def test_adsorption_energies_are_relative_to_slab_and_gas(slab, tmp_path):
     oxygen.calc = EMT()
     energy = relaxed.energy - study.slab_energy - oxygen.get_potential_energy()
     assert {round(one.adsorption_energy, 2) for one in study.results} >= {round(energy, 2)}
-    half = adsorb(slab, read_adsorbate("O"), EMT(), sites=["hollow"], gas_reference=molecule("O2"), n_gas=0.5)
+    half = adsorb(slab, read_adsorbate("O"), EMT(), sites=["hollow"], gas_reference=molecule("O2"))
     expected = best.adsorption_energy + oxygen.get_potential_energy() - 0.5 * half.gas_energy
     assert half.best.adsorption_energy == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("gas", "n_gas", "words"), [("O2", 1.0, "1 O2 .* expected 0.5"), ("CO", None, "no number of CO")]
+)
+def test_a_gas_reference_with_other_atoms_is_refused(slab, gas, n_gas, words):
+    with pytest.raises(UserInputError, match=words):
+        adsorb(slab, read_adsorbate("O"), EMT(), sites=["hollow"], gas_reference=molecule(gas), n_gas=n_gas)
 
 
 def test_fixed_atoms_stay_and_results_are_sorted(slab):

@@ -116,6 +116,14 @@ def test_the_spread_of_a_committee_does_not_depend_on_its_zero_of_energy():
     assert bcc.spread_per_atom == pytest.approx(np.std([gap, 1.1 * gap, gap], ddof=1))
 
 
+def test_relaxed_cells_of_one_crystal_are_duplicates():
+    cells = {"primitive": bulk("Cu"), "cubic": bulk("Cu", cubic=True), "double": bulk("Cu") * (2, 1, 1)}
+    for seed, atoms in enumerate(cells.values()):
+        atoms.rattle(0.03, seed=seed)
+    found = screen(cells, EMT(), cell="free")
+    assert sum(candidate.duplicate_of is None for candidate in found) == 1
+
+
 def test_molecules_are_compared_by_distances_and_failures_are_last():
     turned = molecule("H2O")
     turned.rotate(50, (1, 2, 3))

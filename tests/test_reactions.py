@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.build import add_adsorbate, bulk, fcc100, molecule
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
-from ase.thermochemistry import IdealGasThermo
+from ase.thermochemistry import HarmonicThermo, IdealGasThermo
 from ase.vibrations import Vibrations as AseVibrations
 
 from mlip_lammps.cli.main import main
@@ -73,6 +73,41 @@ def test_only_chosen_or_free_atoms_move_and_their_thermochemistry_is_harmonic():
     frames = found.mode_frames(0)
     assert max(np.abs(frame.positions - slab.positions).max() for frame in frames) == pytest.approx(0.25, rel=0.05)
     np.testing.assert_allclose(vibrations(slab, EMT(), [8]).frequencies_cm, found.frequencies_cm)
+
+
+def test_translations_of_a_crystal_are_no_vibrations():
+    crystal = bulk("Cu") * (2, 1, 1)
+    found = vibrations(crystal, EMT())
+    np.testing.assert_allclose(np.sort(np.abs(found.frequencies_cm))[:3], 0.0, atol=1e-3)
+    expected = HarmonicThermo(found.frequencies_cm[-3:] / 8065.544, potentialenergy=found.energy)
+    free = expected.get_helmholtz_energy(298.15, verbose=False)
+    assert found.thermochemistry.free_energy == pytest.approx(free, abs=1e-5)
+
+
+def test_a_molecule_in_a_box_is_a_gas(water):
+    boxed = water.copy()
+    boxed.set_cell([16.0, 17.0, 18.0])
+    boxed.center()
+    boxed.pbc = True
+    found, expected = vibrations(boxed, EMT()), vibrations(water, EMT())
+    assert found.thermochemistry.kind == "ideal_gas"
+    assert found.thermochemistry.free_energy == pytest.approx(expected.thermochemistry.free_energy, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"temperature": 0.0}, "temperature is 0"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"pressure_pa": 0.0}, "pressure is 0"),
+        ({"spin": -1.0}, "spin is -1"),
+        ({"symmetry_number": 0}, "symmetry number is 0"),
+        ({"kind": "ideal_gas", "moving": [1, 2]}, "all atoms moving"),
+    ],
+)
+def test_impossible_conditions_are_refused(water, options, words):
+    with pytest.raises(UserInputError, match=words):
+        vibrations(water, EMT(), **options)
 
 
 def test_bad_input_of_vibrations_is_refused(water):

@@ -11,6 +11,7 @@ from ase.calculators.emt import EMT
 
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows import Tasks, relax, relax_all
+from mlip_lammps.workflows.crystals.force_constants import force_task
 from mlip_lammps.workflows.relaxation import relax_task
 from mlip_lammps.workflows.run_folder import RunFolder, as_table, read_record
 
@@ -140,6 +141,30 @@ def test_the_record_of_an_interrupted_or_failed_run_says_so(tmp_path):
         with pytest.raises(type(error)), RunFolder(tmp_path, "relax", {}):
             raise error
         assert read_record(tmp_path)["status"] == status
+
+
+def test_a_damaged_result_is_computed_again(tmp_path):
+    items = [bulk("Cu", a=a) for a in (3.6, 3.7)]
+    expected = Tasks(tmp_path).map("cells", force_task, EMT(), items)
+    damaged = sorted(tmp_path.glob("*.json"))[0]
+    damaged.write_text(damaged.read_text()[:5])
+    found = Tasks(tmp_path).map("cells", force_task, EMT(), items)
+    np.testing.assert_array_equal(np.array(found), np.array(expected))
+
+
+def test_a_run_beside_its_input_is_refused(tmp_path):
+    (tmp_path / "si.extxyz").write_text("")
+    with pytest.raises(UserInputError, match="contains the input"):
+        RunFolder(tmp_path, "relax", {}, {"structure 1": tmp_path / "si.extxyz"})
+
+
+def test_results_of_other_settings_are_removed(tmp_path):
+    with RunFolder(tmp_path, "relax", {"fmax": 1}) as folder:
+        folder.write_results({"energy": 1.0})
+    with RunFolder(tmp_path, "relax", {"fmax": 1}):
+        assert (tmp_path / "results.json").is_file()
+    with RunFolder(tmp_path, "relax", {"fmax": 2}):
+        assert not (tmp_path / "results.json").exists()
 
 
 def test_the_folder_of_another_command_is_refused(tmp_path):

@@ -96,7 +96,8 @@ def _show(run: Run, found: Phonons, expansion: QuasiHarmonic | None, parameters:
         ("point", "frequencies, THz"), [(name, " ".join(f"{f:.2f}" for f in row)) for name, row in points.items()]
     )
     curves = (thermal.free_energy_kj_per_mol, thermal.entropy_j_per_k_mol, thermal.heat_capacity_j_per_k_mol)
-    room = [float(np.interp(300.0, thermal.temperatures, values)) for values in curves]
+    shown_at = min(300.0, float(thermal.temperatures[-1]))
+    room = [float(np.interp(shown_at, thermal.temperatures, values)) for values in curves]
     run.show_facts({
         "space group": f"{found.space_group}, atoms moved by at most {found.largest_shift:.1g} Å",
         "supercell": f"{' '.join(map(str, found.supercell))}, {len(found.phonopy.supercell)} atoms, "
@@ -104,12 +105,14 @@ def _show(run: Run, found: Phonons, expansion: QuasiHarmonic | None, parameters:
         "numerical error": f"sum rule {found.residuals.sum_rule:.1e}, symmetry {found.residuals.symmetry:.1e} of "
                            f"{found.residuals.largest:.3g} eV/Å²",
         "zero-point energy": f"{1e3 * thermal.zero_point_energy:.2f} meV per primitive cell",
-        "at 300 K": "free energy {:.3f} kJ/mol, entropy {:.3f}, heat capacity {:.3f} J/K/mol".format(*room),
+        f"at {shown_at:g} K": "free energy {:.3f} kJ/mol, entropy {:.3f}, heat capacity {:.3f} J/K/mol".format(*room),
     })  # fmt: skip
     if expansion is not None:
-        at = expansion.at(300.0)
+        shown_at = min(300.0, float(expansion.temperatures[-1]))
+        at = expansion.at(shown_at)
         run.show_facts({
-            "quasi-harmonic, 300 K": f"volume {at['volume']:.4f} Å³, expansion {1e6 * at['expansion_per_k']:.2f}e-6/K, "
+            f"quasi-harmonic, {shown_at:g} K": f"volume {at['volume']:.4f} Å³, "
+                                     f"expansion {1e6 * at['expansion_per_k']:.2f}e-6/K, "
                                      f"bulk modulus {at['bulk_modulus_gpa']:.2f} GPa",
             "": f"Gibbs energy {at['gibbs']:.5f} eV, heat capacity {at['heat_capacity_j_per_k_mol']:.3f} J/K/mol, "
                 f"Grüneisen parameter {at['gruneisen_parameter']:.3f}",

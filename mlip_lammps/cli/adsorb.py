@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--gas", metavar="NAME", help="molecule for the reference energy, for example O2 for O (default: the adsorbate)"
     )
     parser.add_argument(
-        "--gas-count", type=float, default=1.0, metavar="X", help="number of these molecules (default: 1)"
+        "--gas-count", type=float, metavar="X", help="number of these molecules (default: by the atoms)"
     )
     parser.add_argument(
         "--free-slab", action="store_true", help="fix no atom; otherwise the lower half is, unless the file fixes atoms"

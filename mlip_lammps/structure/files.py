@@ -52,6 +52,8 @@ def read_structures(paths: Iterable[Path | str]) -> dict[str, Atoms]:
         for number, atoms in enumerate(frames):
             if len(atoms) == 0:
                 raise UserInputError(f"frame {number} of {path} has no atoms; give another structure")
+            if any(min(site.values()) < 1 for site in atoms.info.get("occupancy", {}).values()):
+                raise UserInputError(f"{path} has partially occupied sites; give a structure with whole atoms")
             name = stem if len(frames) == 1 else f"{stem}-{number}"
             while name in found:
                 name += "_"

@@ -11,6 +11,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -68,9 +69,15 @@ class RunFolder:
                 f"{path} contains a run of mlip-lammps {earlier['command']}, expected one of {command}; give another "
                 "folder with --out"
             )
+        for file in (files or {}).values():
+            if Path(file).resolve().parent == path.resolve():
+                raise UserInputError(
+                    f"{path} contains the input {file}, which results might replace; give another folder with --out"
+                )
         inputs = {name: {"path": str(file), "sha256": checksum(file)} for name, file in (files or {}).items()}
         is_same = earlier.get("inputs") == inputs and earlier.get("settings") == as_table(settings)
         self._seconds_before = earlier.get("seconds", 0.0) if is_same else 0.0
+        self._is_same = is_same
         self._start = time.perf_counter()
         self._record = {
             "command": command,
@@ -88,6 +95,8 @@ class RunFolder:
 
     def __enter__(self) -> "RunFolder":
         self.path.mkdir(parents=True, exist_ok=True)
+        if not self._is_same:  # results of other settings must not pass for those of this run
+            (self.path / RESULTS).unlink(missing_ok=True)
         self._write_record("running")
         return self
 
@@ -180,6 +189,6 @@ def as_table(value: Any) -> Any:
 
 
 def _write_json(file: Path, table: Any) -> None:
-    unfinished = file.with_suffix(".unfinished")
+    unfinished = file.with_suffix(f".{os.getpid()}.unfinished")
     unfinished.write_text(json.dumps(table, indent=1) + "\n")
     unfinished.rename(file)

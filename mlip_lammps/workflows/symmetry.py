@@ -97,6 +97,20 @@ def in_standard_axes(atoms: Atoms) -> Atoms:
     return rotated
 
 
+def primitive_cell(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> Atoms:
+    """Return the primitive cell of a crystal in standard axes; a copy if no symmetry is found."""
+    try:
+        found = spglib.standardize_cell(
+            (atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers), to_primitive=True, symprec=tolerance
+        )
+    except spglib.SpglibError:
+        found = None
+    if found is None:
+        return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
+    vectors, places, numbers = found
+    return Atoms(numbers, scaled_positions=places, cell=vectors, pbc=True)
+
+
 def point_group(atoms: Atoms) -> NDArray[np.float64]:
     """Return the rotations of the point group in Cartesian axes, shape (n_rotations, 3, 3); identity if none."""
     dataset = symmetry_dataset(atoms)

@@ -5,6 +5,7 @@ interrupted continues after them.
 """
 
 import hashlib
+import json
 import os
 import pickle
 from collections.abc import Callable, Sequence
@@ -90,7 +91,7 @@ class Tasks:
     def _map(self, folder: Path, stage: str, task: Task, calculator: Calculator, items: Sequence[Any]) -> list[Any]:
         identity = [task.__module__, task.__qualname__, identity_of(calculator)]
         files = [folder / f"{digest([*identity, item])}.json" for item in items]
-        missing = {file: item for file, item in zip(files, items, strict=True) if not file.is_file()}
+        missing = {file: item for file, item in zip(files, items, strict=True) if not _is_complete(file)}
         n_done = len(items) - len(missing)
         self.report(stage, n_done, len(items))
         if min(self.n_ranks, len(missing)) > 1:
@@ -159,3 +160,12 @@ def write_result(file: Path, result: Any) -> None:
 def digest(value: Any) -> str:
     """Return a checksum of anything that ASE writes as JSON."""
     return hashlib.sha256(encode(value).encode()).hexdigest()[:24]
+
+
+def _is_complete(file: Path) -> bool:
+    """Return whether a result is there; a damaged one is computed again."""
+    try:
+        json.loads(file.read_text())
+    except (OSError, ValueError):
+        return False
+    return True

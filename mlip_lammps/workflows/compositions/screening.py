@@ -12,7 +12,7 @@ from ase.utils.structure_comparator import SymmetryEquivalenceCheck
 
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows.relaxation import Relaxation, relax_all
-from mlip_lammps.workflows.symmetry import space_group
+from mlip_lammps.workflows.symmetry import primitive_cell, space_group
 from mlip_lammps.workflows.tasks import Tasks
 
 SAME_ENERGY = 2e-3
@@ -150,7 +150,7 @@ def _committee_energies(
 
 def _duplicate(atoms: Atoms, energy_per_atom: float, found: Sequence[Candidate]) -> str | None:
     """Return the name of the first equal candidate that is not a duplicate itself."""
-    comparison = SymmetryEquivalenceCheck(stol=SITE_TOLERANCE, to_primitive=True)
+    comparison = SymmetryEquivalenceCheck(stol=SITE_TOLERANCE)
     for other in found:
         is_near = (
             other.duplicate_of is None
@@ -165,7 +165,7 @@ def _duplicate(atoms: Atoms, energy_per_atom: float, found: Sequence[Candidate])
 
 def _is_equal(one: Atoms, other: Atoms, comparison: SymmetryEquivalenceCheck) -> bool:
     if one.pbc.all():
-        return bool(comparison.compare(one.copy(), other.copy()))
+        return bool(comparison.compare(primitive_cell(one), primitive_cell(other)))
     if len(one) != len(other):
         return False
     prints = [_distances(atoms) for atoms in (one, other)]

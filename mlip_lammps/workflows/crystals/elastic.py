@@ -300,6 +300,7 @@ def _slopes(
     for component in components:
         for sign in (1, -1):
             strained = atoms.copy()
+            strained.set_constraint()  # the constants are those of relaxed ions
             # the strain matrix of ASE includes the identity
             matrix = voigt_6_to_full_3x3_strain(sign * strain * np.eye(6)[component])
             strained.set_cell(atoms.cell[:] @ matrix, scale_atoms=True)

@@ -78,7 +78,16 @@ class QuasiHarmonic:
     heat_capacity_j_per_k_mol: NDArray[np.float64]
 
     def at(self, temperature: float) -> dict[str, float]:
-        """Return all properties interpolated to a temperature in K."""
+        """Return all properties interpolated to a temperature in K.
+
+        Raises
+        ------
+        UserInputError
+            If the temperature is outside ``temperatures``.
+        """
+        first, last = self.temperatures[0], self.temperatures[-1]
+        if not first <= temperature <= last:
+            raise UserInputError(f"the temperature is {temperature:g} K, expected {first:g} to {last:g} K")
         names = ("volume", "expansion_per_k", "gibbs", "bulk_modulus_gpa", "gruneisen_parameter")
         names += ("heat_capacity_j_per_k_mol",)
         return {name: float(np.interp(temperature, self.temperatures, getattr(self, name))) for name in names}

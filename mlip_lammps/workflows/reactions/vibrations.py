@@ -15,7 +15,7 @@ from ase.vibrations import VibrationsData
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.workflows.checks import require_apart, require_known_elements
+from mlip_lammps.workflows.checks import require_apart, require_known_elements, vacuum_gaps
 from mlip_lammps.workflows.crystals.force_constants import force_task
 from mlip_lammps.workflows.tasks import Tasks
 
@@ -30,6 +30,9 @@ _SAME_PLACE = 0.15
 """Two atoms coincide after a rotation of a molecule within this distance, angstrom."""
 _PATTERN_AMPLITUDE = 0.25
 _N_FRAMES = 20
+
+_SMALLEST_GAP = 5.0
+"""Vacuum in angstrom around a molecule in a periodic box."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +141,8 @@ def vibrations(
     displacement
         Displacement of atoms in angstrom; central differences.
     kind
-        Kind of the thermochemistry. If None, ``ideal_gas`` for a molecule that is not periodic and moves as a whole,
-        else ``harmonic``.
+        Kind of the thermochemistry. If None, ``ideal_gas`` for a molecule that moves as a whole and has vacuum around
+        it, else ``harmonic``.
     temperature, pressure_pa
         Temperature in K and pressure in Pa.
     spin
@@ -154,14 +157,17 @@ def vibrations(
     Raises
     ------
     UserInputError
-        If an index does not exist, a force is too large, atoms overlap or the model does not know an element.
+        If an index does not exist, a force is too large, atoms overlap, the model does not know an element, or a
+        temperature, pressure, spin or symmetry number is not possible.
 
     Notes
     -----
+    If all atoms move, translations are projected out, and rotations of a molecule.
     The ideal gas has rigid rotations and harmonic vibrations (``IdealGasThermo`` of ASE).
     """
     require_known_elements(atoms, calculator)
     require_apart(atoms)
+    _require_physical(temperature, pressure_pa, spin, symmetry_number)
     indices = _moving(atoms, moving)
     if not 0 < displacement < 0.5:
         raise UserInputError(f"the displacement is {displacement:g} angstrom, expected more than 0 and less than 0.5")
@@ -177,16 +183,23 @@ def vibrations(
         )
     free.calc = None
     is_gas = (kind or _kind(atoms, indices)) == "ideal_gas"
+    is_whole = len(indices) == len(atoms)
+    if is_gas and not (is_whole and _is_molecule(atoms)):
+        raise UserInputError(
+            "an ideal gas needs a molecule with vacuum around it and all atoms moving; give one, or kind harmonic"
+        )
     hessian = _hessian(free, indices, calculator, displacement, tasks or Tasks())
-    if is_gas:
-        hessian = _without_rigid_motion(free, hessian)
+    if is_whole:
+        hessian = _without_rigid_motion(free, hessian, has_rotations=is_gas)
     data = VibrationsData.from_2d(free, hessian, indices=indices)
     energies, modes = data.get_energies_and_modes(all_atoms=True)
     signed = np.where(np.abs(energies.imag) > np.abs(energies.real), -np.abs(energies.imag), energies.real)
     order = np.argsort(signed)
     frequencies, modes = signed[order] / invcm, modes[order]
     modes = modes / np.linalg.norm(modes, axis=2).max(axis=1)[:, None, None]
-    internal = _internal(free, frequencies) if is_gas else frequencies
+    if is_gas:
+        free.pbc = False  # the forces are known; the rest is about the molecule alone
+    internal = _internal(free, frequencies, has_rotations=is_gas) if is_whole else frequencies
     real = np.sort(internal[internal > 0]) * invcm
     n_imaginary = int((internal < -IMAGINARY_CM).sum())
     thermo = None
@@ -261,17 +274,38 @@ def _hessian(
 
 
 def _kind(atoms: Atoms, indices: NDArray[np.int64]) -> str:
-    return "ideal_gas" if not atoms.pbc.any() and len(indices) == len(atoms) else "harmonic"
+    return "ideal_gas" if len(indices) == len(atoms) and _is_molecule(atoms) else "harmonic"
 
 
-def _without_rigid_motion(atoms: Atoms, hessian: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the Hessian of a molecule without curvature along translations and rotations.
+def _is_molecule(atoms: Atoms) -> bool:
+    """Return whether there is vacuum on all sides, in a box too if the molecule is whole in it."""
+    if not atoms.pbc.any():
+        return True
+    if vacuum_gaps(atoms)[atoms.pbc].min() < _SMALLEST_GAP:
+        return False
+    return bool(np.allclose(atoms.get_all_distances(), atoms.get_all_distances(mic=True)))
 
-    They have none at an exact stationary point; a small remaining force gives some to the rotations.
+
+def _require_physical(temperature: float, pressure_pa: float, spin: float, symmetry_number: int | None) -> None:
+    for name, value, is_right, expected in (
+        ("temperature", temperature, np.isfinite(temperature) and temperature > 0, "more than 0 K"),
+        ("pressure", pressure_pa, np.isfinite(pressure_pa) and pressure_pa > 0, "more than 0 Pa"),
+        ("spin", spin, np.isfinite(spin) and spin >= 0, "0 or more"),
+        ("symmetry number", symmetry_number, symmetry_number is None or symmetry_number >= 1, "1 or more"),
+    ):
+        if not is_right:
+            raise UserInputError(f"the {name} is {value:g}, expected {expected}")
+
+
+def _without_rigid_motion(atoms: Atoms, hessian: NDArray[np.float64], has_rotations: bool) -> NDArray[np.float64]:
+    """Return the Hessian without curvature along translations, and along the rotations of a molecule.
+
+    They have none at an exact stationary point; rounding and a small remaining force give some.
     """
     roots = np.repeat(atoms.get_masses() ** 0.5, 3)
     places = atoms.positions - atoms.get_center_of_mass()
-    rigid = [np.tile(axis, (len(atoms), 1)) for axis in np.eye(3)] + [np.cross(axis, places) for axis in np.eye(3)]
+    rigid = [np.tile(axis, (len(atoms), 1)) for axis in np.eye(3)]
+    rigid += [np.cross(axis, places) for axis in np.eye(3)] if has_rotations else []
     vectors = np.array([motion.ravel() * roots for motion in rigid]).T
     basis, sizes, _ = np.linalg.svd(vectors, full_matrices=False)
     basis = basis[:, sizes > 1e-3 * sizes.max()]
@@ -280,9 +314,9 @@ def _without_rigid_motion(atoms: Atoms, hessian: NDArray[np.float64]) -> NDArray
     return projection @ (hessian / weights) @ projection * weights
 
 
-def _internal(atoms: Atoms, frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the frequencies without those of translation and rotation."""
-    n_rigid = {"monatomic": 3, "linear": 5, "nonlinear": 6}[_geometry(atoms)]
+def _internal(atoms: Atoms, frequencies: NDArray[np.float64], has_rotations: bool) -> NDArray[np.float64]:
+    """Return the frequencies without those of translation, and of the rotation of a molecule."""
+    n_rigid = {"monatomic": 3, "linear": 5, "nonlinear": 6}[_geometry(atoms)] if has_rotations else 3
     return frequencies[np.argsort(np.abs(frequencies), kind="stable")[n_rigid:]]
 
 

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -143,9 +144,15 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def _of_this_run(folder: Path, pattern: str) -> list[Path]:
+    """Return the files written since the run started; an earlier run may have left others."""
+    started = datetime.fromisoformat(read_record(folder)["started"]).timestamp()
+    return sorted(file for file in folder.glob(pattern) if file.stat().st_mtime >= started)
+
+
 def _plots(folder: Path) -> list[str]:
     found = []
-    for file in sorted(folder.glob("*.png")):
+    for file in _of_this_run(folder, "*.png"):
         data = base64.b64encode(file.read_bytes()).decode()
         found.append(f'<p><img alt="{escape(file.stem)}" src="data:image/png;base64,{data}"></p>')
     return ["<h2>Plots</h2>", *found] if found else []
@@ -154,7 +161,7 @@ def _plots(folder: Path) -> list[str]:
 def _structures(folder: Path) -> str:
     shown: list[dict[str, Any]] = []
     captions, left_out = [], []
-    for file in sorted(folder.glob("*.extxyz")):
+    for file in _of_this_run(folder, "*.extxyz"):
         frames = ase.io.read(file, index=":", format="extxyz")
         frames = frames[:: -(-len(frames) // _MOST_FRAMES)]
         if len(frames[0]) * len(frames) > MOST_ATOMS * _MOST_FRAMES or len(frames[0]) > MOST_ATOMS:

@@ -1,5 +1,6 @@
 """Adsorption energies on the distinct sites of a slab."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -128,7 +129,7 @@ def adsorb(
     sites: Sequence[str] | None = None,
     orientations: Sequence[str] | None = None,
     gas_reference: Atoms | None = None,
-    n_gas: float = 1.0,
+    n_gas: float | None = None,
     force_tolerance: float = FORCE_TOLERANCE,
     max_steps: int = 1000,
     tasks: Tasks | None = None,
@@ -148,8 +149,8 @@ def adsorb(
     orientations
         Some of ``upright``, ``inverted``, ``flat`` and ``flat-turned``; all that differ if None.
     gas_reference, n_gas
-        Molecule and number of molecules for the energy, for instance half an O2 for an O atom. The adsorbate itself if
-        None.
+        Molecule and number of molecules for the energy, for instance half an O2 for an O atom. The adsorbate itself,
+        and as many molecules as have its atoms, if None.
     force_tolerance, max_steps
         See ``relax``.
     tasks
@@ -174,6 +175,7 @@ def adsorb(
     options = {"force_tolerance": force_tolerance, "max_steps": max_steps}
     gas = (gas_reference if gas_reference is not None else adsorbate).copy()
     gas.pbc, gas.cell = False, None
+    n_gas = _balanced(adsorbate, gas, n_gas)
     items = [{"atoms": atoms, "options": options} for atoms in (slab, gas)]
     clean, molecule_ = (relaxation_from(table) for table in tasks.map("references", relax_task, calculator, items))
     for result in (clean, molecule_):
@@ -199,6 +201,21 @@ def adsorb(
         sites=found_sites,
         results=tuple(_with_duplicates(results, len(slab))),
     )
+
+
+def _balanced(adsorbate: Atoms, gas: Atoms, n_gas: float | None) -> float:
+    """Return the number of gas molecules that have the atoms of the adsorbate."""
+    wanted, one = Counter(adsorbate.get_chemical_symbols()), Counter(gas.get_chemical_symbols())
+    symbol = next(iter(one))
+    expected = wanted[symbol] / one[symbol]
+    is_possible = all(abs(expected * one[key] - wanted[key]) < 1e-9 for key in {*wanted, *one})
+    if not is_possible or (n_gas is not None and abs(n_gas - expected) > 1e-9):
+        number = "no number of" if not is_possible else f"{n_gas:g}"
+        has = "has" if not is_possible else "does not have"
+        hint = "give another gas molecule" if not is_possible else f"expected {expected:g}"
+        formula = adsorbate.get_chemical_formula()
+        raise UserInputError(f"{number} {gas.get_chemical_formula()} {has} the atoms of {formula}; {hint}")
+    return expected
 
 
 def _turned(adsorbate: Atoms, orientations: Sequence[str] | None) -> dict[str, Atoms]:

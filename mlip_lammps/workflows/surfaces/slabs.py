@@ -258,6 +258,8 @@ def surface_energies(
 
 def default_layers(crystal: Atoms, calculator: Calculator, miller: Sequence[int]) -> tuple[int, ...]:
     """Return thicknesses in repeat units, from about twice the cutoff."""
+    if not any(miller):
+        raise UserInputError("the Miller indices are 0 0 0, expected three integers that are not all zero")
     _, period = _normal(*_primitive(crystal, tuple(int(k) for k in miller)))
     least = int(np.ceil(2 * (cutoff_of(calculator) or DEFAULT_REACH) / period)) + 1
     step = max(1, least // 4)
