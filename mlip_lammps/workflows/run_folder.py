@@ -11,7 +11,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.workflows.tasks import write_text
 
 RECORD = "run.json"
 RESULTS = "results.json"
@@ -189,6 +189,4 @@ def as_table(value: Any) -> Any:
 
 
 def _write_json(file: Path, table: Any) -> None:
-    unfinished = file.with_suffix(f".{os.getpid()}.unfinished")
-    unfinished.write_text(json.dumps(table, indent=1) + "\n")
-    unfinished.rename(file)
+    write_text(file, json.dumps(table, indent=1) + "\n")

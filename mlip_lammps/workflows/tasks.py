@@ -151,9 +151,14 @@ def portable(calculator: Calculator) -> Calculator:
 
 
 def write_result(file: Path, result: Any) -> None:
-    """Write a result in one step, so that a file is complete if it exists."""
+    """Write a result, see `write_text`."""
+    write_text(file, encode(result))
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file in one step, so that it is complete if it exists."""
     unfinished = file.with_suffix(f".{os.getpid()}.unfinished")
-    unfinished.write_text(encode(result))
+    unfinished.write_text(text)
     unfinished.rename(file)
 
 

@@ -121,10 +121,8 @@ class NormalizedMLP(nn.Sequential):
     def __init__(self, arrays: dict[str, NDArray[np.generic]], dtype: torch.dtype):
         steps: list[nn.Module] = []
         while f"net.{len(steps)}.weight" in arrays:
-            if steps:
-                steps[-2:] = [nn.LayerNorm(steps[-3].out_features), nn.SiLU()]
             n_out, n_in = arrays[f"net.{len(steps)}.weight"].shape
-            steps += [nn.Linear(n_in, n_out), nn.Identity(), nn.Identity()]
+            steps += [nn.Linear(n_in, n_out), nn.LayerNorm(n_out), nn.SiLU()]
         super().__init__(*steps[:-2])
         values = {name.removeprefix("net."): torch.tensor(np.asarray(array)) for name, array in arrays.items()}
         self.load_state_dict(values)
