@@ -4,8 +4,6 @@ This module is also the program of a rank: ``mpiexec -n N python -m mlip_lammps.
 """
 
 import pickle
-import sys
-import traceback
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.core.processes import python_module
 from mlip_lammps.engines.lammps.cases import rank_environment
+from mlip_lammps.engines.lammps.rank import run_rank
 from mlip_lammps.engines.mpi_process import MpiProcess
 from mlip_lammps.workflows.relaxation import FORCE_TOLERANCE, MAX_STEPS, Relaxation, require_relaxable
 from mlip_lammps.workflows.symmetry import space_group
@@ -195,12 +194,4 @@ def _unwrapped(
 
 
 if __name__ == "__main__":
-    from mpi4py import MPI
-
-    try:
-        _main(Path(sys.argv[1]))
-    except Exception:
-        # This may happen on a single rank: end all ranks.
-        traceback.print_exc()
-        sys.stderr.flush()
-        MPI.COMM_WORLD.Abort(1)
+    run_rank(_main)

@@ -97,18 +97,20 @@ def in_standard_axes(atoms: Atoms) -> Atoms:
     return rotated
 
 
+def standard_cell(atoms: Atoms, *, is_primitive: bool, tolerance: float = SYMMETRY_TOLERANCE) -> Atoms | None:
+    """Return the primitive or the conventional cell of a crystal in standard axes; None if no symmetry is found."""
+    cell = atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers
+    try:
+        vectors, places, numbers = spglib.standardize_cell(cell, to_primitive=is_primitive, symprec=tolerance)
+    except spglib.SpglibError:
+        return None
+    return Atoms(numbers, scaled_positions=places, cell=vectors, pbc=True)
+
+
 def primitive_cell(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> Atoms:
     """Return the primitive cell of a crystal in standard axes; a copy if no symmetry is found."""
-    try:
-        found = spglib.standardize_cell(
-            (atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers), to_primitive=True, symprec=tolerance
-        )
-    except spglib.SpglibError:
-        found = None
-    if found is None:
-        return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
-    vectors, places, numbers = found
-    return Atoms(numbers, scaled_positions=places, cell=vectors, pbc=True)
+    found = standard_cell(atoms, is_primitive=True, tolerance=tolerance)
+    return found or Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
 
 
 def point_group(atoms: Atoms) -> NDArray[np.float64]:

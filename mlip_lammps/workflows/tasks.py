@@ -5,7 +5,6 @@ interrupted continues after them.
 """
 
 import hashlib
-import json
 import os
 import pickle
 from collections.abc import Callable, Sequence
@@ -26,6 +25,9 @@ DONE = "@done"
 """Announces a finished task in the output of a rank."""
 
 _WORKER = "mlip_lammps.workflows.worker"
+
+_NOTHING = object()
+"""Stands for the result of a task that has not finished; None is a result."""
 
 Task = Callable[[Calculator, Any], Any]
 """A function of a module: calculator and item in, result out. ASE must be able to write item and result as JSON."""
@@ -91,7 +93,8 @@ class Tasks:
     def _map(self, folder: Path, stage: str, task: Task, calculator: Calculator, items: Sequence[Any]) -> list[Any]:
         identity = [task.__module__, task.__qualname__, identity_of(calculator)]
         files = [folder / f"{digest([*identity, item])}.json" for item in items]
-        missing = {file: item for file, item in zip(files, items, strict=True) if not _is_complete(file)}
+        kept = {file: _read(file) for file in files}
+        missing = {file: item for file, item in zip(files, items, strict=True) if kept[file] is _NOTHING}
         n_done = len(items) - len(missing)
         self.report(stage, n_done, len(items))
         if min(self.n_ranks, len(missing)) > 1:
@@ -103,7 +106,10 @@ class Tasks:
                 write_result(file, task(calculator, item))
                 n_done += 1
                 self.report(stage, n_done, len(items))
-        return [decode(file.read_text()) for file in files]
+        kept |= {file: _read(file) for file in missing}
+        if any(result is _NOTHING for result in kept.values()):
+            raise MlipError("the ranks ended before the last task; run the command again to continue")
+        return [kept[file] for file in files]
 
     def _run_on_ranks(self, folder: Path, task: Task, calculator: Calculator, missing: dict[Path, Any]):
         """Run the tasks in other processes; yield once for each that has finished."""
@@ -118,8 +124,6 @@ class Tasks:
             errors = sorted(Path(scratch).glob("*.error"))
             if errors:
                 raise pickle.loads(errors[0].read_bytes())
-        if not all(file.is_file() for file in missing):
-            raise MlipError("the ranks ended before the last task; run the command again to continue")
 
 
 def identity_of(calculator: Calculator) -> object:
@@ -167,10 +171,9 @@ def digest(value: Any) -> str:
     return hashlib.sha256(encode(value).encode()).hexdigest()[:24]
 
 
-def _is_complete(file: Path) -> bool:
-    """Return whether a result is there; a damaged one is computed again."""
+def _read(file: Path) -> Any:
+    """Return a result, or `_NOTHING` if it is missing or damaged."""
     try:
-        json.loads(file.read_text())
-    except (OSError, ValueError):
-        return False
-    return True
+        return decode(file.read_text())
+    except (OSError, ValueError, LookupError, TypeError):
+        return _NOTHING

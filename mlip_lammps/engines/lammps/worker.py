@@ -1,16 +1,14 @@
 """One rank of ``run_cases``: ``mpiexec -n N python -m mlip_lammps.engines.lammps.worker FOLDER``."""
 
 import pickle
-import sys
-import traceback
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from mpi4py import MPI
 
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.engines.lammps.cases import CASES_FILE, STARTED, Case, CaseResult
+from mlip_lammps.engines.lammps.rank import run_rank
 from mlip_lammps.engines.lammps.session import (
     BAR_PER_EV_PER_CUBIC_ANGSTROM,
     NODE_ENERGY_SUM,
@@ -82,10 +80,4 @@ def _evaluate(session: LammpsSession, model: str, case: Case) -> CaseResult | No
 
 
 if __name__ == "__main__":
-    try:
-        _main(Path(sys.argv[1]))
-    except Exception:
-        # This may happen on a single rank: end all ranks.
-        traceback.print_exc()
-        sys.stderr.flush()
-        MPI.COMM_WORLD.Abort(1)
+    run_rank(_main)

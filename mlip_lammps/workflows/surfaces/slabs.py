@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from math import gcd
 
 import numpy as np
-import spglib
 from ase import Atoms
 from ase.build import surface
 from ase.calculators.calculator import Calculator
@@ -23,7 +22,7 @@ from mlip_lammps.workflows.checks import (
     vacuum_gaps,
 )
 from mlip_lammps.workflows.relaxation import relax_task, relaxation_from
-from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE
+from mlip_lammps.workflows.symmetry import standard_cell
 from mlip_lammps.workflows.tasks import Tasks
 
 VACUUM = 15.0
@@ -268,19 +267,14 @@ def default_layers(crystal: Atoms, calculator: Calculator, miller: Sequence[int]
 
 def _primitive(crystal: Atoms, miller: tuple[int, ...]) -> tuple[Atoms, tuple[int, ...]]:
     """Return the primitive cell, and the Miller indices of the conventional cell in its vectors."""
-    cell = crystal.cell[:], crystal.get_scaled_positions(), crystal.numbers
-    try:
-        conventional = spglib.standardize_cell(cell, symprec=SYMMETRY_TOLERANCE)
-        primitive = spglib.standardize_cell(cell, to_primitive=True, symprec=SYMMETRY_TOLERANCE)
-    except spglib.SpglibError as error:
-        raise UserInputError(f"the crystal has no space group ({error}); relax it first") from error
-    vectors, places, numbers = primitive
-    indices = vectors @ np.linalg.inv(conventional[0]) @ np.array(miller)
+    primitive, conventional = (standard_cell(crystal, is_primitive=flag) for flag in (True, False))
+    if primitive is None or conventional is None:
+        raise UserInputError("the crystal has no space group; relax it first")
+    indices = primitive.cell[:] @ np.linalg.inv(conventional.cell[:]) @ np.array(miller)
     # a centred cell gives halves, a rhombohedral one thirds
     whole = np.rint(6 * indices).astype(int)
     divisor = gcd(*map(int, whole))
-    atoms = Atoms(numbers, scaled_positions=places, cell=vectors, pbc=True)
-    return atoms, tuple(int(k) // divisor for k in whole)
+    return primitive, tuple(int(k) // divisor for k in whole)
 
 
 def _normal(primitive: Atoms, miller: Sequence[int]) -> tuple[NDArray[np.float64], float]:
