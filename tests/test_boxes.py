@@ -62,3 +62,18 @@ def test_a_data_file_keeps_the_order_of_types(tmp_path):
 def test_an_element_without_a_type_is_refused(tmp_path):
     with pytest.raises(UserInputError, match="the structure contains H, but the atom types are O"):
         write_lammps_data(tmp_path / "box.data", build_box(molecule("H2O"), 1, 0.5), ["O"])
+
+
+def test_a_data_file_of_a_left_handed_cell_contains_no_mirror_image(tmp_path):
+    atoms = molecule("CH3CHO")  # any four atoms that are not in one plane
+    atoms.set_cell([[0, 9, 0], [8, 0, 0], [0, 1, 10]])
+    atoms.pbc = True
+    write_lammps_data(tmp_path / "atoms.data", atoms, ["H", "C", "O"])
+    written = ase.io.read(tmp_path / "atoms.data", format="lammps-data", units="metal")
+
+    def signed_volume(found):
+        i, *others = (k for k in range(len(atoms)) if atoms.symbols[k] in "OH")
+        return np.linalg.det(found.get_distances(i, others[:3], mic=True, vector=True))
+
+    assert abs(signed_volume(atoms)) > 0.1
+    assert signed_volume(written) == pytest.approx(signed_volume(atoms), rel=1e-6)

@@ -172,6 +172,18 @@ def test_a_born_file_splits_the_optical_modes_and_a_wrong_one_is_refused(tmp_pat
         phonons(atoms, EMT(), born_file=born, **options)
 
 
+@pytest.mark.parametrize("vectors", [[[0, 1, 0], [1, 0, 0], [0, 0, 1]], [[-1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+def test_a_left_handed_cell_has_the_phonons_of_the_right_handed_one(vectors, copper, found):
+    left = copper.copy()
+    left.set_cell(np.array(vectors) @ copper.cell[:])
+    other = phonons(left, EMT(), (4, 4, 4))
+    assert np.linalg.det(other.primitive.cell[:]) > 0
+    assert other.largest_shift < 1e-6
+    assert other.bands.highest_thz == pytest.approx(found.bands.highest_thz)
+    at_points = phonon_frequencies(left, EMT(), (4, 4, 4), ["X", "L"])
+    np.testing.assert_allclose(at_points.freq_thz, phonon_frequencies(copper, EMT(), (4, 4, 4), ["X", "L"]).freq_thz)
+
+
 def test_unrelaxed_structures_molecules_and_bad_numbers_are_refused(copper):
     pair = bulk("Cu", "hcp", a=2.54, c=4.15)
     pair.positions[1, 2] += 0.1

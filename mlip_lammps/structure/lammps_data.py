@@ -10,6 +10,7 @@ from ase.data import atomic_numbers
 
 from mlip_lammps.core.arguments import require_instance, require_path, require_words
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.structure.handedness import right_handed
 
 
 def write_lammps_data(path: Path | str, atoms: Atoms, elements: Sequence[str]) -> None:
@@ -43,7 +44,7 @@ def write_lammps_data(path: Path | str, atoms: Atoms, elements: Sequence[str]) -
             f"the structure contains {' '.join(missing)}, but the atom types are {' '.join(elements)}; "
             "name every element of the structure"
         )
-    ase.io.write(path, atoms, format="lammps-data", specorder=list(elements), units="metal", masses=True)
+    ase.io.write(path, right_handed(atoms), format="lammps-data", specorder=list(elements), units="metal", masses=True)
 
 
 def count_atoms(path: Path) -> int:

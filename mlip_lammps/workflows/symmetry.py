@@ -7,6 +7,7 @@ from ase.spacegroup.symmetrize import IntermediateDatasetError, get_symmetrized_
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.structure.handedness import right_handed
 
 SYMMETRY_TOLERANCE = 0.01
 """Tolerance in angstrom: after relaxation to 1e-3 eV/angstrom, positions and cell vectors are off by about 1e-3."""
@@ -45,7 +46,7 @@ def space_group(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> str | No
 
 
 def symmetrized(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> tuple[Atoms, str]:
-    """Return the symmetrised crystal and the name of its space group.
+    """Return the symmetrised crystal, with right-handed cell vectors, and the name of its space group.
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ def symmetrized(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> tuple[At
     """
     if not tolerance > 0:
         raise UserInputError(f"the symmetry tolerance is {tolerance:g} angstrom, but must be larger than 0")
+    atoms = right_handed(atoms)
     narrow, wide = (space_group(atoms, factor * tolerance) for factor in (1.0, WIDER))
     cure = "relax the structure to smaller forces, or give another symmetry_tolerance"
     if narrow is None or narrow != wide:
@@ -80,6 +82,7 @@ def symmetrized(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> tuple[At
 
 def largest_shift(before: Atoms, after: Atoms) -> float:
     """Return the largest displacement of an atom or cell vector in angstrom, up to a common shift of all atoms."""
+    before = right_handed(before)
     moved = after.get_scaled_positions(wrap=False) - before.get_scaled_positions(wrap=False)
     moved -= np.round(moved - moved[0]) + moved[0]
     lengths = np.linalg.norm((moved - moved.mean(axis=0)) @ after.cell[:], axis=1)
