@@ -1,11 +1,14 @@
 """Invalid arguments of public functions: one error that names the argument, the value found and those expected."""
 
+import inspect
 import re
 
 import numpy as np
 import pytest
-from ase.build import bulk, molecule
+from ase.build import bulk, fcc111, molecule
+from ase.calculators.emt import EMT
 
+from mlip_lammps import workflows
 from mlip_lammps.analysis.green_kubo import read_heat_flux, thermal_conductivity
 from mlip_lammps.analysis.molecules import find_broken_molecules
 from mlip_lammps.analysis.rdf import radial_distribution, read_lammps_rdf
@@ -19,6 +22,7 @@ from mlip_lammps.structure.boxes import build_box
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.structure.lammps_data import write_lammps_data
 from mlip_lammps.workflows.estimate import estimate_run
+from mlip_lammps.workflows.settings import NUMBERS
 
 NAME = "water-revpbe0d3"
 COPPER = bulk("Cu", cubic=True)
@@ -66,3 +70,94 @@ def test_positions_of_other_atoms_are_refused(compile_once):
     graph = build_graph(molecule("H2O"), model.cutoff)
     with pytest.raises(UserInputError, match=re.escape("positions have the shape (2, 3); give (3, 3)")):
         model.evaluate(graph, np.zeros((2, 3)))
+
+
+WORKFLOWS = {
+    "adsorb": (fcc111("Cu", (1, 1, 3), vacuum=8.0), molecule("CO")),
+    "converge_supercell": (COPPER,),
+    "cut_slabs": (COPPER, (1, 1, 1), 3),
+    "elastic_tensor": (COPPER,),
+    "equation_of_state": (COPPER,),
+    "gruneisen": (COPPER,),
+    "layer_elastic_tensor": (COPPER,),
+    "minimize": (COPPER,),
+    "phonon_frequencies": (COPPER, (1, 1, 1), ["G"]),
+    "phonons": (COPPER,),
+    "quasi_harmonic": (COPPER,),
+    "reaction_path": (molecule("CO"), molecule("CO")),
+    "relax": (COPPER,),
+    "surface_energies": (COPPER, (1, 1, 1)),
+    "vibrations": (molecule("CO"),),
+}
+"""Arguments of the workflows, without the calculator."""
+
+
+class Untouched(EMT):
+    """Calculator with a model file that must not be asked for anything."""
+
+    model = type("Model", (), {"path": "a.pt2", "elements": ("Cu", "C", "O"), "cutoff": 1.0})
+
+    def calculate(self, *arguments, **options):
+        raise AssertionError("forces were computed before the settings were checked")
+
+
+def numeric(function) -> dict[str, str]:
+    """Return the parameters of a function that are numbers or sequences of numbers."""
+    parameters = inspect.signature(function).parameters.values()
+    found = {parameter.name: str(parameter.annotation) for parameter in parameters}
+    return {n: kind for n, kind in found.items() if re.search(r"float|int\b", kind) and "Mapping" not in kind}
+
+
+def calls(kind: str) -> list[tuple[str, str]]:
+    functions = {name: getattr(workflows, name) for name in WORKFLOWS}
+    return [
+        (name, setting) for name, function in functions.items() for setting, annotation in numeric(function).items()
+        if ("Sequence" in annotation) == (kind == "sequence") and setting not in ("q_points", "layers")
+    ]  # fmt: skip
+
+
+def call(name: str, **settings) -> None:
+    function, arguments = getattr(workflows, name), list(WORKFLOWS.get(name, [{"Cu": COPPER}]))
+    if "calculator" in (parameters := list(inspect.signature(function).parameters)):
+        arguments.insert(parameters.index("calculator"), Untouched())
+    bound = inspect.signature(function).bind_partial(*arguments)
+    function(**{**bound.arguments, **settings})
+
+
+def test_every_workflow_with_numbers_is_tested():
+    functions = [name for name in workflows.__all__ if inspect.isfunction(getattr(workflows, name))]
+    assert {name for name in functions if numeric(getattr(workflows, name))} == set(WORKFLOWS)
+
+
+@pytest.mark.parametrize(("name", "setting"), calls("scalar"))
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e9, "3", True, [1]], ids=repr)
+def test_no_workflow_starts_with_a_number_that_cannot_be(name, setting, value):
+    with pytest.raises(UserInputError, match=re.escape(f"{setting} is {value!r}; give {NUMBERS[setting]}")):
+        call(name, **{setting: value})
+
+
+@pytest.mark.parametrize(("name", "setting"), calls("sequence"))
+@pytest.mark.parametrize("value", [[float("nan")] * 3, [-1e9] * 6, 3, "222", [[1, 1, 1]]], ids=repr)
+def test_no_workflow_starts_with_numbers_that_cannot_be(name, setting, value):
+    with pytest.raises(UserInputError, match=re.escape(f"{setting} is {value!r}; give ")):
+        call(name, **{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("relax", {"mask": [1, 1, 1, 0, 0, 2], "cell": "free"}, "mask is [1, 1, 1, 0, 0, 2]; give 6 numbers"),
+        ("relax", {"force_tolerance": 100.0}, "force_tolerance is 100.0; give a finite number above 0 and at most 1"),
+        ("relax", {"max_steps": 0}, "max_steps is 0; give a whole number of 1 or more"),
+        ("phonons", {"temperatures": [300, 200]}, "temperatures is [300, 200]; give them in ascending order"),
+        ("quasi_harmonic", {"temperatures": [0.0]}, "temperatures is [0.0]; give 2 or more numbers"),
+        ("equation_of_state", {"length_factors": [1.0] * 5}, "1 different volumes are too few for a fit"),
+        ("elastic_tensor", {"force_tolerance": 0.05}, "expected at most 0.001 for a strain of 0.005"),
+        ("formation_energies", {"energies": {"Cu": float("nan")}}, "energies['Cu'] is nan; give a finite number"),
+        ("formation_energies", {"energies": {}}, "energies['Cu'] is None; give a finite number"),
+        ("surface_energies", {"layers": [3.5, 4]}, "layers is [3.5, 4]; give 1 or more numbers, each a whole"),
+    ],
+)
+def test_numbers_that_do_not_fit_together_are_refused(name, settings, message):
+    with pytest.raises(UserInputError, match=re.escape(message)):
+        call(name, **settings)

@@ -85,7 +85,7 @@ def test_structures_may_follow_options(words, tmp_path, monkeypatch):
         ('cell = "loose"', "cell is 'loose', expected one of fixed"),
         ("keep-symmetry = 1", "keep-symmetry is 1, expected true or false"),
         ("mask = [1, 0]", r"mask is \[1, 0\], expected a list of 6"),
-        ('pressure = "much"', "pressure is 'much', expected a value of type float"),
+        ('pressure = "much"', "pressure is 'much', is not|much is not a finite number"),
         ("pressure = ", "Invalid value"),
     ],
 )
@@ -122,12 +122,52 @@ def test_the_record_of_every_command_is_a_configuration(command, tmp_path):
     assert {name: repeated[name] for name in settings} == settings
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "expected"),
+    [
+        ("slab --miller 1 1 0 --miller 2 1 1", "miller", [[1, 1, 0], [2, 1, 1]]),
+        ("slab", "miller", [[1, 0, 0]]),
+        ("formation --reaction c->d", "reaction", ["c->d"]),
+        ("relax b.cif", "structures", ["b.cif"]),
+        ("relax b.cif c.cif --cell free", "structures", ["b.cif", "c.cif"]),
+        ("relax --cell free b.cif", "structures", ["b.cif"]),
+        ("relax silicon-pbe", "structures", ["a.cif"]),
+        ("relax other.model", "model", "other.model"),
+        ("relax b.cif", "model", "configured"),
+        ("relax other.pt2 b.cif", "structures", ["b.cif"]),
+    ],
+)
+def test_the_command_line_replaces_what_a_configuration_lists(words, name, expected, tmp_path, monkeypatch):
+    """Options that may be repeated, and structures without a model, because the file names one."""
+    command, *rest = words.split()
+    (module,) = (m for m in find_subcommands() if command == m.NAME)
+    seen = []
+    monkeypatch.setattr(module, "run", lambda arguments: seen.append(arguments) or 0)
+    more = {"slab": "miller = [[1, 0, 0]]", "formation": 'reaction = ["a->b", "b->c"]'}.get(command, "")
+    (tmp_path / "c.toml").write_text(f'model = "configured"\nstructures = ["a.cif"]\n{more}')
+    assert main([command, "--config", str(tmp_path / "c.toml"), *rest]) == 0
+    assert getattr(seen[0], name) == expected
+
+
+def test_a_file_that_is_no_structure_is_refused_with_a_reason(silicon, tmp_path, capsys):
+    (tmp_path / "garbage.cif").write_text("garbage")
+    assert main(["relax", MODEL, "garbage.cif"]) == 2
+    assert "the contents do not follow the format of this ending; give" in capsys.readouterr().err
+
+
+def test_a_range_in_the_wrong_order_is_refused(silicon, capsys):
+    assert main(["eos", MODEL, silicon, "--range", "2", "2"]) == 2
+    assert "--range is 2 2; give the smaller change first" in capsys.readouterr().err
+
+
 def test_a_run_without_a_model_or_structure_is_refused(silicon, capsys):
     assert main(["relax"]) == 2
     assert "no MODEL is given" in capsys.readouterr().err
     assert main(["relax", MODEL]) == 2
     assert "no structure is given" in capsys.readouterr().err
-    assert main(["relax", MODEL, silicon, "--ranks", "0"]) == 2
+    with pytest.raises(SystemExit):
+        main(["relax", MODEL, silicon, "--ranks", "0"])
+    assert "argument --ranks: 0 is not a whole number of 1 or more" in capsys.readouterr().err
 
 
 def test_water_without_stress_labels_has_no_relaxed_cell(tmp_path, monkeypatch, capsys):

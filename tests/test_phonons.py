@@ -133,7 +133,7 @@ def test_copper_expands_as_its_grueneisen_parameter_says(copper):
 
 
 def test_a_quasi_harmonic_run_outside_of_its_volumes_or_of_an_unstable_crystal_is_refused(copper):
-    with pytest.raises(UserInputError, match="3 volumes are too few"):
+    with pytest.raises(UserInputError, match="3 different volumes are too few"):
         quasi_harmonic(copper, EMT(), (2, 2, 2), length_factors=(0.99, 1.0, 1.01))
     with pytest.raises(MlipError, match="use a wider range of volumes"):
         quasi_harmonic(
@@ -184,6 +184,16 @@ def test_a_left_handed_cell_has_the_phonons_of_the_right_handed_one(vectors, cop
     np.testing.assert_allclose(at_points.freq_thz, phonon_frequencies(copper, EMT(), (4, 4, 4), ["X", "L"]).freq_thz)
 
 
+def test_convergence_starts_from_the_given_supercell_and_symmetry_tolerance(copper):
+    steps = converge_supercell(copper, EMT(), (2, 2, 2), n_most=2, tolerance_thz=1e-9)
+    assert [step.supercell for step in steps] == [(2, 2, 2), (3, 3, 3)]
+    off = copper * (2, 1, 1)
+    off.positions[0, 0] += 0.01
+    for function in (converge_supercell, quasi_harmonic, gruneisen):
+        with pytest.raises(UserInputError, match=r"within 0\.001 angstrom"):
+            function(off, EMT(), (1, 2, 2), symmetry_tolerance=1e-3)
+
+
 def test_unrelaxed_structures_molecules_and_bad_numbers_are_refused(copper):
     pair = bulk("Cu", "hcp", a=2.54, c=4.15)
     pair.positions[1, 2] += 0.1
@@ -191,9 +201,9 @@ def test_unrelaxed_structures_molecules_and_bad_numbers_are_refused(copper):
         phonons(pair, EMT(), (2, 2, 2))
     with pytest.raises(UserInputError, match="not periodic"):
         phonons(molecule("CO"), EMT())
-    with pytest.raises(UserInputError, match="three numbers"):
+    with pytest.raises(UserInputError, match=r"supercell is \(2, 2\); give 3 numbers"):
         phonons(copper, EMT(), (2, 2))
-    with pytest.raises(UserInputError, match="the displacement is 0"):
+    with pytest.raises(UserInputError, match=r"displacement is 0\.0; give"):
         phonons(copper, EMT(), (2, 2, 2), displacement=0.0)
 
 

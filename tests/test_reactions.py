@@ -99,9 +99,9 @@ def test_a_molecule_in_a_box_is_a_gas(water):
     [
         ({"temperature": 0.0}, "temperature is 0"),
         ({"temperature": float("nan")}, "temperature is nan"),
-        ({"pressure_pa": 0.0}, "pressure is 0"),
+        ({"pressure_pa": 0.0}, "pressure_pa is 0"),
         ({"spin": -1.0}, "spin is -1"),
-        ({"symmetry_number": 0}, "symmetry number is 0"),
+        ({"symmetry_number": 0}, "symmetry_number is 0"),
         ({"kind": "ideal_gas", "moving": [1, 2]}, "all atoms moving"),
     ],
 )
@@ -115,7 +115,7 @@ def test_bad_input_of_vibrations_is_refused(water):
         vibrations(water, EMT(), [7])
     with pytest.raises(UserInputError, match=r"the largest force on a moving atom is .* relax the structure first"):
         vibrations(molecule("H2O"), EMT())
-    with pytest.raises(UserInputError, match="the displacement is 0"):
+    with pytest.raises(UserInputError, match="displacement is 0; give"):
         vibrations(water, EMT(), displacement=0)
 
 
@@ -164,7 +164,7 @@ def test_bad_ends_are_refused(hop):
     wide.cell[2, 2] += 1
     with pytest.raises(UserInputError, match="different cells"):
         reaction_path(first, wide, EMT())
-    with pytest.raises(UserInputError, match="the number of images is 0"):
+    with pytest.raises(UserInputError, match="n_images is 0; give"):
         reaction_path(first, last, EMT(), n_images=0)
 
 

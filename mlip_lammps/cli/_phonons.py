@@ -5,6 +5,7 @@ import argparse
 import numpy as np
 
 from mlip_lammps.analysis.crystal_plots import plot_against, plot_bands
+from mlip_lammps.cli import options
 from mlip_lammps.cli._run import Run, open_run
 from mlip_lammps.workflows.crystals.phonons import Bands, Phonons, converge_supercell, phonons, read_label
 from mlip_lammps.workflows.crystals.quasi_harmonic import Gruneisen, QuasiHarmonic, gruneisen, quasi_harmonic
@@ -16,20 +17,18 @@ def run_phonons(arguments: argparse.Namespace) -> int:
     """Compute phonons; see the options of the command."""
     temperatures = np.arange(0.0, arguments.t_max + _TEMPERATURE_STEP / 2, _TEMPERATURE_STEP)
     with open_run(arguments, "phonons", [arguments.born] if arguments.born else []) as run:
-        atoms = run.single() if arguments.no_relax else run.relaxed_crystal()
-        shared = {"displacement": arguments.displacement, "tasks": run.tasks}
+        atoms = run.single() if arguments.no_relax else run.relaxed_crystal(**options.relaxation_of(arguments))
+        shared = {
+            "displacement": arguments.displacement,
+            "symmetry_tolerance": arguments.symmetry_tolerance,
+            "tasks": run.tasks,
+        }
         steps, supercell = (), arguments.supercell
         if arguments.converge:
-            steps = converge_supercell(atoms, run.calculator, **shared)
+            steps = converge_supercell(atoms, run.calculator, supercell, **shared)
             supercell = steps[-1].supercell
         found = phonons(
-            atoms,
-            run.calculator,
-            supercell,
-            temperatures=temperatures,
-            born_file=arguments.born,
-            symmetry_tolerance=arguments.symmetry_tolerance,
-            **shared,
+            atoms, run.calculator, supercell, temperatures=temperatures, born_file=arguments.born, **shared
         )
         found.write(run.folder.path)
         results = {"phonons": found, "supercells": steps}

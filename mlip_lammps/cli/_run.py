@@ -17,13 +17,13 @@ from rich.table import Table
 
 from mlip_lammps.cli._console import open_console
 from mlip_lammps.compilation import compiled_model, runnable_model
-from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.model_file.archive import is_archive
 from mlip_lammps.models import resolve_model
 from mlip_lammps.structure.files import read_structures
 from mlip_lammps.workflows.checks import require_apart, require_known_elements
-from mlip_lammps.workflows.relaxation import relax_all
+from mlip_lammps.workflows.relaxation import relax_each
 from mlip_lammps.workflows.run_folder import RunFolder
 from mlip_lammps.workflows.tasks import Tasks
 
@@ -68,7 +68,7 @@ class Run:
             )
         return next(iter(self.structures.values()))
 
-    def relaxed_crystal(self, force_tolerance: float = 1e-4, **options: Any) -> Atoms:
+    def relaxed_crystal(self, **options: Any) -> Atoms:
         """Return the only structure with relaxed atoms and cell, also written to ``relaxed.extxyz``.
 
         Raises
@@ -76,10 +76,8 @@ class Run:
         MlipError
             If it does not relax.
         """
-        options = {"cell": "free", "force_tolerance": force_tolerance, **options}
-        found = relax_all({"relaxed": self.single()}, self.calculator, tasks=self.tasks, **options)["relaxed"]
-        if isinstance(found, MlipError):
-            raise found
+        crystal = {"crystal": self.single()}
+        found = relax_each(crystal, self.calculator, tasks=self.tasks, cell="free", **options)["crystal"]
         self.folder.write_structures("relaxed", found.atoms)
         return found.atoms
 
@@ -124,8 +122,6 @@ def open_run(arguments: argparse.Namespace, command: str, extra_files: Sequence[
     files = {"model": resolve_model(arguments.model)}
     files |= {f"structure {k}": Path(file) for k, file in enumerate([*given, *extra_files], start=1)}
     settings = {name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS}
-    if arguments.ranks < 1:
-        raise UserInputError(f"--ranks is {arguments.ranks}, expected 1 or more")
     calculator = open_model(arguments)
     facts = {key: calculator.model.metadata.get(key) for key in ("family", "dtype", "device", "head", "cutoff")}
     folder = RunFolder(arguments.out, command, settings, files, facts)

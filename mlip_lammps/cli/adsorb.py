@@ -28,15 +28,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--gas", metavar="NAME", help="molecule for the reference energy, for example O2 for O (default: the adsorbate)"
     )
     parser.add_argument(
-        "--gas-count", type=float, metavar="X", help="number of these molecules (default: by the atoms)"
+        "--gas-count",
+        type=options.number("n_gas"),
+        metavar="X",
+        help="number of these molecules (default: by the atoms)",
     )
     parser.add_argument(
         "--free-slab", action="store_true", help="fix no atom; otherwise the lower half is, unless the file fixes atoms"
     )
-    options.add_force_tolerance(parser, 0.01)
-    parser.add_argument(
-        "--max-steps", type=int, default=1000, metavar="N", help="largest number of steps (default: 1000)"
-    )
+    options.add_relaxation(parser, 0.01)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.adsorbate is None:
         raise UserInputError("no adsorbate is given; give for example --adsorbate CO2")
-    with open_run(arguments, NAME) as run:
+    files = [name for name in (arguments.adsorbate, arguments.gas) if name is not None and Path(name).is_file()]
+    with open_run(arguments, NAME, files) as run:
         slab = run.single() if arguments.free_slab else fixed_bottom(run.single())
         study = adsorb(
             slab,
@@ -65,8 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
             orientations=arguments.orientations,
             gas_reference=read(arguments.gas) if arguments.gas else None,
             n_gas=arguments.gas_count,
-            force_tolerance=arguments.force_tolerance,
-            max_steps=arguments.max_steps,
+            **options.relaxation_of(arguments),
             tasks=run.tasks,
         )
         run.folder.write_results(study)

@@ -15,9 +15,13 @@ HELP = "compute the elastic tensor of a crystal or a layer, with moduli, stabili
 def configure(parser: argparse.ArgumentParser) -> None:
     options.add_run(parser, NAME)
     parser.add_argument(
-        "--strain", type=float, default=5e-3, metavar="STRAIN", help="size of each strain (default: 0.005)"
+        "--strain",
+        type=options.number("strain"),
+        default=5e-3,
+        metavar="STRAIN",
+        help="size of each strain (default: 0.005)",
     )
-    options.add_force_tolerance(parser, 1e-4)
+    options.add_relaxation(parser, 1e-4)
     options.add_no_relax(parser)
     parser.add_argument(
         "--keep-axes",
@@ -36,11 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     with open_run(arguments, NAME) as run:
         strains = {"mask": [True, True, False, False, False, True]} if arguments.layer else {}
-        atoms = run.single() if arguments.no_relax else run.relaxed_crystal(arguments.force_tolerance, **strains)
+        relaxing = options.relaxation_of(arguments)
+        atoms = run.single() if arguments.no_relax else run.relaxed_crystal(**strains, **relaxing)
         if not (arguments.layer or arguments.keep_axes):
             atoms = in_standard_axes(atoms)
         function = layer_elastic_tensor if arguments.layer else elastic_tensor
-        found = function(atoms, run.calculator, arguments.strain, arguments.force_tolerance, tasks=run.tasks)
+        found = function(atoms, run.calculator, arguments.strain, **relaxing, tasks=run.tasks)
         run.folder.write_results(found)
         (_show_layer if arguments.layer else _show_crystal)(run, found)
     return 0

@@ -14,10 +14,16 @@ HELP = "fit equations of state to crystals; with several phases, find the pressu
 
 def configure(parser: argparse.ArgumentParser) -> None:
     options.add_run(parser, NAME)
-    parser.add_argument("--volumes", type=int, default=9, metavar="N", help="number of volumes, 5 or more (default: 9)")
+    parser.add_argument(
+        "--volumes",
+        type=options.number("n_volumes"),
+        default=9,
+        metavar="N",
+        help="number of volumes, 5 or more (default: 9)",
+    )
     parser.add_argument(
         "--range",
-        type=float,
+        type=options.number("length_change_percent"),
         nargs=2,
         default=[-2.0, 2.0],
         metavar=("LOW", "HIGH"),
@@ -26,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--relax-shape", action="store_true", help="relax the shape of the cell at each volume, for non-cubic crystals"
     )
+    options.add_relaxation(parser, 1e-3)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,15 +40,19 @@ def run(arguments: argparse.Namespace) -> int:
 
     from mlip_lammps.analysis.crystal_plots import plot_energy_volume
     from mlip_lammps.cli._run import open_run
+    from mlip_lammps.core.errors import UserInputError
     from mlip_lammps.workflows.crystals.equations_of_state import equation_of_state
 
+    low, high = arguments.range
+    if low >= high:
+        raise UserInputError(f"--range is {low:g} {high:g}; give the smaller change first, for example -2 2")
+    factors = 1 + np.linspace(low, high, arguments.volumes) / 100
     with open_run(arguments, NAME) as run:
-        factors = 1 + np.linspace(*arguments.range, max(arguments.volumes, 1)) / 100
-        curves = {}
-        for name, atoms in run.structures.items():
-            curves[name] = equation_of_state(
-                atoms, run.calculator, factors, relaxes_shape=arguments.relax_shape, tasks=run.tasks
-            )
+        settings = {"relaxes_shape": arguments.relax_shape, "tasks": run.tasks, **options.relaxation_of(arguments)}
+        curves = {
+            name: equation_of_state(atoms, run.calculator, factors, **settings)
+            for name, atoms in run.structures.items()
+        }
         drawn = {}
         for name, curve in curves.items():
             fine = np.linspace(curve.volumes.min(), curve.volumes.max(), 200)

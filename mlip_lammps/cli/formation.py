@@ -12,22 +12,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_run(parser, NAME, "PHASE")
     parser.add_argument(
         "--reaction",
-        action="append",
+        action=options.Repeated,
+        default=[],
         metavar="EQUATION",
         help="reaction between phases by their names, for example 'Cu + Au -> CuAu'; it is balanced; may be repeated",
     )
     options.add_cell(parser, "free")
-    options.add_force_tolerance(parser, 1e-3)
+    options.add_relaxation(parser, 1e-3)
     options.add_no_relax(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from mlip_lammps.analysis.crystal_plots import plot_hull
     from mlip_lammps.cli._run import open_run
-    from mlip_lammps.core.errors import MlipError
     from mlip_lammps.workflows.compositions.formation import formation_energies, reaction_energy
     from mlip_lammps.workflows.compositions.screening import energy_task
-    from mlip_lammps.workflows.relaxation import relax_all
+    from mlip_lammps.workflows.relaxation import relax_each
 
     with open_run(arguments, NAME) as run:
         structures = run.structures
@@ -40,15 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
                 (arguments.cell, {name: atoms for name, atoms in structures.items() if atoms.pbc.all()}),
                 ("fixed", {name: atoms for name, atoms in structures.items() if not atoms.pbc.all()}),
             ):
-                options_ = {"cell": cell, "force_tolerance": arguments.force_tolerance}
-                relaxed = relax_all(chosen, run.calculator, tasks=run.tasks, **options_) if chosen else {}
-                for name, result in relaxed.items():
-                    if isinstance(result, MlipError):
-                        raise MlipError(f"{name}: {result}")
+                relaxing = {"cell": cell, "tasks": run.tasks, **options.relaxation_of(arguments)}
+                for name, result in relax_each(chosen, run.calculator, **relaxing).items():
                     structures = {**structures, name: result.atoms}
                     energies[name] = result.energy
         study = formation_energies(structures, energies)
-        reactions = [reaction_energy(text, structures, energies) for text in arguments.reaction or []]
+        reactions = [reaction_energy(text, structures, energies) for text in arguments.reaction]
         for name, atoms in structures.items():
             run.folder.write_structures(name, atoms)
         run.folder.write_results({"phases": study, "reactions": reactions})

@@ -16,6 +16,7 @@ from types import ModuleType
 from mlip_lammps import cli
 from mlip_lammps.cli.options import read_config
 from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.models import is_model_name
 
 EXIT_FAILURE = 1
 EXIT_USER_INPUT = 2
@@ -28,8 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(parser, argv)
     try:
         if getattr(arguments, "config", None) is not None:
-            arguments.parser.set_defaults(**read_config(arguments.config, arguments.parser))
+            configured = read_config(arguments.config, arguments.parser)
+            arguments.parser.set_defaults(**configured)
             arguments = _parse(parser, argv)
+            _recognise_structure(arguments, configured.get("model"))
         return arguments.run(arguments)
     except UserInputError as error:
         return _complain(error, EXIT_USER_INPUT)
@@ -50,6 +53,15 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpa
         is_given = arguments.structures is not arguments.parser.get_default("structures")
         arguments.structures = [*(arguments.structures if is_given else []), *rest]
     return arguments
+
+
+def _recognise_structure(arguments: argparse.Namespace, model: str | None) -> None:
+    """Take the first word as a structure if the configuration names a model and the word is none."""
+    if model in (None, arguments.model) or not hasattr(arguments, "structures") or is_model_name(arguments.model):
+        return
+    is_given = arguments.structures is not arguments.parser.get_default("structures")
+    arguments.structures = [arguments.model, *(arguments.structures if is_given else [])]
+    arguments.model = model
 
 
 def build_parser() -> argparse.ArgumentParser:

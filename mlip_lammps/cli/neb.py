@@ -3,6 +3,7 @@
 import argparse
 
 from mlip_lammps.cli import options
+from mlip_lammps.workflows.settings import INDEX
 
 NAME = "neb"
 HELP = "find the minimum energy path and the barrier between two structures"
@@ -10,19 +11,26 @@ HELP = "find the minimum energy path and the barrier between two structures"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     options.add_run(parser, NAME, "FIRST LAST")
-    parser.add_argument("--images", type=int, default=7, metavar="N", help="images between the ends (default: 7)")
     parser.add_argument(
-        "--spring", type=float, default=0.1, metavar="K", help="force constant of the springs, eV/angstrom^2"
+        "--images",
+        type=options.number("n_images"),
+        default=7,
+        metavar="N",
+        help="images between the ends (default: 7)",
     )
-    options.add_force_tolerance(parser, 0.02)
     parser.add_argument(
-        "--max-steps", type=int, default=500, metavar="N", help="largest number of steps (default: 500)"
+        "--spring",
+        type=options.number("spring"),
+        default=0.1,
+        metavar="K",
+        help="force constant of the springs, eV/angstrom^2 (default: 0.1)",
     )
+    options.add_relaxation(parser, 0.02, 500)
     parser.add_argument("--no-climb", action="store_true", help="do not move the highest image to the saddle")
     options.add_no_relax(parser)
     parser.add_argument(
         "--moving",
-        type=int,
+        type=options.number(INDEX),
         nargs="+",
         metavar="INDEX",
         help="atoms that move in the vibrations of the saddle, counted from 0 (default: all that are not fixed)",
@@ -44,8 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             *ends,
             run.calculator,
             n_images=arguments.images,
-            force_tolerance=arguments.force_tolerance,
-            max_steps=arguments.max_steps,
+            **options.relaxation_of(arguments),
             spring=arguments.spring,
             climbs=not arguments.no_climb,
             relaxes_ends=not arguments.no_relax,

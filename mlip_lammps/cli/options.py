@@ -1,10 +1,13 @@
 """Options that several subcommands share; each is defined once."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
+from mlip_lammps.core.arguments import Number
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
+from mlip_lammps.workflows.settings import NUMBERS
 
 ANY_MODEL = "compiled .pt2 file, mace-torch .model file, portable .safetensors file, or name of a shipped model"
 TRAINED_MODEL = "mace-torch .model file, portable .safetensors file, or name of a shipped model"
@@ -45,15 +48,58 @@ def add_run(parser: argparse.ArgumentParser, command: str, structures: str | Non
     add_head(parser, is_for_any_model=True)
 
 
-def add_force_tolerance(parser: argparse.ArgumentParser, default: float) -> None:
-    """Add ``--force-tolerance``."""
+class Repeated(argparse.Action):
+    """Action of an option that may be repeated. Its uses replace the default, which may come from ``--config``."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        given = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [values] if given is self.default else [*given, values])
+
+
+def number(setting: str | Number) -> Callable[[str], float]:
+    """Return the type of an option: a number of `NUMBERS`, by its name, or another one."""
+    allowed = setting if isinstance(setting, Number) else NUMBERS[setting]
+
+    def convert(text: str) -> float:
+        try:
+            value = int(text) if allowed.is_whole else float(text)
+        except ValueError:
+            value = None
+        if value is None or not allowed.accepts(value):
+            raise argparse.ArgumentTypeError(f"{text} is not {allowed}")
+        return value
+
+    return convert
+
+
+def add_relaxation(parser: argparse.ArgumentParser, force_tolerance: float, max_steps: int = 1000) -> None:
+    """Add ``--force-tolerance``, ``--optimizer`` and ``--max-steps``; `relaxation_of` returns them."""
     parser.add_argument(
         "--force-tolerance",
-        type=float,
-        default=default,
+        type=number("force_tolerance"),
+        default=force_tolerance,
         metavar="FORCE",
-        help=f"largest force of a relaxed structure, eV/angstrom (default: {default:g})",
+        help=f"largest force of a relaxed structure, eV/angstrom (default: {force_tolerance:g})",
     )
+    parser.add_argument(
+        "--optimizer",
+        choices=("lbfgs", "bfgs", "fire"),
+        default="lbfgs",
+        help="lbfgs: with line search, then bfgs if it fails; bfgs: without, for noisy forces; fire: far from a "
+        "minimum (default: lbfgs)",
+    )
+    parser.add_argument(
+        "--max-steps",
+        type=number("max_steps"),
+        default=max_steps,
+        metavar="N",
+        help=f"largest number of steps (default: {max_steps})",
+    )
+
+
+def relaxation_of(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return the options of `add_relaxation` by their names in ``relax``."""
+    return {name: getattr(arguments, name) for name in ("force_tolerance", "optimizer", "max_steps")}
 
 
 def add_cell(parser: argparse.ArgumentParser, default: str) -> None:
@@ -104,7 +150,7 @@ def read_config(path: Path, parser: argparse.ArgumentParser) -> dict[str, object
 
 def _checked(path: Path, key: str, value: object, action: argparse.Action) -> object:
     """Return a value of a configuration file in the type of its option."""
-    if isinstance(action, argparse._AppendAction):  # an option that may be repeated
+    if isinstance(action, Repeated):
         if not isinstance(value, list):
             raise UserInputError(f"--config {path}: {key} is {value!r}, expected a list with one item for each use")
         return [_checked_once(path, key, item, action) for item in value]
@@ -123,9 +169,9 @@ def _checked_once(path: Path, key: str, value: object, action: argparse.Action) 
         is_right = not isinstance(value, list | dict) and (action.choices is None or value in action.choices)
     if is_right and action.nargs != 0:
         try:
-            value = [convert(item) for item in value] if isinstance(value, list) else convert(value)
-        except (TypeError, ValueError):
-            is_right, expected = False, f"a value of type {getattr(convert, '__name__', convert)}"
+            value = [convert(str(item)) for item in value] if isinstance(value, list) else convert(str(value))
+        except argparse.ArgumentTypeError as error:
+            raise UserInputError(f"--config {path}: {key}: {error}") from error
     if not is_right:
         raise UserInputError(f"--config {path}: {key} is {value!r}, expected {expected}")
     return value
@@ -174,7 +220,11 @@ def add_head(parser: argparse.ArgumentParser, is_for_any_model: bool = False) ->
 def add_ranks(parser: argparse.ArgumentParser, default: int) -> None:
     """Add ``--ranks`` with one number."""
     parser.add_argument(
-        "--ranks", type=int, default=default, metavar="N", help=f"number of MPI ranks (default: {default})"
+        "--ranks",
+        type=number("n_ranks"),
+        default=default,
+        metavar="N",
+        help=f"number of MPI ranks (default: {default})",
     )
 
 

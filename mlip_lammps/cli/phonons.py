@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mlip_lammps.cli import options
+from mlip_lammps.core.arguments import COUNT
 
 NAME = "phonons"
 HELP = "compute phonon bands, density of states and thermal properties of a crystal"
@@ -13,23 +14,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_run(parser, NAME)
     parser.add_argument(
         "--supercell",
-        type=int,
+        type=options.number(COUNT),
         nargs=3,
         metavar=("NA", "NB", "NC"),
         help="repeats of the given cell (default: the smallest ones that are twice the cutoff wide)",
     )
     parser.add_argument(
         "--displacement",
-        type=float,
+        type=options.number("displacement"),
         default=0.01,
         metavar="ANGSTROM",
         help="displacement of atoms (default: 0.01 angstrom)",
     )
+    options.add_relaxation(parser, 1e-4)
     options.add_no_relax(parser)
-    parser.add_argument("--symmetry-tolerance", type=float, default=0.01, metavar="ANGSTROM",
-                        help="largest deviation of atoms from symmetric positions (default: 0.01)")  # fmt: skip
-    parser.add_argument("--t-max", type=float, default=1000.0, metavar="KELVIN",
-                        help="highest temperature of thermal properties, in steps of 10 K (default: 1000)")  # fmt: skip
+    parser.add_argument(
+        "--symmetry-tolerance",
+        type=options.number("symmetry_tolerance"),
+        default=0.01,
+        metavar="ANGSTROM",
+        help="largest deviation of atoms from symmetric positions (default: 0.01)",
+    )
+    parser.add_argument(
+        "--t-max",
+        type=options.number("t_max"),
+        default=1000.0,
+        metavar="KELVIN",
+        help="highest temperature of thermal properties, in steps of 10 K (default: 1000)",
+    )
     parser.add_argument(
         "--born",
         type=Path,

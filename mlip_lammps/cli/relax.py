@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mlip_lammps.cli import options
+from mlip_lammps.workflows.settings import STRAIN_SWITCH
 
 if TYPE_CHECKING:
     from mlip_lammps.cli._run import Run
@@ -16,22 +17,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_run(parser, NAME)
     options.add_cell(parser, "fixed")
     parser.add_argument(
-        "--pressure", type=float, default=0.0, metavar="GPA", help="target pressure of a moving cell, GPa (default: 0)"
+        "--pressure",
+        type=options.number("pressure_gpa"),
+        default=0.0,
+        metavar="GPA",
+        help="target pressure of a moving cell, GPa (default: 0)",
     )
     parser.add_argument(
         "--mask",
-        type=int,
+        type=options.number(STRAIN_SWITCH),
         nargs=6,
         metavar=("XX", "YY", "ZZ", "YZ", "XZ", "XY"),
         help="strains of a free cell that may change, 1 or 0 each (default: all)",
     )
     parser.add_argument("--keep-symmetry", action="store_true", help="keep the space group of each structure")
-    parser.add_argument(
-        "--optimizer",
-        choices=("lbfgs", "bfgs", "fire"),
-        default="lbfgs",
-        help="lbfgs: with line search; bfgs: without, for noisy forces; fire: far from a minimum (default: lbfgs)",
-    )
     parser.add_argument(
         "--engine",
         choices=("ase", "lammps"),
@@ -39,10 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="ase: structures side by side on the ranks; lammps: minimize, one structure after another, each on all "
         "ranks (default: ase)",
     )
-    options.add_force_tolerance(parser, 1e-3)
-    parser.add_argument(
-        "--max-steps", type=int, default=1000, metavar="N", help="largest number of steps (default: 1000)"
-    )
+    options.add_relaxation(parser, 1e-3)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -86,9 +82,7 @@ def _relax_in_ase(run: "Run", arguments: argparse.Namespace) -> dict:
         pressure_gpa=arguments.pressure,
         mask=None if arguments.mask is None else [bool(m) for m in arguments.mask],
         keeps_symmetry=arguments.keep_symmetry,
-        optimizer=arguments.optimizer,
-        force_tolerance=arguments.force_tolerance,
-        max_steps=arguments.max_steps,
+        **options.relaxation_of(arguments),
     )
 
 

@@ -19,10 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     options.add_cell(parser, "free")
     parser.add_argument("--keep-symmetry", action="store_true", help="keep the space group of each candidate")
-    options.add_force_tolerance(parser, 5e-3)
-    parser.add_argument(
-        "--max-steps", type=int, default=1000, metavar="N", help="largest number of steps (default: 1000)"
-    )
+    options.add_relaxation(parser, 5e-3)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,8 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
             tasks=run.tasks,
             cell=arguments.cell,
             keeps_symmetry=arguments.keep_symmetry,
-            force_tolerance=arguments.force_tolerance,
-            max_steps=arguments.max_steps,
+            **options.relaxation_of(arguments),
         )
         run.folder.write_results({"candidates": found})
         unique = [one for one in found if one.atoms is not None and one.duplicate_of is None]

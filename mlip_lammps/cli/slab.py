@@ -3,6 +3,8 @@
 import argparse
 
 from mlip_lammps.cli import options
+from mlip_lammps.core.arguments import COUNT
+from mlip_lammps.workflows.settings import MILLER_INDEX
 
 NAME = "slab"
 HELP = "cut slabs from a crystal, for all terminations, and compute surface energies"
@@ -12,29 +14,43 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_run(parser, NAME, "BULK")
     parser.add_argument(
         "--miller",
-        type=int,
+        type=options.number(MILLER_INDEX),
         nargs=3,
-        action="append",
+        action=options.Repeated,
+        default=[[1, 1, 1]],
         metavar=("H", "K", "L"),
         help="Miller indices of the conventional cell; repeat the option for several surfaces (default: 1 1 1)",
     )
     parser.add_argument(
         "--layers",
-        type=int,
+        type=options.number("n_layers"),
         nargs="+",
         metavar="N",
         help="thicknesses in primitive repeat units, two or more (default: four, from about twice the cutoff)",
     )
     parser.add_argument(
-        "--vacuum", type=float, default=15.0, metavar="ANGSTROM", help="distance of periodic images (default: 15)"
+        "--vacuum",
+        type=options.number("vacuum"),
+        default=15.0,
+        metavar="ANGSTROM",
+        help="distance of periodic images (default: 15)",
     )
     parser.add_argument(
-        "--supercell", type=int, nargs=2, default=[1, 1], metavar=("NA", "NB"), help="repeats in the plane"
+        "--supercell",
+        type=options.number(COUNT),
+        nargs=2,
+        default=[1, 1],
+        metavar=("NA", "NB"),
+        help="repeats in the plane (default: 1 1)",
     )
     parser.add_argument(
-        "--fix", type=int, default=0, metavar="N", help="number of fixed repeat units at the bottom (default: 0)"
+        "--fix",
+        type=options.number("fixed_layers"),
+        default=0,
+        metavar="N",
+        help="number of fixed repeat units at the bottom (default: 0)",
     )
-    options.add_force_tolerance(parser, 5e-3)
+    options.add_relaxation(parser, 5e-3)
     options.add_no_relax(parser)
 
 
@@ -45,9 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
     from mlip_lammps.workflows.surfaces.slabs import surface_energies
 
     with open_run(arguments, NAME) as run:
-        crystal = run.single() if arguments.no_relax else run.relaxed_crystal()
+        relaxing = options.relaxation_of(arguments)
+        tight = {**relaxing, "force_tolerance": min(1e-4, arguments.force_tolerance)}
+        crystal = run.single() if arguments.no_relax else run.relaxed_crystal(**tight)
         found = []
-        for miller in arguments.miller or [[1, 1, 1]]:
+        for miller in dict.fromkeys(map(tuple, arguments.miller)):
             found += surface_energies(
                 crystal,
                 run.calculator,
@@ -56,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
                 vacuum=arguments.vacuum,
                 supercell=arguments.supercell,
                 fixed_layers=arguments.fix,
-                force_tolerance=arguments.force_tolerance,
+                **relaxing,
                 tasks=run.tasks,
             )
         rows, curves = [], {}

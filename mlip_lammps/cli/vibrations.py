@@ -3,6 +3,7 @@
 import argparse
 
 from mlip_lammps.cli import options
+from mlip_lammps.workflows.settings import INDEX
 
 NAME = "vibrations"
 HELP = "compute frequencies, zero-point energy and thermochemistry of molecules and adsorbates"
@@ -12,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_run(parser, NAME)
     parser.add_argument(
         "--moving",
-        type=int,
+        type=options.number(INDEX),
         nargs="+",
         metavar="INDEX",
         help="atoms that move, counted from 0 (default: all that are not fixed in the structure file)",
@@ -21,7 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--moving-elements", nargs="+", metavar="SYMBOL", help="instead: elements whose atoms move, for example C O"
     )
     parser.add_argument(
-        "--displacement", type=float, default=0.01, metavar="ANGSTROM", help="displacement of atoms (default: 0.01)"
+        "--displacement",
+        type=options.number("displacement"),
+        default=0.01,
+        metavar="ANGSTROM",
+        help="displacement of atoms (default: 0.01)",
     )
     parser.add_argument(
         "--kind",
@@ -29,16 +34,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="thermochemistry (default: ideal_gas for a free molecule, else harmonic)",
     )
     parser.add_argument(
-        "--temperature", type=float, default=298.15, metavar="KELVIN", help="temperature (default: 298.15 K)"
+        "--temperature",
+        type=options.number("temperature"),
+        default=298.15,
+        metavar="KELVIN",
+        help="temperature (default: 298.15 K)",
     )
     parser.add_argument(
-        "--pressure", type=float, default=101325.0, metavar="PASCAL", help="pressure of the gas (default: 101325 Pa)"
+        "--pressure",
+        type=options.number("pressure_pa"),
+        default=101325.0,
+        metavar="PASCAL",
+        help="pressure of the gas (default: 101325 Pa)",
     )
-    parser.add_argument("--spin", type=float, default=0.0, metavar="S", help="total spin of a gas (default: 0)")
     parser.add_argument(
-        "--symmetry-number", type=int, metavar="N", help="rotational symmetry number (default: from the geometry)"
+        "--spin", type=options.number("spin"), default=0.0, metavar="S", help="total spin of a gas (default: 0)"
     )
-    options.add_force_tolerance(parser, 1e-3)
+    parser.add_argument(
+        "--symmetry-number",
+        type=options.number("symmetry_number"),
+        metavar="N",
+        help="rotational symmetry number (default: from the geometry)",
+    )
+    options.add_relaxation(parser, 1e-3)
     options.add_no_relax(parser)
 
 
@@ -46,21 +64,16 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from mlip_lammps.cli._run import open_run
-    from mlip_lammps.core.errors import MlipError, UserInputError
+    from mlip_lammps.core.errors import UserInputError
     from mlip_lammps.workflows.reactions.vibrations import vibrations
-    from mlip_lammps.workflows.relaxation import relax_all
+    from mlip_lammps.workflows.relaxation import relax_each
 
     if arguments.moving and arguments.moving_elements:
         raise UserInputError("--moving and --moving-elements are both given; give one of them")
     with open_run(arguments, NAME) as run:
         structures = run.structures
         if not arguments.no_relax:
-            relaxed = relax_all(
-                structures, run.calculator, tasks=run.tasks, force_tolerance=arguments.force_tolerance
-            )
-            for result in relaxed.values():
-                if isinstance(result, MlipError):
-                    raise result
+            relaxed = relax_each(structures, run.calculator, tasks=run.tasks, **options.relaxation_of(arguments))
             structures = {name: result.atoms for name, result in relaxed.items()}
         found = {}
         for name, atoms in structures.items():

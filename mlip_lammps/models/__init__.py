@@ -3,11 +3,10 @@
 import re
 from pathlib import Path
 
-from safetensors import safe_open
-
 from mlip_lammps.core.arguments import require_path
 from mlip_lammps.core.errors import ModelFileError
 
+MODEL_ENDINGS = (".pt2", ".model", ".safetensors")
 _FOLDER = Path(__file__).parent
 
 
@@ -39,6 +38,11 @@ def resolve_model(model: str | Path) -> Path:
     return shipped[str(model)]
 
 
+def is_model_name(word: str) -> bool:
+    """Return whether a word of a command line names a model: a shipped one, or a file with the ending of a model."""
+    return word in shipped_models() or Path(word).suffix in MODEL_ENDINGS
+
+
 def model_card(name: str) -> Path:
     """Return the path of a shipped model's card; its first paragraph describes the model in one line."""
     return shipped_models()[name].with_name("card.md")
@@ -63,6 +67,8 @@ def labels_of_source(sha256: str | None) -> tuple[str, ...] | None:
     tuple of str or None
         The labels in the card, without duplicates; None if the model is not a shipped one.
     """
+    from safetensors import safe_open  # takes longer than the rest of --help
+
     for name, path in shipped_models().items():
         with safe_open(path, framework="numpy") as file:
             if file.metadata().get("source_sha256") != sha256:

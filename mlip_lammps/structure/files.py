@@ -17,10 +17,7 @@ def read_structure(path: Path, elements: Sequence[str]) -> Atoms:
     UserInputError
         If the file cannot be read, has no atoms, or contains an element that the model does not know.
     """
-    try:
-        atoms = ase.io.read(path, index=0)
-    except Exception as error:  # each format raises its own exceptions
-        raise UserInputError(f"ASE cannot read {path}: {error}; give a file in a format of ase.io") from error
+    atoms = _read(path, 0)
     unknown = sorted(set(atoms.get_chemical_symbols()) - set(elements))
     if len(atoms) == 0 or unknown:
         found = f"contains {', '.join(unknown)}" if unknown else "has no atoms"
@@ -44,10 +41,7 @@ def read_structures(paths: Iterable[Path | str]) -> dict[str, Atoms]:
     """
     found: dict[str, Atoms] = {}
     for path in map(Path, paths):
-        try:
-            frames = ase.io.read(path, index=":")
-        except Exception as error:  # each format raises its own exceptions
-            raise UserInputError(f"ASE cannot read {path}: {error}; give a file in a format of ase.io") from error
+        frames = _read(path, ":")
         stem = path.name.split(".")[0] or path.name
         for number, atoms in enumerate(frames):
             if len(atoms) == 0:
@@ -63,3 +57,11 @@ def read_structures(paths: Iterable[Path | str]) -> dict[str, Atoms]:
     if not found:
         raise UserInputError("no structure is given; give one or more files in a format of ase.io")
     return found
+
+
+def _read(path: Path, index: int | str) -> Atoms | list[Atoms]:
+    try:
+        return ase.io.read(path, index=index)
+    except Exception as error:  # each format raises its own exceptions, some of them without a message
+        reason = str(error) or "the contents do not follow the format of this ending"
+        raise UserInputError(f"ASE cannot read {path}: {reason}; give a file in a format of ase.io") from error

@@ -22,6 +22,7 @@ from mlip_lammps.engines.lammps.cases import rank_environment
 from mlip_lammps.engines.lammps.rank import run_rank
 from mlip_lammps.engines.mpi_process import MpiProcess
 from mlip_lammps.workflows.relaxation import FORCE_TOLERANCE, MAX_STEPS, Relaxation, require_relaxable
+from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.symmetry import space_group
 
 CELLS = {"fixed": None, "isotropic": "iso", "free": "tri"}
@@ -81,11 +82,12 @@ def minimize(
         )
     if any(not isinstance(constraint, FixAtoms) for constraint in atoms.constraints):
         raise UserInputError("the structure has other constraints than FixAtoms, which only relax applies")
-    require_relaxable(atoms, calculator, cell, pressure_gpa=pressure_gpa)
+    require_settings(n_ranks=n_ranks)
+    limits = {"pressure_gpa": pressure_gpa, "force_tolerance": force_tolerance, "max_steps": max_steps}
+    require_relaxable(atoms, calculator, cell, **limits)
     fixed = sorted({int(k) for constraint in atoms.constraints for k in constraint.index})
     bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    settings = {"cell": cell, "pressure_gpa": pressure_gpa, "style": style, "fixed": fixed,
-                "force_tolerance": force_tolerance, "max_steps": max_steps}  # fmt: skip
+    settings = {"cell": cell, "style": style, "fixed": fixed, **limits}
     with TemporaryDirectory(prefix="mlip-lammps-") as scratch:
         Path(scratch, "job.pickle").write_bytes(pickle.dumps((bare, str(Path(model.path).resolve()), settings)))
         program = [*python_module("mlip_lammps.workflows.lammps_minimizer"), scratch]

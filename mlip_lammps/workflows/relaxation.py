@@ -16,6 +16,7 @@ from ase.optimize import BFGS, FIRE2, LBFGSLineSearch
 from ase.units import GPa
 from numpy.typing import NDArray
 
+from mlip_lammps.core.arguments import require_choice, require_numbers
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows.checks import (
     require_apart,
@@ -24,6 +25,7 @@ from mlip_lammps.workflows.checks import (
     require_no_vacuum,
     require_stress_labels,
 )
+from mlip_lammps.workflows.settings import STRAIN_SWITCH, require_settings
 from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, space_group
 from mlip_lammps.workflows.tasks import Tasks, digest, identity_of
 
@@ -31,6 +33,10 @@ MAX_STEPS = 1000
 FORCE_TOLERANCE = 1e-3
 CELLS = ("fixed", "free", "isotropic", "shape")
 OPTIMIZERS = {"lbfgs": LBFGSLineSearch, "bfgs": BFGS, "fire": FIRE2}
+Optimizer = Literal["lbfgs", "bfgs", "fire"]
+
+_STOPS = ("optimizer", "force_tolerance", "max_steps")
+"""Options that do not move the minimum: where only these differ, a relaxation continues from the last geometry."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def relax(
     pressure_gpa: float = 0.0,
     mask: Sequence[bool] | None = None,
     keeps_symmetry: bool = False,
-    optimizer: Literal["lbfgs", "bfgs", "fire"] = "lbfgs",
+    optimizer: Optimizer = "lbfgs",
     force_tolerance: float = FORCE_TOLERANCE,
     max_steps: int = MAX_STEPS,
     trajectory: Path | None = None,
@@ -102,8 +108,8 @@ def relax(
     keeps_symmetry
         Whether to keep the space group of the start.
     optimizer
-        ``lbfgs``: quasi-Newton with a line search; ``bfgs``: quasi-Newton without, for noisy forces; ``fire``: damped
-        dynamics, for a start far from a minimum.
+        ``lbfgs``: quasi-Newton with a line search, continued with ``bfgs`` if the search fails; ``bfgs``: quasi-Newton
+        without, for noisy forces; ``fire``: damped dynamics, for a start far from a minimum.
     force_tolerance
         Limit for the largest force in eV/angstrom, and for the strain gradient per atom in eV.
     max_steps
@@ -119,49 +125,42 @@ def relax(
     MlipError
         If ``max_steps`` or the numerical precision is not sufficient; the message states the remaining force.
     """
-    require_relaxable(atoms, calculator, cell, mask, optimizer, pressure_gpa)
+    require_relaxable(atoms, calculator, cell, mask, optimizer, pressure_gpa, force_tolerance, max_steps)
     moved = atoms.copy()
     moved.info = {}  # may contain what extended XYZ cannot store
     moved.calc = calculator
     before = moved.get_potential_energy()
     if trajectory is not None:
-        before = _continue(moved, trajectory, before)
+        _continue(moved, trajectory)
     if keeps_symmetry:
         moved.set_constraint([*moved.constraints, FixSymmetry(moved, symprec=SYMMETRY_TOLERANCE)])
     target = _target(moved, cell, mask, pressure_gpa)
-    search = OPTIMIZERS[optimizer](target, logfile=None)
-    if trajectory is not None:
-        trajectory.parent.mkdir(parents=True, exist_ok=True)
-        search.attach(lambda: ase.io.write(trajectory, moved, format="extxyz", append=True))
-    try:
-        with warnings.catch_warnings():
-            # of the strain of FrechetCellFilter; the error that it states is 1e-12
-            warnings.filterwarnings("ignore", message="logm result may be inaccurate", category=RuntimeWarning)
-            is_done = search.run(fmax=force_tolerance, steps=max_steps)
-    except RuntimeError as error:
-        if "LineSearch" not in str(error):  # an error of the calculator
-            raise
-        raise MlipError(
-            f"{moved.symbols} did not relax: {error} The largest force is {_largest_force(moved):.2g} "
-            f"eV/angstrom, expected {force_tolerance:g}; if the precision is too low, give a model in float64"
-        ) from error
-    largest = _largest_force(moved)
+    with warnings.catch_warnings():
+        # of the strain of FrechetCellFilter; the error that it states is 1e-12
+        warnings.filterwarnings("ignore", message="logm result may be inaccurate", category=RuntimeWarning)
+        n_steps, is_done = _search(target, moved, optimizer, force_tolerance, max_steps, trajectory)
+    largest = float(np.linalg.norm(moved.get_forces(), axis=1).max(initial=0.0))
     if not is_done:
         raise MlipError(
             f"{moved.symbols} did not relax in {max_steps} steps: the largest force is {largest:.2g} "
-            f"eV/angstrom, expected {force_tolerance:g}; allow more steps or start closer to the minimum"
+            f"eV/angstrom, expected {force_tolerance:g}; allow more steps, start closer to the minimum, or give a "
+            "model in float64"
         )
     energy, forces = moved.get_potential_energy(), moved.get_forces()
     stress = None if cell == "fixed" else moved.get_stress()
     moved.calc = None
     moved.set_constraint(atoms.constraints)
     moved.info = dict(atoms.info)
-    steps = search.get_number_of_steps()
-    return Relaxation(moved, energy, before, steps, largest, forces, stress, space_group(moved))
+    return Relaxation(moved, energy, before, n_steps, largest, forces, stress, space_group(moved))
 
 
 def relax_all(
-    structures: Mapping[str, Atoms], calculator: Calculator, *, tasks: Tasks | None = None, **options: Any
+    structures: Mapping[str, Atoms],
+    calculator: Calculator,
+    *,
+    stage: str = "relaxing",
+    tasks: Tasks | None = None,
+    **options: Any,
 ) -> dict[str, Relaxation | MlipError]:
     """Relax several structures side by side.
 
@@ -171,8 +170,11 @@ def relax_all(
         Initial structures by name. The names are also those of the trajectory files.
     calculator
         See `relax`.
+    stage
+        Name in progress reports.
     tasks
-        Where to relax; with a folder, each structure has a trajectory in it and an interrupted run continues.
+        Where to relax; with a folder, each structure has a trajectory in it. A relaxation that was interrupted or did
+        not finish in ``max_steps`` continues from its last step.
     **options
         Options of `relax`.
 
@@ -187,21 +189,31 @@ def relax_all(
         See `relax`; before any structure is relaxed.
     """
     tasks = tasks or Tasks()
-    names = ("cell", "mask", "optimizer", "pressure_gpa")
+    checked = {key: value for key, value in options.items() if key not in ("keeps_symmetry", "trajectory")}
     for name, atoms in structures.items():
         try:
-            require_relaxable(atoms, calculator, **{key: options[key] for key in names if key in options})
+            require_relaxable(atoms, calculator, **checked)
         except UserInputError as error:
             raise UserInputError(f"{name}: {error}") from error
-    folder = None if tasks.folder is None else tasks.folder / "trajectories"
+    minimum = {key: value for key, value in options.items() if key not in _STOPS}
     items = []
     for name, atoms in structures.items():
         item = {"atoms": atoms, "options": options}
-        if folder is not None:
-            item["trajectory"] = str(folder / f"{name}-{digest([identity_of(calculator), item])[:8]}.extxyz")
+        if tasks.folder is not None:
+            key = digest([identity_of(calculator), atoms, minimum])[:8]
+            item["trajectory"] = str(tasks.folder / "trajectories" / f"{name}-{key}.extxyz")
         items.append(item)
-    found = tasks.map("relaxing", relax_task, calculator, items)
+    found = tasks.map(stage, relax_task, calculator, items)
     return {name: relaxation_from(table) for name, table in zip(structures, found, strict=True)}
+
+
+def relax_each(structures: Mapping[str, Atoms], calculator: Calculator, **options: Any) -> dict[str, Relaxation]:
+    """Return the result of `relax_all`, but raise the error of the first structure that did not relax."""
+    found = relax_all(structures, calculator, **options)
+    for name, result in found.items():
+        if isinstance(result, MlipError):
+            raise MlipError(f"{name}: {result}") from result
+    return found
 
 
 def relax_task(calculator: Calculator, item: dict[str, Any]) -> dict[str, Any]:
@@ -223,6 +235,12 @@ def relaxation_from(table: dict[str, Any]) -> Relaxation | MlipError:
     return MlipError(table["error"]) if "error" in table else Relaxation(**table)
 
 
+def require_search(optimizer: str, force_tolerance: float, max_steps: int) -> None:
+    """Raise ``UserInputError`` unless these are settings of `relax`."""
+    require_choice("optimizer", optimizer, tuple(OPTIMIZERS))
+    require_settings(force_tolerance=force_tolerance, max_steps=max_steps)
+
+
 def require_relaxable(
     atoms: Atoms,
     calculator: Calculator,
@@ -230,16 +248,18 @@ def require_relaxable(
     mask: Sequence[bool] | None = None,
     optimizer: str = "lbfgs",
     pressure_gpa: float = 0.0,
+    force_tolerance: float = FORCE_TOLERANCE,
+    max_steps: int = MAX_STEPS,
 ) -> None:
     """Raise ``UserInputError`` if `relax` cannot start; see there."""
-    if cell not in CELLS:
-        raise UserInputError(f"cell is {cell!r}, expected fixed, free, isotropic or shape")
-    if optimizer not in OPTIMIZERS:
-        raise UserInputError(f"the optimizer is {optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")
-    if mask is not None and (cell != "free" or len(mask) != 6 or not any(mask)):
+    require_choice("cell", cell, CELLS)
+    require_settings(pressure_gpa=pressure_gpa)
+    require_search(optimizer, force_tolerance, max_steps)
+    if mask is not None:
+        require_numbers("mask", [int(m) if isinstance(m, bool | np.bool_) else m for m in mask], STRAIN_SWITCH, n=6)
+    if mask is not None and (cell != "free" or not any(mask)):
         raise UserInputError(
-            f"the mask is {' '.join(str(int(m)) for m in mask)} for a {cell} cell, expected six numbers, 0 or 1, for "
-            "xx yy zz yz xz xy of a free cell, not all 0"
+            f"the mask is {' '.join(str(int(m)) for m in mask)} for a {cell} cell, expected a free cell and not all 0"
         )
     if pressure_gpa and cell in ("fixed", "shape"):
         raise UserInputError(f"the pressure is {pressure_gpa:g} GPa, but the volume is fixed; let it move: cell free")
@@ -265,21 +285,42 @@ def _target(atoms: Atoms, cell: str, mask: Sequence[bool] | None, pressure_gpa: 
     )
 
 
-def _continue(atoms: Atoms, trajectory: Path, energy: float) -> float:
-    """Move to the last complete step of a trajectory, and return the energy of its first step."""
+def _search(
+    target: Atoms | FrechetCellFilter,
+    moved: Atoms,
+    optimizer: str,
+    force_tolerance: float,
+    max_steps: int,
+    trajectory: Path | None,
+) -> tuple[int, bool]:
+    """Move to the minimum; return the number of steps, and whether the forces are below the tolerance."""
+    if trajectory is not None:
+        trajectory.parent.mkdir(parents=True, exist_ok=True)
+    search = OPTIMIZERS[optimizer](target, logfile=None)
+    if trajectory is not None:
+        search.attach(lambda: ase.io.write(trajectory, moved, format="extxyz", append=True))
+    try:
+        is_done = search.run(fmax=force_tolerance, steps=max_steps)
+    except RuntimeError as error:
+        if "LineSearch" not in str(error):  # an error of the calculator
+            raise
+        is_done = None
+    n_steps = search.get_number_of_steps()
+    if is_done is None:
+        n_more, is_done = _search(target, moved, "bfgs", force_tolerance, max_steps - n_steps, trajectory)
+        n_steps += n_more
+    return n_steps, bool(is_done)
+
+
+def _continue(atoms: Atoms, trajectory: Path) -> None:
+    """Move to the last complete step of a trajectory."""
     if not trajectory.is_file():
-        return energy
+        return
     steps = []
     try:
         steps.extend(ase.io.iread(trajectory, index=":", format="extxyz"))
     except Exception:  # the last step is incomplete; each cut raises another exception
         ase.io.write(trajectory, steps, format="extxyz")
-    if not steps:
-        return energy
-    atoms.set_cell(steps[-1].cell)
-    atoms.set_positions(steps[-1].positions, apply_constraint=False)
-    return float(steps[0].get_potential_energy())
-
-
-def _largest_force(atoms: Atoms) -> float:
-    return float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0))
+    if steps:
+        atoms.set_cell(steps[-1].cell)
+        atoms.set_positions(steps[-1].positions, apply_constraint=False)

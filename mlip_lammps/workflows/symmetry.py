@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.handedness import right_handed
+from mlip_lammps.workflows.settings import require_settings
 
 SYMMETRY_TOLERANCE = 0.01
 """Tolerance in angstrom: after relaxation to 1e-3 eV/angstrom, positions and cell vectors are off by about 1e-3."""
@@ -58,8 +59,7 @@ def symmetrized(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> tuple[At
     UserInputError
         If the tolerance is not positive, a wider tolerance finds another space group, or symmetrisation fails.
     """
-    if not tolerance > 0:
-        raise UserInputError(f"the symmetry tolerance is {tolerance:g} angstrom, but must be larger than 0")
+    require_settings(symmetry_tolerance=tolerance)
     atoms = right_handed(atoms)
     narrow, wide = (space_group(atoms, factor * tolerance) for factor in (1.0, WIDER))
     cure = "relax the structure to smaller forces, or give another symmetry_tolerance"

@@ -19,6 +19,7 @@ from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.core.processes import python_module
 from mlip_lammps.engines.lammps.cases import rank_environment
 from mlip_lammps.engines.mpi_process import MpiProcess
+from mlip_lammps.workflows.settings import require_settings
 
 JOB_FILE = "job.pickle"
 DONE = "@done"
@@ -57,8 +58,7 @@ class Tasks:
     def __init__(
         self, folder: Path | None = None, n_ranks: int = 1, report: Report = lambda stage, n_done, n_tasks: None
     ) -> None:
-        if n_ranks < 1:
-            raise UserInputError(f"the number of ranks is {n_ranks}, expected 1 or more")
+        require_settings(n_ranks=n_ranks)
         self.folder = folder
         self.n_ranks = n_ranks
         self.report = report

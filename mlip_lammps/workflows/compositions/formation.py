@@ -10,6 +10,7 @@ from ase.phasediagram import PhaseDiagram
 from numpy.typing import NDArray
 from scipy.linalg import null_space
 
+from mlip_lammps.core.arguments import Number
 from mlip_lammps.core.errors import UserInputError
 
 _ON_HULL = 1e-6
@@ -102,12 +103,14 @@ def formation_energies(phases: Mapping[str, Atoms], energies: Mapping[str, float
     Raises
     ------
     UserInputError
-        If an element has no phase of its own.
+        If an element has no phase of its own, or a phase has no energy.
 
     Notes
     -----
     The hull is that of ``ase.phasediagram.PhaseDiagram``. Energies have no vibrations and no pressure.
     """
+    for name in phases:
+        Number().require(f"energies[{name!r}]", energies.get(name))
     elements = tuple(sorted({symbol for atoms in phases.values() for symbol in atoms.get_chemical_symbols()}))
     per_atom = {name: energies[name] / len(atoms) for name, atoms in phases.items()}
     references = {}

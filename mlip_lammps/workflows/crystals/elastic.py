@@ -18,12 +18,20 @@ from mlip_lammps.workflows.checks import (
     require_stress_labels,
     vacuum_gaps,
 )
-from mlip_lammps.workflows.relaxation import relax
+from mlip_lammps.workflows.relaxation import MAX_STEPS, Optimizer, relax, require_search
+from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.symmetry import point_group, space_group
 from mlip_lammps.workflows.tasks import Tasks
 
 STRAIN = 5e-3
 FORCE_TOLERANCE = 1e-4
+LARGEST_FORCE_PER_STRAIN = 0.2
+"""Largest force tolerance for a strain, eV/angstrom.
+
+In silicon, clamped atoms feel 5 to 10 eV/angstrom for a strain of 1 and C44 is 25 GPa too large, so that a remaining
+force of 0.2 adds up to 1 GPa.
+"""
+
 LARGEST_STRESS_GPA = 0.5
 """Largest allowed stress of the structure: under load, the slopes of the stress are not elastic constants."""
 
@@ -194,6 +202,8 @@ def elastic_tensor(
     strain: float = STRAIN,
     force_tolerance: float = FORCE_TOLERANCE,
     *,
+    optimizer: Optimizer = "lbfgs",
+    max_steps: int = MAX_STEPS,
     tasks: Tasks | None = None,
 ) -> ElasticTensor:
     """Return the elastic tensor of a crystal of any symmetry from stresses at small strains.
@@ -207,20 +217,26 @@ def elastic_tensor(
     strain
         Size of each strain, applied with both signs; for a shear, the engineering strain.
     force_tolerance
-        Tolerance for relaxing the atoms in the strained cell, eV/angstrom.
+        Tolerance for relaxing the atoms in the strained cell, eV/angstrom; at most `LARGEST_FORCE_PER_STRAIN` times
+        the strain, because the constants are otherwise those of clamped atoms.
+    optimizer, max_steps
+        See ``relax``.
     tasks
         Where the strained cells are computed.
 
     Raises
     ------
     UserInputError
-        If the structure is not a crystal, its stress is above ``LARGEST_STRESS_GPA``, or the model was trained without
-        stresses.
+        If a setting is invalid, the structure is not a crystal, its stress is above ``LARGEST_STRESS_GPA``, or the
+        model was trained without stresses.
     """
+    require_search(optimizer, force_tolerance, max_steps)
+    _require_strain(strain, force_tolerance)
     require_crystal(atoms, "elastic constants need")
     require_no_vacuum(atoms, calculator, "elastic constants in GPa (without --layer) need")
-    _require_at_rest(atoms, calculator, strain, range(6))
-    raw = _slopes(atoms, calculator, strain, force_tolerance, range(6), tasks or Tasks()) / GPa
+    _require_at_rest(atoms, calculator, range(6))
+    options = {"force_tolerance": force_tolerance, "optimizer": optimizer, "max_steps": max_steps}
+    raw = _slopes(atoms, calculator, strain, options, range(6), tasks or Tasks()) / GPa
     symmetric = (raw + raw.T) / 2
     projected = _average_over_point_group(symmetric, atoms)
     return ElasticTensor(
@@ -238,6 +254,8 @@ def layer_elastic_tensor(
     strain: float = STRAIN,
     force_tolerance: float = FORCE_TOLERANCE,
     *,
+    optimizer: Optimizer = "lbfgs",
+    max_steps: int = MAX_STEPS,
     tasks: Tasks | None = None,
 ) -> LayerElasticTensor:
     """Return the in-plane elastic tensor of a layer in the xy plane, with vacuum along the third cell vector.
@@ -246,7 +264,7 @@ def layer_elastic_tensor(
     ----------
     atoms
         A periodic layer with relaxed cell vectors in the plane and relaxed atoms.
-    calculator, strain, force_tolerance, tasks
+    calculator, strain, force_tolerance, optimizer, max_steps, tasks
         See `elastic_tensor`.
 
     Raises
@@ -254,6 +272,8 @@ def layer_elastic_tensor(
     UserInputError
         If the third cell vector is not along z or contains no vacuum, or see `elastic_tensor`.
     """
+    require_search(optimizer, force_tolerance, max_steps)
+    _require_strain(strain, force_tolerance)
     require_crystal(atoms, "a layer in a periodic cell with vacuum is needed, as")
     gap = vacuum_gaps(atoms)[2]
     tilted = max(np.abs(atoms.cell[:2, 2]).max(), np.abs(atoms.cell[2, :2]).max())
@@ -262,26 +282,34 @@ def layer_elastic_tensor(
             f"the third cell vector is {atoms.cell[2].round(3).tolist()} with {gap:.1f} angstrom of vacuum, expected "
             f"one along z with at least {SMALLEST_LAYER_GAP:g} angstrom; put the layer into the xy plane"
         )
-    _require_at_rest(atoms, calculator, strain, LAYER_STRAINS)
+    _require_at_rest(atoms, calculator, LAYER_STRAINS)
     height = atoms.get_volume() / np.linalg.norm(np.cross(*atoms.cell[:2]))
-    slopes = _slopes(atoms, calculator, strain, force_tolerance, LAYER_STRAINS, tasks or Tasks())
+    options = {"force_tolerance": force_tolerance, "optimizer": optimizer, "max_steps": max_steps}
+    slopes = _slopes(atoms, calculator, strain, options, LAYER_STRAINS, tasks or Tasks())
     raw = slopes[list(LAYER_STRAINS)] * height / GPa * 0.1  # GPa angstrom = 0.1 N/m
     return LayerElasticTensor((raw + raw.T) / 2, float(np.abs(raw - raw.T).max()))
 
 
 def stress_task(calculator: Calculator, item: dict[str, Any]) -> NDArray[np.float64]:
     """Return the stress of a strained crystal with relaxed atoms, eV/angstrom^3, shape (6,)."""
-    relaxed = relax(item["atoms"], calculator, force_tolerance=item["force_tolerance"]).atoms
+    relaxed = relax(item["atoms"], calculator, **item["options"]).atoms
     relaxed.set_constraint()
     relaxed.calc = calculator
     return relaxed.get_stress()
 
 
-def _require_at_rest(atoms: Atoms, calculator: Calculator, strain: float, components: Any) -> None:
+def _require_strain(strain: float, force_tolerance: float) -> None:
+    require_settings(strain=strain)
+    if force_tolerance > (largest := LARGEST_FORCE_PER_STRAIN * strain) * (1 + 1e-9):
+        raise UserInputError(
+            f"the force tolerance is {force_tolerance:g} eV/angstrom, expected at most {largest:g} for a strain of "
+            f"{strain:g}, because the atoms would not relax in the strained cell; give a smaller tolerance"
+        )
+
+
+def _require_at_rest(atoms: Atoms, calculator: Calculator, components: Any) -> None:
     require_known_elements(atoms, calculator)
     require_stress_labels(calculator, "elastic constants need them")
-    if not 0 < strain < 0.1:
-        raise UserInputError(f"the strain is {strain:g}, expected more than 0 and less than 0.1")
     at_rest = atoms.copy()
     at_rest.calc = calculator
     largest = np.abs(at_rest.get_stress()[list(components)]).max() / GPa
@@ -293,7 +321,7 @@ def _require_at_rest(atoms: Atoms, calculator: Calculator, strain: float, compon
 
 
 def _slopes(
-    atoms: Atoms, calculator: Calculator, strain: float, force_tolerance: float, components: Any, tasks: Tasks
+    atoms: Atoms, calculator: Calculator, strain: float, options: dict[str, Any], components: Any, tasks: Tasks
 ) -> NDArray[np.float64]:
     """Return the slope of each stress for each strain, eV/angstrom^3, shape (6, n_components)."""
     items = []
@@ -304,7 +332,7 @@ def _slopes(
             # the strain matrix of ASE includes the identity
             matrix = voigt_6_to_full_3x3_strain(sign * strain * np.eye(6)[component])
             strained.set_cell(atoms.cell[:] @ matrix, scale_atoms=True)
-            items.append({"atoms": strained, "force_tolerance": force_tolerance})
+            items.append({"atoms": strained, "options": options})
     stresses = np.array(tasks.map("strained cells", stress_task, calculator, items))
     return ((stresses[::2] - stresses[1::2]) / (2 * strain)).T
 

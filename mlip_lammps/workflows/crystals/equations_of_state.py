@@ -13,6 +13,7 @@ from ase.units import GPa
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeWarning, brentq, curve_fit
 
+from mlip_lammps.core.arguments import require_numbers
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows.checks import (
     require_crystal,
@@ -20,7 +21,8 @@ from mlip_lammps.workflows.checks import (
     require_no_vacuum,
     require_stress_labels,
 )
-from mlip_lammps.workflows.relaxation import relax_task, relaxation_from
+from mlip_lammps.workflows.relaxation import FORCE_TOLERANCE, MAX_STEPS, Optimizer, relax_each, require_search
+from mlip_lammps.workflows.settings import LENGTH_FACTOR
 from mlip_lammps.workflows.tasks import Tasks
 
 LENGTH_FACTORS = tuple(np.linspace(0.98, 1.02, 9))
@@ -160,6 +162,9 @@ def equation_of_state(
     length_factors: Sequence[float] = LENGTH_FACTORS,
     *,
     relaxes_shape: bool = False,
+    force_tolerance: float = FORCE_TOLERANCE,
+    optimizer: Optimizer = "lbfgs",
+    max_steps: int = MAX_STEPS,
     tasks: Tasks | None = None,
 ) -> EquationOfState:
     """Return the equation of state of a crystal.
@@ -171,16 +176,19 @@ def equation_of_state(
     calculator
         ASE calculator.
     length_factors
-        Five or more factors of the cell vectors, on both sides of the minimum.
+        Five or more different factors of the cell vectors, on both sides of the minimum.
     relaxes_shape
         Whether the shape of the cell is relaxed at each volume.
+    force_tolerance, optimizer, max_steps
+        See ``relax``.
     tasks
         Where the volumes are computed.
 
     Raises
     ------
     UserInputError
-        If there are too few volumes, the structure is not a crystal, or the model was trained without stresses.
+        If there are too few volumes or another setting is invalid, the structure is not a crystal, or the model was
+        trained without stresses.
     MlipError
         If the minimum lies outside the volumes.
 
@@ -189,26 +197,40 @@ def equation_of_state(
     The fits are the third-order equation of Birch, Phys. Rev. 71, 809 (1947), and that of Vinet et al., J. Geophys.
     Res. 92, 9319 (1987).
     """
-    if len(length_factors) < MIN_VOLUMES:
-        raise UserInputError(f"{len(length_factors)} volumes are too few for a fit; give {MIN_VOLUMES} or more")
+    require_length_factors(length_factors)
+    require_search(optimizer, force_tolerance, max_steps)
     require_crystal(atoms, "an equation of state needs")
     require_no_vacuum(atoms, calculator, "an equation of state needs")
     require_known_elements(atoms, calculator)
     require_stress_labels(calculator, "a lattice constant needs them")
-    items = []
-    for factor in length_factors:
-        scaled = atoms.copy()
-        scaled.set_cell(factor * atoms.cell[:], scale_atoms=True)
-        items.append({"atoms": scaled, "options": {"cell": "shape" if relaxes_shape else "fixed"}})
-    found = [
-        relaxation_from(table) for table in (tasks or Tasks()).map("volumes", relax_task, calculator, items)
-    ]
-    if errors := [result for result in found if isinstance(result, MlipError)]:
-        raise errors[0]
-    volumes = np.array([item["atoms"].get_volume() for item in items])
-    energies = np.array([result.energy for result in found])
+    cells = at_volumes(atoms, length_factors)
+    options = {"force_tolerance": force_tolerance, "optimizer": optimizer, "max_steps": max_steps}
+    options["cell"] = "shape" if relaxes_shape else "fixed"
+    found = relax_each(cells, calculator, stage="volumes", tasks=tasks, **options)
+    volumes = np.array([cell.get_volume() for cell in cells.values()])
+    energies = np.array([result.energy for result in found.values()])
     fits = {name: fit_equation(name, volumes, energies) for name in EQUATIONS}
     return EquationOfState(atoms.copy(), volumes, energies, **fits)
+
+
+def require_length_factors(length_factors: Sequence[float]) -> None:
+    """Raise ``UserInputError`` unless there are `MIN_VOLUMES` or more different factors of cell vectors."""
+    require_numbers("length_factors", length_factors, LENGTH_FACTOR)
+    if (n_different := len(set(length_factors))) < max(MIN_VOLUMES, len(length_factors)):
+        raise UserInputError(
+            f"{n_different} different volumes are too few for a fit with {len(length_factors)} points; give "
+            f"{MIN_VOLUMES} or more, all different"
+        )
+
+
+def at_volumes(atoms: Atoms, length_factors: Sequence[float]) -> dict[str, Atoms]:
+    """Return copies whose cell vectors are multiplied by each factor, by names for messages."""
+    cells = {}
+    for number, factor in enumerate(length_factors, start=1):
+        scaled = atoms.copy()
+        scaled.set_cell(factor * atoms.cell[:], scale_atoms=True)
+        cells[f"volume-{number}"] = scaled
+    return cells
 
 
 def fit_equation(equation: str, volumes: NDArray[np.float64], energies: NDArray[np.float64]) -> Fit:

@@ -12,7 +12,8 @@ from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.cells import guess_primitive_matrix
 
-from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.arguments import COUNT, require_numbers
+from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.symmetry import EXACT
 from mlip_lammps.workflows.tasks import Tasks
 
@@ -52,8 +53,7 @@ def build_phonopy(symmetric: Atoms, supercell: Sequence[int]) -> Phonopy:
     UserInputError
         If ``supercell`` is not three numbers of 1 or more.
     """
-    if len(supercell) != 3 or min(supercell) < 1:
-        raise UserInputError(f"supercell is {tuple(supercell)}, expected three numbers of 1 or more")
+    require_numbers("supercell", supercell, COUNT, n=3)
     crystal = PhonopyAtoms(
         symbols=symmetric.get_chemical_symbols(),
         cell=symmetric.cell[:],
@@ -91,8 +91,7 @@ def find_force_constants(
     list of Residuals
         One for each crystal.
     """
-    if not 0 < displacement < 0.5:
-        raise UserInputError(f"the displacement is {displacement:g} angstrom, expected more than 0 and less than 0.5")
+    require_settings(displacement=displacement)
     items = []
     for phonopy in crystals:
         phonopy.generate_displacements(distance=displacement)

@@ -16,6 +16,7 @@ from mlip_lammps.workflows.crystals.force_constants import (
     to_ase,
 )
 from mlip_lammps.workflows.crystals.phonons import require_q_points
+from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, largest_shift, symmetrized
 
 _SAME_POINT = 1e-6
@@ -88,6 +89,7 @@ def phonon_frequencies(
         If the crystal is not periodic, ``supercell`` is not three numbers of 1 or more, a name is not a special point
         of the crystal, or the space group depends on the tolerance.
     """
+    require_settings(displacement=displacement)
     if not atoms.pbc.all():
         raise UserInputError("the structure is not periodic in all directions; phonons need a crystal")
     symmetric, space_group = symmetrized(atoms, symmetry_tolerance)

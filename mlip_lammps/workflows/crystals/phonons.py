@@ -14,6 +14,7 @@ from phonopy import Phonopy
 from phonopy.file_IO import parse_BORN
 from phonopy.phonon.band_structure import get_band_qpoints_by_seekpath
 
+from mlip_lammps.core.arguments import COUNT, require_numbers
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.workflows.checks import (
     DEFAULT_REACH,
@@ -32,6 +33,7 @@ from mlip_lammps.workflows.crystals.force_constants import (
     to_ase,
 )
 from mlip_lammps.workflows.crystals.imaginary_modes import IMAGINARY_THZ, ImaginaryMode, find_imaginary
+from mlip_lammps.workflows.settings import TEMPERATURE, require_settings
 from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, largest_shift, symmetrized
 from mlip_lammps.workflows.tasks import Tasks
 
@@ -213,8 +215,9 @@ def phonons(
         If the structure is not a relaxed crystal, the supercell is narrower than twice the cutoff, the space group
         depends on the tolerance, or the BORN file does not fit.
     """
-    symmetric, group = prepare_crystal(atoms, calculator, symmetry_tolerance)
-    supercell = choose_supercell(symmetric, calculator, supercell)
+    require_settings(displacement=displacement, mesh_length=mesh_length)
+    require_ascending(temperatures)
+    symmetric, group, supercell = prepare_crystal(atoms, calculator, supercell, symmetry_tolerance)
     crystal = build_phonopy(symmetric, supercell)
     if born_file is not None:
         crystal.nac_params = read_born(born_file, crystal)
@@ -260,16 +263,22 @@ class SupercellStep:
 def converge_supercell(
     atoms: Atoms,
     calculator: Calculator,
+    supercell: Sequence[int] | None = None,
     *,
     tolerance_thz: float = 0.1,
     n_most: int = 4,
     displacement: float = DISPLACEMENT,
+    symmetry_tolerance: float = SYMMETRY_TOLERANCE,
     tasks: Tasks | None = None,
 ) -> tuple[SupercellStep, ...]:
     """Enlarge the supercell until no frequency on the path changes by more than a tolerance.
 
     Parameters
     ----------
+    atoms, calculator, displacement, symmetry_tolerance, tasks
+        See `phonons`.
+    supercell
+        The first supercell; if None, that of `phonons`.
     tolerance_thz
         Largest change of a frequency in THz.
     n_most
@@ -280,8 +289,8 @@ def converge_supercell(
     UserInputError
         See `phonons`.
     """
-    symmetric, _ = prepare_crystal(atoms, calculator)
-    supercell = choose_supercell(symmetric, calculator)
+    require_settings(tolerance_thz=tolerance_thz, n_most=n_most, displacement=displacement)
+    symmetric, _, supercell = prepare_crystal(atoms, calculator, supercell, symmetry_tolerance)
     steps: list[SupercellStep] = []
     before: NDArray[np.float64] | None = None
     for _ in range(n_most):
@@ -298,25 +307,26 @@ def converge_supercell(
 
 
 def prepare_crystal(
-    atoms: Atoms, calculator: Calculator, tolerance: float = SYMMETRY_TOLERANCE
-) -> tuple[Atoms, str]:
-    """Return the symmetrised crystal and its space group, after the checks of `phonons`."""
+    atoms: Atoms, calculator: Calculator, supercell: Sequence[int] | None, tolerance: float
+) -> tuple[Atoms, str, tuple[int, int, int]]:
+    """Return the symmetrised crystal, its space group and the supercell, after the checks of `phonons`."""
+    if supercell is not None:
+        require_numbers("supercell", supercell, COUNT, n=3)
     require_crystal(atoms, "phonons need")
     require_known_elements(atoms, calculator)
     symmetric, group = symmetrized(atoms, tolerance)
-    require_relaxed(symmetric, calculator, LARGEST_FORCE, "phonons need")
-    return symmetric, group
-
-
-def choose_supercell(
-    atoms: Atoms, calculator: Calculator, supercell: Sequence[int] | None = None
-) -> tuple[int, int, int]:
-    """Return the supercell, by default one that is twice as wide as the cutoff; raise if one is too narrow."""
     if supercell is None:
-        return supercell_for(atoms, 2.0 * (cutoff_of(calculator) or DEFAULT_REACH))
-    if len(supercell) == 3 and min(supercell) >= 1:
-        require_wide_supercell(atoms, supercell, calculator)
-    return tuple(supercell)
+        supercell = supercell_for(symmetric, 2.0 * (cutoff_of(calculator) or DEFAULT_REACH))
+    require_wide_supercell(symmetric, supercell, calculator)
+    require_relaxed(symmetric, calculator, LARGEST_FORCE, "phonons need")
+    return symmetric, group, tuple(supercell)
+
+
+def require_ascending(temperatures: Sequence[float], least: int = 1) -> None:
+    """Raise ``UserInputError`` unless these are ascending temperatures in K."""
+    require_numbers("temperatures", temperatures, TEMPERATURE, least=least)
+    if (np.diff(temperatures) <= 0).any():
+        raise UserInputError(f"temperatures is {temperatures!r}; give them in ascending order")
 
 
 def require_q_points(q_points: ArrayLike) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from phonopy import Phonopy, PhonopyGruneisen, run_qha
 
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows.checks import require_stress_labels
+from mlip_lammps.workflows.crystals.equations_of_state import at_volumes, require_length_factors
 from mlip_lammps.workflows.crystals.force_constants import (
     DISPLACEMENT,
     build_phonopy,
@@ -23,16 +24,16 @@ from mlip_lammps.workflows.crystals.imaginary_modes import IMAGINARY_THZ
 from mlip_lammps.workflows.crystals.phonons import (
     EV_IN_KJ_PER_MOL,
     MESH_LENGTH,
-    choose_supercell,
     prepare_crystal,
+    require_ascending,
     run_bands,
 )
-from mlip_lammps.workflows.relaxation import relax_task, relaxation_from
-from mlip_lammps.workflows.symmetry import symmetrized
+from mlip_lammps.workflows.relaxation import relax_each
+from mlip_lammps.workflows.settings import require_settings
+from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, symmetrized
 from mlip_lammps.workflows.tasks import Tasks
 
 LENGTH_FACTORS = tuple(np.linspace(0.985, 1.025, 9))
-MIN_VOLUMES = 5
 TEMPERATURES = tuple(range(0, 1010, 10))
 GRUNEISEN_STRAIN = 0.005
 """Change of the cell vectors in both directions for Grueneisen parameters."""
@@ -121,23 +122,25 @@ def quasi_harmonic(
     temperatures: Sequence[float] = TEMPERATURES,
     mesh_length: float = MESH_LENGTH,
     displacement: float = DISPLACEMENT,
+    symmetry_tolerance: float = SYMMETRY_TOLERANCE,
     tasks: Tasks | None = None,
 ) -> QuasiHarmonic:
     """Return thermal expansion and Gibbs energy in the quasi-harmonic approximation.
 
     Parameters
     ----------
-    atoms, calculator, supercell, displacement, mesh_length, tasks
+    atoms, calculator, supercell, mesh_length, displacement, symmetry_tolerance, tasks
         See ``phonons``.
     length_factors
-        Five or more factors of the cell vectors; the largest must exceed the expansion at the highest temperature.
+        Five or more different factors of the cell vectors; the largest must exceed the expansion at the highest
+        temperature.
     temperatures
-        Ascending temperatures in K.
+        Two or more ascending temperatures in K.
 
     Raises
     ------
     UserInputError
-        If there are too few volumes, the model was trained without stresses, or see ``phonons``.
+        If a setting is invalid, the model was trained without stresses, or see ``phonons``.
     MlipError
         If a frequency is imaginary at a volume, or the volume at a temperature lies outside the given volumes.
 
@@ -146,11 +149,12 @@ def quasi_harmonic(
     The shape of the cell is fixed; the atoms are relaxed at each volume. At each temperature, the sum of energy and
     vibrational Helmholtz energy is fitted with the equation of Vinet (``run_qha`` of phonopy).
     """
-    if len(length_factors) < MIN_VOLUMES:
-        raise UserInputError(f"{len(length_factors)} volumes are too few for a fit; give {MIN_VOLUMES} or more")
+    require_length_factors(length_factors)
+    require_ascending(temperatures, least=2)
+    require_settings(mesh_length=mesh_length)
     require_stress_labels(calculator, "thermal expansion needs them")
-    tasks = tasks or Tasks()
-    crystals, energies = _at_volumes(atoms, calculator, supercell, length_factors, displacement, tasks)
+    options = (displacement, symmetry_tolerance, tasks or Tasks())
+    crystals, energies = _with_phonons(atoms, calculator, supercell, length_factors, *options)
     given = np.array(temperatures, dtype=float)
     for factor, crystal in zip(length_factors, crystals, strict=True):
         crystal.run_mesh(mesh_length)
@@ -200,13 +204,14 @@ def gruneisen(
     *,
     mesh_length: float = MESH_LENGTH,
     displacement: float = DISPLACEMENT,
+    symmetry_tolerance: float = SYMMETRY_TOLERANCE,
     tasks: Tasks | None = None,
 ) -> Gruneisen:
     """Return mode Grueneisen parameters from phonons at three volumes.
 
     Parameters
     ----------
-    atoms, calculator, supercell, mesh_length, displacement, tasks
+    atoms, calculator, supercell, mesh_length, displacement, symmetry_tolerance, tasks
         See ``phonons``.
 
     Raises
@@ -214,9 +219,11 @@ def gruneisen(
     UserInputError
         See ``phonons``.
     """
+    require_settings(mesh_length=mesh_length)
     require_stress_labels(calculator, "Grueneisen parameters need them")
     factors = (1.0, 1.0 + GRUNEISEN_STRAIN, 1.0 - GRUNEISEN_STRAIN)
-    crystals, _ = _at_volumes(atoms, calculator, supercell, factors, displacement, tasks or Tasks())
+    options = (displacement, symmetry_tolerance, tasks or Tasks())
+    crystals, _ = _with_phonons(atoms, calculator, supercell, factors, *options)
     found = PhonopyGruneisen(*crystals)
     bands = run_bands(crystals[0])
     found.set_band_structure(list(bands.q_points))
@@ -242,27 +249,22 @@ _THZ_PER_K = 0.020836619
 """Boltzmann's constant over Planck's."""
 
 
-def _at_volumes(
+def _with_phonons(
     atoms: Atoms,
     calculator: Calculator,
     supercell: Sequence[int] | None,
     length_factors: Sequence[float],
     displacement: float,
+    symmetry_tolerance: float,
     tasks: Tasks,
 ) -> tuple[list[Phonopy], NDArray[np.float64]]:
     """Return phonopy with force constants, and the energy of a primitive cell in eV, at each volume."""
-    symmetric, _ = prepare_crystal(atoms, calculator)
-    supercell = choose_supercell(symmetric, calculator, supercell)
-    items = []
-    for factor in length_factors:
-        scaled = symmetric.copy()
-        scaled.set_cell(factor * symmetric.cell[:], scale_atoms=True)
-        options = {"force_tolerance": _FORCE_TOLERANCE, "keeps_symmetry": True}
-        items.append({"atoms": scaled, "options": options})
-    relaxed = [relaxation_from(table) for table in tasks.map("volumes", relax_task, calculator, items)]
-    if errors := [result for result in relaxed if isinstance(result, MlipError)]:
-        raise errors[0]
-    crystals = [build_phonopy(symmetrized(result.atoms)[0], supercell) for result in relaxed]
+    require_settings(displacement=displacement)
+    symmetric, _, supercell = prepare_crystal(atoms, calculator, supercell, symmetry_tolerance)
+    options = {"force_tolerance": _FORCE_TOLERANCE, "keeps_symmetry": True}
+    scaled = at_volumes(symmetric, length_factors)
+    relaxed = relax_each(scaled, calculator, stage="volumes", tasks=tasks, **options).values()
+    crystals = [build_phonopy(symmetrized(result.atoms, symmetry_tolerance)[0], supercell) for result in relaxed]
     find_force_constants(crystals, calculator, displacement, tasks)
     cells = [len(crystal.unitcell) / len(crystal.primitive) for crystal in crystals]
     return crystals, np.array([result.energy for result in relaxed]) / cells

@@ -20,10 +20,12 @@ from ase.optimize import FIRE2
 from ase.utils.forcecurve import fit_images
 from numpy.typing import NDArray
 
+from mlip_lammps.core.arguments import require_numbers
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows.checks import require_apart, require_known_elements
 from mlip_lammps.workflows.reactions.vibrations import Vibrations, vibrations
-from mlip_lammps.workflows.relaxation import relax_task, relaxation_from
+from mlip_lammps.workflows.relaxation import Optimizer, relax_each, require_search
+from mlip_lammps.workflows.settings import INDEX, require_settings
 from mlip_lammps.workflows.tasks import Tasks, digest, identity_of, portable
 
 N_IMAGES = 7
@@ -102,6 +104,7 @@ def reaction_path(
     spring: float = 0.1,
     climbs: bool = True,
     relaxes_ends: bool = True,
+    optimizer: Optimizer = "lbfgs",
     moving: Sequence[int] | None = None,
     checks_saddle: bool = True,
     tasks: Tasks | None = None,
@@ -126,6 +129,8 @@ def reaction_path(
         Whether the highest image climbs to the saddle.
     relaxes_ends
         Whether both ends are relaxed first.
+    optimizer
+        Optimizer of the ends, see ``relax``; the band is relaxed with FIRE.
     moving
         Atoms that move in the vibrations of the saddle; all that are not fixed if None.
     checks_saddle
@@ -146,14 +151,16 @@ def reaction_path(
     The start is an image dependent pair potential interpolation: S. Smidstrup et al., J. Chem. Phys. 140, 214106
     (2014). Tangents and climbing: G. Henkelman, H. Jonsson, J. Chem. Phys. 113, 9978 and 9901 (2000).
     """
+    require_settings(n_images=n_images, spring=spring)
+    require_search(optimizer, force_tolerance, max_steps)
+    if moving is not None:
+        require_numbers("moving", moving, INDEX)
     tasks = tasks or Tasks()
-    _require_ends(first, last, calculator, n_images)
+    _require_ends(first, last, calculator)
     if relaxes_ends:
-        items = [{"atoms": atoms, "options": {"force_tolerance": END_TOLERANCE}} for atoms in (first, last)]
-        relaxed = [relaxation_from(table) for table in tasks.map("ends", relax_task, calculator, items)]
-        if errors := [result for result in relaxed if isinstance(result, MlipError)]:
-            raise errors[0]
-        first, last = (result.atoms for result in relaxed)
+        ends = {"the first end": first, "the last end": last}
+        options = {"force_tolerance": END_TOLERANCE, "optimizer": optimizer, "tasks": tasks}
+        first, last = (found.atoms for found in relax_each(ends, calculator, stage="ends", **options).values())
     if (length := float(np.linalg.norm(_step(first, last)))) < _LEAST_DISTANCE:
         raise UserInputError(
             f"the ends are {length:.3f} angstrom apart, expected at least {_LEAST_DISTANCE:g}: they are, or relax to, "
@@ -278,9 +285,7 @@ def _bare(image: Atoms) -> Atoms:
     return atoms
 
 
-def _require_ends(first: Atoms, last: Atoms, calculator: Calculator, n_images: int) -> None:
-    if n_images < 1:
-        raise UserInputError(f"the number of images is {n_images}, expected 1 or more")
+def _require_ends(first: Atoms, last: Atoms, calculator: Calculator) -> None:
     if list(first.numbers) != list(last.numbers):
         raise UserInputError(
             f"the ends are {first.get_chemical_formula()} and {last.get_chemical_formula()} or order their atoms "

@@ -14,9 +14,11 @@ from ase.units import invcm
 from ase.vibrations import VibrationsData
 from numpy.typing import NDArray
 
+from mlip_lammps.core.arguments import require_numbers
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.workflows.checks import require_apart, require_known_elements, vacuum_gaps
 from mlip_lammps.workflows.crystals.force_constants import force_task
+from mlip_lammps.workflows.settings import INDEX, require_settings
 from mlip_lammps.workflows.tasks import Tasks
 
 DISPLACEMENT = 0.01
@@ -167,10 +169,9 @@ def vibrations(
     """
     require_known_elements(atoms, calculator)
     require_apart(atoms)
-    _require_physical(temperature, pressure_pa, spin, symmetry_number)
+    require_settings(displacement=displacement, temperature=temperature, pressure_pa=pressure_pa, spin=spin)
+    require_settings(symmetry_number=symmetry_number, largest_force=largest_force)
     indices = _moving(atoms, moving)
-    if not 0 < displacement < 0.5:
-        raise UserInputError(f"the displacement is {displacement:g} angstrom, expected more than 0 and less than 0.5")
     free = atoms.copy()
     free.set_constraint()
     free.calc = calculator
@@ -248,6 +249,7 @@ def _moving(atoms: Atoms, moving: Sequence[int] | None) -> NDArray[np.int64]:
         fixed = [c.index for c in atoms.constraints if isinstance(c, FixAtoms)]
         indices = np.setdiff1d(np.arange(len(atoms)), np.concatenate(fixed) if fixed else [])
     else:
+        require_numbers("moving", moving, INDEX)
         indices = np.unique(np.array(moving, dtype=int))
     if len(indices) == 0 or indices.min() < 0 or indices.max() >= len(atoms):
         raise UserInputError(
@@ -284,17 +286,6 @@ def _is_molecule(atoms: Atoms) -> bool:
     if vacuum_gaps(atoms)[atoms.pbc].min() < _SMALLEST_GAP:
         return False
     return bool(np.allclose(atoms.get_all_distances(), atoms.get_all_distances(mic=True)))
-
-
-def _require_physical(temperature: float, pressure_pa: float, spin: float, symmetry_number: int | None) -> None:
-    for name, value, is_right, expected in (
-        ("temperature", temperature, np.isfinite(temperature) and temperature > 0, "more than 0 K"),
-        ("pressure", pressure_pa, np.isfinite(pressure_pa) and pressure_pa > 0, "more than 0 Pa"),
-        ("spin", spin, np.isfinite(spin) and spin >= 0, "0 or more"),
-        ("symmetry number", symmetry_number, symmetry_number is None or symmetry_number >= 1, "1 or more"),
-    ):
-        if not is_right:
-            raise UserInputError(f"the {name} is {value:g}, expected {expected}")
 
 
 def _without_rigid_motion(atoms: Atoms, hessian: NDArray[np.float64], has_rotations: bool) -> NDArray[np.float64]:

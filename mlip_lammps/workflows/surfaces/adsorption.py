@@ -17,7 +17,15 @@ from scipy.sparse.csgraph import connected_components
 
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows.checks import cutoff_of, require_apart, require_known_elements
-from mlip_lammps.workflows.relaxation import Relaxation, relax_task, relaxation_from
+from mlip_lammps.workflows.relaxation import (
+    MAX_STEPS,
+    Optimizer,
+    Relaxation,
+    relax_all,
+    relax_each,
+    require_search,
+)
+from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.surfaces.sites import Site, find_sites, site_of
 from mlip_lammps.workflows.surfaces.slabs import require_slab
 from mlip_lammps.workflows.tasks import Tasks
@@ -131,7 +139,8 @@ def adsorb(
     gas_reference: Atoms | None = None,
     n_gas: float | None = None,
     force_tolerance: float = FORCE_TOLERANCE,
-    max_steps: int = 1000,
+    optimizer: Optimizer = "lbfgs",
+    max_steps: int = MAX_STEPS,
     tasks: Tasks | None = None,
 ) -> AdsorptionStudy:
     """Relax an adsorbate on all distinct sites and in several orientations.
@@ -151,7 +160,7 @@ def adsorb(
     gas_reference, n_gas
         Molecule and number of molecules for the energy, for instance half an O2 for an O atom. The adsorbate itself,
         and as many molecules as have its atoms, if None.
-    force_tolerance, max_steps
+    force_tolerance, optimizer, max_steps
         See ``relax``.
     tasks
         Where the structures are relaxed.
@@ -164,7 +173,8 @@ def adsorb(
     MlipError
         If the clean slab or the molecule does not relax.
     """
-    tasks = tasks or Tasks()
+    require_settings(n_gas=n_gas)
+    require_search(optimizer, force_tolerance, max_steps)
     require_known_elements(slab, calculator, "the slab")
     require_known_elements(adsorbate, calculator, "the adsorbate")
     require_apart(adsorbate, "the adsorbate")
@@ -172,21 +182,18 @@ def adsorb(
     turned = _turned(adsorbate, orientations)
     found_sites = find_sites(slab)
     chosen = _chosen(found_sites, sites)
-    options = {"force_tolerance": force_tolerance, "max_steps": max_steps}
+    options = {"force_tolerance": force_tolerance, "optimizer": optimizer, "max_steps": max_steps, "tasks": tasks}
     gas = (gas_reference if gas_reference is not None else adsorbate).copy()
     gas.pbc, gas.cell = False, None
     n_gas = _balanced(adsorbate, gas, n_gas)
-    items = [{"atoms": atoms, "options": options} for atoms in (slab, gas)]
-    clean, molecule_ = (relaxation_from(table) for table in tasks.map("references", relax_task, calculator, items))
-    for result in (clean, molecule_):
-        if isinstance(result, MlipError):
-            raise result
+    references = {"the slab": slab, "the gas": gas}
+    clean, molecule_ = relax_each(references, calculator, stage="references", **options).values()
     starts = {
         (site.name, name): _placed(clean.atoms, turned[name], site) for site in chosen for name in turned
     }
     _require_room(starts, slab, calculator)
-    items = [{"atoms": atoms, "options": options} for atoms in starts.values()]
-    relaxed = [relaxation_from(table) for table in tasks.map("adsorbates", relax_task, calculator, items)]
+    named = {"-".join(start): atoms for start, atoms in starts.items()}
+    relaxed = relax_all(named, calculator, stage="adsorbates", **options).values()
     reference = clean.energy + n_gas * molecule_.energy
     results = [
         _judged(*start, result, clean.atoms, reference, found_sites)

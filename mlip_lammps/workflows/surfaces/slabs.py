@@ -13,7 +13,8 @@ from ase.units import J, m
 from ase.utils.structure_comparator import SymmetryEquivalenceCheck
 from numpy.typing import NDArray
 
-from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.core.arguments import COUNT, require_numbers
+from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.workflows.checks import (
     DEFAULT_REACH,
     cutoff_of,
@@ -21,7 +22,8 @@ from mlip_lammps.workflows.checks import (
     require_known_elements,
     vacuum_gaps,
 )
-from mlip_lammps.workflows.relaxation import relax_task, relaxation_from
+from mlip_lammps.workflows.relaxation import MAX_STEPS, Optimizer, relax_each, require_search
+from mlip_lammps.workflows.settings import MILLER_INDEX, require_settings
 from mlip_lammps.workflows.symmetry import standard_cell
 from mlip_lammps.workflows.tasks import Tasks
 
@@ -126,15 +128,11 @@ def cut_slabs(
     UserInputError
         If an index or number is invalid.
     """
-    indices = tuple(int(k) for k in miller)
-    if len(indices) != 3 or not any(indices):
-        raise UserInputError(f"the Miller indices are {' '.join(map(str, miller))}, expected three, not all 0")
-    if layers < 1 or not 0 <= fixed_layers < layers:
+    require_settings(n_layers=layers, vacuum=vacuum, fixed_layers=fixed_layers)
+    require_numbers("supercell", supercell, COUNT, n=2)
+    if fixed_layers >= layers:
         raise UserInputError(f"{layers} layers with {fixed_layers} fixed ones are invalid; give more layers than fixed")
-    if len(supercell) != 2 or min(supercell) < 1:
-        raise UserInputError(f"the supercell is {tuple(supercell)}, expected two numbers of 1 or more")
-    require_crystal(crystal, "slabs need")
-    primitive, primitive_indices = _primitive(crystal, indices)
+    primitive, primitive_indices = _primitive(crystal, miller)
     slabs: list[Atoms] = []
     comparison = SymmetryEquivalenceCheck(to_primitive=False)
     for height in _plane_heights(primitive, primitive_indices):
@@ -179,6 +177,8 @@ def surface_energies(
     supercell: Sequence[int] = (1, 1),
     fixed_layers: int = 0,
     force_tolerance: float = FORCE_TOLERANCE,
+    optimizer: Optimizer = "lbfgs",
+    max_steps: int = MAX_STEPS,
     tasks: Tasks | None = None,
 ) -> tuple[SurfaceEnergy, ...]:
     """Return the surface energy of each termination, lowest first.
@@ -193,20 +193,25 @@ def surface_energies(
         See `cut_slabs`.
     layers
         Two or more thicknesses in repeat units. If None, `N_THICKNESSES` of them from about twice the cutoff.
-    force_tolerance
-        Tolerance of the relaxation of each slab, eV/angstrom.
+    force_tolerance, optimizer, max_steps
+        See ``relax``.
     tasks
         Where the slabs are relaxed.
 
     Raises
     ------
     UserInputError
-        If there are too few thicknesses, a slab is thinner than the cutoff, or the vacuum is too narrow.
+        If a setting is invalid, there are too few thicknesses, a slab is thinner than the cutoff, or the vacuum is too
+        narrow.
     MlipError
         If a slab does not relax.
     """
+    require_search(optimizer, force_tolerance, max_steps)
     require_known_elements(crystal, calculator)
-    layers = default_layers(crystal, calculator, miller) if layers is None else tuple(sorted(set(layers)))
+    if layers is None:
+        layers = default_layers(crystal, calculator, miller)
+    require_numbers("layers", layers, COUNT)
+    layers = tuple(sorted(set(layers)))
     if len(layers) < 2:
         raise UserInputError(f"{len(layers)} thickness is too few for a line; give two or more different ones")
     columns = [
@@ -215,17 +220,12 @@ def surface_energies(
     n_terminations = min(map(len, columns))
     for slab in columns[0]:
         require_slab(slab, calculator)
-    items = [
-        {"atoms": column[k], "options": {"force_tolerance": force_tolerance}}
-        for k in range(n_terminations)
-        for column in columns
-    ]
+    slabs = {f"slab-{k + 1}-{n}": c[k] for k in range(n_terminations) for n, c in zip(layers, columns, strict=True)}
+    options = {"force_tolerance": force_tolerance, "optimizer": optimizer, "max_steps": max_steps}
     at_rest = crystal.copy()
     at_rest.calc = calculator
     bulk_energy = at_rest.get_potential_energy() / len(crystal)
-    relaxed = [relaxation_from(table) for table in (tasks or Tasks()).map("slabs", relax_task, calculator, items)]
-    if errors := [result for result in relaxed if isinstance(result, MlipError)]:
-        raise errors[0]
+    relaxed = list(relax_each(slabs, calculator, stage="slabs", tasks=tasks, **options).values())
     found = []
     for k in range(n_terminations):
         results = relaxed[k * len(layers) : (k + 1) * len(layers)]
@@ -257,16 +257,18 @@ def surface_energies(
 
 def default_layers(crystal: Atoms, calculator: Calculator, miller: Sequence[int]) -> tuple[int, ...]:
     """Return thicknesses in repeat units, from about twice the cutoff."""
-    if not any(miller):
-        raise UserInputError("the Miller indices are 0 0 0, expected three integers that are not all zero")
-    _, period = _normal(*_primitive(crystal, tuple(int(k) for k in miller)))
+    _, period = _normal(*_primitive(crystal, miller))
     least = int(np.ceil(2 * (cutoff_of(calculator) or DEFAULT_REACH) / period)) + 1
     step = max(1, least // 4)
     return tuple(least + step * k for k in range(N_THICKNESSES))
 
 
-def _primitive(crystal: Atoms, miller: tuple[int, ...]) -> tuple[Atoms, tuple[int, ...]]:
+def _primitive(crystal: Atoms, miller: Sequence[int]) -> tuple[Atoms, tuple[int, ...]]:
     """Return the primitive cell, and the Miller indices of the conventional cell in its vectors."""
+    require_numbers("miller", miller, MILLER_INDEX, n=3)
+    if not any(miller):
+        raise UserInputError("the Miller indices are 0 0 0; give three that are not all 0")
+    require_crystal(crystal, "slabs need")
     primitive, conventional = (standard_cell(crystal, is_primitive=flag) for flag in (True, False))
     if primitive is None or conventional is None:
         raise UserInputError("the crystal has no space group; relax it first")

@@ -1,0 +1,53 @@
+"""What the numeric settings of the workflows may be. A name means the same in every function and command."""
+
+from mlip_lammps.core.arguments import COUNT, POSITIVE, Number
+
+_HIGHEST_TEMPERATURE = 1e4
+"""K; crystals and molecules do not exist above."""
+
+NUMBERS = {
+    "n_ranks": COUNT,
+    # relaxation
+    "force_tolerance": Number(0, 1, is_above=True),
+    "max_steps": COUNT,
+    "pressure_gpa": Number(-1000, 1000),
+    # crystals
+    "strain": Number(1e-5, 0.1),
+    "displacement": Number(1e-5, 0.5),
+    "symmetry_tolerance": Number(0, 1, is_above=True),
+    "mesh_length": Number(1, 1000),
+    "tolerance_thz": POSITIVE,
+    "n_most": COUNT,
+    "n_volumes": Number(5, is_whole=True),
+    "length_change_percent": Number(-20, 20),
+    "t_max": Number(10, _HIGHEST_TEMPERATURE),
+    # surfaces
+    "vacuum": Number(0, 1000, is_above=True),
+    "fixed_layers": Number(0, is_whole=True),
+    "n_layers": COUNT,
+    "n_gas": Number(0, is_above=True, is_optional=True),
+    # reactions
+    "temperature": Number(0, _HIGHEST_TEMPERATURE, is_above=True),
+    "pressure_pa": POSITIVE,
+    "spin": Number(0, 100),
+    "symmetry_number": Number(1, is_whole=True, is_optional=True),
+    "largest_force": POSITIVE,
+    "n_images": COUNT,
+    "spring": POSITIVE,
+}
+
+STRAIN_SWITCH = Number(0, 1, is_whole=True)
+"""Each number of a mask."""
+
+INDEX = Number(0, is_whole=True)
+"""Index of an atom."""
+
+MILLER_INDEX = Number(-99, 99, is_whole=True)
+LENGTH_FACTOR = Number(0.5, 2.0)
+TEMPERATURE = Number(0, _HIGHEST_TEMPERATURE)
+
+
+def require_settings(**settings: object) -> None:
+    """Raise ``UserInputError`` unless each setting, by its name in `NUMBERS`, may have its value."""
+    for name, value in settings.items():
+        NUMBERS[name].require(name, value)
