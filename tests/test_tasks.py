@@ -1,6 +1,9 @@
 """Independent tasks: in this process and on ranks, errors, and continuing after an interrupt."""
 
 import json
+import socket
+import subprocess
+import sys
 
 import ase.io
 import numpy as np
@@ -168,6 +171,26 @@ def test_a_run_beside_its_input_is_refused(tmp_path):
     (tmp_path / "si.extxyz").write_text("")
     with pytest.raises(UserInputError, match="contains the input"):
         RunFolder(tmp_path, "relax", {}, {"structure 1": tmp_path / "si.extxyz"})
+
+
+def test_a_folder_in_use_is_refused_until_its_process_ends(tmp_path):
+    program = (
+        "import sys, time; from pathlib import Path; from mlip_lammps.workflows.run_folder import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1]), 'relax', {}): print('open', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "open\n"
+    message = f"is in use by process {process.pid} on {socket.gethostname()}; wait for it, or give another folder"
+    with pytest.raises(UserInputError, match=message), RunFolder(tmp_path, "relax", {}):
+        pass
+    assert read_record(tmp_path)["status"] == "running"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    for _ in range(2):
+        with RunFolder(tmp_path, "relax", {}):
+            pass
+    assert read_record(tmp_path)["status"] == "finished"
 
 
 def test_results_of_other_settings_are_removed(tmp_path):

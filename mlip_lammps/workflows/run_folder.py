@@ -4,20 +4,24 @@
 ``run.json``              the record: command, settings, versions, checksums, times
 ``results.json``          results as numbers
 ``*.extxyz``              structures, extended XYZ
+``run.lock``              process and host that use the folder
 ``tasks/``                results of finished tasks; the same command continues after them
 ========================  ============================================================================
 """
 
 import dataclasses
+import fcntl
 import hashlib
 import json
+import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import ase.io
 import numpy as np
@@ -29,11 +33,12 @@ from mlip_lammps.workflows.tasks import write_text
 
 RECORD = "run.json"
 RESULTS = "results.json"
+LOCK = "run.lock"
 _PACKAGES = ("mlip-lammps", "ase", "phonopy", "spglib", "numpy", "scipy", "torch", "lammps")
 
 
 class RunFolder:
-    """The folder of one run of a command; the ``with`` block keeps the record up to date.
+    """The folder of one run of a command; the ``with`` block locks it and keeps the record up to date.
 
     Parameters
     ----------
@@ -51,7 +56,7 @@ class RunFolder:
     Raises
     ------
     UserInputError
-        If the folder contains a run of another command.
+        If the folder contains a run of another command, or, at the start of the block, another run uses it.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class RunFolder:
 
     def __enter__(self) -> "RunFolder":
         self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self.path)
         if not self._is_same:  # results of other settings must not pass for those of this run
             (self.path / RESULTS).unlink(missing_ok=True)
         self._write_record("running")
@@ -108,6 +114,7 @@ class RunFolder:
         else:
             is_interrupt = isinstance(error, KeyboardInterrupt)
             self._write_record("interrupted" if is_interrupt else "failed", "" if is_interrupt else str(error))
+        self._lock.close()
 
     def write_results(self, results: Any) -> Path:
         """Write ``results.json``; see `as_table` for its content."""
@@ -129,6 +136,24 @@ class RunFolder:
         seconds = self._seconds_before + time.perf_counter() - self._start
         found = {**self._record, "status": status, "seconds": round(seconds, 3)}
         _write_json(self.path / RECORD, {**found, "error": error} if error else found)
+
+
+def _locked(folder: Path) -> TextIO:
+    """Return an open file that locks a folder until it is closed; the system also closes it if the process ends."""
+    file = (folder / LOCK).open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        owner = file.read().strip() or "another process"
+        file.close()
+        raise UserInputError(f"{folder} is in use by {owner}; wait for it, or give another folder with --out") from None
+    except OSError:  # a file system without locks
+        return file
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+    return file
 
 
 def read_record(folder: Path) -> dict[str, Any]:
