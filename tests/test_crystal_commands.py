@@ -192,6 +192,15 @@ def test_eos_prints_the_lattice_constant_and_the_pressure_of_a_phase_change(sili
     assert ase.io.read("out/eos/dia-minimum.extxyz").cell.volume == pytest.approx(found["curves"]["dia"]["volume"])
 
 
+def test_two_cells_of_one_phase_have_no_phase_change(silicon, capsys):
+    """Their curves differ by the errors of the fits and cross somewhere."""
+    ase.io.write("one.extxyz", bulk("Si", a=5.46))
+    ase.io.write("four.extxyz", bulk("Si", a=5.5, cubic=True))
+    assert main(["eos", MODEL, "one.extxyz", "four.extxyz"]) == 0
+    assert "the same phase within the errors of the fits" in capsys.readouterr().out
+    assert list(results("out/eos")["phase_changes"].values()) == [None]
+
+
 def test_elastic_of_a_primitive_cell_in_any_orientation_gives_the_cubic_constants(silicon, capsys):
     atoms = bulk("Si", a=5.47)
     atoms.rotate(25, (1, 2, 3), rotate_cell=True)
@@ -265,5 +274,8 @@ def test_the_enthalpies_of_two_phases_are_equal_at_the_pressure_of_the_phase_cha
     assert change.pressure_vinet_gpa == pytest.approx(change.pressure_gpa, rel=0.05)
     assert change.volumes[0] > change.volumes[1]
     assert phase_change(curves[1], curves[0]) is None
+    assert 0 < change.pressure_error_gpa < 0.01
+    uncertain = replace(lower, birch_murnaghan=replace(lower.birch_murnaghan, energy_error=1.0))
+    assert phase_change(uncertain, curves[1]) is None
     with pytest.raises(UserInputError, match="different compositions"):
         phase_change(curves[0], equation_of_state(bulk("Ag", a=4.06), EMT()))

@@ -83,7 +83,7 @@ def _show_phase_changes(run: "Run", curves: dict) -> dict:
     from itertools import combinations
 
     from mlip_lammps.core.errors import UserInputError
-    from mlip_lammps.workflows.crystals.equations_of_state import phase_change
+    from mlip_lammps.workflows.crystals.equations_of_state import is_same_phase, phase_change
 
     found = {}
     for one, other in combinations(curves, 2):
@@ -93,9 +93,10 @@ def _show_phase_changes(run: "Run", curves: dict) -> dict:
         except UserInputError:  # two compounds
             continue
         if change is None:
-            run.console.print(f"{low} to {high}: the enthalpies do not cross")
+            is_same = is_same_phase(curves[low], curves[high])
+            reason = "the same phase within the errors of the fits" if is_same else "no phase change above its error"
+            run.console.print(f"{low} to {high}: {reason}")
             continue
-        vinet = "" if change.pressure_vinet_gpa is None else f" (Vinet: {change.pressure_vinet_gpa:.2f})"
         note = "; extrapolated beyond the computed volumes, give a wider --range" if change.is_extrapolated else ""
-        run.console.print(f"{low} to {high}: {change.pressure_gpa:.2f} GPa{vinet}{note}")
+        run.console.print(f"{low} to {high}: {change.pressure_gpa:.2f} ± {change.pressure_error_gpa:.2f} GPa{note}")
     return found

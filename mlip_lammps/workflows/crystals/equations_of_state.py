@@ -31,6 +31,15 @@ EQUATIONS: dict[str, Callable] = {"birch_murnaghan": birchmurnaghan, "vinet": vi
 HIGHEST_PRESSURE_GPA = 200.0
 _N_PRESSURES = 401
 
+_N_ERRORS = 3.0
+"""Minima that differ by at most this times their error are the same."""
+
+_SAME_ENERGY = 1e-6
+"""eV per atom; the error of the energies themselves, which a fit without residuals does not contain."""
+
+_SAME_VOLUME = 1e-4
+"""The same for volumes, angstrom^3 per atom."""
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -142,8 +151,11 @@ class PhaseChange:
     ----------
     pressure_gpa
         Pressure in GPa, from the Birch-Murnaghan fits.
+    pressure_error_gpa
+        Error of the fits: that of the energies over the difference of the volumes, and the difference from the Vinet
+        fits.
     pressure_vinet_gpa
-        The same from the Vinet fits; the difference is an estimate of the error of the fits. None if they do not cross.
+        The same pressure from the Vinet fits.
     volumes
         Volume of each phase at that pressure, angstrom^3 per atom.
     is_extrapolated
@@ -151,7 +163,8 @@ class PhaseChange:
     """
 
     pressure_gpa: float
-    pressure_vinet_gpa: float | None
+    pressure_error_gpa: float
+    pressure_vinet_gpa: float
     volumes: tuple[float, float]
     is_extrapolated: bool
 
@@ -285,7 +298,8 @@ def phase_change(low: EquationOfState, high: EquationOfState) -> PhaseChange | N
     Returns
     -------
     PhaseChange or None
-        None if the enthalpies do not cross from 0 GPa to the highest pressure that both equations reach.
+        None if both are the same phase (`is_same_phase`), or the enthalpies do not cross at a pressure above its error,
+        up to the highest pressure that both equations reach.
 
     Raises
     ------
@@ -296,15 +310,42 @@ def phase_change(low: EquationOfState, high: EquationOfState) -> PhaseChange | N
     if formulas[0] != formulas[1]:
         names = [curve.atoms.get_chemical_formula() for curve in (low, high)]
         raise UserInputError(f"{names[0]} and {names[1]} have different compositions; give two phases of one compound")
-    pressure = _crossing(low, high, "birch_murnaghan")
-    if pressure is None:
+    if is_same_phase(low, high):
+        return None
+    pressure, vinet = (_crossing(low, high, equation) for equation in EQUATIONS)
+    if pressure is None or vinet is None:
         return None
     volumes = [curve.birch_murnaghan.volume_at(pressure) for curve in (low, high)]
     is_inside = all(
         curve.volumes.min() <= volume <= curve.volumes.max() for curve, volume in zip((low, high), volumes, strict=True)
     )
     per_atom = tuple(volume / len(curve.atoms) for curve, volume in zip((low, high), volumes, strict=True))
-    return PhaseChange(pressure, _crossing(low, high, "vinet"), per_atom, not is_inside)
+    energy_error = np.hypot(*(curve.birch_murnaghan.energy_error / len(curve.atoms) for curve in (low, high)))
+    with np.errstate(divide="ignore"):
+        error = float(np.hypot(energy_error / abs(np.subtract(*per_atom)) / GPa, pressure - vinet))
+    return PhaseChange(pressure, error, vinet, per_atom, not is_inside) if pressure > error else None
+
+
+def is_same_phase(one: EquationOfState, other: EquationOfState) -> bool:
+    """Return whether two curves have the same minimum per atom within the errors of their fits.
+
+    The error of a minimum is its standard deviation and the difference between the two equations.
+    """
+
+    def agrees(name: str, smallest: float) -> bool:
+        values, errors = [], []
+        for curve in (one, other):
+            fits = [getattr(curve, equation) for equation in EQUATIONS]
+            values.append(getattr(fits[0], name) / len(curve.atoms))
+            errors += [getattr(fits[0], f"{name}_error") / len(curve.atoms)]
+            errors += [(getattr(fits[0], name) - getattr(fits[1], name)) / len(curve.atoms)]
+        return abs(values[0] - values[1]) <= max(_N_ERRORS * float(np.linalg.norm(errors)), smallest)
+
+    return (
+        _reduced(one.atoms) == _reduced(other.atoms)
+        and agrees("energy", _SAME_ENERGY)
+        and agrees("volume", _SAME_VOLUME)
+    )
 
 
 def _crossing(low: EquationOfState, high: EquationOfState, equation: str) -> float | None:
