@@ -9,14 +9,14 @@ import pytest
 from ase import Atoms
 from ase.build import add_adsorbate, bulk, fcc100, molecule
 from ase.calculators.emt import EMT
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixCartesian
 from ase.thermochemistry import HarmonicThermo, IdealGasThermo
 from ase.vibrations import Vibrations as AseVibrations
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows import Tasks, reaction_path, relax, vibrations
-from mlip_lammps.workflows.reactions.vibrations import rotational_symmetry_number
+from mlip_lammps.workflows.reactions.vibrations import atoms_of, rotational_symmetry_number
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +166,80 @@ def test_bad_ends_are_refused(hop):
         reaction_path(first, wide, EMT())
     with pytest.raises(UserInputError, match="n_images is 0; give"):
         reaction_path(first, last, EMT(), n_images=0)
+
+
+class Unused(EMT):
+    """Calculator that must not be asked for forces."""
+
+    def calculate(self, *arguments, **options):
+        raise AssertionError("forces were computed before the ends were checked")
+
+
+@pytest.mark.parametrize("in_a_box", [False, True])
+def test_a_rigid_motion_is_no_reaction(in_a_box, water):
+    first = water.copy()
+    if in_a_box:
+        first.set_cell([16.0, 17.0, 18.0])
+        first.center()
+        first.pbc = True
+    last = first.copy()
+    last.rotate(60, (1, 2, 3), center="COM")
+    last.positions += 0.4
+    with pytest.raises(UserInputError, match="the same minimum"):
+        reaction_path(first, last, Unused())
+    crystal = bulk("Cu") * (2, 2, 2)
+    moved = crystal.copy()
+    moved.positions += (0.3, 0.2, 0.1)
+    with pytest.raises(UserInputError, match="the same minimum"):
+        reaction_path(crystal, moved, Unused())
+
+
+def test_the_rotation_of_a_molecule_does_not_enter_the_path_and_the_modes_of_its_saddle():
+    """The inversion of ammonia, whose last end is turned by a right angle."""
+    first = relax(molecule("NH3"), EMT(), force_tolerance=1e-3).atoms
+    last = first.copy()
+    last.positions[:, 2] *= -1
+    straight = reaction_path(first, last, EMT(), n_images=3)
+    last.rotate(90, "x")
+    turned = reaction_path(first, last, EMT(), n_images=3)
+    assert turned.barrier == pytest.approx(straight.barrier, abs=2e-3)
+    assert turned.saddle_modes.n_imaginary == straight.saddle_modes.n_imaginary
+    rigid = np.sort(np.abs(turned.saddle_modes.frequencies_cm))[:6]
+    np.testing.assert_allclose(rigid, 0.0, atol=1.0)
+
+
+def test_atoms_that_pass_through_each_other_are_refused_before_forces():
+    first = molecule("CO2")
+    first.set_constraint(FixAtoms([0]))
+    last = first.copy()
+    last.positions[[1, 2]] = first.positions[[2, 1]]
+    with pytest.raises(UserInputError, match=r"atoms pass through each other .*: atoms 0 .* image 3 of the"):
+        reaction_path(first, last, Unused())
+
+
+def test_constraints_that_vibrations_cannot_apply_are_refused(water, hop):
+    bound = water.copy()
+    bound.set_constraint(FixCartesian(0))
+    with pytest.raises(UserInputError, match="the structure has a FixCartesian constraint, and vibrations apply"):
+        vibrations(bound, EMT())
+    assert len(vibrations(bound, EMT(), range(3)).moving) == 3
+    first, last = (end.copy() for end in hop)
+    for end in (first, last):
+        end.set_constraint([*end.constraints, FixCartesian(12)])
+    with pytest.raises(UserInputError, match="the structure has a FixCartesian constraint"):
+        reaction_path(first, last, Unused())
+
+
+def test_the_atoms_of_elements_are_found_and_others_refused(water):
+    assert atoms_of(water, ["H"]).tolist() == [1, 2]
+    with pytest.raises(UserInputError, match="the structure has no atom of Xx; give some of H, O"):
+        atoms_of(water, ["H", "Xx"])
+
+
+def test_a_crystal_of_one_atom_has_no_vibrations_and_a_free_energy():
+    found = vibrations(bulk("Cu"), EMT())
+    assert found.thermochemistry.free_energy == found.energy
+    assert found.zero_point_energy == 0
 
 
 def test_the_vibration_command_relaxes_and_writes_each_mode(tmp_path, monkeypatch, capsys):

@@ -61,11 +61,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    import numpy as np
-
     from mlip_lammps.cli._run import open_run
     from mlip_lammps.core.errors import UserInputError
-    from mlip_lammps.workflows.reactions.vibrations import vibrations
+    from mlip_lammps.workflows.reactions.vibrations import atoms_of, vibrations
     from mlip_lammps.workflows.relaxation import relax_each
 
     if arguments.moving and arguments.moving_elements:
@@ -79,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         for name, atoms in structures.items():
             moving = arguments.moving
             if arguments.moving_elements:
-                moving = np.flatnonzero(np.isin(atoms.get_chemical_symbols(), arguments.moving_elements))
+                moving = atoms_of(atoms, arguments.moving_elements)
             found[name] = vibrations(
                 atoms,
                 run.calculator,

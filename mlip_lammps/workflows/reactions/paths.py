@@ -12,6 +12,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 from ase import Atoms
+from ase.build import minimize_rotation_and_translation
 from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.geometry import find_mic
@@ -23,7 +24,12 @@ from numpy.typing import NDArray
 from mlip_lammps.core.arguments import require_numbers
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows.checks import require_apart, require_known_elements
-from mlip_lammps.workflows.reactions.vibrations import Vibrations, vibrations
+from mlip_lammps.workflows.reactions.vibrations import (
+    Vibrations,
+    is_molecule,
+    require_fixed_atoms_only,
+    vibrations,
+)
 from mlip_lammps.workflows.relaxation import Optimizer, relax_each, require_search
 from mlip_lammps.workflows.settings import INDEX, require_settings
 from mlip_lammps.workflows.tasks import Tasks, digest, identity_of, portable
@@ -142,12 +148,14 @@ def reaction_path(
     Raises
     ------
     UserInputError
-        If the ends differ in atoms or cell, are the same minimum, overlap, or contain unknown elements.
+        If the ends differ in atoms or cell, are the same minimum, overlap, or contain unknown elements, or atoms pass
+        through each other between them.
     MlipError
         If the ends or the band do not relax.
 
     Notes
     -----
+    If no atom is fixed, the last end is moved onto the first one; a molecule in vacuum is turned too.
     The start is an image dependent pair potential interpolation: S. Smidstrup et al., J. Chem. Phys. 140, 214106
     (2014). Tangents and climbing: G. Henkelman, H. Jonsson, J. Chem. Phys. 113, 9978 and 9901 (2000).
     """
@@ -157,15 +165,13 @@ def reaction_path(
         require_numbers("moving", moving, INDEX)
     tasks = tasks or Tasks()
     _require_ends(first, last, calculator)
+    if checks_saddle and moving is None:
+        require_fixed_atoms_only(first)
+    _start(first, last, n_images)  # raises before any force is computed
     if relaxes_ends:
         ends = {"the first end": first, "the last end": last}
         options = {"force_tolerance": END_TOLERANCE, "optimizer": optimizer, "tasks": tasks}
         first, last = (found.atoms for found in relax_each(ends, calculator, stage="ends", **options).values())
-    if (length := float(np.linalg.norm(_step(first, last)))) < _LEAST_DISTANCE:
-        raise UserInputError(
-            f"the ends are {length:.3f} angstrom apart, expected at least {_LEAST_DISTANCE:g}: they are, or relax to, "
-            "the same minimum; give another end"
-        )
     images = _start(first, last, n_images)
     file = None
     if tasks.folder is not None:
@@ -298,20 +304,45 @@ def _require_ends(first: Atoms, last: Atoms, calculator: Calculator) -> None:
         require_apart(atoms, name)
 
 
-def _step(first: Atoms, last: Atoms) -> NDArray[np.float64]:
-    """Return the displacement of each atom to its nearest image in the last structure."""
-    return find_mic(last.positions - first.positions, first.cell, first.pbc)[0]
+def _aligned(first: Atoms, last: Atoms) -> Atoms:
+    """Return the last end with each atom at the image that is nearest to the first end, without rigid motion."""
+    is_fixed = bool(first.constraints or last.constraints)
+    if not is_fixed and is_molecule(first) and is_molecule(last):
+        free = Atoms(last.numbers, last.positions)
+        minimize_rotation_and_translation(first, free)
+        places = free.positions
+    else:
+        steps = find_mic(last.positions - first.positions, first.cell, first.pbc)[0]
+        places = first.positions + steps - (0.0 if is_fixed else steps.mean(axis=0))
+    end = first.copy()
+    end.set_positions(places, apply_constraint=False)
+    return end
 
 
 def _start(first: Atoms, last: Atoms, n_images: int) -> list[Atoms]:
     """Return the images of an IDPP interpolation."""
-    end = first.copy()
-    end.set_positions(first.positions + _step(first, last), apply_constraint=False)
+    end = _aligned(first, last)
+    if (length := float(np.linalg.norm(end.positions - first.positions))) < _LEAST_DISTANCE:
+        raise UserInputError(
+            f"the ends are {length:.3f} angstrom apart, expected at least {_LEAST_DISTANCE:g}: they are, or relax to, "
+            "the same minimum; give another end"
+        )
     images = [first.copy(), *(first.copy() for _ in range(n_images)), end]
     band = NEB(images, method="improvedtangent")
-    band.interpolate(method="idpp", apply_constraint=False)
-    for image in images:
+    band.interpolate(apply_constraint=False)
+    straight = [image.positions.copy() for image in images]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        band.interpolate(method="idpp", apply_constraint=False)
+    for number, image in enumerate(images):
         image.calc, image.info = None, {}
+        if not np.isfinite(image.positions).all():  # IDPP divides by distances
+            image.set_positions(straight[number], apply_constraint=False)
+        try:
+            require_apart(image, f"image {number} of the first path")
+        except UserInputError as error:
+            raise UserInputError(
+                f"atoms pass through each other between the ends: {error}, and move one of them aside in an end"
+            ) from error
     return images
 
 

@@ -14,7 +14,7 @@ from ase.units import invcm
 from ase.vibrations import VibrationsData
 from numpy.typing import NDArray
 
-from mlip_lammps.core.arguments import require_numbers
+from mlip_lammps.core.arguments import require_numbers, require_words
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.workflows.checks import require_apart, require_known_elements, vacuum_gaps
 from mlip_lammps.workflows.crystals.force_constants import force_task
@@ -139,7 +139,7 @@ def vibrations(
     calculator
         ASE calculator.
     moving
-        Indices of the atoms that move; all atoms without a ``FixAtoms`` constraint if None.
+        Indices of the atoms that move, whatever the constraints; all atoms without a ``FixAtoms`` constraint if None.
     displacement
         Displacement of atoms in angstrom; central differences.
     kind
@@ -159,8 +159,8 @@ def vibrations(
     Raises
     ------
     UserInputError
-        If an index does not exist, a force is too large, atoms overlap, the model does not know an element, or a
-        temperature, pressure, spin or symmetry number is not possible.
+        If an index does not exist, there is another constraint than ``FixAtoms``, a force is too large, atoms overlap,
+        the model does not know an element, or a number is not possible.
 
     Notes
     -----
@@ -183,24 +183,25 @@ def vibrations(
             "vibrations need a stationary point: relax the structure first"
         )
     free.calc = None
-    is_gas = (kind or _kind(atoms, indices)) == "ideal_gas"
     is_whole = len(indices) == len(atoms)
-    if is_gas and not (is_whole and _is_molecule(atoms)):
+    is_free = is_whole and is_molecule(atoms)
+    is_gas = (kind or ("ideal_gas" if is_free else "harmonic")) == "ideal_gas"
+    if is_gas and not is_free:
         raise UserInputError(
             "an ideal gas needs a molecule with vacuum around it and all atoms moving; give one, or kind harmonic"
         )
     hessian = _hessian(free, indices, calculator, displacement, tasks or Tasks())
     if is_whole:
-        hessian = _without_rigid_motion(free, hessian, has_rotations=is_gas)
+        hessian = _without_rigid_motion(free, hessian, has_rotations=is_free)
     data = VibrationsData.from_2d(free, hessian, indices=indices)
     energies, modes = data.get_energies_and_modes(all_atoms=True)
     signed = np.where(np.abs(energies.imag) > np.abs(energies.real), -np.abs(energies.imag), energies.real)
     order = np.argsort(signed)
     frequencies, modes = signed[order] / invcm, modes[order]
     modes = modes / np.linalg.norm(modes, axis=2).max(axis=1)[:, None, None]
-    if is_gas:
+    if is_free:
         free.pbc = False  # the forces are known; the rest is about the molecule alone
-    internal = _internal(free, frequencies, has_rotations=is_gas) if is_whole else frequencies
+    internal = _internal(free, frequencies, has_rotations=is_free) if is_whole else frequencies
     real = np.sort(internal[internal > 0]) * invcm
     n_imaginary = int((internal < -IMAGINARY_CM).sum())
     thermo = None
@@ -244,9 +245,36 @@ def rotational_symmetry_number(molecule: Atoms) -> int:
     return max(1, len(found))
 
 
+def require_fixed_atoms_only(atoms: Atoms) -> None:
+    """Raise ``UserInputError`` for constraints that `vibrations` cannot apply."""
+    other = [type(constraint).__name__ for constraint in atoms.constraints if not isinstance(constraint, FixAtoms)]
+    if other:
+        raise UserInputError(
+            f"the structure has a {other[0]} constraint, and vibrations apply FixAtoms only; remove it, or name the "
+            "atoms that move (moving), which replaces all constraints"
+        )
+
+
+def atoms_of(atoms: Atoms, symbols: Sequence[str]) -> NDArray[np.int64]:
+    """Return the indices of all atoms of some elements.
+
+    Raises
+    ------
+    UserInputError
+        If the structure has no atom of an element.
+    """
+    require_words("symbols", symbols)
+    found = atoms.get_chemical_symbols()
+    if missing := [symbol for symbol in symbols if symbol not in found]:
+        elements = ", ".join(sorted(set(found)))
+        raise UserInputError(f"the structure has no atom of {missing[0]}; give some of {elements}")
+    return np.flatnonzero(np.isin(found, list(symbols)))
+
+
 def _moving(atoms: Atoms, moving: Sequence[int] | None) -> NDArray[np.int64]:
     if moving is None:
-        fixed = [c.index for c in atoms.constraints if isinstance(c, FixAtoms)]
+        require_fixed_atoms_only(atoms)
+        fixed = [constraint.index for constraint in atoms.constraints]
         indices = np.setdiff1d(np.arange(len(atoms)), np.concatenate(fixed) if fixed else [])
     else:
         require_numbers("moving", moving, INDEX)
@@ -275,11 +303,7 @@ def _hessian(
     return (rows + rows.T) / 2
 
 
-def _kind(atoms: Atoms, indices: NDArray[np.int64]) -> str:
-    return "ideal_gas" if len(indices) == len(atoms) and _is_molecule(atoms) else "harmonic"
-
-
-def _is_molecule(atoms: Atoms) -> bool:
+def is_molecule(atoms: Atoms) -> bool:
     """Return whether there is vacuum on all sides, in a box too if the molecule is whole in it."""
     if not atoms.pbc.any():
         return True
@@ -326,7 +350,9 @@ def _thermochemistry(
     symmetry_number: int | None,
     spin: float,
 ) -> Thermochemistry:
-    if pressure_pa is None:
+    if pressure_pa is None and len(vibrations) == 0:
+        enthalpy, entropy, free = energy, 0.0, energy
+    elif pressure_pa is None:
         thermo = HarmonicThermo(vib_energies=vibrations, potentialenergy=energy)
         enthalpy = thermo.get_internal_energy(temperature, verbose=False)
         entropy = thermo.get_entropy(temperature, verbose=False)
