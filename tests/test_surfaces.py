@@ -85,6 +85,22 @@ def test_surface_energies_of_copper_do_not_depend_on_the_thickness(copper, tmp_p
     assert one.with_bulk_j_per_m2[0] == pytest.approx(by_hand, abs=1e-4)
 
 
+def test_a_fixed_bottom_does_not_change_the_surface_energy(copper):
+    """The energy of an unrelaxed surface is 0.0026 J/m^2 higher."""
+    options = {"layers": (8, 9, 10), "force_tolerance": 1e-3}
+    (free,), (fixed,) = (surface_energies(copper, EMT(), (1, 1, 0), fixed_layers=n, **options) for n in (0, 4))
+    unrelaxed = (fixed.energies_before - fixed.n_atoms * energy(copper) / 4) / (2 * fixed.area) / (J / m**2)
+    assert unrelaxed[0] - free.surface_energy_j_per_m2 > 2e-3
+    assert fixed.surface_energy_j_per_m2 == pytest.approx(free.surface_energy_j_per_m2, abs=2e-4)
+    assert fixed.bulk_difference_per_atom == pytest.approx(0, abs=1e-4)
+
+
+def test_two_thicknesses_have_no_error(copper):
+    (found,) = surface_energies(copper, EMT(), (1, 0, 0), layers=(6, 7))
+    assert found.error_j_per_m2 is None
+    assert found.surface_energy_j_per_m2 == pytest.approx(0.99, abs=0.3)
+
+
 def test_invalid_slabs_are_refused(copper):
     with pytest.raises(UserInputError, match="the Miller indices are 0 0 0"):
         cut_slabs(copper, (0, 0, 0), 3)
@@ -109,7 +125,8 @@ def test_a_thin_slab_and_a_narrow_vacuum_are_refused(copper):
 def test_the_command_computes_several_surfaces_of_nickel(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     ase.io.write("ni.extxyz", bulk("Ni", a=3.5))
-    command = ["slab", "nickel-co2-pbe", "ni.extxyz", "--miller", "1", "1", "1", "--miller", "1", "0", "0"]
+    words = "slab nickel-co2-pbe ni.extxyz --miller 1 1 1 --miller 1 0 0 --miller 1 1 1"
+    command = words.split()
     assert main([*command, "--ranks", "2"]) == 0
     assert "(1 1 1) 1" in capsys.readouterr().out
     surfaces = json.loads(Path("out/slab/results.json").read_text())["surfaces"]

@@ -82,9 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
             name = f"{''.join(map(str, one.miller))}-{one.termination}"
             run.folder.write_structures(f"slab-{name}", one.slabs)
             curves[f"({''.join(map(str, one.miller))}) {one.top}"] = (one.n_atoms, one.with_bulk_j_per_m2)
+            error = "" if one.error_j_per_m2 is None else f" ± {one.error_j_per_m2:.4f}"
             rows.append((
                 f"({' '.join(map(str, one.miller))}) {one.termination}", one.top, one.bottom,
-                " ".join(map(str, one.layers)), f"{one.surface_energy_j_per_m2:.4f} ± {one.error_j_per_m2:.4f}",
+                " ".join(map(str, one.layers)), f"{one.surface_energy_j_per_m2:.4f}{error}",
                 f"{one.change_j_per_m2:.4f}", f"{1e3 * one.bulk_difference_per_atom:.3f}",
             ))  # fmt: skip
         run.folder.write_results({"surfaces": [as_table(one) for one in found]})
@@ -95,4 +96,6 @@ def run(arguments: argparse.Namespace) -> int:
             "energy: line through all slabs; last change: of the thickest slab with the bulk energy; slope: of the "
             "line less the bulk energy"
         )
+        if arguments.fix:
+            run.console.print("the bottom is fixed: both sides count as relaxed like the top")
     return 0

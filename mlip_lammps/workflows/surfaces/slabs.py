@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import gcd
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -22,7 +23,7 @@ from mlip_lammps.workflows.checks import (
     require_known_elements,
     vacuum_gaps,
 )
-from mlip_lammps.workflows.relaxation import MAX_STEPS, Optimizer, relax_each, require_search
+from mlip_lammps.workflows.relaxation import MAX_STEPS, Optimizer, Relaxation, relax_each, require_search
 from mlip_lammps.workflows.settings import MILLER_INDEX, require_settings
 from mlip_lammps.workflows.symmetry import standard_cell
 from mlip_lammps.workflows.tasks import Tasks
@@ -41,7 +42,8 @@ _SAME_PLANE = 0.1
 class SurfaceEnergy:
     """Surface energy of a termination.
 
-    A slab of a compound may have different surfaces at top and bottom; the energy is then the mean of both.
+    A slab of a compound may have different surfaces at top and bottom; the energy is then the mean of both. With fixed
+    layers, only the top is relaxed; the energy is that of a slab whose two sides gain as much as the top.
 
     Attributes
     ----------
@@ -57,6 +59,8 @@ class SurfaceEnergy:
         Number of atoms of each slab, shape (n,).
     energies
         Energy of each relaxed slab in eV, shape (n,).
+    energies_before
+        Energy of each slab before the relaxation in eV, shape (n,).
     area
         Area of one side in angstrom^2.
     with_bulk_j_per_m2
@@ -65,7 +69,7 @@ class SurfaceEnergy:
         From a straight line through the energies of all slabs, in J/m^2. It needs no energy of the bulk crystal, so
         errors of that do not grow with the thickness.
     error_j_per_m2
-        Standard deviation of the line.
+        Standard deviation of the line; None for two thicknesses, which every line fits.
     bulk_difference_per_atom
         Slope of the line less the energy of the bulk crystal, eV per atom; near 0 if the slabs are thick enough.
     slabs
@@ -79,10 +83,11 @@ class SurfaceEnergy:
     layers: NDArray[np.int64]
     n_atoms: NDArray[np.int64]
     energies: NDArray[np.float64]
+    energies_before: NDArray[np.float64]
     area: float
     with_bulk_j_per_m2: NDArray[np.float64]
     surface_energy_j_per_m2: float
-    error_j_per_m2: float
+    error_j_per_m2: float | None
     bulk_difference_per_atom: float
     slabs: tuple[Atoms, ...] = field(repr=False)
 
@@ -222,37 +227,59 @@ def surface_energies(
         require_slab(slab, calculator)
     slabs = {f"slab-{k + 1}-{n}": c[k] for k in range(n_terminations) for n, c in zip(layers, columns, strict=True)}
     options = {"force_tolerance": force_tolerance, "optimizer": optimizer, "max_steps": max_steps}
+    relaxed = list(relax_each(slabs, calculator, stage="slabs", tasks=tasks, **options).values())
     at_rest = crystal.copy()
     at_rest.calc = calculator
     bulk_energy = at_rest.get_potential_energy() / len(crystal)
-    relaxed = list(relax_each(slabs, calculator, stage="slabs", tasks=tasks, **options).values())
     found = []
     for k in range(n_terminations):
         results = relaxed[k * len(layers) : (k + 1) * len(layers)]
-        slabs = tuple(result.atoms for result in results)
-        n_atoms, energies = np.array([len(slab) for slab in slabs]), np.array([result.energy for result in results])
-        area = float(np.linalg.norm(np.cross(*slabs[0].cell[:2])))
-        unit = 2 * area * J / m**2
-        coefficients, covariance = _line(n_atoms, energies)
         top, bottom = _outer_planes(columns[0][k])
         found.append(
-            SurfaceEnergy(
+            _surface_energy(
+                results,
+                bulk_energy,
+                is_fixed=fixed_layers > 0,
                 miller=tuple(int(index) for index in miller),
                 termination=k + 1,
                 top=top,
                 bottom=bottom,
                 layers=np.array(layers),
-                n_atoms=n_atoms,
-                energies=energies,
-                area=area,
-                with_bulk_j_per_m2=(energies - n_atoms * bulk_energy) / unit,
-                surface_energy_j_per_m2=float(coefficients[1] / unit),
-                error_j_per_m2=float(covariance[1, 1] ** 0.5 / unit),
-                bulk_difference_per_atom=float(coefficients[0] - bulk_energy),
-                slabs=slabs,
             )
         )
     return tuple(sorted(found, key=lambda one: one.surface_energy_j_per_m2))
+
+
+def _surface_energy(
+    results: Sequence[Relaxation], bulk_energy: float, is_fixed: bool, **names: Any
+) -> SurfaceEnergy:
+    """Return the surface energy of one termination from slabs of growing thickness.
+
+    Notes
+    -----
+    With a fixed bottom, the slab has a relaxed and an unrelaxed surface: the energy less that of the bulk is the sum of
+    both. Before the relaxation it is twice the unrelaxed one, so that twice the first less the second has two relaxed
+    surfaces.
+    """
+    slabs = tuple(result.atoms for result in results)
+    n_atoms = np.array([len(slab) for slab in slabs])
+    energies, before = (np.array([getattr(r, name) for r in results]) for name in ("energy", "energy_before"))
+    two_sided = 2 * energies - before if is_fixed else energies
+    area = float(np.linalg.norm(np.cross(*slabs[0].cell[:2])))
+    unit = 2 * area * J / m**2
+    (slope, intercept), error = _line(n_atoms, two_sided)
+    return SurfaceEnergy(
+        **names,
+        n_atoms=n_atoms,
+        energies=energies,
+        energies_before=before,
+        area=area,
+        with_bulk_j_per_m2=(two_sided - n_atoms * bulk_energy) / unit,
+        surface_energy_j_per_m2=float(intercept / unit),
+        error_j_per_m2=None if error is None else float(error / unit),
+        bulk_difference_per_atom=float(slope - bulk_energy),
+        slabs=slabs,
+    )
 
 
 def default_layers(crystal: Atoms, calculator: Calculator, miller: Sequence[int]) -> tuple[int, ...]:
@@ -320,11 +347,11 @@ def _outer_planes(slab: Atoms) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def _line(x: NDArray[np.int64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return slope and intercept of a straight line and their covariance, which is 0 for two points."""
-    if len(x) == 2:
-        return np.polyfit(x, y, 1), np.zeros((2, 2))
+def _line(x: NDArray[np.int64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], float | None]:
+    """Return slope and intercept of a line, and the standard deviation of the intercept; None for two points."""
     design = np.vander(x.astype(float), 2)
     coefficients, *_ = np.linalg.lstsq(design, y, rcond=None)
-    residual = float(((y - design @ coefficients) ** 2).sum()) / (len(x) - 2)
-    return coefficients, residual * np.linalg.inv(design.T @ design)
+    if len(x) == 2:
+        return coefficients, None
+    variance = float(((y - design @ coefficients) ** 2).sum()) / (len(x) - 2)
+    return coefficients, float((variance * np.linalg.inv(design.T @ design)[1, 1]) ** 0.5)
