@@ -79,7 +79,7 @@ def test_the_scripts_are_valid_javascript(report, tmp_path):
 
 
 def test_text_of_a_run_is_escaped(tmp_path):
-    with RunFolder(tmp_path, "relax", {"model": "<script>alert(1)</script>", "optimizer": "<b>", "cell": "x",
+    with RunFolder(tmp_path, "relax", {"model": "<script>alert(1)</script>", "optimizer": "<b>", "cell": "free",
                                        "force_tolerance": 0.1}) as folder:  # fmt: skip
         folder.write_results({"<i>": "</script>"})
     text = write_report(tmp_path).read_text()
@@ -105,6 +105,60 @@ def test_every_command_with_a_run_folder_has_a_methods_paragraph_with_its_refere
         assert set(re.findall(r"\[(\w+)\]", text)) == set(keys)
         assert bibtex(keys).count("@") == len(keys)
         assert "{" not in text
+
+
+def methods(words: str) -> str:
+    settings = vars(build_parser().parse_args(words.split()))
+    text, keys = methods_of({"command": words.split()[0], "settings": settings})
+    assert set(re.findall(r"\[(\w+)\]", text)) == set(keys)
+    assert bibtex(keys).count("@") == len(keys)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "unsaid"),
+    [
+        ("relax m", "with the optimizer lbfgs of ASE", "GPa"),
+        ("relax m --engine lammps", "in a fixed cell with min_style cg of LAMMPS [lammps]", "optimizer"),
+        ("relax m --cell free --pressure 5", "relaxed in a free cell at 5 GPa", "fixed"),
+        ("relax m --cell free --mask 1 1 0 0 0 1", "Only the strains xx, yy, xy changed", "GPa"),
+        ("relax m --keep-symmetry", "keeping their space group", "GPa"),
+        ("eos m --relax-shape", "the atoms and the shape of the cell were relaxed", "used as given"),
+        ("elastic m --no-relax", "Atoms and cell were used as given.", "until"),
+        ("elastic m --layer", "in-plane elastic tensor of the layer", "[hill]"),
+        ("phonons m --qha --no-relax", "quasi-harmonic approximation with Vinet's equation [vinet]", "until"),
+        ("slab m --no-relax --fix 2", "The lowest 2 repeat units were fixed; the energy", "with its cell"),
+        ("adsorb m --adsorbate O --gas O2 --free-slab", "and O2 in the gas", "part of the slab was fixed"),
+        ("vibrations m --kind harmonic --no-relax", "K is harmonic as implemented", "ideal gas"),
+        ("neb m --no-climb --no-relax", "The ends were used as given", "climb"),
+        ("neb m", "climbing-image nudged elastic band method [cineb]", "used as given"),
+        ("formation m --no-relax", "Crystals were used as given.", "relaxed"),
+        ("screen m --committee n", "standard deviation of the relative energies", "used as given"),
+    ],
+)
+def test_the_methods_paragraph_says_what_the_options_did(words, said, unsaid):
+    text = methods(words)
+    assert said in text
+    assert unsaid not in text
+
+
+def test_a_damaged_record_or_result_is_refused(tmp_path):
+    with RunFolder(tmp_path, "relax", {"model": "m", "cell": "free"}) as folder:
+        folder.write_results({})
+    with pytest.raises(UserInputError, match="has no valid optimizer: it is damaged or of another version"):
+        write_report(tmp_path)
+    record = json.loads((tmp_path / "run.json").read_text())
+    for damage in ({"command": "walk"}, {"settings": []}, {"settings": {"optimizer": []}}, {"started": "now"},
+                   {"inputs": {"model": 3}}, {"model": None}):  # fmt: skip
+        (tmp_path / "run.json").write_text(json.dumps({**record, **damage}))
+        with pytest.raises(UserInputError, match="the record of"):
+            write_report(tmp_path)
+    (tmp_path / "run.json").write_text(json.dumps({**record, "settings": {"optimizer": "bfgs", "cell": "free",
+                                                                          "force_tolerance": 0.1}}))  # fmt: skip
+    write_report(tmp_path)
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(UserInputError, match=r"results.json is damaged .*; repeat the run"):
+        write_report(tmp_path)
 
 
 def test_a_run_without_results_is_refused_with_the_command_that_repeats_it(tmp_path):

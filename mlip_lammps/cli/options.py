@@ -133,6 +133,8 @@ def read_config(path: Path, parser: argparse.ArgumentParser) -> dict[str, object
     try:
         text = path.read_text()
         found = json.loads(text)["settings"] if path.suffix == ".json" else tomllib.loads(text)
+        if not isinstance(found, dict):
+            raise TypeError("the settings are no table")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserInputError(f"--config {path}: {error}; give a TOML file or the run.json of a run") from error
     skipped = ("help", "config")

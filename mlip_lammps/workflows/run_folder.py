@@ -169,8 +169,11 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise UserInputError(f"{folder} has no {RECORD}; give a folder that mlip-lammps wrote with --out")
     try:
         record = json.loads(file.read_text())
-        record["command"], record["settings"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        datetime.fromisoformat(record["started"])
+        kinds = {name: type(record.get(name, {})) for name in ("settings", "inputs", "model", "versions")}
+        if not isinstance(record["command"], str) or set(kinds.values()) != {dict} or "settings" not in record:
+            raise ValueError("an entry is missing or of another kind")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserInputError(f"{file} is not the record of a run ({error}); give another folder") from error
     return record
 

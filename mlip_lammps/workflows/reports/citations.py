@@ -1,56 +1,166 @@
 """Methods paragraphs and BibTeX entries of the workflows."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mlip_lammps.core.errors import UserInputError
+
 _BIBLIOGRAPHY = Path(__file__).with_name("references.bib")
 
-_RELAXED = "Structures were relaxed until the largest force was below {force_tolerance:g} eV/Å"
+_CELLS = {
+    "fixed": "a fixed cell",
+    "free": "a free cell",
+    "isotropic": "a cell of free volume and fixed shape",
+    "shape": "a cell of free shape and fixed volume",
+}
 
-_METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "relax": (_RELAXED + " with the optimizer {optimizer} of ASE [ase]; the cell was {cell}.", ()),
-    "eos": (
-        "Energies at {volumes} volumes, with the cell vectors changed by {range[0]:g} to {range[1]:g} %, were fitted "
-        "with the equations of Birch and Murnaghan [birch] and of Vinet [vinet].",
-        ("birch", "vinet"),
-    ),
-    "elastic": (
-        "The elastic tensor was obtained from the stresses at strains of ±{strain:g} with relaxed atoms, and averaged "
-        "over the point group [spglib]. Polycrystalline moduli are averages of the Voigt and Reuss bounds [hill].",
-        ("spglib", "hill"),
-    ),
-    "phonons": (
-        "Force constants were obtained from displacements of {displacement:g} Å with phonopy [phonopy] in the "
-        "symmetrised cell [spglib]. Bands follow the path of SeeK-path [seekpath].",
-        ("phonopy", "spglib", "seekpath"),
-    ),
-    "slab": (
-        "Slabs of all terminations were cut from the primitive cell [spglib]. " + _RELAXED + ". Surface energies are "
-        "intercepts of a straight line through the energies of slabs of growing thickness, with {vacuum:g} Å between "
-        "periodic images.",
-        ("spglib",),
-    ),
-    "adsorb": (
-        _RELAXED + ". The adsorbate {adsorbate} was placed on all sites of the slab that differ by symmetry [spglib]. "
-        "Energies are relative to the relaxed clean slab and the molecule in the gas.",
-        ("spglib",),
-    ),
-    "vibrations": (
-        _RELAXED + ". Normal modes were obtained from central differences of the forces with displacements of "
-        "{displacement:g} Å; the thermochemistry at {temperature:g} K is that of an ideal gas with rigid rotations, or "
-        "harmonic, as implemented in ASE [ase].",
-        (),
-    ),
-    "neb": (
-        "Minimum energy paths with {images} images between the ends were obtained with the climbing-image nudged "
-        "elastic band method [cineb] from an interpolation with the image dependent pair potential [idpp], until the "
-        "largest force was below {force_tolerance:g} eV/Å.",
-        ("cineb", "idpp"),
-    ),
-    "formation": (_RELAXED + ". Energies above the convex hull do not contain vibrations.", ()),
-    "screen": (_RELAXED + "; duplicates were removed by symmetry [spglib] and distances.", ("spglib",)),
+Settings = Mapping[str, Any]
+
+
+def _relaxed(settings: Settings, what: str = "Structures", cell: str = "") -> str:
+    """Return the sentence about the relaxation, or about its absence."""
+    if settings.get("no_relax"):
+        return f"{what} were used as given."
+    optimizer = f"the optimizer {settings['optimizer']} of ASE [ase]"
+    if settings.get("engine") == "lammps":
+        optimizer = f"min_style {'fire' if settings['optimizer'] == 'fire' else 'cg'} of LAMMPS [lammps]"
+    inside = f" in {_CELLS[cell]}" if cell else ""
+    pressure = f" at {settings['pressure']:g} GPa" if cell and settings.get("pressure") else ""
+    symmetry = ", keeping their space group" if settings.get("keep_symmetry") else ""
+    return (
+        f"{what} were relaxed{inside}{pressure} with {optimizer} until the largest force was below "
+        f"{settings['force_tolerance']:g} eV/Å{symmetry}."
+    )
+
+
+def _relax(settings: Settings) -> str:
+    mask = settings.get("mask") or ()
+    strains = [name for name, moves in zip(("xx", "yy", "zz", "yz", "xz", "xy"), mask, strict=False) if moves]
+    some = f" Only the strains {', '.join(strains)} changed." if strains else ""
+    return _relaxed(settings, cell=settings["cell"]) + some
+
+
+def _eos(settings: Settings) -> str:
+    low, high = settings["range"]
+    shape = " and the shape of the cell" if settings["relax_shape"] else ""
+    return (
+        f"Energies at {settings['volumes']} volumes, with the cell vectors changed by {low:g} to {high:g} %, were "
+        "fitted with the equations of Birch and Murnaghan [birch] and of Vinet [vinet]. At each volume, the "
+        f"atoms{shape} were relaxed with the optimizer {settings['optimizer']} of ASE [ase] until the largest force "
+        f"was below {settings['force_tolerance']:g} eV/Å."
+    )
+
+
+def _elastic(settings: Settings) -> str:
+    start = _relaxed(settings, "Atoms and cell") + " "
+    stresses = (
+        f"from the stresses at strains of ±{settings['strain']:g} with atoms relaxed to "
+        f"{settings['force_tolerance']:g} eV/Å"
+    )
+    if settings["layer"]:
+        return f"{start}The in-plane elastic tensor of the layer was obtained {stresses}."
+    return (
+        f"{start}The elastic tensor was obtained {stresses}, and averaged over the point group [spglib]. "
+        "Polycrystalline moduli are averages of the Voigt and Reuss bounds [hill]."
+    )
+
+
+def _phonons(settings: Settings) -> str:
+    parts = [
+        _relaxed(settings, "Atoms and cell"),
+        f"Force constants were obtained from displacements of {settings['displacement']:g} Å with phonopy [phonopy] in "
+        "the symmetrised cell [spglib]. Bands follow the path of SeeK-path [seekpath].",
+    ]
+    if settings["born"]:
+        parts.append("Dielectric tensor and Born charges were given for the non-analytic correction.")
+    if settings["converge"]:
+        parts.append("The supercell was enlarged until no frequency on the path changed by more than 0.1 THz.")
+    if settings["qha"]:
+        parts.append("Thermal expansion is that of the quasi-harmonic approximation with Vinet's equation [vinet].")
+    if settings["gruneisen"]:
+        parts.append("Grüneisen parameters are differences of frequencies at three volumes.")
+    return " ".join(parts)
+
+
+def _slab(settings: Settings) -> str:
+    crystal = "used as given" if settings["no_relax"] else "relaxed with its cell"
+    relaxed = _relaxed({**settings, "no_relax": False}, "Slabs")
+    fixed = (
+        f" The lowest {settings['fix']} repeat units were fixed; the energy of the unrelaxed side was subtracted."
+        if settings["fix"] else ""
+    )  # fmt: skip
+    return (
+        f"The crystal was {crystal}. Slabs of all terminations were cut from the primitive cell [spglib]. "
+        f"{relaxed}{fixed} Surface energies are intercepts of a straight line through the energies of slabs of growing "
+        f"thickness, with {settings['vacuum']:g} Å between periodic images."
+    )
+
+
+def _adsorb(settings: Settings) -> str:
+    free = "No atom of the slab was fixed." if settings["free_slab"] else "The lower part of the slab was fixed."
+    return (
+        f"{_relaxed(settings)} {free} The adsorbate {settings['adsorbate']} was placed on all chosen sites of the slab "
+        "that differ by symmetry [spglib]. Energies are relative to the relaxed clean slab and "
+        f"{settings['gas'] or 'the molecule'} in the gas."
+    )
+
+
+def _vibrations(settings: Settings) -> str:
+    kind = {
+        "ideal_gas": "that of an ideal gas with rigid rotations",
+        "harmonic": "harmonic",
+        None: "that of an ideal gas with rigid rotations, or harmonic,",
+    }[settings["kind"]]
+    pressure = "" if settings["kind"] == "harmonic" else f" and {settings['pressure']:g} Pa"
+    return (
+        f"{_relaxed(settings)} Normal modes were obtained from central differences of the forces with displacements of "
+        f"{settings['displacement']:g} Å; the thermochemistry at {settings['temperature']:g} K{pressure} is {kind} as "
+        "implemented in ASE [ase]."
+    )
+
+
+def _neb(settings: Settings) -> str:
+    ends = f"relaxed with the optimizer {settings['optimizer']} of ASE [ase]"
+    if settings["no_relax"]:
+        ends = "used as given"
+    method = "nudged elastic band method [neb]"
+    if not settings["no_climb"]:
+        method = "climbing-image nudged elastic band method [cineb], [neb]"
+    return (
+        f"The ends were {ends}. Minimum energy paths with {settings['images']} images between the ends were obtained "
+        f"with the {method} from an interpolation with the image dependent pair potential [idpp], until the largest "
+        f"force was below {settings['force_tolerance']:g} eV/Å."
+    )
+
+
+def _formation(settings: Settings) -> str:
+    relaxed = _relaxed(settings, "Crystals", cell=settings["cell"])
+    if not settings["no_relax"]:
+        relaxed += " Molecules were relaxed likewise in a fixed cell."
+    return f"{relaxed} Energies above the convex hull do not contain vibrations."
+
+
+def _screen(settings: Settings) -> str:
+    spread = ""
+    if settings["committee"]:
+        spread = " The spread is the standard deviation of the relative energies of all models."
+    relaxed = _relaxed(settings, cell=settings["cell"])
+    return f"{relaxed} Duplicates were removed by symmetry [spglib] and distances.{spread}"
+
+
+_METHODS: dict[str, Callable[[Settings], str]] = {
+    "relax": _relax,
+    "eos": _eos,
+    "elastic": _elastic,
+    "phonons": _phonons,
+    "slab": _slab,
+    "adsorb": _adsorb,
+    "vibrations": _vibrations,
+    "neb": _neb,
+    "formation": _formation,
+    "screen": _screen,
 }
 
 
@@ -61,19 +171,33 @@ def methods_of(record: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     ----------
     record
         Record of the run, see ``read_record``.
+
+    Raises
+    ------
+    UserInputError
+        If the record lacks a setting or contains one that is not possible.
     """
-    text, keys = _METHODS.get(record["command"], ("", ()))
-    settings, versions = record["settings"], record.get("versions", {})
-    model = str(settings.get("model", "a model"))
-    facts = record.get("model", {})
+    try:
+        text = _start(record) + _METHODS[record["command"]](record["settings"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserInputError(
+            f"the record of the run has no valid {error.args[0] if isinstance(error, KeyError) else 'settings'}: it is "
+            "damaged or of another version; repeat the run"
+        ) from error
+    return text, tuple(dict.fromkeys(re.findall(r"\[(\w+)\]", text)))
+
+
+def _start(record: Mapping[str, Any]) -> str:
+    """Return the sentence about the model and the programs."""
+    versions, facts = record.get("versions", {}), record.get("model", {})
+    model = str(record["settings"].get("model", "a model")).rsplit("/", 1)[-1]
     family = {"mace": "MACE [mace] model"}.get(facts.get("family"), "model")
     checksum = record.get("inputs", {}).get("model", {}).get("sha256", "unknown")[:12]
-    start = (
-        f"Energies and forces were computed with the {family} {model.rsplit('/', 1)[-1]} (SHA-256 {checksum}) in "
+    return (
+        f"Energies and forces were computed with the {family} {model} (SHA-256 {checksum}) in "
         f"{facts.get('dtype', 'unknown')} precision with mlip-lammps {versions.get('mlip-lammps', '')} and ASE "
         f"{versions.get('ase', '')} [ase]. "
     )
-    return start + text.format(**settings), (*(["mace"] if "[mace]" in start else []), "ase", *keys)
 
 
 def bibtex(keys: tuple[str, ...]) -> str:

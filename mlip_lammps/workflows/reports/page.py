@@ -39,7 +39,7 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     Raises
     ------
     UserInputError
-        If the folder has no record or no results.
+        If the folder has no record or no results, or they are damaged.
     """
     record = read_record(folder)
     file = folder / RESULTS
@@ -48,7 +48,10 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
             f"{folder} has a record, but no {RESULTS}: the run is {record.get('status', 'unfinished')}; repeat it with "
             f"mlip-lammps {record['command']} --config {folder / 'run.json'}"
         )
-    results = json.loads(file.read_text())
+    try:
+        results = json.loads(file.read_text())
+    except ValueError as error:
+        raise UserInputError(f"{file} is damaged ({error}); repeat the run") from error
     output = output or folder / "report.html"
     output.write_text(_page(folder, record, results), encoding="utf-8")
     return output
