@@ -140,7 +140,8 @@ def test_the_command_finds_carbon_dioxide_chemisorbed_and_desorbed_on_nickel(tmp
     nickel = fcc100("Ni", (3, 3, 4), a=3.5015, vacuum=8.0, periodic=True)
     nickel.info.clear()
     ase.io.write("ni.extxyz", nickel)
-    command = ["adsorb", "nickel-co2-pbe", "ni.extxyz", "--adsorbate", "CO2"]
+    ase.io.write("co2.xyz", molecule("CO2"))
+    command = ["adsorb", "nickel-co2-pbe", "ni.extxyz", "--adsorbate", "co2.xyz"]
     assert main([*command, "--sites", "bridge", "--ranks", "2"]) == 0
     printed = capsys.readouterr().out
     assert "desorbed" in printed
@@ -150,6 +151,8 @@ def test_the_command_finds_carbon_dioxide_chemisorbed_and_desorbed_on_nickel(tmp
     chemisorbed = ase.io.read("out/adsorb/adsorbed-1.extxyz")
     assert len(chemisorbed) == 39
     assert Path("out/adsorb/adsorbed.png").is_file()
+    inputs = json.loads(Path("out/adsorb/run.json").read_text())["inputs"]
+    assert [entry["path"] for entry in inputs.values()][1:] == ["ni.extxyz", "co2.xyz"]
     assert main(command[:3]) == 2
     assert "no adsorbate is given" in capsys.readouterr().err
     low = fcc100("Ni", (3, 3, 4), a=3.5015, vacuum=4.0, periodic=True)

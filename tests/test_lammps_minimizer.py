@@ -20,7 +20,8 @@ from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.engines.lammps.process import find_program
-from mlip_lammps.workflows import minimize, relax
+from mlip_lammps.workflows import Tasks, minimize, relax
+from mlip_lammps.workflows.lammps_minimizer import minimize_all
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,17 @@ def test_what_lammps_cannot_do_is_refused(silicon, turned):
         minimize(bound, silicon)
     with pytest.raises(MlipError, match="did not relax in 1 steps of LAMMPS: the largest force is"):
         minimize(turned, silicon, max_steps=1)
+
+
+def test_a_minimization_that_needs_more_steps_continues_from_its_last_geometry(silicon, turned, tmp_path):
+    tasks, options = Tasks(tmp_path), {"cell": "isotropic"}
+    failed = minimize_all({"si": turned}, silicon, tasks=tasks, max_steps=5, **options)["si"]
+    assert isinstance(failed, MlipError)
+    found = minimize_all({"si": turned}, silicon, tasks=tasks, **options)["si"]
+    whole = minimize(turned, silicon, **options)
+    assert found.n_steps < whole.n_steps
+    assert found.energy == pytest.approx(whole.energy, abs=1e-3)
+    assert found.energy_before == pytest.approx(whole.energy_before)
 
 
 def test_the_command_runs_lammps(turned, tmp_path, monkeypatch, capsys):

@@ -88,24 +88,21 @@ def _relax_in_ase(run: "Run", arguments: argparse.Namespace) -> dict:
 
 def _relax_in_lammps(run: "Run", arguments: argparse.Namespace) -> dict:
     from mlip_lammps.core.errors import UserInputError
-    from mlip_lammps.workflows.lammps_minimizer import minimize_task
-    from mlip_lammps.workflows.relaxation import relaxation_from
-    from mlip_lammps.workflows.tasks import Tasks
+    from mlip_lammps.workflows.lammps_minimizer import minimize_all
 
     if arguments.mask or arguments.keep_symmetry or arguments.optimizer == "bfgs" or arguments.cell == "shape":
         raise UserInputError(
             "--engine lammps supports no --mask, --keep-symmetry, --optimizer bfgs or --cell shape; leave them out, or "
             "use --engine ase"
         )
-    choice = {
-        "n_ranks": arguments.ranks,
-        "cell": arguments.cell,
-        "pressure_gpa": arguments.pressure,
-        "style": "fire" if arguments.optimizer == "fire" else "cg",
-        "force_tolerance": arguments.force_tolerance,
-        "max_steps": arguments.max_steps,
-    }
-    items = [{"atoms": atoms, "options": choice} for atoms in run.structures.values()]
-    # each task uses all ranks
-    tables = Tasks(run.tasks.folder, 1, run.tasks.report).map("minimizing", minimize_task, run.calculator, items)
-    return {name: relaxation_from(table) for name, table in zip(run.structures, tables, strict=True)}
+    return minimize_all(
+        run.structures,
+        run.calculator,
+        tasks=run.tasks,
+        n_ranks=arguments.ranks,
+        cell=arguments.cell,
+        pressure_gpa=arguments.pressure,
+        style="fire" if arguments.optimizer == "fire" else "cg",
+        force_tolerance=arguments.force_tolerance,
+        max_steps=arguments.max_steps,
+    )

@@ -4,10 +4,12 @@ This module is also the program of a rank: ``mpiexec -n N python -m mlip_lammps.
 """
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
@@ -21,9 +23,18 @@ from mlip_lammps.core.processes import python_module
 from mlip_lammps.engines.lammps.cases import rank_environment
 from mlip_lammps.engines.lammps.rank import run_rank
 from mlip_lammps.engines.mpi_process import MpiProcess
-from mlip_lammps.workflows.relaxation import FORCE_TOLERANCE, MAX_STEPS, Relaxation, require_relaxable
+from mlip_lammps.workflows.relaxation import (
+    FORCE_TOLERANCE,
+    MAX_STEPS,
+    Relaxation,
+    continue_from,
+    map_relaxations,
+    relax_task,
+    require_relaxable,
+)
 from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.symmetry import space_group
+from mlip_lammps.workflows.tasks import Tasks
 
 CELLS = {"fixed": None, "isotropic": "iso", "free": "tri"}
 STYLES = ("cg", "fire")
@@ -45,6 +56,7 @@ def minimize(
     style: Literal["cg", "fire"] = "cg",
     force_tolerance: float = FORCE_TOLERANCE,
     max_steps: int = MAX_STEPS,
+    trajectory: Path | None = None,
 ) -> Relaxation:
     """Relax a structure with LAMMPS.
 
@@ -64,6 +76,8 @@ def minimize(
         Limit for the largest force in eV/angstrom.
     max_steps
         Maximum number of steps.
+    trajectory
+        Extended XYZ file for a structure that did not relax. If it exists, the minimization starts from it.
 
     Raises
     ------
@@ -86,10 +100,13 @@ def minimize(
     limits = {"pressure_gpa": pressure_gpa, "force_tolerance": force_tolerance, "max_steps": max_steps}
     require_relaxable(atoms, calculator, cell, **limits)
     fixed = sorted({int(k) for constraint in atoms.constraints for k in constraint.index})
-    bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    given = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    start = given.copy()
+    if trajectory is not None:
+        continue_from(start, trajectory)
     settings = {"cell": cell, "style": style, "fixed": fixed, **limits}
     with TemporaryDirectory(prefix="mlip-lammps-") as scratch:
-        Path(scratch, "job.pickle").write_bytes(pickle.dumps((bare, str(Path(model.path).resolve()), settings)))
+        Path(scratch, "job.pickle").write_bytes(pickle.dumps((given, start, str(Path(model.path).resolve()), settings)))
         program = [*python_module("mlip_lammps.workflows.lammps_minimizer"), scratch]
         with MpiProcess(program, n_ranks, name="LAMMPS", environment=rank_environment()) as process:
             for _ in process.lines():
@@ -102,20 +119,27 @@ def minimize(
     forces[fixed] = 0.0
     largest = float(np.linalg.norm(forces, axis=1).max())
     stress = None if cell == "fixed" else found["stress"]
-    _require_converged(relaxed, largest, stress, settings)
+    try:
+        _require_converged(relaxed, largest, stress, settings)
+    except MlipError:
+        if trajectory is not None:
+            trajectory.parent.mkdir(parents=True, exist_ok=True)
+            ase.io.write(trajectory, Atoms(atoms.numbers, relaxed.positions, cell=relaxed.cell, pbc=atoms.pbc))
+        raise
     numbers = (found[name] for name in ("energy", "energy_before", "n_steps"))
     return Relaxation(relaxed, *numbers, largest, forces, stress, space_group(relaxed))
 
 
-def minimize_task(calculator: Calculator, item: dict[str, Any]) -> dict[str, Any]:
-    """Minimize one structure as a task of ``Tasks``, like ``relax_task``."""
-    try:
-        found = minimize(item["atoms"], calculator, **item["options"])
-    except UserInputError:
-        raise
-    except MlipError as error:
-        return {"error": str(error)}
-    return dict(vars(found))
+def minimize_all(
+    structures: Mapping[str, Atoms], calculator: Calculator, *, tasks: Tasks, **options: Any
+) -> dict[str, Relaxation | MlipError]:
+    """Minimize structures one after another, each on all ranks, like ``relax_all``; see `minimize` for the options."""
+    alone = Tasks(tasks.folder, 1, tasks.report)
+    return map_relaxations(_minimize_task, "minimizing", structures, calculator, alone, options)
+
+
+def _minimize_task(calculator: Calculator, item: dict[str, Any]) -> dict[str, Any]:
+    return relax_task(calculator, item, minimize)
 
 
 def _require_converged(
@@ -142,12 +166,15 @@ def _main(folder: Path) -> None:
     """Run LAMMPS; every rank calls this."""
     from mlip_lammps.engines.lammps.session import LammpsSession
 
-    atoms, model, settings = pickle.loads((folder / "job.pickle").read_bytes())
+    given, atoms, model, settings = pickle.loads((folder / "job.pickle").read_bytes())
     kind, target_bar = CELLS[settings["cell"]], settings["pressure_gpa"] * _BAR_PER_GPA
     with LammpsSession() as session:
-        session.set_structure(atoms)
+        session.set_structure(given)
         session.set_model(model)
         before = session.evaluate()
+        session.set_structure(atoms)
+        session.set_model(model)
+        session.evaluate()
         start = session.positions()
         session.run_commands(f"min_style {settings['style']}\nmin_modify norm max dmax 0.1")
         if settings["fixed"]:

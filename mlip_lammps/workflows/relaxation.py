@@ -1,7 +1,7 @@
 """Relaxation of atoms and cell."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from mlip_lammps.workflows.checks import (
 )
 from mlip_lammps.workflows.settings import STRAIN_SWITCH, require_settings
 from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, space_group
-from mlip_lammps.workflows.tasks import Tasks, digest, identity_of
+from mlip_lammps.workflows.tasks import Task, Tasks, digest, identity_of
 
 MAX_STEPS = 1000
 FORCE_TOLERANCE = 1e-3
@@ -35,7 +35,7 @@ CELLS = ("fixed", "free", "isotropic", "shape")
 OPTIMIZERS = {"lbfgs": LBFGSLineSearch, "bfgs": BFGS, "fire": FIRE2}
 Optimizer = Literal["lbfgs", "bfgs", "fire"]
 
-_STOPS = ("optimizer", "force_tolerance", "max_steps")
+_STOPS = ("optimizer", "style", "n_ranks", "force_tolerance", "max_steps")
 """Options that do not move the minimum: where only these differ, a relaxation continues from the last geometry."""
 
 
@@ -131,7 +131,7 @@ def relax(
     moved.calc = calculator
     before = moved.get_potential_energy()
     if trajectory is not None:
-        _continue(moved, trajectory)
+        continue_from(moved, trajectory)
     if keeps_symmetry:
         moved.set_constraint([*moved.constraints, FixSymmetry(moved, symprec=SYMMETRY_TOLERANCE)])
     target = _target(moved, cell, mask, pressure_gpa)
@@ -195,15 +195,22 @@ def relax_all(
             require_relaxable(atoms, calculator, **checked)
         except UserInputError as error:
             raise UserInputError(f"{name}: {error}") from error
+    return map_relaxations(relax_task, stage, structures, calculator, tasks, options)
+
+
+def map_relaxations(
+    task: Task, stage: str, structures: Mapping[str, Atoms], calculator: Calculator, tasks: Tasks, options: dict
+) -> dict[str, Relaxation | MlipError]:
+    """Relax structures with a task such as `relax_task`, which continues the trajectory in its item."""
     minimum = {key: value for key, value in options.items() if key not in _STOPS}
     items = []
     for name, atoms in structures.items():
         item = {"atoms": atoms, "options": options}
         if tasks.folder is not None:
-            key = digest([identity_of(calculator), atoms, minimum])[:8]
+            key = digest([task.__qualname__, identity_of(calculator), atoms, minimum])[:8]
             item["trajectory"] = str(tasks.folder / "trajectories" / f"{name}-{key}.extxyz")
         items.append(item)
-    found = tasks.map(stage, relax_task, calculator, items)
+    found = tasks.map(stage, task, calculator, items)
     return {name: relaxation_from(table) for name, table in zip(structures, found, strict=True)}
 
 
@@ -216,11 +223,13 @@ def relax_each(structures: Mapping[str, Atoms], calculator: Calculator, **option
     return found
 
 
-def relax_task(calculator: Calculator, item: dict[str, Any]) -> dict[str, Any]:
+def relax_task(
+    calculator: Calculator, item: dict[str, Any], function: Callable[..., Relaxation] = relax
+) -> dict[str, Any]:
     """Relax one structure as a task of `Tasks`: options and results as JSON, see `relaxation_from`."""
     trajectory = item.get("trajectory")
     try:
-        found = relax(
+        found = function(
             item["atoms"], calculator, trajectory=Path(trajectory) if trajectory else None, **item.get("options", {})
         )
     except UserInputError:
@@ -312,7 +321,7 @@ def _search(
     return n_steps, bool(is_done)
 
 
-def _continue(atoms: Atoms, trajectory: Path) -> None:
+def continue_from(atoms: Atoms, trajectory: Path) -> None:
     """Move to the last complete step of a trajectory."""
     if not trajectory.is_file():
         return

@@ -139,7 +139,7 @@ def vibrations(
     calculator
         ASE calculator.
     moving
-        Indices of the atoms that move, whatever the constraints; all atoms without a ``FixAtoms`` constraint if None.
+        Indices of the atoms that move, also if a constraint fixes them; all atoms without ``FixAtoms`` if None.
     displacement
         Displacement of atoms in angstrom; central differences.
     kind
