@@ -72,6 +72,22 @@ def test_bands_dos_and_thermal_properties_fit_together(found):
     assert found.residuals.symmetry < 1e-2 * found.residuals.largest
 
 
+def test_the_densities_of_states_of_the_elements_add_up(tmp_path):
+    """Copper with every second layer of lighter atoms, which are above it in frequency."""
+    atoms = bulk("Cu", a=A0, cubic=True)
+    atoms.symbols[:2] = "Ni"
+    atoms = relax(atoms, EMT(), cell="free", force_tolerance=1e-4).atoms
+    found = phonons(atoms, EMT(), (2, 2, 2), mesh_length=20, projects_dos=True)
+    assert sorted(found.element_dos) == ["Cu", "Ni"]
+    total = sum(found.element_dos.values())
+    np.testing.assert_allclose(total, found.dos, atol=1e-6)
+    for dos in found.element_dos.values():
+        n_atoms = len(found.primitive) / 2
+        assert np.trapezoid(dos, found.dos_thz) == pytest.approx(3 * n_atoms, rel=0.05)
+    found.write(tmp_path)
+    assert (tmp_path / "projected_dos.dat").is_file()
+
+
 def test_phonopy_reads_the_written_file(found, tmp_path):
     found.write(tmp_path)
     again = phonopy.load(tmp_path / "phonopy_params.yaml", log_level=0)
@@ -212,12 +228,13 @@ def test_the_command_writes_what_phonopy_reads_and_refuses_a_narrow_supercell(tm
     ase.io.write("si.extxyz", bulk("Si", a=5.45))
     assert main(["phonons", "silicon-pbe", "si.extxyz", "--supercell", "2", "2", "2"]) == 2
     assert "the supercell 2 2 2 is 6.32 angstrom wide, expected at least 10.00" in capsys.readouterr().err
-    arguments = ["phonons", "silicon-pbe", "si.extxyz", "--t-max", "300", "--gruneisen"]
+    arguments = ["phonons", "silicon-pbe", "si.extxyz", "--t-max", "300", "--gruneisen", "--projected-dos"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "Fd-3m (227)" in printed
     results = json.loads(Path("out/phonons/results.json").read_text())
     assert results["phonons"]["supercell"] == [4, 4, 4]
+    np.testing.assert_allclose(results["phonons"]["element_dos"]["Si"], results["phonons"]["dos"], atol=1e-6)
     assert results["gruneisen"]["mean_300_k"] == pytest.approx(0.4, abs=0.15)
     again = phonopy.load("out/phonons/phonopy_params.yaml", log_level=0)
     again.run_qpoints([[0, 0, 0]])

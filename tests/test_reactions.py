@@ -16,7 +16,8 @@ from ase.vibrations import Vibrations as AseVibrations
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows import Tasks, reaction_path, relax, vibrations
-from mlip_lammps.workflows.reactions.vibrations import atoms_of, rotational_symmetry_number
+from mlip_lammps.workflows.reactions.rotations import rotational_symmetry_number
+from mlip_lammps.workflows.reactions.vibrations import atoms_of
 
 
 @pytest.fixture(scope="module")

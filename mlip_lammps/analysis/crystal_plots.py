@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -86,6 +87,7 @@ def plot_bands(
     lines: Sequence[tuple[tuple[str, str], NDArray[np.float64], NDArray[np.float64]]],
     dos: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     *,
+    parts: Mapping[str, NDArray[np.float64]] = MappingProxyType({}),
     title: str = "",
     y_label: str = "frequency (THz)",
     has_dots: bool = False,
@@ -98,6 +100,8 @@ def plot_bands(
         For each line: names of both ends, positions, shape (n_q,), and values, shape (n_q, n_modes).
     dos
         Frequencies in THz and density of states in 1/THz, shape (n,).
+    parts
+        Parts of the density of states by name, shape (n,) each.
     has_dots
         Draw points instead of lines, for values that jump where bands cross.
     """
@@ -108,6 +112,10 @@ def plot_bands(
         bands, density = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
         density.plot(dos[1], dos[0], color=DEEP, lw=1.2)
         density.fill_betweenx(dos[0], dos[1], color=DEEP, alpha=0.1, lw=0)
+        for (name, values), colour in zip(parts.items(), _cycled(len(parts) + 1)[1:], strict=True):
+            density.plot(values, dos[0], color=colour, lw=1.2, label=name)
+        if parts:
+            density.legend(frameon=False, fontsize=9)
         density.set_xlabel("states per THz")
         density.set_xlim(left=0)
         strip(density)

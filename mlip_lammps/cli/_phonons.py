@@ -7,7 +7,8 @@ import numpy as np
 from mlip_lammps.analysis.crystal_plots import plot_against, plot_bands
 from mlip_lammps.cli import options
 from mlip_lammps.cli._run import Run, open_run
-from mlip_lammps.workflows.crystals.phonons import Bands, Phonons, converge_supercell, phonons, read_label
+from mlip_lammps.workflows.crystals.convergence import converge_supercell
+from mlip_lammps.workflows.crystals.phonons import Bands, Phonons, phonons, read_label
 from mlip_lammps.workflows.crystals.quasi_harmonic import Gruneisen, QuasiHarmonic, gruneisen, quasi_harmonic
 
 _TEMPERATURE_STEP = 10.0
@@ -28,7 +29,13 @@ def run_phonons(arguments: argparse.Namespace) -> int:
             steps = converge_supercell(atoms, run.calculator, supercell, **shared)
             supercell = steps[-1].supercell
         found = phonons(
-            atoms, run.calculator, supercell, temperatures=temperatures, born_file=arguments.born, **shared
+            atoms,
+            run.calculator,
+            supercell,
+            temperatures=temperatures,
+            projects_dos=arguments.projected_dos,
+            born_file=arguments.born,
+            **shared,
         )
         found.write(run.folder.path)
         results = {"phonons": found, "supercells": steps}
@@ -53,7 +60,8 @@ def run_phonons(arguments: argparse.Namespace) -> int:
 def _draw(run: Run, found: Phonons, expansion: QuasiHarmonic | None, parameters: Gruneisen | None) -> None:
     folder, bands = run.folder.path, found.bands
     title = f"{found.primitive.get_chemical_formula(empirical=True)}, {found.space_group}"
-    plot_bands(folder / "bands.png", _lines(bands), (found.dos_thz, found.dos), title=title)
+    dos = found.dos_thz, found.dos
+    plot_bands(folder / "bands.png", _lines(bands), dos, parts=found.element_dos or {}, title=title)
     thermal = found.thermal
     panels = {
         "free energy (kJ/mol)": thermal.free_energy_kj_per_mol,

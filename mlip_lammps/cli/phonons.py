@@ -48,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="dielectric tensor and Born charges in the BORN format of phonopy, for the non-analytic correction",
     )
+    parser.add_argument("--projected-dos", action="store_true", help="density of states of each element")
     parser.add_argument(
         "--converge", action="store_true", help="enlarge the supercell until frequencies change by less than 0.1 THz"
     )

@@ -21,7 +21,7 @@ _HOMES = {
     "Tasks": "tasks",
     "Vibrations": "reactions.vibrations",
     "adsorb": "surfaces.adsorption",
-    "converge_supercell": "crystals.phonons",
+    "converge_supercell": "crystals.convergence",
     "cut_slabs": "surfaces.slabs",
     "elastic_tensor": "crystals.elastic",
     "equation_of_state": "crystals.equations_of_state",

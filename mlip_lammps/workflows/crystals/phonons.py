@@ -125,6 +125,8 @@ class Phonons:
         Frequencies along the path of seekpath.
     dos_thz, dos
         Frequencies in THz and density of states in 1/THz for the primitive cell, shape (n,).
+    element_dos
+        Part of the density of states of each element, shape (n,) each, whose sum is ``dos``; None if not requested.
     thermal
         Harmonic thermal properties. Imaginary modes are left out.
     imaginary
@@ -142,6 +144,7 @@ class Phonons:
     bands: Bands
     dos_thz: NDArray[np.float64]
     dos: NDArray[np.float64]
+    element_dos: dict[str, NDArray[np.float64]] | None
     thermal: ThermalProperties
     imaginary: tuple[ImaginaryMode, ...]
     phonopy: Phonopy = field(repr=False, compare=False)
@@ -169,6 +172,8 @@ class Phonons:
         self.phonopy.band_structure.write_yaml(filename=folder / "band.yaml")
         self.phonopy.total_dos.write(filename=folder / "total_dos.dat")
         self.phonopy.thermal_properties.write_yaml(filename=folder / "thermal_properties.yaml")
+        if self.element_dos is not None:
+            self.phonopy.projected_dos.write(filename=folder / "projected_dos.dat")
 
 
 def phonons(
@@ -179,6 +184,7 @@ def phonons(
     displacement: float = DISPLACEMENT,
     temperatures: Sequence[float] = TEMPERATURES,
     mesh_length: float = MESH_LENGTH,
+    projects_dos: bool = False,
     born_file: Path | None = None,
     symmetry_tolerance: float = SYMMETRY_TOLERANCE,
     tasks: Tasks | None = None,
@@ -201,6 +207,8 @@ def phonons(
         Temperatures of the thermal properties in K.
     mesh_length
         Density of the q-point mesh, see `MESH_LENGTH`.
+    projects_dos
+        Whether to compute the density of states of each element.
     born_file
         File in the BORN format of phonopy, with the dielectric tensor and Born charges, for the non-analytic
         correction. The force constants do not contain it.
@@ -224,6 +232,8 @@ def phonons(
     (residuals,) = find_force_constants([crystal], calculator, displacement, tasks)
     bands = run_bands(crystal)
     thermal = run_thermal(crystal, temperatures, mesh_length)
+    if projects_dos:  # needs the modes of all points, not only of those that differ by symmetry
+        crystal.run_mesh(mesh_length, with_eigenvectors=True, is_mesh_symmetry=False)
     crystal.run_total_dos()
     return Phonons(
         space_group=group,
@@ -235,75 +245,11 @@ def phonons(
         bands=bands,
         dos_thz=np.array(crystal.total_dos.frequency_points),
         dos=np.array(crystal.total_dos.dos),
+        element_dos=_run_element_dos(crystal) if projects_dos else None,
         thermal=thermal,
         imaginary=find_imaginary(crystal),
         phonopy=crystal,
     )
-
-
-@dataclass(frozen=True)
-class SupercellStep:
-    """One supercell of a convergence test.
-
-    Attributes
-    ----------
-    supercell
-        Repeats of the given cell.
-    n_atoms
-        Number of atoms.
-    largest_change_thz
-        Largest change of a frequency on the path from the previous supercell; None for the first.
-    """
-
-    supercell: tuple[int, int, int]
-    n_atoms: int
-    largest_change_thz: float | None
-
-
-def converge_supercell(
-    atoms: Atoms,
-    calculator: Calculator,
-    supercell: Sequence[int] | None = None,
-    *,
-    tolerance_thz: float = 0.1,
-    n_most: int = 4,
-    displacement: float = DISPLACEMENT,
-    symmetry_tolerance: float = SYMMETRY_TOLERANCE,
-    tasks: Tasks | None = None,
-) -> tuple[SupercellStep, ...]:
-    """Enlarge the supercell until no frequency on the path changes by more than a tolerance.
-
-    Parameters
-    ----------
-    atoms, calculator, displacement, symmetry_tolerance, tasks
-        See `phonons`.
-    supercell
-        The first supercell; if None, that of `phonons`.
-    tolerance_thz
-        Largest change of a frequency in THz.
-    n_most
-        Largest number of supercells.
-
-    Raises
-    ------
-    UserInputError
-        See `phonons`.
-    """
-    require_settings(tolerance_thz=tolerance_thz, n_most=n_most, displacement=displacement)
-    symmetric, _, supercell = prepare_crystal(atoms, calculator, supercell, symmetry_tolerance)
-    steps: list[SupercellStep] = []
-    before: NDArray[np.float64] | None = None
-    for _ in range(n_most):
-        crystal = build_phonopy(symmetric, supercell)
-        find_force_constants([crystal], calculator, displacement, tasks)
-        found = np.concatenate(run_bands(crystal).freq_thz)
-        change = None if before is None else float(np.abs(found - before).max())
-        steps.append(SupercellStep(supercell, len(crystal.supercell), change))
-        if change is not None and change <= tolerance_thz:
-            break
-        before = found
-        supercell = tuple(n + 1 for n in supercell)
-    return tuple(steps)
 
 
 def prepare_crystal(
@@ -320,6 +266,13 @@ def prepare_crystal(
     require_wide_supercell(symmetric, supercell, calculator)
     require_relaxed(symmetric, calculator, LARGEST_FORCE, "phonons need")
     return symmetric, group, tuple(supercell)
+
+
+def _run_element_dos(crystal: Phonopy) -> dict[str, NDArray[np.float64]]:
+    """Return the density of states of each element from a mesh with all points and eigenvectors."""
+    crystal.run_projected_dos()
+    by_atom, symbols = crystal.projected_dos.projected_dos, np.array(crystal.primitive.symbols)
+    return {str(symbol): by_atom[symbols == symbol].sum(axis=0) for symbol in np.unique(symbols)}
 
 
 def require_ascending(temperatures: Sequence[float], least: int = 1) -> None:
