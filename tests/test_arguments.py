@@ -79,6 +79,7 @@ WORKFLOWS = {
     "elastic_tensor": (COPPER,),
     "equation_of_state": (COPPER,),
     "gruneisen": (COPPER,),
+    "lattice_conductivity": (COPPER,),
     "layer_elastic_tensor": (COPPER,),
     "minimize": (COPPER,),
     "phonon_frequencies": (COPPER, (1, 1, 1), ["G"]),

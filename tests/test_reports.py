@@ -127,6 +127,7 @@ def methods(words: str) -> str:
         ("elastic m --no-relax", "Atoms and cell were used as given.", "until"),
         ("elastic m --layer", "in-plane elastic tensor of the layer", "[hill]"),
         ("phonons m --qha --no-relax", "quasi-harmonic approximation with Vinet's equation [vinet]", "until"),
+        ("phonons m --anharmonic", "on 11 11 11 q-points with phono3py [phono3py]", "quasi-harmonic"),
         ("slab m --no-relax --fix 2", "The lowest 2 repeat units were fixed; the energy", "with its cell"),
         ("adsorb m --adsorbate O --gas O2 --free-slab", "and O2 in the gas", "part of the slab was fixed"),
         ("vibrations m --kind harmonic --no-relax", "K is harmonic as implemented", "ideal gas"),

@@ -3,19 +3,29 @@
 import argparse
 
 import numpy as np
+from ase import Atoms
 
 from mlip_lammps.analysis.crystal_plots import plot_against, plot_bands
 from mlip_lammps.cli import options
 from mlip_lammps.cli._run import Run, open_run
+from mlip_lammps.workflows.crystals.conductivity import (
+    LatticeConductivity,
+    lattice_conductivity,
+    require_phono3py,
+)
 from mlip_lammps.workflows.crystals.convergence import converge_supercell
 from mlip_lammps.workflows.crystals.phonons import Bands, Phonons, phonons, read_label
 from mlip_lammps.workflows.crystals.quasi_harmonic import Gruneisen, QuasiHarmonic, gruneisen, quasi_harmonic
 
 _TEMPERATURE_STEP = 10.0
+_CONDUCTIVITY_TEMPERATURES = (100.0, 50.0)
+"""First temperature and step in K; a harmonic crystal at 0 K conducts without limit."""
 
 
 def run_phonons(arguments: argparse.Namespace) -> int:
     """Compute phonons; see the options of the command."""
+    if arguments.anharmonic:
+        require_phono3py()
     temperatures = np.arange(0.0, arguments.t_max + _TEMPERATURE_STEP / 2, _TEMPERATURE_STEP)
     with open_run(arguments, "phonons", [arguments.born] if arguments.born else []) as run:
         atoms = run.single() if arguments.no_relax else run.relaxed_crystal(**options.relaxation_of(arguments))
@@ -45,6 +55,8 @@ def run_phonons(arguments: argparse.Namespace) -> int:
             )
         if arguments.gruneisen:
             results["gruneisen"] = gruneisen(atoms, run.calculator, supercell, **shared)
+        if arguments.anharmonic:
+            results["conductivity"] = _run_conductivity(run, atoms, supercell, arguments)
         run.folder.write_results(results)
         _draw(run, found, results.get("quasi_harmonic"), results.get("gruneisen"))
         if steps:
@@ -54,7 +66,35 @@ def run_phonons(arguments: argparse.Namespace) -> int:
             ]  # fmt: skip
             run.show_table(("supercell", "atoms", "largest change, THz"), rows)
         _show(run, found, results.get("quasi_harmonic"), results.get("gruneisen"))
+        if arguments.anharmonic:
+            _show_conductivity(run, results["conductivity"])
     return 0
+
+
+def _run_conductivity(run: Run, atoms: Atoms, supercell: tuple | None, arguments: argparse.Namespace):
+    first, step = _CONDUCTIVITY_TEMPERATURES
+    found = lattice_conductivity(
+        atoms,
+        run.calculator,
+        supercell,
+        mesh=arguments.mesh,
+        temperatures=np.arange(min(first, arguments.t_max), arguments.t_max + step / 2, step),
+        symmetry_tolerance=arguments.symmetry_tolerance,
+        tasks=run.tasks,
+    )
+    found.write(run.folder.path)
+    panels = {"conductivity (W/m/K)": found.mean_w_per_m_k}
+    plot_against(run.folder.path / "conductivity.png", found.temperatures, panels, "temperature (K)")
+    return found
+
+
+def _show_conductivity(run: Run, found: LatticeConductivity) -> None:
+    k = int(np.abs(found.temperatures - 300.0).argmin())
+    axes = ", ".join(f"{value:.2f}" for value in found.conductivity_w_per_m_k[k, :3])
+    run.show_facts({
+        f"conductivity, {found.temperatures[k]:g} K": f"{axes} W/m/K along x, y, z with {found.n_displacements} "
+                                                      f"displacements and {' '.join(map(str, found.mesh))} q-points",
+    })  # fmt: skip
 
 
 def _draw(run: Run, found: Phonons, expansion: QuasiHarmonic | None, parameters: Gruneisen | None) -> None:

@@ -56,6 +56,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--qha", action="store_true", help="thermal expansion and Gibbs energy in the quasi-harmonic approximation"
     )
     parser.add_argument("--gruneisen", action="store_true", help="Grueneisen parameters along the path")
+    parser.add_argument(
+        "--anharmonic",
+        action="store_true",
+        help="lattice thermal conductivity from third-order force constants, with phono3py",
+    )
+    parser.add_argument(
+        "--mesh",
+        type=options.number(COUNT),
+        nargs=3,
+        default=[11, 11, 11],
+        metavar=("NA", "NB", "NC"),
+        help="q-points of --anharmonic (default: 11 11 11)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

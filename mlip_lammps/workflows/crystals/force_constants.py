@@ -54,17 +54,22 @@ def build_phonopy(symmetric: Atoms, supercell: Sequence[int]) -> Phonopy:
         If ``supercell`` is not three numbers of 1 or more.
     """
     require_numbers("supercell", supercell, COUNT, n=3)
-    crystal = PhonopyAtoms(
-        symbols=symmetric.get_chemical_symbols(),
-        cell=symmetric.cell[:],
-        scaled_positions=symmetric.get_scaled_positions(),
-    )
+    cell = phonopy_cell(symmetric)
     return Phonopy(
-        crystal,
-        supercell_matrix=np.diag(supercell),
-        primitive_matrix=guess_primitive_matrix(crystal, symprec=EXACT),
-        symprec=EXACT,
+        cell, supercell_matrix=np.diag(supercell), primitive_matrix=primitive_matrix(cell), symprec=EXACT
     )
+
+
+def phonopy_cell(atoms: Atoms) -> PhonopyAtoms:
+    """Return a structure as a cell of phonopy."""
+    return PhonopyAtoms(
+        symbols=atoms.get_chemical_symbols(), cell=atoms.cell[:], scaled_positions=atoms.get_scaled_positions()
+    )
+
+
+def primitive_matrix(cell: PhonopyAtoms) -> NDArray[np.float64]:
+    """Return the vectors of the primitive cell in those of a symmetrised crystal, as phonopy takes them."""
+    return guess_primitive_matrix(cell, symprec=EXACT)
 
 
 def to_ase(cell: PhonopyAtoms) -> Atoms:

@@ -81,6 +81,12 @@ def _phonons(settings: Settings) -> str:
         parts.append("Thermal expansion is that of the quasi-harmonic approximation with Vinet's equation [vinet].")
     if settings["gruneisen"]:
         parts.append("Grüneisen parameters are differences of frequencies at three volumes.")
+    if settings["anharmonic"]:
+        mesh = " ".join(map(str, settings["mesh"]))
+        parts.append(
+            "The lattice thermal conductivity was obtained from third-order force constants in the relaxation time "
+            f"approximation on {mesh} q-points with phono3py [phono3py]."
+        )
     return " ".join(parts)
 
 
