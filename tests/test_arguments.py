@@ -149,6 +149,7 @@ def test_no_workflow_starts_with_numbers_that_cannot_be(name, setting, value):
     [
         ("relax", {"mask": [1, 1, 1, 0, 0, 2], "cell": "free"}, "mask is [1, 1, 1, 0, 0, 2]; give 6 numbers"),
         ("relax", {"force_tolerance": 100.0}, "force_tolerance is 100.0; give a finite number above 0 and at most 1"),
+        ("relax", {"max_steps": 10**400}, "give a whole number of 1 or more"),
         ("relax", {"max_steps": 0}, "max_steps is 0; give a whole number of 1 or more"),
         ("phonons", {"temperatures": [300, 200]}, "temperatures is [300, 200]; give them in ascending order"),
         ("quasi_harmonic", {"temperatures": [0.0]}, "temperatures is [0.0]; give 2 or more numbers"),

@@ -165,6 +165,8 @@ def test_bad_ends_are_refused(hop):
     wide.cell[2, 2] += 1
     with pytest.raises(UserInputError, match="different cells"):
         reaction_path(first, wide, EMT())
+    with pytest.raises(UserInputError, match="the moving atoms are 99, expected"):
+        reaction_path(first, last, Unused(), moving=[99])
     with pytest.raises(UserInputError, match="n_images is 0; give"):
         reaction_path(first, last, EMT(), n_images=0)
 

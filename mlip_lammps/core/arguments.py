@@ -52,9 +52,13 @@ class Number:
         """Return whether an argument may have this value."""
         if value is None:
             return self.is_optional
-        if isinstance(value, bool) or not isinstance(value, Integral if self.is_whole else Real) or not isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, Integral if self.is_whole else Real):
             return False
-        return self.lowest <= value <= self.highest and not (self.is_above and value == self.lowest)
+        try:
+            is_finite = isfinite(value)
+        except OverflowError:  # an integer that no float can hold
+            is_finite = False
+        return is_finite and self.lowest <= value <= self.highest and not (self.is_above and value == self.lowest)
 
     def require(self, name: str, value: object) -> None:
         """Raise ``UserInputError`` unless the argument ``name`` may have this value."""

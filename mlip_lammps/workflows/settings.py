@@ -17,8 +17,8 @@ NUMBERS = {
     "symmetry_tolerance": Number(0, 1, is_above=True),
     "mesh_length": Number(1, 1000),
     "tolerance_thz": POSITIVE,
-    "n_most": COUNT,
-    "n_volumes": Number(5, is_whole=True),
+    "n_most": Number(1, 100, is_whole=True),
+    "n_volumes": Number(5, 1000, is_whole=True),
     "length_change_percent": Number(-20, 20),
     "t_max": Number(10, _HIGHEST_TEMPERATURE),
     # surfaces
@@ -32,7 +32,7 @@ NUMBERS = {
     "spin": Number(0, 100),
     "symmetry_number": Number(1, is_whole=True, is_optional=True),
     "largest_force": POSITIVE,
-    "n_images": COUNT,
+    "n_images": Number(1, 1000, is_whole=True),
     "spring": POSITIVE,
 }
 

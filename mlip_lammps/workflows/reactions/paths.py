@@ -21,17 +21,11 @@ from ase.optimize import FIRE2
 from ase.utils.forcecurve import fit_images
 from numpy.typing import NDArray
 
-from mlip_lammps.core.arguments import require_numbers
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows.checks import require_apart, require_known_elements
-from mlip_lammps.workflows.reactions.vibrations import (
-    Vibrations,
-    is_molecule,
-    require_fixed_atoms_only,
-    vibrations,
-)
+from mlip_lammps.workflows.reactions.vibrations import Vibrations, is_molecule, moving_atoms, vibrations
 from mlip_lammps.workflows.relaxation import Optimizer, relax_each, require_search
-from mlip_lammps.workflows.settings import INDEX, require_settings
+from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.tasks import Tasks, digest, identity_of, portable
 
 N_IMAGES = 7
@@ -161,12 +155,10 @@ def reaction_path(
     """
     require_settings(n_images=n_images, spring=spring)
     require_search(optimizer, force_tolerance, max_steps)
-    if moving is not None:
-        require_numbers("moving", moving, INDEX)
     tasks = tasks or Tasks()
     _require_ends(first, last, calculator)
-    if checks_saddle and moving is None:
-        require_fixed_atoms_only(first)
+    if checks_saddle:
+        moving_atoms(first, moving)
     _start(first, last, n_images)  # raises before any force is computed
     if relaxes_ends:
         ends = {"the first end": first, "the last end": last}

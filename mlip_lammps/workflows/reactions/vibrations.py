@@ -169,7 +169,7 @@ def vibrations(
     require_apart(atoms)
     require_settings(displacement=displacement, temperature=temperature, pressure_pa=pressure_pa, spin=spin)
     require_settings(symmetry_number=symmetry_number, largest_force=largest_force)
-    indices = _moving(atoms, moving)
+    indices = moving_atoms(atoms, moving)
     free = atoms.copy()
     free.set_constraint()
     free.calc = calculator
@@ -219,7 +219,7 @@ def vibrations(
     )
 
 
-def require_fixed_atoms_only(atoms: Atoms) -> None:
+def _require_fixed_atoms_only(atoms: Atoms) -> None:
     """Raise ``UserInputError`` for constraints that `vibrations` cannot apply."""
     other = [type(constraint).__name__ for constraint in atoms.constraints if not isinstance(constraint, FixAtoms)]
     if other:
@@ -245,9 +245,10 @@ def atoms_of(atoms: Atoms, symbols: Sequence[str]) -> NDArray[np.int64]:
     return np.flatnonzero(np.isin(found, list(symbols)))
 
 
-def _moving(atoms: Atoms, moving: Sequence[int] | None) -> NDArray[np.int64]:
+def moving_atoms(atoms: Atoms, moving: Sequence[int] | None) -> NDArray[np.int64]:
+    """Return the indices of the atoms that move, or raise ``UserInputError``; see `vibrations`."""
     if moving is None:
-        require_fixed_atoms_only(atoms)
+        _require_fixed_atoms_only(atoms)
         fixed = [constraint.index for constraint in atoms.constraints]
         indices = np.setdiff1d(np.arange(len(atoms)), np.concatenate(fixed) if fixed else [])
     else:

@@ -285,7 +285,7 @@ def _require_room(starts: dict, slab: Atoms, calculator: Calculator) -> None:
     if cutoff is None or not slab.pbc[2]:
         return
     tallest = max(float(np.ptp(atoms.positions[:, 2])) for atoms in starts.values())
-    if (gap := slab.cell[2, 2] - tallest) < cutoff:
+    if (gap := abs(slab.cell[2, 2]) - tallest) < cutoff:
         raise UserInputError(
             f"the vacuum above the adsorbate is {gap:.2f} angstrom, expected at least the cutoff of the model, "
             f"{cutoff:g}; give a slab with more vacuum"
