@@ -15,6 +15,9 @@ RESIDUAL, PLAIN = "RealAgnosticResidualInteractionBlock", "RealAgnosticInteracti
 NON_LINEAR = "RealAgnosticResidualNonLinearInteractionBlock"
 DENSITY, DENSITY_RESIDUAL = "RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock"
 
+_TABLE = {"type": "categorical", "per": "graph"}
+_NUMBER = {"type": "continuous", "per": "graph", "in_dim": 1}
+
 MODELS = {
     "one_layer_scalar": {"n_layers": 1, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [14]},
     "one_layer_plain": {
@@ -185,6 +188,42 @@ MODELS = {
         "n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "first": DENSITY_RESIDUAL,
         "later": NON_LINEAR, "keep_last_layer_irreps": True, "radial": [24],
     },
+    "charge": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 6, 8],
+        "extra": {"embedding_specs": {"total_charge": {**_TABLE, "num_classes": 5, "emb_dim": 6, "offset": 2}}},
+        "inputs": [{"charge": -2}, {"charge": 1}, {}],
+    },
+    "charge_and_spin": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 3, "correlation": 2, "elements": [1, 8, 6],
+        "first": NON_LINEAR, "later": NON_LINEAR, "apply_cutoff": False,
+        "extra": {
+            "edge_irreps": "8x0e+8x1o", "use_edge_irreps_first": True, "use_embedding_readout": True,
+            "embedding_specs": {
+                "total_spin": {**_TABLE, "num_classes": 8, "emb_dim": 8},
+                "total_charge": {**_TABLE, "num_classes": 9, "emb_dim": 4, "offset": 4},
+            },
+        },
+        "inputs": [{"charge": 4, "spin": 3}, {"spin": 2}, {"charge": -1.0}],
+    },
+    "charge_of_heads": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [1, 8], "first": DENSITY,
+        "head": "b", "dtype": "float32",
+        "extra": {
+            "heads": ["a", "b"], "use_embedding_readout": True,
+            "embedding_specs": {
+                "total_charge": {**_NUMBER, "emb_dim": 5, "use_bias": False}, "total_spin": {**_NUMBER, "emb_dim": 3},
+            },
+        },
+        "inputs": [{"charge": 0.25, "spin": 3}, {"charge": -1.5}, {}],
+    },
+    "charge_unscaled": {
+        "n_layers": 1, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "scaled": False,
+        "extra": {
+            "use_embedding_readout": True,
+            "embedding_specs": {"total_charge": {**_TABLE, "num_classes": 3, "emb_dim": 4, "offset": 1}},
+        },
+        "inputs": [{"charge": -1}, {"charge": 1}, {}],
+    },
     "older_version": {"n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [1], "older": True},
 }  # fmt: skip
 
@@ -195,8 +234,9 @@ UNSUPPORTED = {
     "attention": {"first": "RealAgnosticAttResidualInteractionBlock"},
     "older_repulsion": {"extra": {"pair_repulsion": True}, "older_repulsion": True},
     "sin": {"n_layers": 2, "extra": {"gate": "sin"}},
-    "embedding": {"extra": {"embedding_specs": {
-        "total_charge": {"type": "categorical", "per": "graph", "num_classes": 3, "emb_dim": 4, "in_dim": 1},
+    "embedding": {"extra": {"embedding_specs": {"elec_temp": {**_NUMBER, "emb_dim": 4}}}},
+    "embedding_of_atoms": {"extra": {"embedding_specs": {
+        "total_charge": {"type": "continuous", "per": "atom", "in_dim": 1, "emb_dim": 4},
     }}},
 }  # fmt: skip
 """Variants of a small model that the reader refuses."""
@@ -335,7 +375,9 @@ def evaluate(model, structure, head: str | None = None) -> dict:
 
     table = tools.AtomicNumberTable([int(z) for z in model.atomic_numbers])
     heads = getattr(model, "heads", ["Default"])
-    configuration = data.config_from_atoms(structure, head_name=head or heads[0])
+    # the names that mace-torch's calculator takes from atoms.info
+    keys = data.KeySpecification(info_keys={"total_charge": "charge", "total_spin": "spin"}, arrays_keys={})
+    configuration = data.config_from_atoms(structure, key_specification=keys, head_name=head or heads[0])
     graph = data.AtomicData.from_config(configuration, z_table=table, cutoff=float(model.r_max), heads=heads)
     batch = next(iter(tools.torch_geometric.dataloader.DataLoader([graph], batch_size=1)))
     is_periodic = bool(structure.pbc.any())
@@ -346,6 +388,7 @@ def evaluate(model, structure, head: str | None = None) -> dict:
         "positions": structure.positions,
         "cell": structure.cell[:],
         "pbc": structure.pbc,
+        **structure.info,
         "energy": out["energy"].detach().numpy()[0],
         "node_energies": out["node_energy"].detach().numpy(),
         "forces": out["forces"].detach().numpy(),
@@ -369,6 +412,7 @@ def main(folder: Path) -> None:
         model = model.double()
         results = {}
         for number, structure in enumerate(make_structures(options["elements"], 4.3)):
+            structure.info = options.get("inputs", [{}] * 3)[number]
             for key, value in evaluate(model, structure, options.get("head")).items():
                 results[f"{number}.{key}"] = value
         np.savez(folder / f"{name}.npz", **results)

@@ -135,6 +135,39 @@ ZBL_COULOMB = 14.3996
 """e^2 / (4 pi epsilon_0) in eV angstrom, rounded as in mace-torch."""
 
 
+EMBEDDED_INPUTS = {"total_charge": "charge", "total_spin": "spin"}
+"""Names of global inputs in mace-torch and in this package."""
+
+
+@dataclass(frozen=True)
+class EmbeddingSpec:
+    """One global input in the joint embedding of mace-torch: a number of the whole system.
+
+    Notes
+    -----
+    The features of every atom before the first layer are those of its element plus silu(sum_k P_k e_k(q_k)), where q_k
+    are the global inputs, e_k is a table of vectors or a network with one hidden layer of silu, and P is a matrix.
+    """
+
+    name: str
+    """Name in mace-torch, one of ``EMBEDDED_INPUTS``."""
+    kind: Literal["categorical", "continuous"]
+    """Table with one row for each integer, or network."""
+    width: int
+    """Length of the embedding of this input."""
+    n_classes: int | None = None
+    """Rows of the table; None for a network."""
+    offset: int = 0
+    """Row of the table for the input 0."""
+    has_biases: bool = True
+    """Whether the network has biases."""
+
+    @property
+    def prefix(self) -> str:
+        """Prefix of its weights."""
+        return f"joint_embedding.embedders.{self.name}"
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A trained MACE model without its weights."""
@@ -157,6 +190,10 @@ class ModelSpec:
     """Whether the parity of all spherical harmonics is labelled even (mace-torch's ``use_so3``), not (-1)^l."""
     is_product_by_element: bool = True
     """Whether the weights of the products depend on the element; otherwise they have one row."""
+    embeddings: tuple[EmbeddingSpec, ...] = ()
+    """Global inputs, in the order in which the joint embedding takes them."""
+    has_embedding_readout: bool = False
+    """Whether a linear readout of the features before the first layer adds to the energy, without the scale."""
 
     @property
     def n_layers(self) -> int:
@@ -176,7 +213,8 @@ class MaceModel:
         (``radial_embedding.bessel_fn``, see ``BASIS_ARRAYS``), and the coupling tensors
         ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as dense arrays. A model with pair repulsion
         also has ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor`` and ``.covalent_radii`` (angstrom, by atomic
-        number). A model with a distance transform also has ``radial_embedding.distance_transform.covalent_radii``, with
+        number). A model with global inputs also has ``joint_embedding.project.0.weight``, with the weights of each input,
+        and ``embedding_readout.linear.weight`` with a readout. A model with a distance transform also has ``radial_embedding.distance_transform.covalent_radii``, with
         ``.a``, ``.q``, ``.p`` (Agnesi) or ``.alpha`` (soft).
     source_sha256
         SHA-256 of the original file; a portable file stores that of the file it was made from.

@@ -14,6 +14,7 @@ from mlip_lammps.families.mace.interactions import block_names, block_of
 from mlip_lammps.families.mace.irreps import Entry, format_irreps
 from mlip_lammps.families.mace.reader import checks
 from mlip_lammps.families.mace.reader.archive import TorchArchive
+from mlip_lammps.families.mace.reader.embedding import read_embeddings
 from mlip_lammps.families.mace.reader.identify import dictionary_refusal, unwrap
 from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.names import MODELS, allowed_names
@@ -82,7 +83,6 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     if not all(type(head) is str for head in heads):
         raise ModelFileError(f"the heads of {model.source} are not strings; copy or save the model again")
-    model.require_absent("embedding_specs")
     numbers = model.array("atomic_numbers")
     interactions, products = model.child("interactions").children(), model.child("products").children()
     readouts: list[Module | None] = [*model.child("readouts").children()]
@@ -109,6 +109,7 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     )
     _energy_constants(model, len(heads), weights)
     repulsion = _pair_repulsion(model, weights)
+    embeddings, has_embedding_readout = read_embeddings(model, irreps_embedding, len(heads), weights)
     return ModelSpec(
         model_class=model.class_name,
         atomic_numbers=tuple(int(number) for number in numbers.reshape(-1)),
@@ -122,6 +123,8 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
         pair_repulsion=repulsion,
         has_even_harmonics=len(harmonics) > 1 and harmonics[1].parity == 1,
         is_product_by_element=not _is_agnostic(products),
+        embeddings=embeddings,
+        has_embedding_readout=has_embedding_readout,
     )
 
 

@@ -27,6 +27,7 @@ _NAMES = MODELS | frozenset(
         "mace.modules.blocks.NonLinearReadoutBlock",
         "mace.modules.blocks.RadialEmbeddingBlock",
         "mace.modules.blocks.ScaleShiftBlock",
+        "mace.modules.embeddings.GenericJointEmbedding",
         "mace.modules.gate.GatedEquivariantBlock",
         "mace.modules.irreps_tools.reshape_irreps",
         "mace.modules.radial.AgnesiTransform",
@@ -44,11 +45,13 @@ _NAMES = MODELS | frozenset(
         "torch.nn.functional.sigmoid",
         "torch.nn.functional.silu",
         "torch.nn.modules.activation.SiLU",
+        "torch.nn.modules.container.ModuleDict",
         "torch.nn.modules.container.ModuleList",
         "torch.nn.modules.container.ParameterList",
         "torch.nn.modules.container.Sequential",
         "torch.nn.modules.linear.Linear",
         "torch.nn.modules.normalization.LayerNorm",
+        "torch.nn.modules.sparse.Embedding",
     }
 )
 
