@@ -34,6 +34,7 @@ from mlip_lammps.testing.compare import (
     assert_virials_agree,
 )
 from mlip_lammps.testing.random_models import (
+    ATTENTION,
     DENSITY,
     DENSITY_RESIDUAL,
     NON_LINEAR,
@@ -58,8 +59,12 @@ KINDS = {
         interaction=NON_LINEAR, distance_transform="Agnesi", cutoff_on="weights", pair_repulsion=True,
         edge_irreps="4x0e+4x1o+4x2e", is_product_by_element=False,
     ),
+    "attention": dict(interaction=ATTENTION, cutoff_on="weights"),
+    "attention_edge_irreps": dict(
+        interaction=(RESIDUAL, ATTENTION), edge_irreps="4x0e+4x1o", cutoff_on="weights", distance_transform="Agnesi"
+    ),
 }
-COMPILED = ("density", "density_agnesi", "edge_irreps", "nonlinear", "nonlinear_foundation")
+COMPILED = ("density", "density_agnesi", "edge_irreps", "nonlinear", "nonlinear_foundation", "attention")
 
 PAIR_TABLES = {torch.float64: 1e-8, torch.float32: 1e-5}
 """Relative to the largest value: tables are within 1e-9 (5e-8) of the steepest slope."""
@@ -106,7 +111,7 @@ def test_layers_equal_the_reference(kind):
     assert_forces_agree(gradients.numpy(), expected.edge_gradients, tolerance)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if "nonlinear" not in kind and kind != "edge_irreps"])
+@pytest.mark.parametrize("kind", ["density", "agnesi", "density_agnesi", "density_soft"])
 def test_the_feature_changes_the_forces(kind):
     trained, atoms = model_of(kind), rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=3)
     found = MaceReference(trained).evaluate(atoms)
@@ -130,6 +135,16 @@ def test_forces_are_minus_the_gradient_of_the_energy():
     slope = (energies[0] - energies[1]) / (2 * step)
     tolerance = 10 * tolerances.CENTRAL_DIFFERENCE_FORCE * max(1.0, abs(slope))
     assert abs(slope + model.evaluate(atoms).forces[1, 1]) < tolerance
+
+
+def test_scalars_of_both_atoms_matter_in_an_attention_block():
+    trained, atoms = model_of("attention"), rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=3)
+    forces, name = MaceReference(trained).evaluate(atoms).forces, "interactions.1.conv_tp_weights.layer0.weight"
+    for rows in (slice(6, 70), slice(70, 134)):
+        weight = trained.weights[name].copy()
+        weight[rows] = 0.0
+        without = MaceReference(replace(trained, weights=trained.weights | {name: weight})).evaluate(atoms)
+        assert np.abs(forces - without.forces).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", ["interactions.0.beta", "interactions.1.source_embedding.weight"])
@@ -163,7 +178,7 @@ def test_many_chunks_of_centres_equal_the_reference(compiled_files):
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2])
-@pytest.mark.parametrize("kind", ["density_agnesi", "nonlinear_foundation"])
+@pytest.mark.parametrize("kind", ["density_agnesi", "nonlinear_foundation", "attention"])
 def test_lammps_equals_ase(kind, n_ranks, compiled_files, tmp_path):
     compiled_file = compiled_files[kind]
     run_driver("lammps_driver.py", n_ranks, tmp_path, compiled_file, tmp_path / "out.npz")
@@ -258,6 +273,7 @@ def test_too_many_elements_for_tables_are_refused_with_the_next_step(tmp_path, m
         ("density_agnesi", "a distance transform and density normalisation"),
         ("edge_irreps", "edge irreps"),
         ("nonlinear", "density normalisation and non-linear interactions"),
+        ("attention", "attention"),
     ],
 )
 def test_a_gpu_file_is_refused_by_name(kind, words, tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mlip_lammps.kernels.global_embedding import GlobalEmbedding
 from mlip_lammps.model_file.contract import ProgramSpec, program_specs
 
 _WIDEST_KEPT_MESSAGE = 512
@@ -228,6 +229,28 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Attention:
+    """Scalars of both atoms of an edge that enter its radial network; tensors in float64.
+
+    Attributes
+    ----------
+    down
+        Linear map from the features of an atom to its scalars.
+    from_source, from_target
+        Matrices from the scalars of the neighbour and of the centre to what is added after the network's first matrix,
+        shape (n_scalars, width).
+    """
+
+    down: tuple[LinearBlock, ...]
+    from_source: Tensor
+    from_target: Tensor
+
+    @property
+    def n_scalars(self) -> int:
+        return self.from_source.shape[0]
+
+
+@dataclass(frozen=True)
 class LoweredLayer:
     """Constants of one layer; tensors in float64.
 
@@ -254,6 +277,8 @@ class LoweredLayer:
         Divisor of the message; None if it is part of ``message``.
     gate
         Steps between the message and the product basis; None if there are none.
+    attention
+        Scalars of both atoms for the radial network; None if it takes none.
     """
 
     n_channels: int
@@ -278,6 +303,7 @@ class LoweredLayer:
     readout_biases: tuple[Tensor, ...] = ()
     density: Density | None = None
     gate: Gate | None = None
+    attention: Attention | None = None
 
     @property
     def width_out(self) -> int:
@@ -294,6 +320,11 @@ class LoweredLayer:
         return self.n_components_edge * self.n_edge_channels
 
     @property
+    def width_scalars(self) -> int:
+        """Width of the scalars for the radial network."""
+        return 0 if self.attention is None else self.attention.n_scalars
+
+    @property
     def n_components_ungated(self) -> int:
         """Components of the message before the gate, if there is one."""
         return self.n_components_message + (0 if self.gate is None else len(self.gate.orders))
@@ -304,8 +335,9 @@ class LoweredLayer:
 
     @property
     def width_skip(self) -> int:
-        """Width of what the layer takes from the centre's own features: the skip connection, and a residual."""
-        return (self.width_out if self.skip else 0) + (0 if self.gate is None else self.width_edge)
+        """Width of what the layer takes from the centre itself: the skip connection, a residual, and scalars."""
+        residual = 0 if self.gate is None else self.width_edge
+        return (self.width_out if self.skip else 0) + residual + self.width_scalars
 
     def linear_map(self, kind: str) -> tuple[tuple[LinearBlock, ...], int, int]:
         """Return the blocks of a linear map of atoms, and the numbers of components before and after it.
@@ -350,6 +382,8 @@ class LoweredModel:
         Scale of the readouts in eV.
     repulsion
         Pair repulsion, including the energy scale; None if the model has none.
+    global_embedding
+        What global inputs add to the features before the first layer; None if the model has none.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -360,6 +394,7 @@ class LoweredModel:
     node_constants: Tensor
     energy_scale: float
     repulsion: RepulsionTables | None
+    global_embedding: GlobalEmbedding | None = None
 
     @property
     def n_layers(self) -> int:
@@ -373,6 +408,11 @@ class LoweredModel:
         return self.radial.transform is not None or any(one.pair_biases is not None for one in networks)
 
     @property
+    def has_attention(self) -> bool:
+        """Whether radial functions depend on the features of the atoms, so that no table replaces them."""
+        return any(layer.attention is not None for layer in self.layers)
+
+    @property
     def has_plain_networks(self) -> bool:
         """Whether all radial functions are networks of matrices and activations on Bessel functions of the distance."""
         is_plain = self.radial.kind == "bessel" and not self.has_pair_functions
@@ -381,7 +421,7 @@ class LoweredModel:
     @property
     def feature_widths(self) -> tuple[int, ...]:
         """Widths of the features that layers 1 ... n_layers - 1 send to their neighbours."""
-        return tuple(layer.width_edge for layer in self.layers[1:])
+        return tuple(layer.width_edge + layer.width_scalars for layer in self.layers[1:])
 
     @property
     def skip_widths(self) -> tuple[int, ...]:
@@ -397,9 +437,10 @@ class LoweredModel:
     @property
     def programs(self) -> tuple[ProgramSpec, ...]:
         """The programs of the model in execution order."""
-        return program_specs(self.skip_widths, self.message_widths, self.has_pair_functions)
+        has_global_inputs = self.global_embedding is not None
+        return program_specs(self.skip_widths, self.message_widths, self.has_pair_functions, has_global_inputs)
 
     def chunk_atoms(self) -> int:
         """Return the number of centres per program call on a CPU, such that their messages stay in the cache."""
         widest = max(max(layer.n_components_mid * layer.n_edge_channels, layer.width_message) for layer in self.layers)
-        return min(512, max(64, _CHUNK_NUMBERS // widest))
+        return 64 if self.has_attention else min(512, max(64, _CHUNK_NUMBERS // widest))

@@ -85,13 +85,8 @@ def build_graph(atoms: Atoms, cutoff: float) -> Graph:
 def join_graphs(graphs: Sequence[Graph]) -> Graph:
     """Return one graph with the atoms and edges of all graphs, in order, and no edges between graphs.
 
-    Raises
-    ------
-    ValueError
-        If their global inputs differ.
+    Their global inputs are those of the first graph.
     """
-    if any(graph.global_inputs != graphs[0].global_inputs for graph in graphs):
-        raise ValueError("graphs with different global inputs cannot be joined; join those that share them")
     starts = np.cumsum([0, *(graph.n_atoms for graph in graphs)])
     return Graph(
         atomic_numbers=np.concatenate([np.zeros(0, np.int64), *(graph.atomic_numbers for graph in graphs)]),

@@ -22,6 +22,7 @@ from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.core.processes import python_module
 from mlip_lammps.engines.lammps.cases import rank_environment
 from mlip_lammps.engines.mpi_process import MpiProcess
+from mlip_lammps.structure.global_inputs import global_inputs_in
 from mlip_lammps.workflows.relaxation import FORCE_TOLERANCE, MAX_STEPS, Relaxation, require_relaxable
 from mlip_lammps.workflows.symmetry import space_group
 
@@ -84,7 +85,8 @@ def minimize(
         raise UserInputError("the structure has other constraints than FixAtoms, which only relax applies")
     require_relaxable(atoms, calculator, cell, pressure_gpa=pressure_gpa)
     fixed = sorted({int(k) for constraint in atoms.constraints for k in constraint.index})
-    bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    info = global_inputs_in(atoms.info)
+    bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=info)
     settings = {"cell": cell, "pressure_gpa": pressure_gpa, "style": style, "fixed": fixed,
                 "force_tolerance": force_tolerance, "max_steps": max_steps}  # fmt: skip
     with TemporaryDirectory(prefix="mlip-lammps-") as scratch:

@@ -13,6 +13,7 @@ import numpy as np
 
 RESIDUAL, PLAIN = "RealAgnosticResidualInteractionBlock", "RealAgnosticInteractionBlock"
 NON_LINEAR = "RealAgnosticResidualNonLinearInteractionBlock"
+ATTENTION = "RealAgnosticAttResidualInteractionBlock"
 DENSITY, DENSITY_RESIDUAL = "RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock"
 
 _TABLE = {"type": "categorical", "per": "graph"}
@@ -188,6 +189,20 @@ MODELS = {
         "n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "first": DENSITY_RESIDUAL,
         "later": NON_LINEAR, "keep_last_layer_irreps": True, "radial": [24],
     },
+    "attention": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 6, 8],
+        "first": ATTENTION, "later": ATTENTION, "apply_cutoff": False, "radial": [256] * 3,
+    },
+    "attention_later": {
+        "n_layers": 3, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [8, 1], "first": RESIDUAL,
+        "later": ATTENTION, "keep_last_layer_irreps": True, "extra": {"pair_repulsion": True}, "radial": [256] * 3,
+    },
+    "attention_with_charge": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 2, "correlation": 2, "elements": [8, 1, 6], "first": ATTENTION,
+        "later": DENSITY_RESIDUAL, "apply_cutoff": False, "dtype": "float32", "radial": [256] * 3,
+        "extra": {"embedding_specs": {"total_charge": {**_TABLE, "num_classes": 5, "emb_dim": 6, "offset": 2}}},
+        "inputs": [{"charge": -2}, {"charge": 1}, {}],
+    },
     "charge": {
         "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 6, 8],
         "extra": {"embedding_specs": {"total_charge": {**_TABLE, "num_classes": 5, "emb_dim": 6, "offset": 2}}},
@@ -231,7 +246,6 @@ _SMALL = {"n_layers": 1, "hidden": "4x0e", "l_max": 1, "correlation": 1, "elemen
 
 UNSUPPORTED = {
     "chebyshev": {"extra": {"radial_type": "chebyshev"}},
-    "attention": {"first": "RealAgnosticAttResidualInteractionBlock"},
     "older_repulsion": {"extra": {"pair_repulsion": True}, "older_repulsion": True},
     "sin": {"n_layers": 2, "extra": {"gate": "sin"}},
     "embedding": {"extra": {"embedding_specs": {"elec_temp": {**_NUMBER, "emb_dim": 4}}}},

@@ -13,7 +13,6 @@ from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families import inspect_model, read_model
 
 WORDS = {
-    "attention": "RealAgnosticAttResidualInteractionBlock",
     "chebyshev": "Chebychev",
     "older_repulsion": "pair_repulsion_fn.* has one cutoff for all pairs",
     "sin": "gate is not one of silu, tanh, abs and None",
@@ -98,7 +97,7 @@ def test_flipped_bits_give_an_error_or_no_change(peer_folder, tmp_path):
         content[position] ^= 0x15
 
 
-@pytest.mark.parametrize("name", ["attention", "embedding"])
+@pytest.mark.parametrize("name", ["sin", "embedding"])
 def test_info_shows_what_is_known_of_a_refused_model(peer_folder, capsys, name):
     assert main(["info", str(peer_folder / f"unsupported_{name}.model"), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -109,8 +108,8 @@ def test_info_shows_what_is_known_of_a_refused_model(peer_folder, capsys, name):
 
 
 def test_info_counts_the_parameters_that_mace_torch_counts(peer_folder):
-    found = inspect_model(peer_folder / "unsupported_attention.model")
-    assert found["n_weights"] == int((peer_folder / "unsupported_attention.txt").read_text())
+    found = inspect_model(peer_folder / "unsupported_embedding.model")
+    assert found["n_weights"] == int((peer_folder / "unsupported_embedding.txt").read_text())
 
 
 @pytest.mark.parametrize(

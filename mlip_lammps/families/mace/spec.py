@@ -213,9 +213,9 @@ class MaceModel:
         (``radial_embedding.bessel_fn``, see ``BASIS_ARRAYS``), and the coupling tensors
         ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as dense arrays. A model with pair repulsion
         also has ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor`` and ``.covalent_radii`` (angstrom, by atomic
-        number). A model with global inputs also has ``joint_embedding.project.0.weight``, with the weights of each input,
-        and ``embedding_readout.linear.weight`` with a readout. A model with a distance transform also has ``radial_embedding.distance_transform.covalent_radii``, with
-        ``.a``, ``.q``, ``.p`` (Agnesi) or ``.alpha`` (soft).
+        number). A model with a distance transform also has ``radial_embedding.distance_transform.covalent_radii``, with
+        ``.a``, ``.q``, ``.p`` (Agnesi) or ``.alpha`` (soft). A model with global inputs also has the weights of each
+        input, ``joint_embedding.project.0.weight`` and, with a readout, ``embedding_readout.linear.weight``.
     source_sha256
         SHA-256 of the original file; a portable file stores that of the file it was made from.
     """

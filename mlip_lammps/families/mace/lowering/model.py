@@ -13,6 +13,7 @@ from torch import Tensor
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
 from mlip_lammps.families.mace.heads import select_head
 from mlip_lammps.families.mace.interactions import block_of
+from mlip_lammps.families.mace.lowering.embedding import global_embedding
 from mlip_lammps.families.mace.lowering.interaction import InteractionLowering
 from mlip_lammps.families.mace.lowering.layout import WeightTable, linear_blocks, n_components, starts_of
 from mlip_lammps.families.mace.reader.validation import order_weight
@@ -80,6 +81,7 @@ def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> 
         node_constants=energies[rows] + table["scale_shift.shift"].reshape(-1)[0],
         energy_scale=scale,
         repulsion=_repulsion(table, chosen, scale) if spec.pair_repulsion is not None else None,
+        global_embedding=global_embedding(table),
     )
 
 
@@ -145,6 +147,7 @@ def _lower_layer(table: WeightTable, t: int, layer: LayerSpec) -> LoweredLayer:
         readout_activation=layer.readout.activation if is_nonlinear else "silu",
         density=interaction.density,
         gate=interaction.gate,
+        attention=interaction.attention,
     )
 
 

@@ -94,11 +94,11 @@ def _embedding_faults(spec: ModelSpec) -> Iterator[tuple[bool, str]]:
     yield are_known, "the names of its embeddings"
     yield not spec.has_embedding_readout or bool(names), "a readout of embeddings that it lacks"
     for one in spec.embeddings:
-        is_table = one.kind == "categorical"
+        is_table, has_classes = one.kind == "categorical", one.n_classes is not None
         yield is_table or one.kind == "continuous", f"the kind of embedding of {one.name}"
         yield 0 < one.width < 10**6, f"the width of the embedding of {one.name}"
-        yield (one.n_classes is not None) == is_table, f"the classes of {one.name}"
-        yield not is_table or 0 < one.n_classes < 10**6, f"the classes of {one.name}"
+        yield has_classes == is_table and (not is_table or 0 < one.n_classes < 10**6), f"the classes of {one.name}"
+        are_known = are_known and has_classes == is_table
     if are_known:
         for one in global_inputs(spec):
             is_inside = one.lowest is None or one.lowest <= one.default <= one.highest
