@@ -37,11 +37,11 @@ def sources(portable_models, tmp_path_factory) -> dict[str, Path]:
     options = {
         NON_LINEAR_MODEL: dict(interaction=NON_LINEAR, distance_transform="Agnesi"),
         CHARGED_MODEL: dict(embeddings=(charge, spin)),
-        ATTENTION_MODEL: dict(interaction=ATTENTION, cutoff_on="weights"),
+        ATTENTION_MODEL: dict(interaction=ATTENTION, cutoff_on="weights", n_layers=3, avg_num_neighbors=5.0),
     }
     paths = {name: folder / f"{name}.safetensors" for name in options}
     for name, path in paths.items():
-        model = random_model(seed=2, **shape, **options[name])
+        model = random_model(seed=2, **{**shape, **options[name]})
         write_portable(replace(model, weights=model.weights | {"scale_shift.scale": np.array([0.1])}), path)
     return {**portable_models, **paths}
 

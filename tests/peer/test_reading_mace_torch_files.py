@@ -14,7 +14,6 @@ from mlip_lammps.families import inspect_model, read_model
 
 WORDS = {
     "chebyshev": "Chebychev",
-    "older_repulsion": "pair_repulsion_fn.* has one cutoff for all pairs",
     "sin": "gate is not one of silu, tanh, abs and None",
     "embedding": "embedding_specs .* elec_temp",
     "embedding_of_atoms": "total_charge .continuous, per atom",

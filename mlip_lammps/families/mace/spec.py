@@ -121,14 +121,21 @@ class PairRepulsionSpec:
     k is ``ZBL_COULOMB``, a_0 is ``ZBL_BOHR`` and b is ``ZBL_EXPONENTS``. The model's ``scale`` multiplies this term and
     the readouts. Source: J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Solids, Pergamon
     (1985).
+
+    Versions of mace-torch before 0.3.5 from its repository have the same cutoff for all pairs and add the whole term to
+    both atoms.
     """
 
     cutoff_power: int
     """Exponent p of the polynomial cutoff."""
+    has_common_cutoff: bool = False
+    """Whether the cutoff is that of the model, u = r_ij / r_c, and the term has no factor 1/2."""
 
 
 ZBL_EXPONENTS = (3.2, 0.9423, 0.4028, 0.2016)
 """Values of mace-torch; the third one is 0.4029 in the book."""
+OLDER_ZBL_SCREENING = {"a_exp": 0.23, "a_prefactor": 0.8854}
+"""Exponent and factor of the screening length in mace-torch before 0.3.5."""
 ZBL_BOHR = 0.529
 """Bohr radius in angstrom, rounded as in mace-torch."""
 ZBL_COULOMB = 14.3996

@@ -50,8 +50,8 @@ def network_values(
 ) -> Tensor:
     """Return the results of the network, shape (n_edges, n_results), in the precision of ``basis``.
 
-    ``pairs`` are the pairs of elements, shape (n_edges,), for a network that depends on them. ``added``, shape (n_edges,
-    width), is added after the first matrix.
+    ``pairs`` are the pairs of elements, shape (n_edges,), for a network that depends on them. ``added`` is added after
+    the first matrix, shape (n_edges, width).
     """
     hidden = basis
     for number, matrix in enumerate(network.matrices):

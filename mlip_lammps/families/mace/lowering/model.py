@@ -104,11 +104,14 @@ def _repulsion(table: WeightTable, chosen: tuple[int, ...], scale: float) -> Rep
     powers = charges ** table["pair_repulsion_fn.a_exp"]
     radii = table["pair_repulsion_fn.covalent_radii"][list(chosen)]
     screening = table["pair_repulsion_fn.a_prefactor"] * ZBL_BOHR
+    reaches, share = radii[:, None] + radii, 0.5
+    if table.spec.pair_repulsion.has_common_cutoff:
+        reaches, share = torch.full_like(reaches, table.spec.cutoff), 1.0
     return RepulsionTables(
         n_elements=len(chosen),
-        strengths=0.5 * scale * ZBL_COULOMB * torch.outer(charges, charges).reshape(-1),
+        strengths=share * scale * ZBL_COULOMB * torch.outer(charges, charges).reshape(-1),
         decays=((powers[:, None] + powers) / screening).reshape(-1),
-        reaches=(1.0 / (radii[:, None] + radii)).reshape(-1),
+        reaches=(1.0 / reaches).reshape(-1),
         coefficients=tuple(table["pair_repulsion_fn.c"].tolist()),
         exponents=ZBL_EXPONENTS,
         cutoff_power=table.spec.pair_repulsion.cutoff_power,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import covalent_radii
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
@@ -21,6 +22,7 @@ from mlip_lammps.families.mace.reader.names import MODELS, allowed_names
 from mlip_lammps.families.mace.reader.pickle_reader import Record
 from mlip_lammps.families.mace.spec import (
     BASIS_ARRAYS,
+    OLDER_ZBL_SCREENING,
     TRANSFORM_PARAMETERS,
     LayerSpec,
     MaceModel,
@@ -119,7 +121,7 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
         radial=radial,
         irreps_embedding=irreps_embedding,
         layers=layers,
-        dtype=str(weights["node_embedding.linear.weight"].dtype),
+        dtype=str(embedding.precision("weight")),
         pair_repulsion=repulsion,
         has_even_harmonics=len(harmonics) > 1 and harmonics[1].parity == 1,
         is_product_by_element=not _is_agnostic(products),
@@ -289,10 +291,20 @@ def _pair_repulsion(model: Module, weights: Weights) -> PairRepulsionSpec | None
     repulsion = model.child("pair_repulsion_fn")
     repulsion.require_class("ZBLBasis")
     if not repulsion.has_array("covalent_radii"):
-        raise UnsupportedModelError(
-            f"{repulsion.label} has one cutoff for all pairs, as in older versions of mace-torch; "
-            "train with version 0.3.16 or without pair_repulsion"
-        )
+        return _older_pair_repulsion(repulsion, model.number("r_max"), weights)
     for name in ("c", "a_exp", "a_prefactor", "covalent_radii"):
         weights[f"{repulsion.path}.{name}"] = repulsion.array(name)
     return PairRepulsionSpec(cutoff_power=int(repulsion.number("p")))
+
+
+def _older_pair_repulsion(repulsion: Module, r_max: float, weights: Weights) -> PairRepulsionSpec:
+    """Return the repulsion of versions of mace-torch whose screening was fixed, with the cutoff of the model."""
+    cutoff = repulsion.child("cutoff")
+    cutoff.require_class("PolynomialCutoff")
+    checks.require(abs(cutoff.number("r_max") - r_max) <= 1e-6 * r_max, cutoff, "r_max", str(cutoff.number("r_max")))
+    weights[f"{repulsion.path}.c"] = repulsion.array("c")
+    for name, value in OLDER_ZBL_SCREENING.items():
+        weights[f"{repulsion.path}.{name}"] = np.array(value)
+    # the reach does not depend on them, but every model with repulsion has them
+    weights[f"{repulsion.path}.covalent_radii"] = covalent_radii
+    return PairRepulsionSpec(cutoff_power=int(cutoff.number("p")), has_common_cutoff=True)
