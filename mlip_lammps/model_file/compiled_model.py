@@ -203,8 +203,8 @@ class CompiledModel:
         Raises
         ------
         UserInputError
-            If the model does not know an element or does not take the charge or spin, if an edge does not connect two of
-            the positions, or if the model is for a GPU and was opened before this process was forked.
+            If the model does not know an element or does not take the charge or spin, if an edge does not connect two
+            of the positions, or if the model is for a GPU and was opened before this process was forked.
         MlipError
             If a compiled program fails.
         """

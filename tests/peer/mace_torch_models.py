@@ -266,6 +266,8 @@ UNSUPPORTED = {
     "chebyshev": {"extra": {"radial_type": "chebyshev"}},
     "sin": {"n_layers": 2, "extra": {"gate": "sin"}},
     "embedding": {"extra": {"embedding_specs": {"elec_temp": {**_NUMBER, "emb_dim": 4}}}},
+    "cuequivariance": {"converted": "cuequivariance_torch.operations.linear.Linear"},
+    "openequivariance": {"converted": "openequivariance.impl_torch.TensorProductConv.TensorProductConv"},
     "embedding_of_atoms": {"extra": {"embedding_specs": {
         "total_charge": {"type": "continuous", "per": "atom", "in_dim": 1, "emb_dim": 4},
     }}},
@@ -361,6 +363,8 @@ def make_model(options: dict, seed: int):
     for interaction in model.interactions:
         if hasattr(interaction, "beta"):
             make_normalization_matter(interaction)
+    if "converted" in options:
+        replace_by_class(model, options["converted"])
     if options.get("lora", False):
         add_low_rank_weights(model)
     if "buffers" in options:
@@ -385,6 +389,20 @@ def make_normalization_matter(interaction) -> None:
         if isinstance(step, torch.nn.LayerNorm):
             torch.nn.init.uniform_(step.weight, 0.5, 2.0)
             torch.nn.init.normal_(step.bias)
+
+
+def replace_by_class(model, name: str) -> None:
+    """Put an object of a class of this name, which need not be installed, into the model."""
+    import torch
+
+    module_name, _, class_name = name.rpartition(".")
+    module = types.ModuleType(module_name)
+    module.__dict__[class_name] = type(class_name, (torch.nn.Module,), {"__module__": module_name})
+    parts = module_name.split(".")
+    for k in range(1, len(parts)):
+        sys.modules.setdefault(".".join(parts[:k]), types.ModuleType(".".join(parts[:k])))
+    sys.modules[module_name] = module
+    model.interactions[0].linear_up = module.__dict__[class_name]()
 
 
 def make_repulsion_older(repulsion, arguments: dict) -> None:

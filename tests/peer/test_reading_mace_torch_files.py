@@ -15,6 +15,8 @@ from mlip_lammps.families import inspect_model, read_model
 WORDS = {
     "chebyshev": "Chebychev",
     "sin": "gate is not one of silu, tanh, abs and None",
+    "cuequivariance": "converted for cuEquivariance .*python -m mace.cli.convert_cueq_e3nn .* --return_model",
+    "openequivariance": "converted for OpenEquivariance .*python -m mace.cli.convert_oeq_e3nn .* --return_model",
     "embedding": "embedding_specs .* elec_temp",
     "embedding_of_atoms": "total_charge .continuous, per atom",
 }
@@ -96,7 +98,7 @@ def test_flipped_bits_give_an_error_or_no_change(peer_folder, tmp_path):
         content[position] ^= 0x15
 
 
-@pytest.mark.parametrize("name", ["sin", "embedding"])
+@pytest.mark.parametrize("name", ["sin", "embedding", "cuequivariance"])
 def test_info_shows_what_is_known_of_a_refused_model(peer_folder, capsys, name):
     assert main(["info", str(peer_folder / f"unsupported_{name}.model"), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)

@@ -69,6 +69,8 @@ class TorchOperators:
         distances = (vectors * vectors).sum(dim=1).sqrt()
         network = self.model.layers[t - 1].density.network
         terms = density_terms(self.model.radial, network, self.model.cutoff, distances, pairs).squeeze(1)
+        if not network.is_plain:
+            terms = terms * (distances < self.model.cutoff).to(terms.dtype)
         total = terms.new_zeros(centre_species.shape[0]).index_add(0, centre, terms)
         return total.to(self.precision.features)
 
