@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.lowered import DistanceTransform, RadialBasis, RadialNetwork
+from mlip_lammps.kernels.radial_constants import DistanceTransform, RadialBasis, RadialNetwork
 
 _NORM_EPSILON = 1e-5
 """Added to the variance in a layer norm: torch's default."""

@@ -18,7 +18,8 @@ from mlip_lammps.families.mace.lowering.layout import (
     matrices_of,
 )
 from mlip_lammps.families.mace.spec import LayerSpec, weights_of
-from mlip_lammps.kernels.lowered import Attention, ConvolutionPath, Density, Gate, LinearBlock, RadialNetwork
+from mlip_lammps.kernels.lowered import Attention, ConvolutionPath, Density, Gate, LinearBlock
+from mlip_lammps.kernels.radial_constants import RadialNetwork
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,8 @@ from mlip_lammps.families.mace.spec import (
     MaceModel,
     weights_of,
 )
-from mlip_lammps.kernels.lowered import (
-    DistanceTransform,
-    LoweredLayer,
-    LoweredModel,
-    PolynomialOrder,
-    RadialBasis,
-    RepulsionTables,
-)
+from mlip_lammps.kernels.lowered import LoweredLayer, LoweredModel, PolynomialOrder, RepulsionTables
+from mlip_lammps.kernels.radial_constants import DistanceTransform, RadialBasis
 
 
 def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> LoweredModel:
