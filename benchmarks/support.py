@@ -23,6 +23,7 @@ from benchmarks.structures import ROOT
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.model_file.compiled_model import CompiledModel
+from mlip_lammps.structure.global_inputs import DEFAULTS
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.testing.structures import rattled_triclinic
 from mlip_lammps.verify.verify import find_subject, verify_model
@@ -40,6 +41,10 @@ OPTIONS = {
     "gaussian": "Gaussian basis",
     "so3": "no parity (`use_so3`)",
     "two_layers_odd_high": "features of both parities",
+    "charge_and_spin": "total charge and spin, non-linear blocks: as MACE-OMOL",
+    "attention": "attention blocks",
+    "lora": "LoRA weights",
+    "older_repulsion": "ZBL repulsion of mace-torch before 0.3.5",
     "biased": "readout with biases",
     "last_readout_of_heads": "last readout only",
 }
@@ -67,7 +72,8 @@ def measure(name: str, folder: Path, head: str | None) -> Row:
     with np.load(folder / f"{name}.npz") as stored:
         for number in range(3):
             given = {key: stored[f"{number}.{key}"] for key in ("numbers", "positions", "cell", "pbc")}
-            atoms = Atoms(given["numbers"], given["positions"], cell=given["cell"], pbc=given["pbc"])
+            info = {key: stored[f"{number}.{key}"].item() for key in DEFAULTS if f"{number}.{key}" in stored}
+            atoms = Atoms(given["numbers"], given["positions"], cell=given["cell"], pbc=given["pbc"], info=info)
             found = compiled.evaluate(build_graph(atoms, compiled.cutoff))
             scale = max(1.0, np.abs(stored[f"{number}.forces"]).max())
             energy = max(energy, abs(found.energy - stored[f"{number}.energy"]) / len(atoms))

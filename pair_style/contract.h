@@ -73,6 +73,14 @@ struct Gpu {
   int64_t free_bytes = 0, total_bytes = 0;     // memory of the device, for all processes
 };
 
+/* A number of the whole system that the first layer takes, such as the total charge. */
+struct GlobalInput {
+  std::string name;
+  double default_value = 0.0;
+  bool has_bounds = false, is_integer = false;
+  double lowest = 0.0, highest = 0.0;        // allowed values, with bounds
+};
+
 /* The part of a model file's metadata block that this side needs. */
 struct Metadata {
   std::vector<std::string> elements;         // element symbols, in the order of species rows
@@ -84,6 +92,7 @@ struct Metadata {
   int64_t chunk_atoms = 0;                   // centres per call of a program
   int feature_bytes = 8;                     // bytes of one feature value
   std::vector<double> min_distances;         // (n_elements, n_elements) smallest distances, angstrom; may be empty
+  std::vector<GlobalInput> global_inputs;    // in the order of the tensor global_inputs; empty for most models
   std::string build_id;                      // identifies this compilation
   std::string source_sha256;
   std::string source_name;

@@ -15,6 +15,8 @@ PER_ATOM = "per-atom virials"
 SMALL_MODEL = "one_layer_of_two"
 LAYERED_MODEL = "two_layers"
 NON_LINEAR_MODEL = "non_linear"
+CHARGED_MODEL = "charged"
+ATTENTION_MODEL = "attention"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Mutation:
     caught_by
         Group and name of a check that must fail; others may fail too.
     model
-        Random test model that shows the fault; ``non_linear`` belongs to the mutation tests.
+        Random test model that shows the fault; ``non_linear``, ``charged`` and ``attention`` belong to the mutation
+        tests.
     is_fast
         Whether every test run plants it.
     device
@@ -69,6 +72,23 @@ IN_THE_PAIR_STYLE = [
         "                       r[1] * g[1],\n",
         (TWO_RANKS, "virial"),
         is_fast=True,
+    ),
+    Mutation(
+        "charge and spin of pair_style ignored",
+        "pair_style/lammps/loaded_models.cpp",
+        "found == given.end() ? input.default_value : found->second",
+        "found == given.end() ? input.default_value : input.default_value",
+        (TWO_RANKS, "energy"),
+        model=CHARGED_MODEL,
+        is_fast=True,
+    ),
+    Mutation(
+        "charge and spin in the other order",
+        "pair_style/model/model.cpp",
+        "  state->evaluation.global_inputs = values;\n",
+        "  state->evaluation.global_inputs.assign(values.rbegin(), values.rend());\n",
+        (REFERENCE, "energy"),
+        model=CHARGED_MODEL,
     ),
     Mutation(
         "xz and yz of the virial swapped",
@@ -314,6 +334,30 @@ IN_THE_LOWERING = [
         "        for (i, k), matrices in element_matrices(table, name, irreps_in, irreps_out).items()\n"
         "        for matrix in [torch.cat([0.0 * matrices[:1], matrices[1:]])]\n",
         (REFERENCE, "atomic energies"),
+    ),
+    Mutation(
+        "the scalars of the centre left out of the radial network",
+        "mlip_lammps/kernels/torch/layer_operators.py",
+        "added = added + (scalars @",
+        "added = added + 0.0 * (scalars @",
+        (REFERENCE, "forces"),
+        model=ATTENTION_MODEL,
+    ),
+    Mutation(
+        "forces through the scalars of the centre left out",
+        "mlip_lammps/families/mace/layers.py",
+        "        for name, gradient in direct.items():\n",
+        "        found.pop(f\"skip_gradients_{t - 1}\", None)\n        for name, gradient in direct.items():\n",
+        (REFERENCE, "forces"),
+        model=ATTENTION_MODEL,
+    ),
+    Mutation(
+        "the charge left out of the features",
+        "mlip_lammps/families/mace/layers.py",
+        "return self.first.embedding + global_features(",
+        "return self.first.embedding + 0.0 * global_features(",
+        (REFERENCE, "energy"),
+        model=CHARGED_MODEL,
     ),
     Mutation(
         "the elements of a pair swapped",

@@ -165,7 +165,7 @@ INPUTS = {
     ),
     "an unknown keyword": (
         dict(style="mlip/torch thread 2"),
-        "unknown keyword thread; use one of: threads, device, deviation",
+        "unknown keyword thread; use one of: threads, device, charge, spin, deviation",
     ),
     "no threads": (dict(style="mlip/torch threads 0"), "threads is 0; give a whole number of 1 or more"),
     "pairs given to another style": (

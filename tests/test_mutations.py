@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from gpu_mutations import GPU_MUTATIONS
 from mutation_build import WITHOUT_CHECK, MutatedPackages, Verified, emulated_from, replaced, verify_from
-from mutations import LAYERED_MODEL, NON_LINEAR_MODEL, SMALL_MODEL, Mutation
+from mutations import ATTENTION_MODEL, CHARGED_MODEL, LAYERED_MODEL, NON_LINEAR_MODEL, SMALL_MODEL, Mutation
 from mutations import MUTATIONS as CPU_MUTATIONS
 
+from mlip_lammps.compilation import compiled_model
 from mlip_lammps.families.mace import write_portable
-from mlip_lammps.testing.random_models import NON_LINEAR, random_model
+from mlip_lammps.families.mace.spec import EmbeddingSpec
+from mlip_lammps.testing.random_models import ATTENTION, NON_LINEAR, random_model
 
 ROOT = Path(__file__).parents[1]
 MUTATIONS = (*CPU_MUTATIONS, *GPU_MUTATIONS)
@@ -28,15 +30,24 @@ def packages(tmp_path_factory) -> MutatedPackages:
 @pytest.fixture(scope="module")
 def sources(portable_models, tmp_path_factory) -> dict[str, Path]:
     """Return the portable files of all models that show mutations."""
-    path = tmp_path_factory.mktemp("non_linear") / "non_linear.safetensors"
+    folder = tmp_path_factory.mktemp("variants")
     shape = dict(elements=("H", "O"), hidden_irreps="4x0e+4x1o", l_max=1, correlation=2, n_layers=2, cutoff=3.5)
-    model = random_model(seed=2, interaction=NON_LINEAR, distance_transform="Agnesi", **shape)
-    write_portable(replace(model, weights=model.weights | {"scale_shift.scale": np.array([0.1])}), path)
-    return {**portable_models, NON_LINEAR_MODEL: path}
+    charge = EmbeddingSpec("total_charge", "categorical", 4, n_classes=5, offset=2)
+    spin = EmbeddingSpec("total_spin", "categorical", 4, n_classes=4)
+    options = {
+        NON_LINEAR_MODEL: dict(interaction=NON_LINEAR, distance_transform="Agnesi"),
+        CHARGED_MODEL: dict(embeddings=(charge, spin)),
+        ATTENTION_MODEL: dict(interaction=ATTENTION, cutoff_on="weights", n_layers=3, avg_num_neighbors=5.0),
+    }
+    paths = {name: folder / f"{name}.safetensors" for name in options}
+    for name, path in paths.items():
+        model = random_model(seed=2, **{**shape, **options[name]})
+        write_portable(replace(model, weights=model.weights | {"scale_shift.scale": np.array([0.1])}), path)
+    return {**portable_models, **paths}
 
 
 @pytest.fixture
-def verify(packages, compile_once, sources):
+def verify(packages, sources):
     """Return a function that plants a mutation and verifies a model compiled by this or by the mutated package."""
 
     def run(mutation: Mutation) -> Verified:
@@ -46,7 +57,7 @@ def verify(packages, compile_once, sources):
             return verify_from(root, emulated_from(root, source), "--source", source, n_ranks=mutation.n_ranks)
         if mutation.is_compiled_into_models:
             return verify_from(packages.make(name, [mutation, WITHOUT_CHECK]), source, n_ranks=mutation.n_ranks)
-        model = compile_once(mutation.model, device=mutation.device)
+        model = compiled_model(sources[mutation.model], dtype="float64", device=mutation.device)
         return verify_from(packages.make(name, [mutation]), model, "--source", source, n_ranks=mutation.n_ranks)
 
     return run

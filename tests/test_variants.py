@@ -3,7 +3,9 @@
 Their numbers against mace-torch are in ``tests/peer``.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,7 @@ from mlip_lammps.testing.compare import (
     assert_virials_agree,
 )
 from mlip_lammps.testing.random_models import (
+    ATTENTION,
     DENSITY,
     DENSITY_RESIDUAL,
     NON_LINEAR,
@@ -58,8 +61,16 @@ KINDS = {
         interaction=NON_LINEAR, distance_transform="Agnesi", cutoff_on="weights", pair_repulsion=True,
         edge_irreps="4x0e+4x1o+4x2e", is_product_by_element=False,
     ),
+    "attention": dict(interaction=ATTENTION, cutoff_on="weights"),
+    "attention_on_basis": dict(interaction=ATTENTION),
+    "attention_three_layers": dict(
+        interaction=ATTENTION, cutoff_on="weights", n_layers=3, l_max=1, avg_num_neighbors=5.0
+    ),
+    "attention_edge_irreps": dict(
+        interaction=(RESIDUAL, ATTENTION), edge_irreps="4x0e+4x1o", cutoff_on="weights", distance_transform="Agnesi"
+    ),
 }
-COMPILED = ("density", "density_agnesi", "edge_irreps", "nonlinear", "nonlinear_foundation")
+COMPILED = ("density", "density_agnesi", "edge_irreps", "nonlinear", "nonlinear_foundation", "attention_three_layers")
 
 PAIR_TABLES = {torch.float64: 1e-8, torch.float32: 1e-5}
 """Relative to the largest value: tables are within 1e-9 (5e-8) of the steepest slope."""
@@ -67,7 +78,7 @@ PAIR_TABLES = {torch.float64: 1e-8, torch.float32: 1e-5}
 
 def model_of(kind: str) -> MaceModel:
     """Return a random model whose energies are about as large as those of a trained one."""
-    trained = random_model(seed=3, **SHAPE, **KINDS[kind])
+    trained = random_model(seed=3, **{**SHAPE, **KINDS[kind]})
     return replace(trained, weights=trained.weights | {"scale_shift.scale": np.array([0.1])})
 
 
@@ -77,17 +88,19 @@ def kernel_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def compiled_files(tmp_path_factory) -> dict[str, Path]:
-    """Return the compiled file of each kind of model."""
-    folder = tmp_path_factory.mktemp("density")
-    files = {}
-    for kind in COMPILED:
+def compiled_file(tmp_path_factory) -> Callable[[str], Path]:
+    """Return a function that compiles a kind of model once."""
+    folder = tmp_path_factory.mktemp("variants")
+
+    @cache
+    def compile_kind(kind: str) -> Path:
         write_portable(model_of(kind), folder / f"{kind}.safetensors")
-        files[kind] = compiled_model(folder / f"{kind}.safetensors", dtype="float64")
-    return files
+        return compiled_model(folder / f"{kind}.safetensors", dtype="float64")
+
+    return compile_kind
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "attention_three_layers"])
 def test_layers_equal_the_reference(kind):
     trained, atoms = model_of(kind), rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=3)
     reference, lowered = MaceReference(trained), lower(trained)
@@ -106,7 +119,7 @@ def test_layers_equal_the_reference(kind):
     assert_forces_agree(gradients.numpy(), expected.edge_gradients, tolerance)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if "nonlinear" not in kind and kind != "edge_irreps"])
+@pytest.mark.parametrize("kind", ["density", "agnesi", "density_agnesi", "density_soft"])
 def test_the_feature_changes_the_forces(kind):
     trained, atoms = model_of(kind), rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=3)
     found = MaceReference(trained).evaluate(atoms)
@@ -132,6 +145,16 @@ def test_forces_are_minus_the_gradient_of_the_energy():
     assert abs(slope + model.evaluate(atoms).forces[1, 1]) < tolerance
 
 
+def test_scalars_of_both_atoms_matter_in_an_attention_block():
+    trained, atoms = model_of("attention"), rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=3)
+    forces, name = MaceReference(trained).evaluate(atoms).forces, "interactions.1.conv_tp_weights.layer0.weight"
+    for rows in (slice(6, 70), slice(70, 134)):
+        weight = trained.weights[name].copy()
+        weight[rows] = 0.0
+        without = MaceReference(replace(trained, weights=trained.weights | {name: weight})).evaluate(atoms)
+        assert np.abs(forces - without.forces).max() > 1e-3
+
+
 @pytest.mark.parametrize("name", ["interactions.0.beta", "interactions.1.source_embedding.weight"])
 def test_density_and_elements_matter_in_a_non_linear_block(name):
     trained, atoms = model_of("nonlinear"), rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=3)
@@ -141,8 +164,8 @@ def test_density_and_elements_matter_in_a_non_linear_block(name):
 
 
 @pytest.mark.parametrize("kind", COMPILED)
-def test_the_compiled_model_equals_the_reference(kind, compiled_files):
-    compiled, reference = CompiledModel(compiled_files[kind], n_threads=1), MaceReference(model_of(kind))
+def test_the_compiled_model_equals_the_reference(kind, compiled_file):
+    compiled, reference = CompiledModel(compiled_file(kind), n_threads=1), MaceReference(model_of(kind))
     for atoms in parity_structures(ELEMENTS).values():
         expected = reference.evaluate(atoms)
         found = compiled.evaluate(build_graph(atoms, compiled.cutoff))
@@ -152,9 +175,9 @@ def test_the_compiled_model_equals_the_reference(kind, compiled_files):
         assert_forces_agree(found.edge_gradients, expected.edge_gradients, scale * tolerances.LAMMPS_FORCE)
 
 
-def test_many_chunks_of_centres_equal_the_reference(compiled_files):
+def test_many_chunks_of_centres_equal_the_reference(compiled_file):
     atoms = rattled_triclinic(ELEMENTS, repeat=(9, 8, 8), seed=5)
-    compiled = CompiledModel(compiled_files["density_agnesi"], n_threads=1)
+    compiled = CompiledModel(compiled_file("density_agnesi"), n_threads=1)
     assert len(atoms) > compiled.metadata["chunk_atoms"]
     expected = MaceReference(model_of("density_agnesi")).evaluate(atoms)
     found = compiled.evaluate(build_graph(atoms, compiled.cutoff))
@@ -163,13 +186,13 @@ def test_many_chunks_of_centres_equal_the_reference(compiled_files):
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2])
-@pytest.mark.parametrize("kind", ["density_agnesi", "nonlinear_foundation"])
-def test_lammps_equals_ase(kind, n_ranks, compiled_files, tmp_path):
-    compiled_file = compiled_files[kind]
-    run_driver("lammps_driver.py", n_ranks, tmp_path, compiled_file, tmp_path / "out.npz")
+@pytest.mark.parametrize("kind", ["density_agnesi", "nonlinear_foundation", "attention_three_layers"])
+def test_lammps_equals_ase(kind, n_ranks, compiled_file, tmp_path):
+    path = compiled_file(kind)
+    run_driver("lammps_driver.py", n_ranks, tmp_path, path, tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz") as results:
         for name, atoms in parity_structures(ELEMENTS).items():
-            atoms.calc = MlipCalculator(compiled_file, n_threads=1)
+            atoms.calc = MlipCalculator(path, n_threads=1)
             found = {key: results[f"{name}/{key}"] for key in ("energy", "forces")}
             tolerance = tolerances.LAMMPS_ENERGY_PER_ATOM
             assert_energies_agree(found["energy"], atoms.get_potential_energy(), len(atoms), tolerance)
@@ -188,6 +211,19 @@ def test_a_choice_of_elements_in_another_order_gives_the_same_energies(kind, tmp
     compiled, atoms = CompiledModel(tmp_path / "two.pt2", n_threads=1), rattled_triclinic(chosen, seed=1)
     expected, found = MaceReference(trained).evaluate(atoms), compiled.evaluate(build_graph(atoms, compiled.cutoff))
     assert_forces_agree(found.forces, expected.forces, tolerances.LAMMPS_FORCE, atoms.numbers)
+
+
+@pytest.mark.parametrize("kind", ["nonlinear", "attention_on_basis"])
+def test_edges_beyond_the_cutoff_add_nothing_in_plain_torch(kind):
+    """Networks with biases are not zero where the basis is."""
+    model = lower(model_of(kind))
+    plain = TorchOperators(model, "float64")
+    chain = MaceChain(model, "float64", plain)
+    vectors = torch.tensor([[0.0, 0.0, 2.0 * model.cutoff], [model.cutoff, 0.0, 0.0]], dtype=torch.float64)
+    index, species = torch.tensor([0, 0]), torch.tensor([0])
+    graph = EdgeGraph(species, vectors, index, index, species)
+    assert chain.messages(1, graph, None).abs().max() == 0.0
+    assert chain.density(1, graph) is None or chain.density(1, graph).abs().max() == 0.0
 
 
 def random_edges(n_elements: int, cutoff: float) -> tuple[torch.Tensor, ...]:
@@ -258,6 +294,7 @@ def test_too_many_elements_for_tables_are_refused_with_the_next_step(tmp_path, m
         ("density_agnesi", "a distance transform and density normalisation"),
         ("edge_irreps", "edge irreps"),
         ("nonlinear", "density normalisation and non-linear interactions"),
+        ("attention", "attention"),
     ],
 )
 def test_a_gpu_file_is_refused_by_name(kind, words, tmp_path):

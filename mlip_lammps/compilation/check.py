@@ -1,6 +1,6 @@
 """Comparison of a compiled model with the reference, at sizes other than those of tracing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 
@@ -14,6 +14,7 @@ from mlip_lammps.core.limits import TABLE_FORCE, TO_REFERENCE
 from mlip_lammps.families.reference import ReferenceModel
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.evaluation import Evaluation
+from mlip_lammps.structure.global_inputs import other_values
 from mlip_lammps.structure.graph import Graph
 from mlip_lammps.structure.probes import close_pairs, small_probes
 
@@ -75,7 +76,8 @@ def _compare(
     energy = gradient = relative = table_force = 0.0
     count = 0
     _check_empty(compiled)
-    structures = ((atoms, table_limit) for atoms in small_probes(compiled.elements, compiled.cutoff))
+    probes = small_probes(compiled.elements, compiled.cutoff)
+    structures = ((atoms, table_limit) for one in probes for atoms in _with_inputs(one, compiled))
     if reference.has_repulsion:
         limit = max(table_limit, tolerance.force)
         structures = chain(structures, ((atoms, limit) for atoms in close_pairs(compiled.elements)))
@@ -102,6 +104,15 @@ def _compare(
         if on_tables is not None:
             table_force = max(table_force, _force_error(on_tables.evaluate(atoms), expected, limit_of_tables, atoms))
     return Differences(float(energy), float(gradient), float(relative), table_force if on_tables else None, count)
+
+
+def _with_inputs(atoms: Atoms, compiled: CompiledModel) -> Iterator[Atoms]:
+    """Yield a structure with the default charge and spin, and with others if the model takes them."""
+    yield atoms
+    if compiled.global_inputs:
+        charged = atoms.copy()
+        charged.info |= other_values(compiled.global_inputs)
+        yield charged
 
 
 def _force_error(on_tables: Evaluation, exact: Evaluation, tolerance: float, atoms: Atoms) -> float:

@@ -23,7 +23,7 @@ from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.kernels.backend import Backend, CompileRequest, backend_of
 from mlip_lammps.model_file.archive import add_member, add_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel
-from mlip_lammps.model_file.contract import DTYPES, FORMAT_VERSION, RADIAL_FORMS
+from mlip_lammps.model_file.contract import DTYPES, FORMAT_VERSION, FORMAT_VERSION_WITH_INPUTS, RADIAL_FORMS
 from mlip_lammps.structure.min_distances import min_distances
 
 
@@ -175,7 +175,7 @@ class _Job:
     def _metadata(self, backend: Backend) -> dict[str, Any]:
         trained, layers = self.trained, self.layers
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": FORMAT_VERSION_WITH_INPUTS if layers.global_inputs else FORMAT_VERSION,
             "build_id": uuid.uuid4().hex,
             "package_version": importlib.metadata.version("mlip-lammps"),
             "source": {"name": trained.source_name, "sha256": trained.source_sha256},
@@ -190,6 +190,7 @@ class _Job:
             "dtype": self.dtype,
             "device": backend.runs_on,
             "min_distances": self.min_distances,
+            "global_inputs": [one.as_dict() for one in layers.global_inputs],
         }
 
 

@@ -49,6 +49,7 @@ def example_inputs(
         "edge_centre": torch.randint(0, n_local, (n_edges,), generator=generator).sort().values,
         "edge_neighbour": edge_neighbour,
         "edge_species": species[edge_neighbour],
+        "global_inputs": torch.tensor([one.default for one in model.global_inputs], dtype=torch.float64),
         "energy_weights": torch.ones(n_local, dtype=torch.float64),
     }
     widths = _widths(model)
@@ -73,7 +74,9 @@ def _widths(model: LayeredModel) -> dict[str, int]:
 def _dynamic_shapes(spec: ProgramSpec) -> tuple[dict[int, Dim], ...]:
     n_local, n_nodes, n_edges = (Dim(name, min=2, max=2**31 - 1) for name in ("n_local", "n_nodes", "n_edges"))
 
-    def rows(name: str) -> Dim:
+    def rows(name: str) -> Dim | None:
+        if name == "global_inputs":
+            return None
         if name.startswith("edge"):
             return n_edges
         return n_nodes if name.startswith(NODE_TENSORS) else n_local

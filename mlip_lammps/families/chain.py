@@ -25,6 +25,8 @@ class EdgeGraph:
         Species of all nodes; only in the first layer.
     edge_species
         Species of the neighbours, shape (n_edges,); in further layers of a model that needs them.
+    global_inputs
+        Numbers of the whole system, shape (n_global_inputs,), float64; in the first layer of a model that takes them.
     """
 
     centre_species: Tensor
@@ -33,6 +35,7 @@ class EdgeGraph:
     edge_neighbour: Tensor
     species: Tensor | None = None
     edge_species: Tensor | None = None
+    global_inputs: Tensor | None = None
 
     def neighbour_species(self) -> Tensor:
         """Return the species of the neighbour of each edge, shape (n_edges,)."""
@@ -129,8 +132,8 @@ class Program(torch.nn.Module):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         named = dict(zip(self.spec.inputs, tensors, strict=True))
-        species = named.get("species"), named.get("edge_species")
-        graph = EdgeGraph(*(named[name] for name in GRAPH_TENSORS), *species)
+        further = (named.get(name) for name in ("species", "edge_species", "global_inputs"))
+        graph = EdgeGraph(*(named[name] for name in GRAPH_TENSORS), *further)
         run = {"forward": self._forward, "last": self._last, "backward": self._backward}[self.kind]
         found = run(graph, named)
         return tuple(found[name] for name in self.spec.outputs)

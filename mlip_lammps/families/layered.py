@@ -7,6 +7,7 @@ from mlip_lammps.families.chain import Chain
 from mlip_lammps.kernels.backend import LayerOperators, NoOperators
 from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.model_file.contract import ProgramSpec, program_specs
+from mlip_lammps.structure.global_inputs import GlobalInput
 
 _PLAIN_CHUNK_ATOMS = 128
 
@@ -28,12 +29,15 @@ class LayeredModel(ABC):
         Widths of the messages that these layers keep for their gradients; 0 if the gradients recompute them.
     lowered
         Constants of the layers for the kernels; None for a plain-torch model.
+    global_inputs
+        Numbers of the whole system that the first layer takes as ``EdgeGraph.global_inputs``.
     """
 
     atomic_numbers: tuple[int, ...]
     cutoff: float
     feature_widths: tuple[int, ...] = ()
     lowered: LoweredModel | None = None
+    global_inputs: tuple[GlobalInput, ...] = ()
 
     @property
     def skip_widths(self) -> tuple[int, ...]:
@@ -55,7 +59,8 @@ class LayeredModel(ABC):
     @property
     def programs(self) -> tuple[ProgramSpec, ...]:
         """The programs of the model in execution order."""
-        return program_specs(self.skip_widths, self.message_widths, self.has_pair_functions)
+        has_inputs = bool(self.global_inputs)
+        return program_specs(self.skip_widths, self.message_widths, self.has_pair_functions, has_inputs)
 
     def chunk_atoms(self) -> int:
         """Return the number of centres per program call on a CPU, such that their messages stay in the cache."""

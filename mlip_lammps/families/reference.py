@@ -1,5 +1,6 @@
 """Base class of reference models: energies, forces and stress in plain torch."""
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.evaluation import Evaluation
-from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.structure.global_inputs import GlobalInput, values_of
+from mlip_lammps.structure.graph import Graph, build_graph
 
 
 class ReferenceModel(nn.Module):
@@ -26,13 +28,28 @@ class ReferenceModel(nn.Module):
         Cutoff in angstrom.
     dtype
         Precision of all operations.
+    global_inputs
+        Numbers of the whole system that the model takes.
+
+    Attributes
+    ----------
+    global_values
+        Values of the global inputs that ``node_energies`` uses; ``evaluate`` takes those of the structure.
     """
 
-    def __init__(self, atomic_numbers: tuple[int, ...], cutoff: float, dtype: torch.dtype = torch.float64):
+    def __init__(
+        self,
+        atomic_numbers: tuple[int, ...],
+        cutoff: float,
+        dtype: torch.dtype = torch.float64,
+        global_inputs: Sequence[GlobalInput] = (),
+    ):
         super().__init__()
         self.atomic_numbers = atomic_numbers
         self.cutoff = cutoff
         self.dtype = dtype
+        self.global_inputs = tuple(global_inputs)
+        self.global_values = tuple(one.default for one in self.global_inputs)
 
     @abstractmethod
     def node_energies(
@@ -65,19 +82,32 @@ class ReferenceModel(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} has no radial functions to replace")
 
-    def evaluate(self, atoms: Atoms) -> Evaluation:
-        """Return energy, forces and stress of ``atoms``.
+    def with_inputs_of(self, graph: Graph) -> "ReferenceModel":
+        """Return the same model with the global inputs of a structure.
 
         Raises
         ------
         UserInputError
-            If ``atoms`` contains an element that the model does not know.
+            If the model does not take one of them.
+        """
+        other = copy.copy(self)
+        other.global_values = values_of(self.global_inputs, graph.global_inputs, "the model")
+        return other
+
+    def evaluate(self, atoms: Atoms) -> Evaluation:
+        """Return energy, forces and stress of ``atoms``, with its charge and spin if the model takes them.
+
+        Raises
+        ------
+        UserInputError
+            If ``atoms`` contains an element that the model does not know, or has another charge or spin than the model
+            takes.
         """
         graph = build_graph(atoms, self.cutoff)
         species = torch.from_numpy(self.species_of(graph.atomic_numbers))
         centre, neighbour = torch.from_numpy(graph.edge_centre), torch.from_numpy(graph.edge_neighbour)
         vectors = torch.tensor(graph.edge_vectors, dtype=self.dtype, requires_grad=True)
-        node_energies = self.node_energies(species, vectors, centre, neighbour)
+        node_energies = self.with_inputs_of(graph).node_energies(species, vectors, centre, neighbour)
         (gradients,) = torch.autograd.grad(node_energies.sum(), vectors, materialize_grads=True)
         edge_gradients = gradients.to(torch.float64).numpy()
         per_atom = node_energies.detach().to(torch.float64).numpy()
@@ -104,7 +134,8 @@ class ReferenceModel(nn.Module):
         species = torch.from_numpy(self.species_of(graph.atomic_numbers))
         centre, neighbour = torch.from_numpy(graph.edge_centre), torch.from_numpy(graph.edge_neighbour)
         positions = torch.tensor(atoms.positions, dtype=self.dtype, requires_grad=True)
-        node_energies = self.node_energies(species, positions[neighbour] - positions[centre], centre, neighbour)
+        vectors = positions[neighbour] - positions[centre]
+        node_energies = self.with_inputs_of(graph).node_energies(species, vectors, centre, neighbour)
         virials = np.zeros((len(atoms), 3, 3))
         for i, energy in enumerate(node_energies):
             (gradient,) = torch.autograd.grad(energy, positions, retain_graph=True, materialize_grads=True)

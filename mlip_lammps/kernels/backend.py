@@ -37,6 +37,7 @@ class LayerOperators(Protocol):
         source: Tensor,
         centre_species: Tensor,
         pairs: Tensor | None = None,
+        scalars: Tensor | None = None,
     ) -> Tensor:
         """Return the messages of layer ``t`` after their linear map, shape (n_local, message width).
 
@@ -54,6 +55,9 @@ class LayerOperators(Protocol):
         pairs
             Pair of elements of each edge, (species of i) * n_elements + (species of j), shape (n_edges,); None if no
             radial function depends on it.
+        scalars
+            Scalars of the centres for the radial network, shape (n_local, n_scalars), if the layer has attention; those
+            of the sources follow their features.
         """
 
     def density(

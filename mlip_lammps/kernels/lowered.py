@@ -4,11 +4,12 @@ Layouts: node features have shape (n_atoms, n_components, n_channels), with the 
 run over the irreps in order and over m within one irrep. Edges are sorted by centre.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from mlip_lammps.kernels.global_embedding import GlobalEmbedding
+from mlip_lammps.kernels.radial_constants import RadialBasis, RadialNetwork
 from mlip_lammps.model_file.contract import ProgramSpec, program_specs
 
 _WIDEST_KEPT_MESSAGE = 512
@@ -104,94 +105,6 @@ class RepulsionTables:
 
 
 @dataclass(frozen=True)
-class DistanceTransform:
-    """Map of the distance before the Bessel functions, by pair of elements.
-
-    Attributes
-    ----------
-    kind, parameters
-        ``Agnesi``: with x = r / length, 1 / (1 + a x^q / (1 + x^(q - p))) and the parameters a, q, p. ``Soft``: with
-        r_0 = 3/4 length, r_1 = 4/3 length and r_m their mean,
-        r_0 + (r - r_0) (1 + tanh(alpha (r - r_m) / (r_1 - r_0))) / 2 and the parameter alpha.
-    lengths
-        Length of each pair of elements i * n_elements + j in angstrom, shape (n_elements^2,), float64.
-    """
-
-    kind: str
-    parameters: tuple[float, ...]
-    lengths: Tensor
-
-
-@dataclass(frozen=True)
-class RadialBasis:
-    """Functions of the distance times a polynomial cutoff; tensors in float64.
-
-    Attributes
-    ----------
-    kind
-        ``bessel``: factor sin(k r) / r; ``gaussian``: exp(factor (r - k)^2).
-    parameters, factor
-        The numbers k, shape (n_basis,), and a scalar; wave numbers in 1/angstrom for Bessel functions.
-    cutoff_power
-        Exponent of the polynomial cutoff.
-    is_cutoff_on_basis
-        Whether the cutoff multiplies the basis before the network; otherwise it multiplies the result.
-    transform
-        Map of the distance before the functions; the cutoff keeps the distance. None without a map.
-    """
-
-    parameters: Tensor
-    factor: Tensor
-    cutoff_power: int
-    is_cutoff_on_basis: bool
-    transform: DistanceTransform | None = None
-    kind: str = "bessel"
-
-
-@dataclass(frozen=True)
-class RadialNetwork:
-    """Network on the radial basis: matrices with an activation, scale * silu, between them.
-
-    Attributes
-    ----------
-    matrices
-        The last one gives the results.
-    scale
-        Factor of the activations.
-    biases
-        Added after each matrix, or empty.
-    norms
-        Weights and biases of a layer norm before each activation, or empty.
-    pair_biases
-        Added after the first matrix by pair of elements i * n_elements + j, shape (n_elements^2, width); None if the
-        network does not depend on the pair.
-    """
-
-    matrices: tuple[Tensor, ...]
-    scale: float = 1.0
-    biases: tuple[Tensor, ...] = ()
-    norms: tuple[tuple[Tensor, Tensor], ...] = ()
-    pair_biases: Tensor | None = None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether there are only matrices and activations."""
-        return not self.biases and not self.norms and self.pair_biases is None
-
-    @property
-    def split(self) -> "tuple[RadialNetwork, Tensor]":
-        """Return the network up to its last activations, with a constant 1 if it has biases, and the last matrix."""
-        *before, last = self.matrices
-        width = last.shape[0]
-        if not self.biases:
-            return replace(self, matrices=(*before, torch.eye(width, dtype=last.dtype))), last
-        unit, one = torch.eye(width, width + 1, dtype=last.dtype), torch.zeros(width + 1, dtype=last.dtype)
-        one[width] = 1.0
-        network = replace(self, matrices=(*before, unit), biases=(*self.biases[:-1], one))
-        return network, torch.cat([last, self.biases[-1].unsqueeze(0)])
-
-
-@dataclass(frozen=True)
 class Density:
     """Divisor of the message: offset + factor sum_j tanh(network(basis(r_ij))^2).
 
@@ -228,6 +141,28 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Attention:
+    """Scalars of both atoms of an edge that enter its radial network; tensors in float64.
+
+    Attributes
+    ----------
+    down
+        Linear map from the features of an atom to its scalars.
+    from_source, from_target
+        Matrices from the scalars of the neighbour and of the centre to what is added after the network's first matrix,
+        shape (n_scalars, width).
+    """
+
+    down: tuple[LinearBlock, ...]
+    from_source: Tensor
+    from_target: Tensor
+
+    @property
+    def n_scalars(self) -> int:
+        return self.from_source.shape[0]
+
+
+@dataclass(frozen=True)
 class LoweredLayer:
     """Constants of one layer; tensors in float64.
 
@@ -254,6 +189,8 @@ class LoweredLayer:
         Divisor of the message; None if it is part of ``message``.
     gate
         Steps between the message and the product basis; None if there are none.
+    attention
+        Scalars of both atoms for the radial network; None if it takes none.
     """
 
     n_channels: int
@@ -278,6 +215,7 @@ class LoweredLayer:
     readout_biases: tuple[Tensor, ...] = ()
     density: Density | None = None
     gate: Gate | None = None
+    attention: Attention | None = None
 
     @property
     def width_out(self) -> int:
@@ -294,6 +232,11 @@ class LoweredLayer:
         return self.n_components_edge * self.n_edge_channels
 
     @property
+    def width_scalars(self) -> int:
+        """Width of the scalars for the radial network."""
+        return 0 if self.attention is None else self.attention.n_scalars
+
+    @property
     def n_components_ungated(self) -> int:
         """Components of the message before the gate, if there is one."""
         return self.n_components_message + (0 if self.gate is None else len(self.gate.orders))
@@ -304,8 +247,9 @@ class LoweredLayer:
 
     @property
     def width_skip(self) -> int:
-        """Width of what the layer takes from the centre's own features: the skip connection, and a residual."""
-        return (self.width_out if self.skip else 0) + (0 if self.gate is None else self.width_edge)
+        """Width of what the layer takes from the centre itself: the skip connection, a residual, and scalars."""
+        residual = 0 if self.gate is None else self.width_edge
+        return (self.width_out if self.skip else 0) + residual + self.width_scalars
 
     def linear_map(self, kind: str) -> tuple[tuple[LinearBlock, ...], int, int]:
         """Return the blocks of a linear map of atoms, and the numbers of components before and after it.
@@ -350,6 +294,8 @@ class LoweredModel:
         Scale of the readouts in eV.
     repulsion
         Pair repulsion, including the energy scale; None if the model has none.
+    global_embedding
+        What global inputs add to the features before the first layer; None if the model has none.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -360,6 +306,7 @@ class LoweredModel:
     node_constants: Tensor
     energy_scale: float
     repulsion: RepulsionTables | None
+    global_embedding: GlobalEmbedding | None = None
 
     @property
     def n_layers(self) -> int:
@@ -373,6 +320,11 @@ class LoweredModel:
         return self.radial.transform is not None or any(one.pair_biases is not None for one in networks)
 
     @property
+    def has_attention(self) -> bool:
+        """Whether radial functions depend on the features of the atoms, so that no table replaces them."""
+        return any(layer.attention is not None for layer in self.layers)
+
+    @property
     def has_plain_networks(self) -> bool:
         """Whether all radial functions are networks of matrices and activations on Bessel functions of the distance."""
         is_plain = self.radial.kind == "bessel" and not self.has_pair_functions
@@ -381,7 +333,7 @@ class LoweredModel:
     @property
     def feature_widths(self) -> tuple[int, ...]:
         """Widths of the features that layers 1 ... n_layers - 1 send to their neighbours."""
-        return tuple(layer.width_edge for layer in self.layers[1:])
+        return tuple(layer.width_edge + layer.width_scalars for layer in self.layers[1:])
 
     @property
     def skip_widths(self) -> tuple[int, ...]:
@@ -397,9 +349,10 @@ class LoweredModel:
     @property
     def programs(self) -> tuple[ProgramSpec, ...]:
         """The programs of the model in execution order."""
-        return program_specs(self.skip_widths, self.message_widths, self.has_pair_functions)
+        has_global_inputs = self.global_embedding is not None
+        return program_specs(self.skip_widths, self.message_widths, self.has_pair_functions, has_global_inputs)
 
     def chunk_atoms(self) -> int:
         """Return the number of centres per program call on a CPU, such that their messages stay in the cache."""
         widest = max(max(layer.n_components_mid * layer.n_edge_channels, layer.width_message) for layer in self.layers)
-        return min(512, max(64, _CHUNK_NUMBERS // widest))
+        return 64 if self.has_attention else min(512, max(64, _CHUNK_NUMBERS // widest))

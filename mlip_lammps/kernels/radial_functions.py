@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.lowered import LoweredModel, RadialNetwork
+from mlip_lammps.kernels.lowered import LoweredModel
+from mlip_lammps.kernels.radial_constants import RadialNetwork
 from mlip_lammps.kernels.radial_table import RadialTable
 from mlip_lammps.kernels.torch.radial import density_terms, radial_weights
 

@@ -4,10 +4,11 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -19,6 +20,7 @@ from mlip_lammps.core.errors import MlipError, ModelFileError, UserInputError
 from mlip_lammps.core.native import MODEL_LIBRARY, native_folder, torch_folder
 from mlip_lammps.model_file.archive import is_for_gpu, read_metadata
 from mlip_lammps.structure.evaluation import Evaluation
+from mlip_lammps.structure.global_inputs import GlobalInput, global_inputs_in, values_of
 from mlip_lammps.structure.graph import Graph, join_graphs
 
 _ERROR_BYTES = 4096
@@ -97,6 +99,7 @@ class CompiledModel:
         self._path, self._n_threads = Path(path).absolute(), n_threads
         self._lock = threading.Lock()  # copies may be used by several threads, and the library has one work space
         self.metadata = read_metadata(path)
+        self.global_inputs = tuple(GlobalInput(**one) for one in self.metadata.get("global_inputs", ()))
         self._rows = {atomic_numbers[symbol]: row for row, symbol in enumerate(self.metadata["elements"])}
         self._is_lost = _forked.has_gpu and self._is_for_gpu
         self._require_gpu()
@@ -178,6 +181,16 @@ class CompiledModel:
                 "these atoms or use another model"
             ) from None
 
+    def global_values(self, given: Mapping[str, Any]) -> tuple[float, ...]:
+        """Return the global inputs, such as the total charge, for a structure with ``atoms.info`` ``given``.
+
+        Raises
+        ------
+        UserInputError
+            If the model does not take one of them.
+        """
+        return values_of(self.global_inputs, global_inputs_in(given), self._path.name)
+
     def evaluate(self, graph: Graph, positions: NDArray[np.float64] | None = None) -> Evaluation:
         """Return energies and gradients of a graph without ghost atoms.
 
@@ -190,14 +203,15 @@ class CompiledModel:
         Raises
         ------
         UserInputError
-            If the model does not know an element, if an edge does not connect two of the positions, or if the model
-            is for a GPU and was opened before this process was forked.
+            If the model does not know an element or does not take the charge or spin, if an edge does not connect two
+            of the positions, or if the model is for a GPU and was opened before this process was forked.
         MlipError
             If a compiled program fails.
         """
         require_instance("graph", graph, Graph, "what build_graph returns")
         self._require_gpu()
         species = self.species(graph.atomic_numbers)
+        global_values = np.array(self.global_values(graph.global_inputs), dtype=np.float64)
         node_energies = np.empty(graph.n_atoms)
         edge_gradients = np.empty((graph.n_edges, 3))
         edge_moments = None
@@ -217,6 +231,7 @@ class CompiledModel:
             np.ascontiguousarray(graph.edge_vectors, dtype=np.float64),
             np.ascontiguousarray(graph.edge_centre, dtype=np.int64),
             np.ascontiguousarray(graph.edge_neighbour, dtype=np.int64),
+            global_values,
             positions,
             node_energies,
             edge_gradients,
@@ -238,6 +253,8 @@ class CompiledModel:
     def evaluate_many(self, graphs: Sequence[Graph]) -> list[Evaluation]:
         """Return the results of several graphs from one evaluation, which is much faster on a GPU.
 
+        Graphs with different charges or spins are evaluated one by one.
+
         Raises
         ------
         UserInputError, MlipError
@@ -245,6 +262,8 @@ class CompiledModel:
         """
         for graph in graphs:
             require_instance("a graph", graph, Graph, "what build_graph returns")
+        if len({self.global_values(graph.global_inputs) for graph in graphs}) > 1:
+            return [self.evaluate(graph) for graph in graphs]
         together = self.evaluate(join_graphs(graphs))
         results, atom, edge = [], 0, 0
         for graph in graphs:
@@ -314,7 +333,7 @@ def _library() -> ctypes.CDLL:
     library.mlip_model_set_threads.argtypes = [ctypes.c_void_p, ctypes.c_int]
     library.mlip_model_evaluate.restype = ctypes.c_int
     library.mlip_model_evaluate.argtypes = (
-        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 8 + [ctypes.c_char_p, ctypes.c_int64]
+        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 9 + [ctypes.c_char_p, ctypes.c_int64]
     )
     library.mlip_model_gpu.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p]
     library.mlip_model_gpu.argtypes += [ctypes.c_char_p, ctypes.c_int64]

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 FORMAT_VERSION = 4
+FORMAT_VERSION_WITH_INPUTS = 5
+"""Version of files with global inputs, which older plugins refuse; the rest of the format is the same."""
+READ_VERSIONS = (FORMAT_VERSION, FORMAT_VERSION_WITH_INPUTS)
 
 METADATA_PATH = "extra/mlip_lammps.json"
 """Path of the metadata block, relative to the archive's root folder."""
@@ -37,6 +40,8 @@ class ProgramSpec:
         Tensor names in order, in addition to ``GRAPH_TENSORS``:
 
         ``species`` (n_nodes,) int64: only in the first layer.
+        ``global_inputs`` (n_global_inputs,) float64: numbers of the whole system such as its total charge, in the first
+        layer of models that take them. The metadata list their names, defaults and bounds.
         ``edge_species`` (n_edges,) int64: species of the neighbours, in further layers of models whose radial
         functions depend on the pair of elements.
         ``features_T``: features that layer T sends to its neighbours, after the linear map of layer T + 1; as an output
@@ -58,7 +63,10 @@ class ProgramSpec:
 
 
 def program_specs(
-    skip_widths: Sequence[int], message_widths: Sequence[int], has_pair_functions: bool = False
+    skip_widths: Sequence[int],
+    message_widths: Sequence[int],
+    has_pair_functions: bool = False,
+    has_global_inputs: bool = False,
 ) -> tuple[ProgramSpec, ...]:
     """Return the programs of a model in execution order.
 
@@ -71,12 +79,14 @@ def program_specs(
         Tensor widths of layers 1 ... n_layers - 1; 0 if a layer has no such tensor.
     has_pair_functions
         Whether layers after the first need the species of the neighbours.
+    has_global_inputs
+        Whether the first layer takes global inputs.
     """
     n_layers = len(skip_widths) + 1
 
     def incoming(t: int) -> tuple[str, ...]:
         if t == 1:
-            return ("species",)
+            return ("species", "global_inputs") if has_global_inputs else ("species",)
         species = ("edge_species",) if has_pair_functions else ()
         return (f"features_{t - 1}",) + ((f"skips_{t - 1}",) if skip_widths[t - 2] else ()) + species
 

@@ -1,7 +1,8 @@
 """Neighbour graphs of ``ase.Atoms``: the input arrays of a model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from mlip_lammps.core.arguments import require_instance, require_positive
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.structure.global_inputs import global_inputs_in
 from mlip_lammps.structure.voigt import VOIGT_INDICES, voigt_of
 
 
@@ -26,6 +28,8 @@ class Graph:
         Indices i and j, shape (n_edges,), int64; ``edge_centre`` is in ascending order.
     volume
         Cell volume in angstrom^3; None without three cell vectors or without a periodic direction.
+    global_inputs
+        Total charge and spin as far as the structure has them, see ``GlobalInput``.
     """
 
     atomic_numbers: NDArray[np.int64]
@@ -33,6 +37,7 @@ class Graph:
     edge_centre: NDArray[np.int64]
     edge_neighbour: NDArray[np.int64]
     volume: float | None = None
+    global_inputs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_atoms(self) -> int:
@@ -73,17 +78,22 @@ def build_graph(atoms: Atoms, cutoff: float) -> Graph:
         edge_centre=np.ascontiguousarray(i[order], dtype=np.int64),
         edge_neighbour=np.ascontiguousarray(j[order], dtype=np.int64),
         volume=abs(atoms.cell.volume) if atoms.pbc.any() and atoms.cell.rank == 3 else None,
+        global_inputs=global_inputs_in(atoms.info),
     )
 
 
 def join_graphs(graphs: Sequence[Graph]) -> Graph:
-    """Return one graph with the atoms and edges of all graphs, in order, and no edges between graphs."""
+    """Return one graph with the atoms and edges of all graphs, in order, and no edges between graphs.
+
+    Their global inputs are those of the first graph.
+    """
     starts = np.cumsum([0, *(graph.n_atoms for graph in graphs)])
     return Graph(
         atomic_numbers=np.concatenate([np.zeros(0, np.int64), *(graph.atomic_numbers for graph in graphs)]),
         edge_vectors=np.concatenate([np.zeros((0, 3)), *(graph.edge_vectors for graph in graphs)]),
         edge_centre=_shifted([graph.edge_centre for graph in graphs], starts),
         edge_neighbour=_shifted([graph.edge_neighbour for graph in graphs], starts),
+        global_inputs=graphs[0].global_inputs if graphs else {},
     )
 
 

@@ -27,6 +27,8 @@ MOLECULE = "molecule in a corner"
 """A structure that leaves some ranks without atoms."""
 CLUSTER = "isolated cluster"
 """A structure that spans all ranks and has no periodic images."""
+CHARGED = "with another charge or spin"
+"""A copy of `BASE` for models that take a total charge or spin."""
 USER = "your structure"
 
 FIVE_POINTS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])

@@ -12,10 +12,12 @@ from ase.data import covalent_radii
 from e3nn import o3
 from numpy.typing import NDArray
 
+from mlip_lammps.families.mace.embeddings import embedding_shapes
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reader.validation import order_weight
 from mlip_lammps.families.mace.spec import (
     TRANSFORM_PARAMETERS,
+    EmbeddingSpec,
     LayerSpec,
     MaceModel,
     ModelSpec,
@@ -27,6 +29,7 @@ from mlip_lammps.families.mace.spec import (
 
 REAL_AGNOSTIC, RESIDUAL = "RealAgnosticInteractionBlock", "RealAgnosticResidualInteractionBlock"
 DENSITY, DENSITY_RESIDUAL = "RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock"
+ATTENTION = "RealAgnosticAttResidualInteractionBlock"
 NON_LINEAR = "RealAgnosticResidualNonLinearInteractionBlock"
 _SILU_SCALE = 1.6790
 """Approximate factor that gives silu a unit second moment. Readers take it from the spec, so any value is valid."""
@@ -72,6 +75,8 @@ def random_model(
     distance_transform: str | None = None,
     edge_irreps: str | None = None,
     is_product_by_element: bool = True,
+    embeddings: Sequence[EmbeddingSpec] = (),
+    has_embedding_readout: bool = False,
 ) -> MaceModel:
     """Return a MACE model with seeded random weights and the same structure as a mace-torch model.
 
@@ -113,6 +118,8 @@ def random_model(
         Neighbour features that enter the tensor product of every layer but the first; None for the node features.
     is_product_by_element
         Whether the weights of the products depend on the element.
+    embeddings, has_embedding_readout
+        Embeddings of the total charge and spin, and whether they have a readout.
 
     Returns
     -------
@@ -140,6 +147,8 @@ def random_model(
         ),
         dtype=dtype,
         is_product_by_element=is_product_by_element,
+        embeddings=tuple(embeddings),
+        has_embedding_readout=has_embedding_readout,
         pair_repulsion=PairRepulsionSpec(cutoff_power) if pair_repulsion else None,
     )
     *before, last = spec.layers
@@ -250,6 +259,7 @@ def _trained_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
     n_rows = n_elements if spec.is_product_by_element else 1
     elements = o3.Irreps([(n_elements, "0e")])
     yield "node_embedding.linear.weight", (_linear_size(elements, o3.Irreps(spec.irreps_embedding)),)
+    yield from embedding_shapes(spec)
     for t, layer in enumerate(spec.layers, start=1):
         message, out = o3.Irreps(layer.irreps_message), o3.Irreps(layer.irreps_out)
         yield from block_of(layer.interaction).weight_shapes(spec, layer, weights_of("interactions", t))

@@ -12,8 +12,9 @@ from ase import Atoms
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.core.limits import DerivativeLimits, DynamicsLimits, Limits
 from mlip_lammps.engines.lammps.cases import Case, CaseResults, rank_environment
-from mlip_lammps.engines.lammps.process import LammpsProcess, input_word
+from mlip_lammps.engines.lammps.process import LammpsProcess, input_keywords, input_word
 from mlip_lammps.structure.evaluation import Evaluation
+from mlip_lammps.structure.global_inputs import global_inputs_in
 from mlip_lammps.structure.lammps_data import write_lammps_data
 from mlip_lammps.verify.checks import QUANTITIES, Check, Worst
 from mlip_lammps.verify.lammps_checks import rank_text
@@ -181,6 +182,7 @@ def choose_time_step(atoms: Atoms, evaluate: Callable[[Atoms], Evaluation], n_st
 def _run_dynamics(lmp: LmpRun, step: float, n_steps: int) -> list[list[Mapping[str, float]]]:
     """Return the thermo output of both runs at the same physical times."""
     elements = sorted(set(lmp.atoms.get_chemical_symbols()))
+    keywords = input_keywords(lmp.model, global_inputs_in(lmp.atoms.info))
     with TemporaryDirectory(prefix="mlip-lammps-") as scratch:
         folder = Path(scratch)
         write_lammps_data(folder / "atoms.data", lmp.atoms, elements)
@@ -189,7 +191,7 @@ def _run_dynamics(lmp: LmpRun, step: float, n_steps: int) -> list[list[Mapping[s
             box tilt large
             read_data ${{data}}
             mass * {MASS}
-            pair_style mlip/torch
+            pair_style mlip/torch {keywords}
             pair_coeff * * ${{model}} {" ".join(elements)}
             velocity all create 300 7 loop geom
             fix motion all nve

@@ -24,8 +24,9 @@ from mlip_lammps.model_file.archive import is_archive, read_metadata
 from mlip_lammps.models import shipped_models
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.files import read_structure
+from mlip_lammps.structure.global_inputs import other_values
 from mlip_lammps.structure.graph import build_graph, centroid_virials_from_moments
-from mlip_lammps.structure.probes import SHEARED, USER, large_probes
+from mlip_lammps.structure.probes import BASE, CHARGED, SHEARED, USER, large_probes
 from mlip_lammps.verify.checks import QUANTITIES, Check, Comparison, Verification
 from mlip_lammps.verify.lammps_checks import LammpsPlan, parity_checks, rank_text, setting_checks, symmetry_checks
 from mlip_lammps.verify.physics_checks import MOST_ATOMS, Derivatives, LmpRun, derivative_checks, dynamics_checks
@@ -137,6 +138,7 @@ class AseEngine:
         """Return energies, forces, the virial if there is a cell, and per-atom virials of small clusters."""
         arrays = (atoms.numbers, atoms.positions, atoms.cell[:], atoms.pbc)
         key = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+        key += repr(self.calculator.model.global_values(atoms.info)).encode()
         if key not in self._known:
             copy = atoms.copy()
             copy.calc = self.calculator
@@ -198,7 +200,11 @@ def verify_model(
     elements, cutoff, dtype = tuple(metadata["elements"]), metadata["cutoff"], metadata["dtype"]
     structures = large_probes(elements, cutoff)
     # every rank processes several chunks of the supercell; a GPU processes all atoms at once
+    inputs = engine.calculator.model.global_inputs
     symmetries = make_symmetries(structures, int(1.5 * max(n_ranks) * metadata.get("chunk_atoms", _ATOMS_OF_A_RANK)))
+    if inputs:
+        structures[CHARGED] = structures[BASE].copy()
+        structures[CHARGED].info |= other_values(inputs)
     if structure is not None:
         structures[USER] = read_structure(structure, elements)
     file_dtype = subject.trained.dtype if subject.trained else "float32"

@@ -23,6 +23,7 @@ from mlip_lammps.core.processes import python_module
 from mlip_lammps.engines.lammps.cases import rank_environment
 from mlip_lammps.engines.lammps.rank import run_rank
 from mlip_lammps.engines.mpi_process import MpiProcess
+from mlip_lammps.structure.global_inputs import global_inputs_in
 from mlip_lammps.workflows.relaxation import (
     FORCE_TOLERANCE,
     MAX_STEPS,
@@ -100,7 +101,8 @@ def minimize(
     limits = {"pressure_gpa": pressure_gpa, "force_tolerance": force_tolerance, "max_steps": max_steps}
     require_relaxable(atoms, calculator, cell, **limits)
     fixed = sorted({int(k) for constraint in atoms.constraints for k in constraint.index})
-    given = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    info = global_inputs_in(atoms.info)
+    given = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=info)
     start = given.copy()
     if trajectory is not None:
         continue_from(start, trajectory)

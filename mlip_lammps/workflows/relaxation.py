@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mlip_lammps.core.arguments import require_choice, require_numbers
 from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.structure.global_inputs import global_inputs_in
 from mlip_lammps.workflows.checks import (
     require_apart,
     require_crystal,
@@ -127,7 +128,7 @@ def relax(
     """
     require_relaxable(atoms, calculator, cell, mask, optimizer, pressure_gpa, force_tolerance, max_steps)
     moved = atoms.copy()
-    moved.info = {}  # may contain what extended XYZ cannot store
+    moved.info = global_inputs_in(atoms.info)  # the rest may be what extended XYZ cannot store
     moved.calc = calculator
     before = moved.get_potential_energy()
     if trajectory is not None:

@@ -13,7 +13,10 @@
 #include "error.h"
 #include "utils.h"
 
+#include "fmt/format.h"
+
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <new>
@@ -28,6 +31,13 @@ static std::string describe(const mlip::Metadata &metadata)
       ", cutoff " + std::to_string(metadata.cutoff) + ", " + join(metadata.elements);
   for (int64_t width : metadata.feature_widths) text += " " + std::to_string(width);
   return text;
+}
+
+/* ---------------------------------------------------------------------- */
+
+static std::string text_of(double value)
+{
+  return fmt::format("{:g}", value);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -140,6 +150,45 @@ std::string LoadedModels::find_other_device(const std::string &device) const
 
 /* ---------------------------------------------------------------------- */
 
+static std::string find_wrong_value(const std::string &path, const mlip::GlobalInput &input, double value)
+{
+  if (input.is_integer && value != std::floor(value))
+    return input.name + " is " + text_of(value) + ", but " + path + " takes whole numbers; correct pair_style";
+  if (input.has_bounds && !(value >= input.lowest && value <= input.highest))
+    return input.name + " is " + text_of(value) + ", but " + path + " takes values from " + text_of(input.lowest) +
+        " to " + text_of(input.highest) + "; correct pair_style";
+  return "";
+}
+
+/* ---------------------------------------------------------------------- */
+
+std::string LoadedModels::set_global_inputs(const std::map<std::string, double> &given)
+{
+  global_inputs.clear();
+  for (int k = 0; k < committee.size(); k++) {
+    const std::string &path = committee.path(k);
+    const std::vector<mlip::GlobalInput> &inputs = committee.metadata(k).global_inputs;
+    for (const auto &entry : given) {
+      const auto has_name = [&](const mlip::GlobalInput &input) { return input.name == entry.first; };
+      if (std::none_of(inputs.begin(), inputs.end(), has_name))
+        return "keyword " + entry.first + " is given, but " + path + " does not depend on it; remove " + entry.first +
+            " from pair_style, or use a model with a " + entry.first + " embedding";
+    }
+    std::vector<double> values;
+    for (const auto &input : inputs) {
+      const auto found = given.find(input.name);
+      values.push_back(found == given.end() ? input.default_value : found->second);
+      const std::string fault = find_wrong_value(path, input, values.back());
+      if (!fault.empty()) return fault;
+    }
+    committee.model(k).set_global_inputs(values);
+    global_inputs.push_back(values);
+  }
+  return "";
+}
+
+/* ---------------------------------------------------------------------- */
+
 std::vector<int64_t> LoadedModels::species_of_kind(int model) const
 {
   const std::vector<std::string> &known = committee.metadata(model).elements;
@@ -169,6 +218,8 @@ std::string LoadedModels::digest() const
 {
   std::vector<std::string> texts;
   for (int k = 0; k < committee.size(); k++) texts.push_back(describe(committee.metadata(k)));
+  for (const auto &values : global_inputs)
+    for (const double value : values) texts.push_back("global input " + text_of(value));
   return join(texts, "; ") + "; types " + join(symbols, " ");
 }
 
@@ -194,6 +245,9 @@ void LoadedModels::log(int n_threads) const
     if (committee.model(k).finds_edges()) device = name_gpu(committee.model(k));
     utils::logmesg(lmp, "mlip/torch: {}, types: {}, cutoff {} A, {} layer(s), {} on {}\n", committee.path(k),
                    join(symbols, " "), metadata.cutoff, metadata.n_layers, metadata.dtype, device);
+    for (std::size_t n = 0; n < metadata.global_inputs.size(); n++)
+      utils::logmesg(lmp, "mlip/torch: {}, {} {}\n", committee.path(k), metadata.global_inputs[n].name,
+                     text_of(global_inputs[k][n]));
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include "pointers.h"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,10 @@ class LoadedModels : protected Pointers {
   /* Returns an empty text if the models are for this device, else an error message. */
   std::string find_other_device(const std::string &device) const;
 
+  /* Gives every model these numbers of the whole system, by name, and defaults for the others. Returns an empty text, or
+     an error message if a model does not take one of them. */
+  std::string set_global_inputs(const std::map<std::string, double> &given);
+
   /* Row of each kind in the model's element table. */
   std::vector<int64_t> species_of_kind(int model) const;
 
@@ -54,6 +59,7 @@ class LoadedModels : protected Pointers {
   std::vector<mlip::FileStamp> stamps;
   bool has_warned_of_masses = false;
   std::vector<std::string> symbols;    // by atom type, from type 1
+  std::vector<std::vector<double>> global_inputs;    // of each model
 };
 
 }    // namespace LAMMPS_NS

@@ -16,7 +16,7 @@
 
 using namespace LAMMPS_NS;
 
-static constexpr const char KEYWORDS[] = "threads, device, deviation, close, profile, restart";
+static constexpr const char KEYWORDS[] = "threads, device, charge, spin, deviation, close, profile, restart";
 
 /* ---------------------------------------------------------------------- */
 
@@ -75,6 +75,8 @@ PairSettings LAMMPS_NS::read_settings(LAMMPS *lmp, int narg, char **arg)
     } else if (keyword == "device") {
       read_choice(lmp, keyword, value, {"auto", "cpu", "cuda"});
       settings.device = value;
+    } else if (keyword == "charge" || keyword == "spin") {
+      settings.global_inputs[keyword] = utils::numeric(FLERR, value, false, lmp);
     } else if (keyword == "deviation") {
       settings.deviation_file = value;
       settings.deviation_every = read_count(lmp, "the interval of deviation", arg[iarg + 2]);

@@ -6,6 +6,7 @@
 #ifndef LMP_PAIR_ARGUMENTS_H
 #define LMP_PAIR_ARGUMENTS_H
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct PairSettings {
   int deviation_every = 0;           // steps
   CloseAtoms close = CloseAtoms::WARN;
   bool has_profile = false;
+  std::map<std::string, double> global_inputs;    // charge and spin, as far as they are given
   bool takes_any_model = false;      // whether a restart accepts another model
   std::vector<std::string> kept;     // arguments that a restart file keeps
 };

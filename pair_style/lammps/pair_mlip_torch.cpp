@@ -102,7 +102,8 @@ void PairMlipTorch::coeff(int narg, char **arg)
   const PairSettings &settings = parts->settings;
   loaded.open(given.files, settings.n_threads, settings.device);
   loaded.map_types(given.symbols, force->pair != this);
-  const std::string fault = settings.takes_any_model ? "" : find_other_model(lmp, loaded.record());
+  std::string fault = settings.takes_any_model ? "" : find_other_model(lmp, loaded.record());
+  if (fault.empty()) fault = loaded.set_global_inputs(settings.global_inputs);
   if (!fault.empty()) error->all(FLERR, MLIP_STYLE + fault);
 
   const std::vector<int> &kinds = loaded.kind_of_type;
@@ -144,6 +145,8 @@ void PairMlipTorch::init_style()
   // pair_style may have been repeated since pair_coeff
   const std::string other_device = parts->loaded.find_other_device(parts->settings.device);
   if (!other_device.empty()) error->all(FLERR, MLIP_STYLE + other_device);
+  const std::string wrong_input = parts->loaded.set_global_inputs(parts->settings.global_inputs);
+  if (!wrong_input.empty()) error->all(FLERR, MLIP_STYLE + wrong_input);
   if (!force->newton_pair)
     error->all(FLERR, MLIP_STYLE + std::string("newton is off for pairs, but forces on ghosts must reach their owners; "
                                                "use: newton on"));

@@ -13,7 +13,21 @@ using json = nlohmann_lmp::json;
 
 namespace {
 
-constexpr int FORMAT_VERSION = 4;
+constexpr int FORMAT_VERSION = 4, FORMAT_VERSION_WITH_INPUTS = 5;
+
+GlobalInput read_input(const json &d)
+{
+  GlobalInput input;
+  input.name = d.at("name").get<std::string>();
+  input.default_value = d.at("default").get<double>();
+  input.is_integer = d.at("is_integer").get<bool>();
+  input.has_bounds = !d.at("lowest").is_null();
+  if (input.has_bounds) {
+    input.lowest = d.at("lowest").get<double>();
+    input.highest = d.at("highest").get<double>();
+  }
+  return input;
+}
 
 std::string release(const std::string &version)
 {
@@ -34,9 +48,9 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     document.content = json::parse(archive.read(names[0]));
     const auto &d = document.content;
     const int version = d.at("format_version").get<int>();
-    if (version != FORMAT_VERSION)
+    if (version != FORMAT_VERSION && version != FORMAT_VERSION_WITH_INPUTS)
       throw std::runtime_error("it has format version " + std::to_string(version) + ", but this package reads " +
-                               std::to_string(FORMAT_VERSION));
+                               std::to_string(FORMAT_VERSION) + " and " + std::to_string(FORMAT_VERSION_WITH_INPUTS));
     auto &m = document.metadata;
     m.elements = d.at("elements").get<std::vector<std::string>>();
     m.cutoff = d.at("cutoff").get<double>();
@@ -51,6 +65,7 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     m.source_name = d.at("source").at("name").get<std::string>();
     for (const auto &row : d.value("min_distances", json::array()))
       for (const auto &distance : row) m.min_distances.push_back(distance.get<double>());
+    for (const auto &input : d.value("global_inputs", json::array())) m.global_inputs.push_back(read_input(input));
     m.head = d.value("head", "Default");
     m.device = d.at("device").get<std::string>();
     // files for a GPU need neither chunks nor torch

@@ -61,6 +61,8 @@ void Evaluation::open(const Metadata &of_model, const Torch &library)
 {
   metadata = &of_model;
   torch = &library;
+  global_inputs.clear();
+  for (const GlobalInput &input : metadata->global_inputs) global_inputs.push_back(input.default_value);
   feature_dtype = metadata->feature_bytes == 4 ? DType::FLOAT32 : DType::FLOAT64;
   for (size_t t = 0; t < metadata->feature_widths.size(); t++) {
     const std::string layer = std::to_string(t + 1);
@@ -185,6 +187,8 @@ Tensor Evaluation::input(const std::string &tensor, int axis)
   if (tensor == "edge_neighbour") return view(chunk.neighbour.data(), {n_edges}, DType::INT64);
   if (tensor == "edge_species") return view(neighbour_species(), {n_edges}, DType::INT64);
   if (tensor == "edge_vectors") return view(chunk.vectors, {n_edges, 3}, DType::FLOAT64);
+  if (tensor == "global_inputs")
+    return view(global_inputs.data(), {static_cast<int64_t>(global_inputs.size())}, DType::FLOAT64);
   if (tensor == "energy_weights") return view(weights.data(), {n_centres}, DType::FLOAT64);
 
   const Features &all = tensors.at(tensor).features;

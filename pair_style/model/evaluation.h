@@ -32,6 +32,8 @@ class Evaluation {
   void start(const Graph &, bool has_moments);
   void run(NamedProgram &);
 
+  std::vector<double> global_inputs;    // numbers of the whole system, in the order of the metadata
+
   /* Rows of the graph's atoms for features_T, feature_gradients_T and their moments. */
   Features rows(const std::string &tensor) const { return without_phantoms(tensors.at(tensor).features); }
   Features moment_rows(const std::string &tensor, int axis) const;

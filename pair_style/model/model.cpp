@@ -89,6 +89,14 @@ void Model::set_threads(int n_threads)
   if (n_threads > 0 && state->torch) state->torch->set_threads(n_threads);
 }
 
+void Model::set_global_inputs(const std::vector<double> &values)
+{
+  if (values.size() != state->metadata.global_inputs.size())
+    throw std::runtime_error("the model takes " + std::to_string(state->metadata.global_inputs.size()) +
+                             " global inputs, but " + std::to_string(values.size()) + " are given; report a bug");
+  state->evaluation.global_inputs = values;
+}
+
 std::vector<std::pair<std::string, double>> Model::timings() const
 {
   std::vector<std::pair<std::string, double>> result;

@@ -28,6 +28,10 @@ class Model {
   /* Number of threads for an evaluation; 0: the default of torch. Throws std::runtime_error if torch cannot set it. */
   void set_threads(int);
 
+  /* Values of the global inputs of later evaluations, in the order of the metadata; defaults before the first call.
+     Values outside the bounds are the caller's fault: tables of the model end there. */
+  void set_global_inputs(const std::vector<double> &);
+
   /* Returns energies of owned atoms and gradients of every edge. Collective through the exchange: a fault of this rank
      is kept until the last exchange is done, then thrown as std::runtime_error, so that no other rank waits.
      With has_moments, the same on every rank, also the moments of edges, which need the positions of the graph. */

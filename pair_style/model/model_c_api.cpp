@@ -58,11 +58,13 @@ void mlip_model_close(mlip_model *model)
 
 int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, const int64_t *species,
                         const double *edge_vectors, const int64_t *edge_centre, const int64_t *edge_neighbour,
-                        const double *positions, double *node_energies, double *edge_gradients,
-                        double *edge_moments, char *error, int64_t n_error)
+                        const double *global_inputs, const double *positions, double *node_energies,
+                        double *edge_gradients, double *edge_moments, char *error, int64_t n_error)
 {
   try {
     const mlip::Graph graph{n_atoms, 0, n_edges, species, edge_vectors, edge_centre, edge_neighbour, positions};
+    const auto n_inputs = model->model->metadata().global_inputs.size();
+    model->model->set_global_inputs(std::vector<double>(global_inputs, global_inputs + n_inputs));
     NoExchange exchange;
     const mlip::Results results = model->model->evaluate(graph, exchange, positions != nullptr);
     std::copy_n(results.node_energies, n_atoms, node_energies);

@@ -6,6 +6,7 @@ Usage: ``python mace_torch_models.py FOLDER``. For each entry of `MODELS`, the s
 
 import inspect
 import sys
+import types
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,11 @@ import numpy as np
 
 RESIDUAL, PLAIN = "RealAgnosticResidualInteractionBlock", "RealAgnosticInteractionBlock"
 NON_LINEAR = "RealAgnosticResidualNonLinearInteractionBlock"
+ATTENTION = "RealAgnosticAttResidualInteractionBlock"
 DENSITY, DENSITY_RESIDUAL = "RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock"
+
+_TABLE = {"type": "categorical", "per": "graph"}
+_NUMBER = {"type": "continuous", "per": "graph", "in_dim": 1}
 
 MODELS = {
     "one_layer_scalar": {"n_layers": 1, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [14]},
@@ -185,6 +190,73 @@ MODELS = {
         "n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "first": DENSITY_RESIDUAL,
         "later": NON_LINEAR, "keep_last_layer_irreps": True, "radial": [24],
     },
+    "older_repulsion": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [14, 28, 8], "power": 6,
+        "older_repulsion": True, "extra": {"pair_repulsion": True},
+    },
+    "attention": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 6, 8],
+        "first": ATTENTION, "later": ATTENTION, "apply_cutoff": False, "radial": [256] * 3,
+    },
+    "attention_later": {
+        "n_layers": 3, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [8, 1], "first": RESIDUAL,
+        "later": ATTENTION, "keep_last_layer_irreps": True, "extra": {"pair_repulsion": True}, "radial": [256] * 3,
+    },
+    "attention_with_charge": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 2, "correlation": 2, "elements": [8, 1, 6], "first": ATTENTION,
+        "later": DENSITY_RESIDUAL, "apply_cutoff": False, "dtype": "float32", "radial": [256] * 3,
+        "extra": {"embedding_specs": {"total_charge": {**_TABLE, "num_classes": 5, "emb_dim": 6, "offset": 2}}},
+        "inputs": [{"charge": -2}, {"charge": 1}, {}],
+    },
+    "lora": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 6, 8], "lora": True,
+        "extra": {"cueq_config": "off"},
+    },
+    "lora_of_heads": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "first": NON_LINEAR,
+        "later": NON_LINEAR, "head": "b", "dtype": "float32", "lora": True, "biased": True,
+        "extra": {
+            "heads": ["a", "b"],
+            "embedding_specs": {"total_charge": {**_TABLE, "num_classes": 3, "emb_dim": 4, "offset": 1}},
+        },
+        "inputs": [{"charge": -1}, {"charge": 1}, {}],
+    },
+    "charge": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 6, 8],
+        "extra": {"embedding_specs": {"total_charge": {**_TABLE, "num_classes": 5, "emb_dim": 6, "offset": 2}}},
+        "inputs": [{"charge": -2}, {"charge": 1}, {}],
+    },
+    "charge_and_spin": {
+        "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 3, "correlation": 2, "elements": [1, 8, 6],
+        "first": NON_LINEAR, "later": NON_LINEAR, "apply_cutoff": False,
+        "extra": {
+            "edge_irreps": "8x0e+8x1o", "use_edge_irreps_first": True, "use_embedding_readout": True,
+            "embedding_specs": {
+                "total_spin": {**_TABLE, "num_classes": 8, "emb_dim": 8},
+                "total_charge": {**_TABLE, "num_classes": 9, "emb_dim": 4, "offset": 4},
+            },
+        },
+        "inputs": [{"charge": 4, "spin": 3}, {"spin": 2}, {"charge": -1.0}],
+    },
+    "charge_of_heads": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [1, 8], "first": DENSITY,
+        "head": "b", "dtype": "float32",
+        "extra": {
+            "heads": ["a", "b"], "use_embedding_readout": True,
+            "embedding_specs": {
+                "total_charge": {**_NUMBER, "emb_dim": 5, "use_bias": False}, "total_spin": {**_NUMBER, "emb_dim": 3},
+            },
+        },
+        "inputs": [{"charge": 0.25, "spin": 3}, {"charge": -1.5}, {}],
+    },
+    "charge_unscaled": {
+        "n_layers": 1, "hidden": "8x0e", "l_max": 1, "correlation": 2, "elements": [1, 8], "scaled": False,
+        "extra": {
+            "use_embedding_readout": True,
+            "embedding_specs": {"total_charge": {**_TABLE, "num_classes": 3, "emb_dim": 4, "offset": 1}},
+        },
+        "inputs": [{"charge": -1}, {"charge": 1}, {}],
+    },
     "older_version": {"n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [1], "older": True},
 }  # fmt: skip
 
@@ -192,11 +264,12 @@ _SMALL = {"n_layers": 1, "hidden": "4x0e", "l_max": 1, "correlation": 1, "elemen
 
 UNSUPPORTED = {
     "chebyshev": {"extra": {"radial_type": "chebyshev"}},
-    "attention": {"first": "RealAgnosticAttResidualInteractionBlock"},
-    "older_repulsion": {"extra": {"pair_repulsion": True}, "older_repulsion": True},
     "sin": {"n_layers": 2, "extra": {"gate": "sin"}},
-    "embedding": {"extra": {"embedding_specs": {
-        "total_charge": {"type": "categorical", "per": "graph", "num_classes": 3, "emb_dim": 4, "in_dim": 1},
+    "embedding": {"extra": {"embedding_specs": {"elec_temp": {**_NUMBER, "emb_dim": 4}}}},
+    "cuequivariance": {"converted": "cuequivariance_torch.operations.linear.Linear"},
+    "openequivariance": {"converted": "openequivariance.impl_torch.TensorProductConv.TensorProductConv"},
+    "embedding_of_atoms": {"extra": {"embedding_specs": {
+        "total_charge": {"type": "continuous", "per": "atom", "in_dim": 1, "emb_dim": 4},
     }}},
 }  # fmt: skip
 """Variants of a small model that the reader refuses."""
@@ -267,6 +340,8 @@ def make_model(options: dict, seed: int):
     arguments |= options.get("extra", {})
     if options.get("biased", False):
         arguments["readout_cls"] = modules.blocks.NonLinearBiasReadoutBlock
+    if arguments.get("cueq_config") == "off":
+        arguments["cueq_config"] = modules.wrapper_ops.CuEquivarianceConfig(enabled=False)
     if isinstance(arguments["gate"], str):
         arguments["gate"] = getattr(torch, arguments["gate"])
     if "edge_irreps" in arguments:
@@ -288,10 +363,14 @@ def make_model(options: dict, seed: int):
     for interaction in model.interactions:
         if hasattr(interaction, "beta"):
             make_normalization_matter(interaction)
+    if "converted" in options:
+        replace_by_class(model, options["converted"])
+    if options.get("lora", False):
+        add_low_rank_weights(model)
     if "buffers" in options:
         cast_buffers(model, getattr(torch, options["buffers"]))
     if options.get("older_repulsion", False):
-        del model.pair_repulsion_fn.covalent_radii
+        make_repulsion_older(model.pair_repulsion_fn, arguments)
     if options.get("older", False):
         for module in model.modules():
             for name in _ATTRIBUTES_OF_NEWER_VERSIONS:
@@ -310,6 +389,55 @@ def make_normalization_matter(interaction) -> None:
         if isinstance(step, torch.nn.LayerNorm):
             torch.nn.init.uniform_(step.weight, 0.5, 2.0)
             torch.nn.init.normal_(step.bias)
+
+
+def replace_by_class(model, name: str) -> None:
+    """Put an object of a class of this name, which need not be installed, into the model."""
+    import torch
+
+    module_name, _, class_name = name.rpartition(".")
+    module = types.ModuleType(module_name)
+    module.__dict__[class_name] = type(class_name, (torch.nn.Module,), {"__module__": module_name})
+    parts = module_name.split(".")
+    for k in range(1, len(parts)):
+        sys.modules.setdefault(".".join(parts[:k]), types.ModuleType(".".join(parts[:k])))
+    sys.modules[module_name] = module
+    model.interactions[0].linear_up = module.__dict__[class_name]()
+
+
+def make_repulsion_older(repulsion, arguments: dict) -> None:
+    """Give a repulsion the attributes that it had in the repository of mace-torch before version 0.3.5."""
+    import torch
+    from mace.modules.radial import PolynomialCutoff
+
+    for name in ("p", "covalent_radii", "a_exp", "a_prefactor"):
+        delattr(repulsion, name)
+    repulsion.register_buffer("r_max", torch.tensor(arguments["r_max"]))
+    repulsion.cutoff = PolynomialCutoff(arguments["r_max"], arguments["num_polynomial_cutoff"])
+
+
+def older_repulsion(self, x, node_attrs, edge_index, atomic_numbers):
+    """Return the energies of atoms as that version computed them; this one no longer can."""
+    import torch
+
+    charges = atomic_numbers[node_attrs.argmax(dim=1)].to(x.dtype).unsqueeze(1)
+    z_i, z_j = charges[edge_index[1]], charges[edge_index[0]]
+    reduced = x * (z_i**0.23 + z_j**0.23) / (0.8854 * 0.529)
+    exponents = torch.tensor([3.2, 0.9423, 0.4028, 0.2016], dtype=x.dtype)
+    screened = (torch.exp(-reduced * exponents) * self.c).sum(dim=1, keepdim=True)
+    terms = 14.3996 * z_i * z_j / x * screened * self.cutoff(x)
+    return torch.zeros_like(charges).index_add(0, edge_index[1], terms).squeeze(1)
+
+
+def add_low_rank_weights(model) -> None:
+    """Wrap the linear maps of a model for low-rank adaptation, with weights that matter."""
+    import torch
+    from mace.modules.lora import inject_LoRAs
+
+    inject_LoRAs(model, rank=3, alpha=2.0)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
 
 
 def cast_buffers(model, dtype) -> None:
@@ -335,7 +463,9 @@ def evaluate(model, structure, head: str | None = None) -> dict:
 
     table = tools.AtomicNumberTable([int(z) for z in model.atomic_numbers])
     heads = getattr(model, "heads", ["Default"])
-    configuration = data.config_from_atoms(structure, head_name=head or heads[0])
+    # the names that mace-torch's calculator takes from atoms.info
+    keys = data.KeySpecification(info_keys={"total_charge": "charge", "total_spin": "spin"}, arrays_keys={})
+    configuration = data.config_from_atoms(structure, key_specification=keys, head_name=head or heads[0])
     graph = data.AtomicData.from_config(configuration, z_table=table, cutoff=float(model.r_max), heads=heads)
     batch = next(iter(tools.torch_geometric.dataloader.DataLoader([graph], batch_size=1)))
     is_periodic = bool(structure.pbc.any())
@@ -346,6 +476,7 @@ def evaluate(model, structure, head: str | None = None) -> dict:
         "positions": structure.positions,
         "cell": structure.cell[:],
         "pbc": structure.pbc,
+        **structure.info,
         "energy": out["energy"].detach().numpy()[0],
         "node_energies": out["node_energy"].detach().numpy(),
         "forces": out["forces"].detach().numpy(),
@@ -367,8 +498,11 @@ def main(folder: Path) -> None:
         torch.save(model, folder / f"{name}.model")
         torch.set_default_dtype(torch.float64)
         model = model.double()
+        if options.get("older_repulsion", False):
+            model.pair_repulsion_fn.forward = types.MethodType(older_repulsion, model.pair_repulsion_fn)
         results = {}
         for number, structure in enumerate(make_structures(options["elements"], 4.3)):
+            structure.info = options.get("inputs", [{}] * 3)[number]
             for key, value in evaluate(model, structure, options.get("head")).items():
                 results[f"{number}.{key}"] = value
         np.savez(folder / f"{name}.npz", **results)

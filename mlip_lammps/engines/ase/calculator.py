@@ -39,7 +39,7 @@ class MlipCalculator(Calculator):
         If the file is missing, is not a model, or was compiled for another machine or torch.
     UserInputError
         If an argument is invalid, if a compiled file is for another device or head, or if a model has several heads and
-        none is chosen; on evaluation, if the model does not know an element.
+        none is chosen; on evaluation, if the model does not know an element or does not take the charge or spin.
 
     Warns
     -----
@@ -49,7 +49,9 @@ class MlipCalculator(Calculator):
     Notes
     -----
     ``stresses`` are per-atom stresses, shape (n_atoms, 6). Their sum is ``stress``. Times the volume and in bar, they
-    equal ``compute stress/atom NULL virial`` of LAMMPS. A copy shares the open model. A pickle contains the path of the
+    equal ``compute stress/atom NULL virial`` of LAMMPS. A model with a charge or spin embedding takes
+    ``atoms.info["charge"]`` and ``atoms.info["spin"]`` (the spin multiplicity), 0 and 1 by default; other models ignore
+    them. A copy shares the open model. A pickle contains the path of the
     compiled file, which unpickling opens.
     """
 
@@ -71,6 +73,14 @@ class MlipCalculator(Calculator):
         else:
             self.model = CompiledModel(runnable_model(model, device, head), n_threads)
         self._has_warned = False
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """Return what has changed since the last evaluation, with the charge and spin that ASE does not compare."""
+        changes = super().check_state(atoms, tol)
+        if self.model.global_inputs and self.atoms is not None and not changes:
+            values = [self.model.global_values(one.info) for one in (atoms, self.atoms)]
+            changes += ["info"] if values[0] != values[1] else []
+        return changes
 
     def calculate(
         self,

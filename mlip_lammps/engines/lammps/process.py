@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.engines.mpi_process import MpiProcess, find_program
+from mlip_lammps.model_file.archive import read_metadata
 
 _LOOP_TIME = re.compile(r"Loop time of (\S+) on (\d+) procs for (\d+) steps with (\d+) atoms")
 _PLAIN = re.compile(r"""[^\s"'$#&]+""")
@@ -149,3 +150,11 @@ class LammpsProcess(MpiProcess):
         for line in self.lines():
             if row := self._thermo.read(line):
                 yield row
+
+
+def input_keywords(model: Path, given: Mapping[str, float]) -> str:
+    """Return the keywords of ``pair_style mlip/torch`` for the ``given`` charge and spin that the model takes."""
+    if not given:
+        return ""
+    taken = [one["name"] for one in read_metadata(model).get("global_inputs", ())]
+    return " ".join(f"{name} {given[name]}" for name in taken if name in given)

@@ -15,10 +15,11 @@ from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.lammps.box import NO_SETTINGS, BoxSettings, box_commands, fit_box
 from mlip_lammps.engines.lammps.edges import edges_of_rank
 from mlip_lammps.engines.lammps.plugin import why_not_loaded
-from mlip_lammps.engines.lammps.process import input_word
+from mlip_lammps.engines.lammps.process import input_keywords, input_word
 from mlip_lammps.model_file.archive import is_archive
 from mlip_lammps.models import resolve_model
 from mlip_lammps.structure.evaluation import Evaluation
+from mlip_lammps.structure.global_inputs import global_inputs_in
 from mlip_lammps.structure.voigt import tensor_of_lammps, voigt_of
 
 from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_VECTOR, lammps  # isort: skip
@@ -65,6 +66,7 @@ class LammpsSession:
         self._elements: list[str] = []
         self._pbc: tuple[bool, ...] = ()
         self._n_atoms = 0
+        self._global_inputs: dict[str, float] = {}
 
     def __enter__(self) -> "LammpsSession":
         return self
@@ -100,7 +102,7 @@ class LammpsSession:
         ----------
         atoms
             Any cell; a non-periodic direction gets a boundary that grows with the atoms. LAMMPS rotates the cell;
-            results are in the frame of ``atoms``.
+            results are in the frame of ``atoms``. Its charge and spin (``atoms.info``) go to models that take them.
         settings
             Settings of LAMMPS.
 
@@ -122,6 +124,7 @@ class LammpsSession:
             raise UserInputError(f"no atom type is {missing[0]}; add it to the elements {' '.join(self._elements)}")
         self._pbc = tuple(bool(periodic) for periodic in atoms.pbc)
         self._n_atoms = len(atoms)
+        self._global_inputs = global_inputs_in(atoms.info)
         self.run_commands(box_commands(self._prism, self._pbc, self._elements, settings))
         rotated = self._prism.vector_to_lammps(positions)
         types = [self._elements.index(symbol) + 1 for symbol in symbols]
@@ -155,9 +158,10 @@ class LammpsSession:
         """
         if self._prism is None:
             raise UserInputError("the session holds no atoms; call set_structure before set_model")
-        self._set_string(_MODEL_VARIABLE, input_word(self._runnable(model, head)))
+        path = self._runnable(model, head)
+        self._set_string(_MODEL_VARIABLE, input_word(path))
         self.run_commands(
-            f"""pair_style mlip/torch {options}
+            f"""pair_style mlip/torch {input_keywords(path, self._global_inputs)} {options}
             pair_coeff * * ${{{_MODEL_VARIABLE}}} {" ".join(self._elements)}"""
         )
         if self.lammps.has_id("compute", PRESSURE):

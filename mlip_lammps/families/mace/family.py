@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.families.mace.embeddings import global_inputs
 from mlip_lammps.families.mace.heads import select_head
 from mlip_lammps.families.mace.reader.inspection import inspect_mace_torch
 from mlip_lammps.families.mace.reader.mace_torch import read_mace_torch
@@ -81,7 +82,7 @@ class MaceFamily:
         from mlip_lammps.families.mace.layers import MaceLayers
         from mlip_lammps.families.mace.lowering import lower
 
-        return MaceLayers(lower(trained, atomic_numbers))
+        return MaceLayers(lower(trained, atomic_numbers), global_inputs(trained.spec))
 
 
 FAMILY = MaceFamily()

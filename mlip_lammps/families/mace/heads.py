@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.families.mace.embeddings import READOUT
 from mlip_lammps.families.mace.irreps import format_irreps, parse_irreps
 from mlip_lammps.families.mace.spec import LayerSpec, MaceModel, weights_of
 
@@ -40,6 +41,8 @@ def select_head(trained: MaceModel, name: str | None) -> MaceModel:
     weights = dict(trained.weights)
     for key in ("atomic_energies_fn.atomic_energies", "scale_shift.scale", "scale_shift.shift"):
         weights[key] = weights[key][k : k + 1]
+    if trained.spec.has_embedding_readout:
+        weights[READOUT] = np.ascontiguousarray(weights[READOUT].reshape(-1, len(heads))[:, k])
     layers = tuple(_one_readout(layer, t, k, len(heads), weights) for t, layer in enumerate(trained.spec.layers, 1))
     return replace(trained, spec=replace(trained.spec, heads=(name,), layers=layers), weights=weights)
 

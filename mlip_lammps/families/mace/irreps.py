@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mlip_lammps.core.errors import ModelFileError
 
 _ENTRY = re.compile(r"(\d{1,6})x(\d{1,2})([eo])")
@@ -67,3 +70,21 @@ def linear_pairs(irreps_in: tuple[Entry, ...], irreps_out: tuple[Entry, ...]) ->
 def linear_size(irreps_in: tuple[Entry, ...], irreps_out: tuple[Entry, ...]) -> int:
     """Return the number of weights of an ``o3.Linear`` without bias."""
     return sum(irreps_in[i].mul * irreps_out[k].mul for i, k in linear_pairs(irreps_in, irreps_out))
+
+
+def linear_fan_in(irreps_in: tuple[Entry, ...], irreps_out: tuple[Entry, ...], k: int) -> int:
+    """Return the number of inputs of output entry ``k`` of an ``o3.Linear``."""
+    return sum(entry.mul for entry in irreps_in if entry.kind == irreps_out[k].kind)
+
+
+def linear_matrices(
+    weight: NDArray[np.float64], irreps_in: tuple[Entry, ...], irreps_out: tuple[Entry, ...]
+) -> dict[tuple[int, int], NDArray[np.float64]]:
+    """Return the normalised matrix of each (input entry, output entry) pair of an ``o3.Linear`` with ``weight``."""
+    matrices, offset = {}, 0
+    for i, k in linear_pairs(irreps_in, irreps_out):
+        shape = irreps_in[i].mul, irreps_out[k].mul
+        block = weight[offset : offset + shape[0] * shape[1]].reshape(shape)
+        matrices[i, k] = block / linear_fan_in(irreps_in, irreps_out, k) ** 0.5
+        offset += shape[0] * shape[1]
+    return matrices

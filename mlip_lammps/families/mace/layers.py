@@ -10,9 +10,11 @@ from mlip_lammps.families.chain import Chain, EdgeGraph, Named, weighted_outputs
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.kernels.backend import LayerOperators, layer_operators
 from mlip_lammps.kernels.lowered import LoweredLayer, LoweredModel
+from mlip_lammps.kernels.torch.global_embedding import global_features
 from mlip_lammps.kernels.torch.layer_operators import cast, flat
 from mlip_lammps.kernels.torch.linear import irrep_linear
 from mlip_lammps.kernels.torch.pair_repulsion import pair_repulsion
+from mlip_lammps.structure.global_inputs import GlobalInput
 
 _GATES = {"silu": torch.nn.functional.silu, "tanh": torch.tanh, "abs": torch.abs, "identity": lambda values: values}
 
@@ -22,6 +24,7 @@ class MaceLayers(LayeredModel):
     """A MACE model as a chain of layers."""
 
     lowered: LoweredModel
+    global_inputs: tuple[GlobalInput, ...] = ()
 
     @property
     def atomic_numbers(self) -> tuple[int, ...]:
@@ -66,18 +69,43 @@ class MaceChain(Chain):
         self.layers = tuple(cast(layer, self.precision.features) for layer in model.layers)
         self.node_constants = model.node_constants
         self.energy_scale = model.energy_scale
-        # sources and skip connection of the first layer depend only on the element
-        first, rows = model.layers[0], torch.arange(len(model.node_constants))
-        sources = irrep_linear(first.embedding, first.up, first.n_components_edge)
-        self.element_sources = flat(sources).to(self.precision.features)
-        skips = [flat(irrep_linear(first.embedding, first.skip, first.n_components_out, rows))] if first.skip else []
-        skips += [flat(sources)] if first.gate is not None else []
-        self.element_skips = torch.cat(skips, dim=1).to(self.precision.features) if skips else None
+        self.first = model.layers[0]
+        self.global_embedding = model.global_embedding
+        if self.global_embedding is None:
+            self.element_sources, self.element_skips = self._of_elements(self.first.embedding)
         self.repulsion = model.repulsion
         self.has_pair_functions = model.has_pair_functions
 
+    def _of_elements(self, embedding: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return what the first layer takes from each element: its source, and its skip connection and residual.
+
+        ``embedding`` has the shape (n_elements, 1, n_channels); both results have a row for each element.
+        """
+        first = self.first
+        sources = irrep_linear(embedding, first.up, first.n_components_edge)
+        skips = [flat(irrep_linear(embedding, first.skip, first.n_components_out))] if first.skip else []
+        skips += [flat(sources)] if first.gate is not None else []
+        sources = flat(sources)
+        if first.attention is not None:
+            scalars = flat(irrep_linear(embedding, first.attention.down, 1))
+            sources, skips = torch.cat([sources, scalars], dim=1), [*skips, scalars]
+        taken = torch.cat(skips, dim=1).to(self.precision.features) if skips else None
+        return sources.to(self.precision.features), taken
+
+    def embedding(self, graph: EdgeGraph) -> Tensor:
+        """Return the features of each element before the first layer, shape (n_elements, 1, n_channels), float64."""
+        if self.global_embedding is None:
+            return self.first.embedding
+        return self.first.embedding + global_features(self.global_embedding, graph.global_inputs)
+
+    def of_elements(self, graph: EdgeGraph) -> tuple[Tensor, Tensor | None]:
+        """Return what the first layer takes from each element, see ``_of_elements``."""
+        if self.global_embedding is None:
+            return self.element_sources, self.element_skips
+        return self._of_elements(self.embedding(graph))
+
     def layer(self, t: int, graph: EdgeGraph, features: Tensor | None, skips: Tensor | None) -> tuple[Named, Tensor]:
-        messages = self.messages(t, graph, features)
+        messages = self.messages(t, graph, features, skips)
         result, node_energies = self.update(t, graph, skips, messages, self.density(t, graph))
         return self.hand_on(t, graph, result) | {f"messages_{t}": messages}, node_energies
 
@@ -88,9 +116,11 @@ class MaceChain(Chain):
         before they are divided by the density.
         """
         variables = dict(variables)
-        again = self.messages(t, graph, variables.get(f"feature_gradients_{t - 1}"))
+        skips = variables.get(f"skip_gradients_{t - 1}")
+        again = self.messages(t, graph, variables.get(f"feature_gradients_{t - 1}"), skips)
         messages = named.get(f"messages_{t}", again).detach().requires_grad_(True)
-        skips = variables.pop(f"skip_gradients_{t - 1}", None)
+        if self.layers[t - 1].attention is None:  # otherwise messages depend on them too
+            variables.pop(f"skip_gradients_{t - 1}", None)
         density_again = self.density(t, graph)
         density = None if density_again is None else density_again.detach().requires_grad_(True)
         result, node_energies = self.update(t, graph, skips, messages, density)
@@ -108,20 +138,26 @@ class MaceChain(Chain):
         through = torch.autograd.grad(of_edges, list(variables.values()), upstream)
         found = dict(zip(variables, through, strict=True))
         if "repulsion" in direct:
-            found["edge_gradients"] = found["edge_gradients"] + direct.pop("repulsion")
-        return found | direct
+            direct["edge_gradients"] = direct.pop("repulsion")
+        for name, gradient in direct.items():
+            found[name] = found[name] + gradient if name in found else gradient
+        return found
 
-    def messages(self, t: int, graph: EdgeGraph, features: Tensor | None) -> Tensor:
+    def messages(self, t: int, graph: EdgeGraph, features: Tensor | None, skips: Tensor | None = None) -> Tensor:
         """Return the messages of layer ``t`` (the first layer is 1) before the density divides them.
 
         Their shape is (n_local, message width).
-        ``features`` are the features of layer t - 1 for all nodes, shape (n_nodes, width); None for the first layer.
+        ``features`` are the features of layer t - 1 for all nodes, shape (n_nodes, width), and ``skips`` what layer t
+        takes from the centres themselves; both are None for the first layer.
         """
-        source = graph.edge_neighbour
+        source, layer = graph.edge_neighbour, self.layers[t - 1]
         if features is None:
-            features, source = self.element_sources, graph.species.index_select(0, source)
+            features, skips = self.of_elements(graph)
+            source = graph.species.index_select(0, source)
+            skips = None if layer.attention is None else skips.index_select(0, graph.centre_species)
+        scalars = None if layer.attention is None else skips[:, layer.width_skip - layer.width_scalars :]
         edges = graph.edge_vectors, graph.edge_centre, source
-        return self.operators.messages(t, features, *edges, graph.centre_species, self.pairs(graph))
+        return self.operators.messages(t, features, *edges, graph.centre_species, self.pairs(graph), scalars)
 
     def density(self, t: int, graph: EdgeGraph) -> Tensor | None:
         """Return the sum over neighbours in the divisor of the messages of layer ``t``, or None if it has none.
@@ -156,15 +192,16 @@ class MaceChain(Chain):
         if density is not None:
             divisor = layer.density.offset + layer.density.factor * density
             messages = messages * divisor.reciprocal().unsqueeze(1)
-        if t == 1 and self.element_skips is not None:
-            skips = self.element_skips.index_select(0, species)
+        if t == 1:
+            of_elements = self.of_elements(graph)[1]
+            skips = None if of_elements is None else of_elements.index_select(0, species)
         if layer.gate is not None:
             skips, own = skips.split([layer.width_skip - layer.width_edge, layer.width_edge], dim=1)
             gated = self.gated(layer, messages + self.operators.linear("residual", t, own, species))
             messages = self.operators.linear("gated", t, gated, species)
         result = self.operators.linear("mix", t, self.operators.contract(t, messages, species), species)
         if layer.skip:
-            result = result + skips
+            result = result + skips[:, : layer.width_out]
         return result, self._energies(t, layer, graph, result)
 
     def hand_on(self, t: int, graph: EdgeGraph, result: Tensor) -> dict[str, Tensor]:
@@ -175,6 +212,10 @@ class MaceChain(Chain):
         features = self.operators.linear("up", t + 1, result, species)
         skips = [self.operators.linear("skip", t + 1, result, species)] if following.skip else []
         skips += [features] if following.gate is not None else []
+        if following.attention is not None:
+            shaped = result.view(-1, following.n_components_in, following.n_channels)
+            scalars = flat(irrep_linear(shaped, following.attention.down, 1))
+            features, skips = torch.cat([features, scalars], dim=1), [*skips, scalars]
         handed = {f"features_{t}": features}
         return handed | {f"skips_{t}": torch.cat(skips, dim=1)} if skips else handed
 
@@ -203,8 +244,14 @@ class MaceChain(Chain):
                     scalars = scalars + layer.readout_biases[number]
             energies = energies + self.energy_scale * scalars[:, 0].to(torch.float64)
         if t == 1:
-            energies = energies + self.node_constants.index_select(0, graph.centre_species)
+            energies = energies + self._constants(graph).index_select(0, graph.centre_species)
             if self.repulsion is not None:
                 edges = graph.edge_vectors, graph.edge_centre, graph.edge_neighbour
                 energies = energies + pair_repulsion(self.repulsion, *edges, graph.centre_species, graph.species)
         return energies
+
+    def _constants(self, graph: EdgeGraph) -> Tensor:
+        """Return the energy of each element that does not depend on its neighbours in eV, shape (n_elements,)."""
+        if self.global_embedding is None or self.global_embedding.readout is None:
+            return self.node_constants
+        return self.node_constants + self.embedding(graph)[:, 0] @ self.global_embedding.readout

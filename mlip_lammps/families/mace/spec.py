@@ -121,18 +121,58 @@ class PairRepulsionSpec:
     k is ``ZBL_COULOMB``, a_0 is ``ZBL_BOHR`` and b is ``ZBL_EXPONENTS``. The model's ``scale`` multiplies this term and
     the readouts. Source: J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Solids, Pergamon
     (1985).
+
+    Versions of mace-torch before 0.3.5 from its repository have the same cutoff for all pairs and add the whole term to
+    both atoms.
     """
 
     cutoff_power: int
     """Exponent p of the polynomial cutoff."""
+    has_common_cutoff: bool = False
+    """Whether the cutoff is that of the model, u = r_ij / r_c, and the term has no factor 1/2."""
 
 
 ZBL_EXPONENTS = (3.2, 0.9423, 0.4028, 0.2016)
 """Values of mace-torch; the third one is 0.4029 in the book."""
+OLDER_ZBL_SCREENING = {"a_exp": 0.23, "a_prefactor": 0.8854}
+"""Exponent and factor of the screening length in mace-torch before 0.3.5."""
 ZBL_BOHR = 0.529
 """Bohr radius in angstrom, rounded as in mace-torch."""
 ZBL_COULOMB = 14.3996
 """e^2 / (4 pi epsilon_0) in eV angstrom, rounded as in mace-torch."""
+
+
+EMBEDDED_INPUTS = {"total_charge": "charge", "total_spin": "spin"}
+"""Names of global inputs in mace-torch and in this package."""
+
+
+@dataclass(frozen=True)
+class EmbeddingSpec:
+    """One global input in the joint embedding of mace-torch: a number of the whole system.
+
+    Notes
+    -----
+    The features of every atom before the first layer are those of its element plus silu(sum_k P_k e_k(q_k)), where q_k
+    are the global inputs, e_k is a table of vectors or a network with one hidden layer of silu, and P is a matrix.
+    """
+
+    name: str
+    """Name in mace-torch, one of ``EMBEDDED_INPUTS``."""
+    kind: Literal["categorical", "continuous"]
+    """Table with one row for each integer, or network."""
+    width: int
+    """Length of the embedding of this input."""
+    n_classes: int | None = None
+    """Rows of the table; None for a network."""
+    offset: int = 0
+    """Row of the table for the input 0."""
+    has_biases: bool = True
+    """Whether the network has biases."""
+
+    @property
+    def prefix(self) -> str:
+        """Prefix of its weights."""
+        return f"joint_embedding.embedders.{self.name}"
 
 
 @dataclass(frozen=True)
@@ -157,6 +197,10 @@ class ModelSpec:
     """Whether the parity of all spherical harmonics is labelled even (mace-torch's ``use_so3``), not (-1)^l."""
     is_product_by_element: bool = True
     """Whether the weights of the products depend on the element; otherwise they have one row."""
+    embeddings: tuple[EmbeddingSpec, ...] = ()
+    """Global inputs, in the order in which the joint embedding takes them."""
+    has_embedding_readout: bool = False
+    """Whether a linear readout of the features before the first layer adds to the energy, without the scale."""
 
     @property
     def n_layers(self) -> int:
@@ -177,7 +221,8 @@ class MaceModel:
         ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as dense arrays. A model with pair repulsion
         also has ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor`` and ``.covalent_radii`` (angstrom, by atomic
         number). A model with a distance transform also has ``radial_embedding.distance_transform.covalent_radii``, with
-        ``.a``, ``.q``, ``.p`` (Agnesi) or ``.alpha`` (soft).
+        ``.a``, ``.q``, ``.p`` (Agnesi) or ``.alpha`` (soft). A model with global inputs also has the weights of each
+        input, ``joint_embedding.project.0.weight`` and, with a readout, ``embedding_readout.linear.weight``.
     source_sha256
         SHA-256 of the original file; a portable file stores that of the file it was made from.
     """

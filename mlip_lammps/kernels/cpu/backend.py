@@ -32,6 +32,7 @@ class CpuBackend:
             raise UserInputError("no C++ compiler; install it with: apt-get install g++") from None
         lowered, is_exact = request.lowered, request.radial == "exact"
         has_kernels = lowered is not None and not (is_exact and not lowered.has_plain_networks)
+        has_kernels = has_kernels and not lowered.has_attention
         if has_kernels and not is_exact:
             require_small_tables(lowered, PRECISIONS[request.dtype].features)
         code = request.compile_programs("cpu" if has_kernels else "torch")

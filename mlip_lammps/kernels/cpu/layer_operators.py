@@ -126,6 +126,7 @@ class CpuOperators:
         source: Tensor,
         centre_species: Tensor,
         pairs: Tensor | None = None,
+        scalars: Tensor | None = None,
     ) -> Tensor:
         received = self.received(t, features, vectors, centre, source, centre_species, pairs)
         return self.linear("message", t, received, centre_species)

@@ -100,7 +100,7 @@ def sum_on_table(
     tolerance = SLOPE_TOLERANCES[dtype]
     hidden = [hidden_functions(model, layer.radial, pair)[0] for pair in pairs.pairs]
     table = tabulate(hidden, layer.radial.split[1], model.cutoff, tolerance, dtype.itemsize)
-    if layer.embedding is not None:
+    if layer.embedding is not None and model.global_embedding is None:
         reduced, expansion = reduce_table(table, tolerance, 8 if dtype == torch.float64 else 16)
         n_elements, n_harmonics = layer.embedding.shape[0], (model.l_max + 1) ** 2
         if moments_are_cheaper(layer, table, reduced, n_elements, n_harmonics):
@@ -120,7 +120,7 @@ def sum_on_network(
     network = NetworkShape.of(f"Network{t}", dtype, model.radial, layer)
     matrices, last = network.matrices(model.radial, layer)
     constants = network, model.cutoff, model.radial.parameters, matrices
-    if layer.embedding is not None:
+    if layer.embedding is not None and model.global_embedding is None:
         n_elements, n_harmonics = layer.embedding.shape[0], (model.l_max + 1) ** 2
         if network_moments_are_cheaper(layer, network.width, n_elements, n_harmonics):
             expansion = torch.nn.functional.pad(last.t(), (0, network.width - network.n_functions))

@@ -8,7 +8,8 @@ from torch import Tensor
 from mlip_lammps.kernels.cpu.functions import C_TYPES
 from mlip_lammps.kernels.cpu.product import in_panels
 from mlip_lammps.kernels.cpu.simd import most_lanes
-from mlip_lammps.kernels.lowered import LoweredLayer, RadialBasis
+from mlip_lammps.kernels.lowered import LoweredLayer
+from mlip_lammps.kernels.radial_constants import RadialBasis
 
 
 @dataclass(frozen=True)

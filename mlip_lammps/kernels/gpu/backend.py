@@ -67,6 +67,8 @@ class GpuBackend:
             "a distance transform": lowered.radial.transform is not None,
             "density normalisation": any(layer.density is not None for layer in lowered.layers),
             "non-linear interactions": any(layer.gate is not None for layer in lowered.layers),
+            "attention": lowered.has_attention,
+            "a charge or spin embedding": lowered.global_embedding is not None,
             "edge irreps": any(layer.has_edge_irreps for layer in lowered.layers),
         }
         request.refuse("cuda", features)

@@ -33,14 +33,22 @@ class TorchOperators:
         source: Tensor,
         centre_species: Tensor,
         pairs: Tensor | None = None,
+        scalars: Tensor | None = None,
     ) -> Tensor:
         layer = self.layers[t - 1]
-        shaped = features.view(-1, layer.n_components_edge, layer.n_edge_channels)
+        features, of_sources = features.split([layer.width_edge, layer.width_scalars], dim=1)
+        shaped = features.reshape(-1, layer.n_components_edge, layer.n_edge_channels)
         vectors = vectors.to(self.precision.geometry)
         distances = (vectors * vectors).sum(dim=1).sqrt()
         harmonics = spherical_harmonics(vectors / distances.unsqueeze(1), self.model.l_max)
         network, dtype = self.model.layers[t - 1].radial, self.precision.features
-        weights = radial_weights(self.model.radial, network, self.model.cutoff, distances, pairs, dtype)
+        added = None
+        if layer.attention is not None:
+            added = (of_sources @ layer.attention.from_source).index_select(0, source)
+            added = added + (scalars @ layer.attention.from_target).index_select(0, centre)
+        weights = radial_weights(self.model.radial, network, self.model.cutoff, distances, pairs, dtype, added)
+        if added is not None or not network.is_plain:  # not zero where the basis is
+            weights = weights * (distances < self.model.cutoff).to(weights.dtype).unsqueeze(1)
         received = edge_convolution(
             shaped,
             harmonics.to(self.precision.features),
@@ -61,6 +69,8 @@ class TorchOperators:
         distances = (vectors * vectors).sum(dim=1).sqrt()
         network = self.model.layers[t - 1].density.network
         terms = density_terms(self.model.radial, network, self.model.cutoff, distances, pairs).squeeze(1)
+        if not network.is_plain:
+            terms = terms * (distances < self.model.cutoff).to(terms.dtype)
         total = terms.new_zeros(centre_species.shape[0]).index_add(0, centre, terms)
         return total.to(self.precision.features)
 

@@ -16,7 +16,8 @@ def irrep_linear(
     features
         Input features, shape (n_atoms, n_components_in, n_channels).
     species
-        Species, shape (n_atoms,); selects the matrix of each atom in blocks that have an element axis.
+        Species, shape (n_atoms,); selects the matrix of each atom in blocks that have an element axis. None if there is
+        one atom of each species, in order.
     """
     n_channels = features.shape[2]
     n_channels_out = blocks[0].matrix.shape[-1]
@@ -40,6 +41,8 @@ def _apply(source: Tensor, matrix: Tensor, species: Tensor | None) -> Tensor:
     rows = source.reshape(n_atoms * dim, -1)
     if matrix.ndim == 2:
         return (rows @ matrix).view(n_atoms, dim, -1)
+    if species is None:
+        return torch.bmm(source, matrix)
     result = None
     for element in range(matrix.shape[0]):
         mapped = (rows @ matrix[element]).view(n_atoms, dim, -1)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.lowered import DistanceTransform, RadialBasis, RadialNetwork
+from mlip_lammps.kernels.radial_constants import DistanceTransform, RadialBasis, RadialNetwork
 
 _NORM_EPSILON = 1e-5
 """Added to the variance in a layer norm: torch's default."""
@@ -45,10 +45,13 @@ def polynomial_cutoff(distances: Tensor, cutoff: float, power: int) -> Tensor:
     return torch.where(x < 1.0, envelope, torch.zeros_like(envelope))
 
 
-def network_values(network: RadialNetwork, basis: Tensor, pairs: Tensor | None = None) -> Tensor:
+def network_values(
+    network: RadialNetwork, basis: Tensor, pairs: Tensor | None = None, added: Tensor | None = None
+) -> Tensor:
     """Return the results of the network, shape (n_edges, n_results), in the precision of ``basis``.
 
-    ``pairs`` are the pairs of elements, shape (n_edges,), for a network that depends on them.
+    ``pairs`` are the pairs of elements, shape (n_edges,), for a network that depends on them. ``added`` is added after
+    the first matrix, shape (n_edges, width).
     """
     hidden = basis
     for number, matrix in enumerate(network.matrices):
@@ -60,6 +63,8 @@ def network_values(network: RadialNetwork, basis: Tensor, pairs: Tensor | None =
         hidden = hidden @ matrix.to(basis.dtype)
         if number == 0 and network.pair_biases is not None:
             hidden = hidden + network.pair_biases.to(basis.dtype).index_select(0, pairs)
+        if number == 0 and added is not None:
+            hidden = hidden + added
         if network.biases:
             hidden = hidden + network.biases[number].to(basis.dtype)
     return hidden
@@ -72,6 +77,7 @@ def radial_values(
     distances: Tensor,
     pairs: Tensor | None = None,
     dtype: torch.dtype | None = None,
+    added: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Return the network on the basis of ``distances``, and the factor that multiplies it, if the basis has no cutoff.
 
@@ -83,6 +89,8 @@ def radial_values(
         Pairs of elements, shape (n_edges,); None if no radial function depends on them.
     dtype
         Precision of the network; that of ``distances`` by default.
+    added
+        Added after the first matrix of the network, shape (n_edges, width).
 
     Returns
     -------
@@ -98,7 +106,7 @@ def radial_values(
     functions = basis_functions(basis, mapped)
     if basis.is_cutoff_on_basis:
         functions = functions * envelope
-    values = network_values(network, functions.to(dtype or distances.dtype), pairs)
+    values = network_values(network, functions.to(dtype or distances.dtype), pairs, added)
     return values, None if basis.is_cutoff_on_basis else envelope.to(values.dtype)
 
 
@@ -109,9 +117,10 @@ def radial_weights(
     distances: Tensor,
     pairs: Tensor | None = None,
     dtype: torch.dtype | None = None,
+    added: Tensor | None = None,
 ) -> Tensor:
     """Return the convolution weights, shape (n_edges, n_weights); arguments as for ``radial_values``."""
-    values, factor = radial_values(basis, network, cutoff, distances, pairs, dtype)
+    values, factor = radial_values(basis, network, cutoff, distances, pairs, dtype, added)
     return values if factor is None else values * factor
 
 

@@ -18,7 +18,8 @@ from mlip_lammps.families.mace.lowering.layout import (
     matrices_of,
 )
 from mlip_lammps.families.mace.spec import LayerSpec, weights_of
-from mlip_lammps.kernels.lowered import ConvolutionPath, Density, Gate, LinearBlock, RadialNetwork
+from mlip_lammps.kernels.lowered import Attention, ConvolutionPath, Density, Gate, LinearBlock
+from mlip_lammps.kernels.radial_constants import RadialNetwork
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class LoweredInteraction:
     skip: tuple[LinearBlock, ...]
     density: Density | None = None
     gate: Gate | None = None
+    attention: Attention | None = None
 
 
 class InteractionLowering:
@@ -53,6 +55,7 @@ class InteractionLowering:
         radial: RadialNetwork | None = None,
         density: Density | None = None,
         gate: Gate | None = None,
+        attention: Attention | None = None,
     ) -> LoweredInteraction:
         """Return the constants of a block: the convolution common to all blocks, and those given.
 
@@ -62,7 +65,7 @@ class InteractionLowering:
         paths = convolution_paths(self.layer, self.table.spec.dtype, self.irreps_edge, self.irreps_mid, self._mid)
         if radial is None:
             radial = self.network("conv_tp_weights", len(self.layer.radial_widths) + 1)
-        return LoweredInteraction(up, paths, radial, message, skip, density, gate)
+        return LoweredInteraction(up, paths, radial, message, skip, density, gate, attention)
 
     def linear(self, name: str, irreps_in: str, irreps_out: str) -> tuple[LinearBlock, ...]:
         """Return the linear map ``name`` of an atom's features."""
@@ -77,6 +80,18 @@ class InteractionLowering:
         matrices = [self.table[f"{self.prefix}.{name}.layer{k}.weight"] for k in range(n_matrices)]
         scaled = tuple(matrix / matrix.shape[0] ** 0.5 for matrix in matrices)
         return RadialNetwork(scaled, self.layer.radial_activation_scale)
+
+    def attention(self, name: str, down: str, n_down: int) -> tuple[RadialNetwork, Attention]:
+        """Return the network ``name`` on the basis and ``n_down`` scalars, the map ``down``, of each of the two atoms.
+
+        Its first matrix acts on the basis.
+        """
+        network = self.network(name, len(self.layer.radial_widths) + 1)
+        first, *others = network.matrices
+        from_basis, from_source, from_target = first.split([first.shape[0] - 2 * n_down, n_down, n_down])
+        blocks = self.linear(down, self.layer.irreps_in, f"{n_down}x0e")
+        radial = RadialNetwork((from_basis.contiguous(), *others), network.scale)
+        return radial, Attention(blocks, from_source.contiguous(), from_target.contiguous())
 
     def normalized_network(self, name: str, source: str, target: str, n_scalars: int) -> RadialNetwork:
         """Return the ``RadialMLP`` ``name`` on the basis and ``n_scalars`` of each embedding of the two elements.

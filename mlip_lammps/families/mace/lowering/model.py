@@ -13,6 +13,7 @@ from torch import Tensor
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
 from mlip_lammps.families.mace.heads import select_head
 from mlip_lammps.families.mace.interactions import block_of
+from mlip_lammps.families.mace.lowering.embedding import global_embedding
 from mlip_lammps.families.mace.lowering.interaction import InteractionLowering
 from mlip_lammps.families.mace.lowering.layout import WeightTable, linear_blocks, n_components, starts_of
 from mlip_lammps.families.mace.reader.validation import order_weight
@@ -26,14 +27,8 @@ from mlip_lammps.families.mace.spec import (
     MaceModel,
     weights_of,
 )
-from mlip_lammps.kernels.lowered import (
-    DistanceTransform,
-    LoweredLayer,
-    LoweredModel,
-    PolynomialOrder,
-    RadialBasis,
-    RepulsionTables,
-)
+from mlip_lammps.kernels.lowered import LoweredLayer, LoweredModel, PolynomialOrder, RepulsionTables
+from mlip_lammps.kernels.radial_constants import DistanceTransform, RadialBasis
 
 
 def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> LoweredModel:
@@ -80,6 +75,7 @@ def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> 
         node_constants=energies[rows] + table["scale_shift.shift"].reshape(-1)[0],
         energy_scale=scale,
         repulsion=_repulsion(table, chosen, scale) if spec.pair_repulsion is not None else None,
+        global_embedding=global_embedding(table),
     )
 
 
@@ -102,11 +98,14 @@ def _repulsion(table: WeightTable, chosen: tuple[int, ...], scale: float) -> Rep
     powers = charges ** table["pair_repulsion_fn.a_exp"]
     radii = table["pair_repulsion_fn.covalent_radii"][list(chosen)]
     screening = table["pair_repulsion_fn.a_prefactor"] * ZBL_BOHR
+    reaches, share = radii[:, None] + radii, 0.5
+    if table.spec.pair_repulsion.has_common_cutoff:
+        reaches, share = torch.full_like(reaches, table.spec.cutoff), 1.0
     return RepulsionTables(
         n_elements=len(chosen),
-        strengths=0.5 * scale * ZBL_COULOMB * torch.outer(charges, charges).reshape(-1),
+        strengths=share * scale * ZBL_COULOMB * torch.outer(charges, charges).reshape(-1),
         decays=((powers[:, None] + powers) / screening).reshape(-1),
-        reaches=(1.0 / (radii[:, None] + radii)).reshape(-1),
+        reaches=(1.0 / reaches).reshape(-1),
         coefficients=tuple(table["pair_repulsion_fn.c"].tolist()),
         exponents=ZBL_EXPONENTS,
         cutoff_power=table.spec.pair_repulsion.cutoff_power,
@@ -145,6 +144,7 @@ def _lower_layer(table: WeightTable, t: int, layer: LayerSpec) -> LoweredLayer:
         readout_activation=layer.readout.activation if is_nonlinear else "silu",
         density=interaction.density,
         gate=interaction.gate,
+        attention=interaction.attention,
     )
 
 

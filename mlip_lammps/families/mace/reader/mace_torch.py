@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import covalent_radii
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
@@ -14,12 +15,14 @@ from mlip_lammps.families.mace.interactions import block_names, block_of
 from mlip_lammps.families.mace.irreps import Entry, format_irreps
 from mlip_lammps.families.mace.reader import checks
 from mlip_lammps.families.mace.reader.archive import TorchArchive
+from mlip_lammps.families.mace.reader.embedding import read_embeddings
 from mlip_lammps.families.mace.reader.identify import dictionary_refusal, unwrap
 from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.names import MODELS, allowed_names
 from mlip_lammps.families.mace.reader.pickle_reader import Record
 from mlip_lammps.families.mace.spec import (
     BASIS_ARRAYS,
+    OLDER_ZBL_SCREENING,
     TRANSFORM_PARAMETERS,
     LayerSpec,
     MaceModel,
@@ -82,7 +85,6 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     if not all(type(head) is str for head in heads):
         raise ModelFileError(f"the heads of {model.source} are not strings; copy or save the model again")
-    model.require_absent("embedding_specs")
     numbers = model.array("atomic_numbers")
     interactions, products = model.child("interactions").children(), model.child("products").children()
     readouts: list[Module | None] = [*model.child("readouts").children()]
@@ -109,6 +111,7 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     )
     _energy_constants(model, len(heads), weights)
     repulsion = _pair_repulsion(model, weights)
+    embeddings, has_embedding_readout = read_embeddings(model, irreps_embedding, len(heads), weights)
     return ModelSpec(
         model_class=model.class_name,
         atomic_numbers=tuple(int(number) for number in numbers.reshape(-1)),
@@ -118,10 +121,12 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
         radial=radial,
         irreps_embedding=irreps_embedding,
         layers=layers,
-        dtype=str(weights["node_embedding.linear.weight"].dtype),
+        dtype=str(embedding.precision("weight")),
         pair_repulsion=repulsion,
         has_even_harmonics=len(harmonics) > 1 and harmonics[1].parity == 1,
         is_product_by_element=not _is_agnostic(products),
+        embeddings=embeddings,
+        has_embedding_readout=has_embedding_readout,
     )
 
 
@@ -286,10 +291,20 @@ def _pair_repulsion(model: Module, weights: Weights) -> PairRepulsionSpec | None
     repulsion = model.child("pair_repulsion_fn")
     repulsion.require_class("ZBLBasis")
     if not repulsion.has_array("covalent_radii"):
-        raise UnsupportedModelError(
-            f"{repulsion.label} has one cutoff for all pairs, as in older versions of mace-torch; "
-            "train with version 0.3.16 or without pair_repulsion"
-        )
+        return _older_pair_repulsion(repulsion, model.number("r_max"), weights)
     for name in ("c", "a_exp", "a_prefactor", "covalent_radii"):
         weights[f"{repulsion.path}.{name}"] = repulsion.array(name)
     return PairRepulsionSpec(cutoff_power=int(repulsion.number("p")))
+
+
+def _older_pair_repulsion(repulsion: Module, r_max: float, weights: Weights) -> PairRepulsionSpec:
+    """Return the repulsion of versions of mace-torch whose screening was fixed, with the cutoff of the model."""
+    cutoff = repulsion.child("cutoff")
+    cutoff.require_class("PolynomialCutoff")
+    checks.require(abs(cutoff.number("r_max") - r_max) <= 1e-6 * r_max, cutoff, "r_max", str(cutoff.number("r_max")))
+    weights[f"{repulsion.path}.c"] = repulsion.array("c")
+    for name, value in OLDER_ZBL_SCREENING.items():
+        weights[f"{repulsion.path}.{name}"] = np.array(value)
+    # the reach does not depend on them, but every model with repulsion has them
+    weights[f"{repulsion.path}.covalent_radii"] = covalent_radii
+    return PairRepulsionSpec(cutoff_power=int(cutoff.number("p")), has_common_cutoff=True)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
-from mlip_lammps.families.mace.irreps import Entry
+from mlip_lammps.families.mace.irreps import Entry, linear_fan_in, linear_matrices, linear_pairs
 from mlip_lammps.families.mace.reader.archive import TorchArchive
 from mlip_lammps.families.mace.reader.pickle_reader import Record
 
@@ -79,7 +79,9 @@ class Module:
                 f"{self.label} ({self.full_name}) lacks {name}, so it is not a known MACE model; give a MACE or "
                 "ScaleShiftMACE model"
             )
-        return Module(self._table("_modules")[name], self._archive, f"{self.path}.{name}".lstrip("."))
+        record, path = self._table("_modules")[name], f"{self.path}.{name}".lstrip(".")
+        kind = _ADAPTED.get(record.name, Module) if isinstance(record, Record) else Module
+        return kind(record, self._archive, path)
 
     def children(self) -> list["Module"]:
         """Return the submodules in order."""
@@ -104,6 +106,10 @@ class Module:
             if name in self._table(table):
                 return self._archive.array(self._table(table)[name], f"{self.path}.{name}".lstrip("."))
         raise ModelFileError(f"{self.label} lacks the array {name}; copy or save the model again")
+
+    def precision(self, name: str) -> np.dtype:
+        """Return the type of the numbers of an array in the file."""
+        return self.array(name).dtype
 
     def number(self, name: str) -> float:
         """Return a number stored as a plain attribute, a NumPy scalar, a buffer or a parameter."""
@@ -140,6 +146,54 @@ class Module:
                 "again"
             )
         return table
+
+
+class AdaptedModule(Module):
+    """A module that mace-torch wrapped for low-rank adaptation (LoRA), with its adaptation merged into its weight.
+
+    It has the class, the attributes and the path of the module inside. Merged weights are float64, because the trained
+    model adds the two parts without rounding their sum.
+    """
+
+    def __init__(self, record: Any, archive: TorchArchive, path: str):
+        outer = Module(record, archive, path)
+        super().__init__(outer._table("_modules")["base"], archive, path)
+        self._outer = outer
+
+    def array(self, name: str) -> NDArray[np.generic]:
+        base = super().array(name)
+        if name != "weight":
+            return base
+        change = self._change(base.astype(np.float64))
+        return base + self._outer.number("scaling") * change.reshape(base.shape)
+
+    def precision(self, name: str) -> np.dtype:
+        return super().array(name).dtype
+
+    def _change(self, base: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the product of the two low-rank matrices in the layout of the weight."""
+        if self._outer.class_name == "LoRAFCLayer":
+            return self._low_rank(self._outer, "lora_A") @ self._low_rank(self._outer, "lora_B")
+        first, second = (self._outer.child(name) for name in ("lora_A", "lora_B"))
+        if self._outer.class_name == "LoRADenseLinear":
+            return self._low_rank(second, "weight") @ self._low_rank(first, "weight")
+        given, between, wanted = self.irreps("irreps_in"), first.irreps("irreps_out"), self.irreps("irreps_out")
+        before = linear_matrices(self._low_rank(first, "weight"), given, between)
+        after = linear_matrices(self._low_rank(second, "weight"), between, wanted)
+        blocks = []
+        for i, k in linear_pairs(given, wanted):
+            through = [before[i, m] @ after[m, k] for m in range(len(between)) if (i, m) in before and (m, k) in after]
+            shape = given[i].mul, wanted[k].mul
+            normalization = linear_fan_in(given, wanted, k) ** 0.5
+            blocks.append(normalization * sum(through, np.zeros(shape)).reshape(-1))
+        return np.concatenate(blocks)
+
+    @staticmethod
+    def _low_rank(module: Module, name: str) -> NDArray[np.float64]:
+        return module.array(name).astype(np.float64)
+
+
+_ADAPTED = {f"mace.modules.lora.{name}": AdaptedModule for name in ("LoRAO3Linear", "LoRADenseLinear", "LoRAFCLayer")}
 
 
 def _entry(mul: Any, order: Any, parity: Any) -> Entry:

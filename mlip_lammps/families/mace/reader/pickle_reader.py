@@ -25,9 +25,6 @@ _FEATURES = {
     "mace.modules.radial.ChebychevBasis": "a Chebyshev radial basis",
     "mace.modules.radial.RadialMLP": "a radial MLP with layer normalisation",
     "mace.modules.embeddings.GenericJointEmbedding": "a joint embedding (embedding_specs)",
-    "mace.modules.wrapper_ops.CuEquivarianceConfig": "a cuequivariance configuration",
-    "mace.modules.wrapper_ops.OEQConfig": "an openequivariance configuration",
-    "mace.modules.wrapper_ops.TransposeIrrepsLayoutWrapper": "layers converted for cuequivariance",
     "torch.HalfStorage": "weights in float16",
     "torch.BFloat16Storage": "weights in bfloat16",
 }
@@ -79,7 +76,13 @@ _ATTRIBUTES = (
     ("torch._TorchCompileInductorWrapper", "get_compiler_config"),
 )
 """Attributes that files refer to: gates, and a function in what torch.compile wraps around a model."""
-_MODEL_PACKAGES = ("mace", "e3nn", "cuequivariance", "cuequivariance_torch", "openequivariance")
+_CONVERTED = {
+    "cuequivariance": ("cuEquivariance", "convert_cueq_e3nn"),
+    "cuequivariance_torch": ("cuEquivariance", "convert_cueq_e3nn"),
+    "openequivariance": ("OpenEquivariance", "convert_oeq_e3nn"),
+}
+"""Libraries for which mace-torch converts models, and its module that converts them back."""
+_MODEL_PACKAGES = ("mace", "e3nn")
 
 
 @dataclass(frozen=True)
@@ -228,8 +231,8 @@ class Opcodes:
             raise ValueError(f"items for a {type(target).__name__}")
         keys = pairs[::2]
         # Hashing nested tuples with shared parts can take exponential time, and torch.save never uses them as keys.
-        if not all(key is None or type(key) in (str, int, bool) for key in keys):
-            raise ValueError("a key that is neither a string nor an integer")
+        if not all(key is None or type(key) in (str, int, bool) or _is_pair(key) for key in keys):
+            raise ValueError("a key that is neither a string, an integer nor a pair of integers")
         target.update(zip(keys, pairs[1::2], strict=True))
 
     def _extend(self, items: list[Any]) -> None:
@@ -291,6 +294,10 @@ _ACTIONS: dict[str, Callable[[Opcodes, Any], None]] = {
 }
 
 
+def _is_pair(key: Any) -> bool:
+    return type(key) is tuple and len(key) == 2 and all(type(one) is int for one in key)
+
+
 def _is_known_attribute(args: tuple) -> bool:
     return len(args) == 2 and isinstance(args[0], GlobalName | Record) and (args[0].name, args[1]) in _ATTRIBUTES
 
@@ -309,6 +316,8 @@ def feature_of(name: str) -> str:
     class_name = name.rpartition(".")[2]
     if class_name in _OTHER_MODELS:
         return f"{class_name}, which {_OTHER_MODELS[class_name].partition(';')[0]}"
+    if name.partition(".")[0] in _CONVERTED:
+        return f"layers converted for {_CONVERTED[name.partition('.')[0]][0]}"
     return f"{_FEATURES[name]} ({name})" if name in _FEATURES else name
 
 
@@ -332,7 +341,14 @@ def _refusal(name: str, source: str) -> str:
             f"{source} refers to {name}: its gate is not one of silu, tanh, abs and None, or the file is malicious; "
             "no code of the file was run. Train with the gate silu"
         )
-    if name.split(".")[0] in _MODEL_PACKAGES:
+    if package in _CONVERTED:
+        library, module = _CONVERTED[package]
+        return (
+            f"{source} was converted for {library} ({name}); convert it back where it was made: "
+            f"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 python -m mace.cli.{module} {source} --return_model, which writes the "
+            "file beside it"
+        )
+    if package in _MODEL_PACKAGES:
         return (
             f"{source} contains a {name}, which this package does not support; use MACE or ScaleShiftMACE with "
             "RealAgnosticInteractionBlock or RealAgnosticResidualInteractionBlock"

@@ -14,6 +14,7 @@ from safetensors.numpy import save
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.families.mace.reader.validation import check_model, check_spec
 from mlip_lammps.families.mace.spec import (
+    EmbeddingSpec,
     LayerSpec,
     MaceModel,
     ModelSpec,
@@ -138,7 +139,13 @@ def _spec(fields: dict[str, Any]) -> ModelSpec:
     stored = fields.pop("pair_repulsion", None)
     repulsion = None if stored is None else PairRepulsionSpec(**stored)
     return ModelSpec(
-        layers=layers, radial=radial, atomic_numbers=numbers, heads=heads, pair_repulsion=repulsion, **fields
+        layers=layers,
+        radial=radial,
+        atomic_numbers=numbers,
+        heads=heads,
+        pair_repulsion=repulsion,
+        embeddings=tuple(EmbeddingSpec(**one) for one in fields.pop("embeddings", ())),
+        **fields,
     )
 
 

@@ -6,10 +6,12 @@ from itertools import pairwise
 import numpy as np
 
 from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.families.mace.embeddings import embedding_shapes, global_inputs
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.irreps import Entry, linear_size, parse_irreps
 from mlip_lammps.families.mace.spec import (
     BASIS_ARRAYS,
+    EMBEDDED_INPUTS,
     TRANSFORM_PARAMETERS,
     ZBL_EXPONENTS,
     LayerSpec,
@@ -75,6 +77,7 @@ def check_spec(spec: ModelSpec, name: str) -> None:
         (spec.n_layers >= 1, "its layers"),
         (spec.pair_repulsion is None or 1 <= spec.pair_repulsion.cutoff_power <= 1000, "its pair repulsion"),
     ]
+    faults.extend(_embedding_faults(spec))
     irreps = parse_irreps(spec.irreps_embedding)
     for t, layer in enumerate(spec.layers, start=1):
         faults.append((parse_irreps(layer.irreps_in) == irreps, f"the input of layer {t}"))
@@ -83,6 +86,23 @@ def check_spec(spec: ModelSpec, name: str) -> None:
     for is_sound, what in faults:
         if not is_sound:
             raise ModelFileError(f"{name} has an invalid value: {what}; copy or save the model again")
+
+
+def _embedding_faults(spec: ModelSpec) -> Iterator[tuple[bool, str]]:
+    names = [one.name for one in spec.embeddings]
+    are_known = len(set(names)) == len(names) and all(name in EMBEDDED_INPUTS for name in names)
+    yield are_known, "the names of its embeddings"
+    yield not spec.has_embedding_readout or bool(names), "a readout of embeddings that it lacks"
+    for one in spec.embeddings:
+        is_table, has_classes = one.kind == "categorical", one.n_classes is not None
+        yield is_table or one.kind == "continuous", f"the kind of embedding of {one.name}"
+        yield 0 < one.width < 10**6, f"the width of the embedding of {one.name}"
+        yield has_classes == is_table and (not is_table or 0 < one.n_classes < 10**6), f"the classes of {one.name}"
+        are_known = are_known and has_classes == is_table
+    if are_known:
+        for one in global_inputs(spec):
+            is_inside = one.lowest is None or one.lowest <= one.default <= one.highest
+            yield is_inside, f"the embedding of {one.name}, which lacks the default {one.default:g}"
 
 
 def _layer_faults(spec: ModelSpec, layer: LayerSpec, label: str) -> Iterator[tuple[bool, str]]:
@@ -133,6 +153,7 @@ def weight_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int | None, ...]
         yield f"{_TRANSFORM}.covalent_radii", (None,)
     embedding = linear_size((Entry(n_elements, 0, 1),), parse_irreps(spec.irreps_embedding))
     yield "node_embedding.linear.weight", (embedding,)
+    yield from embedding_shapes(spec)
     if spec.pair_repulsion is not None:
         yield "pair_repulsion_fn.c", (len(ZBL_EXPONENTS),)
         yield "pair_repulsion_fn.a_exp", ()

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mlip_lammps.families.mace.embeddings import READOUT, global_inputs
 from mlip_lammps.families.mace.heads import select_head
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reference.blocks import Layer
+from mlip_lammps.families.mace.reference.global_embedding import GlobalEmbedding
 from mlip_lammps.families.mace.reference.interaction import LayerInputs
 from mlip_lammps.families.mace.reference.modules import load_linear
 from mlip_lammps.families.mace.reference.pair_repulsion import PairRepulsion
@@ -42,7 +44,7 @@ class MaceReference(ReferenceModel):
     ):
         trained = select_head(trained, None)
         spec, weights = trained.spec, trained.weights
-        super().__init__(spec.atomic_numbers, spec.cutoff, dtype)
+        super().__init__(spec.atomic_numbers, spec.cutoff, dtype, global_inputs(spec))
         self.radial_functions = radial_functions
         self.spec = spec
         self.radial_basis = RadialBasis(spec, weights, dtype)
@@ -50,6 +52,10 @@ class MaceReference(ReferenceModel):
         self.embedding = load_linear(
             f"{len(spec.atomic_numbers)}x0e", spec.irreps_embedding, weights["node_embedding.linear.weight"], dtype
         )
+        self.global_embedding = GlobalEmbedding(spec.embeddings, weights, dtype) if spec.embeddings else None
+        self.embedding_readout = None
+        if spec.has_embedding_readout:
+            self.embedding_readout = load_linear(spec.irreps_embedding, "1x0e", weights[READOUT], dtype)
         with _default_dtype(getattr(torch, spec.dtype)):
             self.layers = nn.ModuleList(Layer(spec, t, weights, dtype) for t in range(1, spec.n_layers + 1))
         blocks = [block_of(layer.interaction) for layer in spec.layers]
@@ -83,6 +89,11 @@ class MaceReference(ReferenceModel):
         pairs = torch.stack([species[edge_centre], species[edge_neighbour]])
         basis, cutoff, harmonics = self.radial_basis(vectors, *pairs)
         features = self.embedding(one_hot)
+        constants = self.shift + self.atomic_energies[species]
+        if self.global_embedding is not None:
+            features = features + self.global_embedding(self.global_values)
+        if self.embedding_readout is not None:
+            constants = constants + self.embedding_readout(features).squeeze(1)
         interaction = torch.zeros_like(one_hot[:, 0])
         for t, layer in enumerate(self.layers, start=1):
             weights = None
@@ -94,7 +105,7 @@ class MaceReference(ReferenceModel):
             interaction = interaction + layer.energies(features)
         if self.pair_repulsion is not None:
             interaction = interaction + self.pair_repulsion(species, vectors, edge_centre, edge_neighbour)
-        return self.scale * interaction + self.shift + self.atomic_energies[species]
+        return self.scale * interaction + constants
 
 
 @contextmanager

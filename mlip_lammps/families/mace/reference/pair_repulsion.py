@@ -15,6 +15,7 @@ class PairRepulsion(nn.Module):
     def __init__(self, spec: ModelSpec, weights: dict[str, NDArray[np.generic]], dtype: torch.dtype):
         super().__init__()
         self.power = spec.pair_repulsion.cutoff_power
+        self.common_cutoff = spec.cutoff if spec.pair_repulsion.has_common_cutoff else None
         numbers = list(spec.atomic_numbers)
 
         def constant(values) -> Tensor:
@@ -28,12 +29,15 @@ class PairRepulsion(nn.Module):
         self.register_buffer("a_prefactor", constant(weights["pair_repulsion_fn.a_prefactor"]))
 
     def forward(self, species: Tensor, vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor) -> Tensor:
-        """Return atomic energies before scaling, shape (n_atoms,); each atom has half the energy of its pairs."""
+        """Return atomic energies before scaling, shape (n_atoms,)."""
         centre, neighbour = species[edge_centre], species[edge_neighbour]
         lengths = torch.linalg.norm(vectors, dim=1)
         z_i, z_j = self.charges[centre], self.charges[neighbour]
         screening = self.a_prefactor * ZBL_BOHR / (z_i**self.a_exp + z_j**self.a_exp)
         decays = torch.exp(-self.exponents * (lengths / screening).unsqueeze(1))
         pairs = ZBL_COULOMB * z_i * z_j / lengths * (decays @ self.coefficients)
-        pairs = pairs * polynomial_cutoff(lengths, self.radii[centre] + self.radii[neighbour], self.power)
-        return torch.zeros_like(self.charges[species]).index_add(0, edge_centre, pairs / 2)
+        reach, share = self.radii[centre] + self.radii[neighbour], 0.5
+        if self.common_cutoff is not None:
+            reach, share = self.common_cutoff, 1.0
+        pairs = share * pairs * polynomial_cutoff(lengths, reach, self.power)
+        return torch.zeros_like(self.charges[species]).index_add(0, edge_centre, pairs)

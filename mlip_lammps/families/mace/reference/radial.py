@@ -124,9 +124,9 @@ class NormalizedMLP(nn.Sequential):
             n_out, n_in = arrays[f"net.{len(steps)}.weight"].shape
             steps += [nn.Linear(n_in, n_out), nn.LayerNorm(n_out), nn.SiLU()]
         super().__init__(*steps[:-2])
+        self.to(dtype).requires_grad_(False)
         values = {name.removeprefix("net."): torch.tensor(np.asarray(array)) for name, array in arrays.items()}
         self.load_state_dict(values)
-        self.to(dtype).requires_grad_(False)
 
 
 def polynomial_cutoff(lengths: Tensor, cutoff: float | Tensor, power: int) -> Tensor:
