@@ -199,7 +199,7 @@ MODELS = {
         "first": ATTENTION, "later": ATTENTION, "apply_cutoff": False, "radial": [256] * 3,
     },
     "attention_later": {
-        "n_layers": 3, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [8, 1], "first": RESIDUAL,
+        "n_layers": 3, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [14, 28], "first": RESIDUAL,
         "later": ATTENTION, "keep_last_layer_irreps": True, "extra": {"pair_repulsion": True}, "radial": [256] * 3,
     },
     "attention_with_charge": {
