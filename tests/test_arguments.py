@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.boxes import build_box
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.structure.lammps_data import write_lammps_data
+from mlip_lammps.workflows.dynamics.run import FinishedRun
 from mlip_lammps.workflows.estimate import estimate_run
 from mlip_lammps.workflows.settings import NUMBERS
 
@@ -76,6 +78,7 @@ WORKFLOWS = {
     "adsorb": (fcc111("Cu", (1, 1, 3), vacuum=8.0), molecule("CO")),
     "converge_supercell": (COPPER,),
     "cut_slabs": (COPPER, (1, 1, 1), 3),
+    "dynamics_results": (FinishedRun(Path("."), workflows.DynamicsSettings(), 1000),),
     "elastic_tensor": (COPPER,),
     "equation_of_state": (COPPER,),
     "gruneisen": (COPPER,),
@@ -87,6 +90,7 @@ WORKFLOWS = {
     "quasi_harmonic": (COPPER,),
     "reaction_path": (molecule("CO"), molecule("CO")),
     "relax": (COPPER,),
+    "run_dynamics": (COPPER, workflows.DynamicsSettings(), "run"),
     "surface_energies": (COPPER, (1, 1, 1)),
     "vibrations": (molecule("CO"),),
 }
@@ -106,7 +110,8 @@ def numeric(function) -> dict[str, str]:
     """Return the parameters of a function that are numbers or sequences of numbers."""
     parameters = inspect.signature(function).parameters.values()
     found = {parameter.name: str(parameter.annotation) for parameter in parameters}
-    return {n: kind for n, kind in found.items() if re.search(r"float|int\b", kind) and "Mapping" not in kind}
+    numbers = {n: kind for n, kind in found.items() if re.search(r"float|int\b", kind)}
+    return {n: kind for n, kind in numbers.items() if not re.search("Mapping|Callable", kind)}
 
 
 def calls(kind: str) -> list[tuple[str, str]]:

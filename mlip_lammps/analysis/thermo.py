@@ -1,5 +1,6 @@
 """Thermodynamic output of LAMMPS runs."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +40,11 @@ def read_thermo(log_file: Path | str) -> list[dict[str, NDArray[np.float64]]]:
             f"{log_file} contains no finished run: LAMMPS stopped before the end of its first run; run it again"
         )
     return [{name: np.array(values) for name, values in run.items()} for run in runs]
+
+
+def read_thermo_csv(file: Path | str) -> dict[str, NDArray[np.float64]]:
+    """Return the columns of ``thermo.csv``, which ``mlip-lammps md`` writes, each of shape (n_rows,)."""
+    require_path("file", file)
+    with Path(file).open() as stream:
+        names, *rows = csv.reader(stream)
+    return dict(zip(names, np.array(rows, dtype=float).T, strict=True))

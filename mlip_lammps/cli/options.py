@@ -18,7 +18,9 @@ def add_model(parser: argparse.ArgumentParser, help: str = ANY_MODEL) -> None:
     parser.add_argument("model", metavar="MODEL", help=help)
 
 
-def add_run(parser: argparse.ArgumentParser, command: str, structures: str | None = "STRUCTURE") -> None:
+def add_run(
+    parser: argparse.ArgumentParser, command: str, structures: str | None = "STRUCTURE", dtype: str = "float64"
+) -> None:
     """Add what every command with a run folder takes: MODEL, structures, ``--out``, ``--config``, ranks and precision.
 
     Parameters
@@ -27,6 +29,8 @@ def add_run(parser: argparse.ArgumentParser, command: str, structures: str | Non
         Name of the command; results go to ``out/COMMAND``.
     structures
         Name of the structure files in the help; None if the command takes none.
+    dtype
+        Default of ``--dtype``.
     """
     # optional for the parser, because --config may contain them; open_run checks them
     parser.add_argument("model", metavar="MODEL", nargs="?", help=ANY_MODEL)
@@ -43,7 +47,7 @@ def add_run(parser: argparse.ArgumentParser, command: str, structures: str | Non
         "line take precedence",
     )
     add_ranks(parser, 1)
-    add_dtype(parser, "float64", is_for_any_model=True)
+    add_dtype(parser, dtype, is_for_any_model=True)
     add_device(parser, is_for_any_model=True)
     add_head(parser, is_for_any_model=True)
 

@@ -34,7 +34,29 @@ NUMBERS = {
     "largest_force": POSITIVE,
     "n_images": Number(1, 1000, is_whole=True),
     "spring": POSITIVE,
+    # dynamics
+    "equilibration_ps": Number(0, is_optional=True),
 }
+
+DYNAMICS = {
+    # at more kinetic energy, atoms come closer than in any training data
+    "temperature": Number(0, 2e4),
+    "temperature_end": Number(0, 2e4, is_optional=True),
+    "pressure_gpa": Number(-1000, 1000),
+    "pressure_end_gpa": Number(-1000, 1000, is_optional=True),
+    "time_ps": POSITIVE,
+    "timestep_fs": Number(0, 20, is_above=True),
+    "thermostat_fs": POSITIVE,
+    "barostat_fs": POSITIVE,
+    "seed": Number(1, 2**30, is_whole=True),
+    "thermo_every": COUNT,
+    "trajectory_every": COUNT,
+    "restart_every": COUNT,
+    "spectrum_fs": Number(0, 1000, is_above=True, is_optional=True),
+    "stop_above": Number(0, is_above=True, is_optional=True),
+    "label_above": Number(0, is_above=True, is_optional=True),
+}
+"""What the numeric settings of molecular dynamics may be."""
 
 STRAIN_SWITCH = Number(0, 1, is_whole=True)
 """Each number of a mask."""

@@ -53,6 +53,23 @@ def _eos(settings: Settings) -> str:
     )
 
 
+def _md(settings: Settings) -> str:
+    ensemble, heat = settings["ensemble"], settings["temperature"]
+    ramp = f" to {heat[1]:g}" if len(heat) > 1 else ""
+    text = (
+        f"Molecular dynamics was run with LAMMPS [lammps] for {settings['time']:g} ps in the {ensemble.upper()} "
+        f"ensemble from initial velocities at {heat[0]:g} K. "
+    )
+    if ensemble != "nve":
+        text += (
+            f"The thermostat {settings['thermostat']} kept {heat[0]:g}{ramp} K with a time constant of "
+            f"{settings['thermostat_time']:g} fs. "
+        )
+    if ensemble == "npt":
+        text += f"The barostat of Nose and Hoover had a time constant of {settings['barostat_time']:g} fs. "
+    return text + "Standard errors are from the means of blocks."
+
+
 def _elastic(settings: Settings) -> str:
     start = _relaxed(settings, "Atoms and cell") + " "
     stresses = (
@@ -159,6 +176,7 @@ def _screen(settings: Settings) -> str:
 _METHODS: dict[str, Callable[[Settings], str]] = {
     "relax": _relax,
     "eos": _eos,
+    "md": _md,
     "elastic": _elastic,
     "phonons": _phonons,
     "slab": _slab,

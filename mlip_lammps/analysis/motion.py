@@ -1,0 +1,120 @@
+"""Motion of atoms: mean square displacement, diffusion coefficient and vibrational spectrum."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from mlip_lammps.analysis.averages import Average
+from mlip_lammps.core.arguments import POSITIVE, require_instance
+from mlip_lammps.core.errors import UserInputError
+
+_FIT = (0.2, 0.7)
+"""Part of the lag times that is fitted by a line: after the ballistic part, and before the noise of few origins."""
+_FEWEST_FRAMES = 20
+_N_PARTS = 4
+_SEGMENTS = 4
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """Mean square displacement and the diffusion coefficient from its slope.
+
+    Attributes
+    ----------
+    time
+        Lag times in ps, shape (n,).
+    displacement
+        Mean square displacement in angstrom^2, shape (n,).
+    coefficient
+        Diffusion coefficient in angstrom^2/ps (1e-4 cm^2/s), with the standard error of the parts of the run.
+    """
+
+    time: NDArray[np.float64]
+    displacement: NDArray[np.float64]
+    coefficient: Average
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Vibrational density of states.
+
+    Attributes
+    ----------
+    frequency_thz
+        Shape (n,).
+    density
+        In 1/THz, normalised to an integral of 1, shape (n,).
+    """
+
+    frequency_thz: NDArray[np.float64]
+    density: NDArray[np.float64]
+
+
+def diffusion(positions: NDArray[np.float64], interval_ps: float) -> Diffusion:
+    """Return the mean square displacement of atoms over all time origins, and their diffusion coefficient.
+
+    Parameters
+    ----------
+    positions
+        Unwrapped positions in angstrom, shape (n_frames, n_atoms, 3), without the motion of the centre of mass.
+    interval_ps
+        Time between frames.
+
+    Raises
+    ------
+    UserInputError
+        If there are fewer than 20 frames.
+    """
+    require_instance("positions", positions, np.ndarray, "an array of shape (n_frames, n_atoms, 3)")
+    POSITIVE.require("interval_ps", interval_ps)
+    if len(positions) < _FEWEST_FRAMES:
+        raise UserInputError(f"{len(positions)} frames are too few for a diffusion coefficient; give {_FEWEST_FRAMES}")
+    n_lags = len(positions) // 2
+    time, displacement = interval_ps * np.arange(n_lags), _displacement(positions, n_lags)
+    parts = np.array_split(positions, _N_PARTS)
+    slopes = [_slope(part, interval_ps) for part in parts if len(part) >= _FEWEST_FRAMES // _N_PARTS * 2]
+    error = float(np.std(slopes, ddof=1) / np.sqrt(len(slopes))) / 6.0 if len(slopes) == _N_PARTS else None
+    return Diffusion(time, displacement, Average(_slope(positions, interval_ps) / 6.0, error))
+
+
+def _displacement(positions: NDArray[np.float64], n_lags: int) -> NDArray[np.float64]:
+    return np.array(
+        [np.square(positions[lag:] - positions[: len(positions) - lag]).sum(axis=2).mean() for lag in range(n_lags)]
+    )
+
+
+def _slope(positions: NDArray[np.float64], interval_ps: float) -> float:
+    n_lags = len(positions) // 2
+    low, high = (round(share * n_lags) for share in _FIT)
+    time = interval_ps * np.arange(n_lags)
+    values = _displacement(positions, n_lags)
+    return float(np.polyfit(time[low:high], values[low:high], 1)[0])
+
+
+def vibrational_spectrum(
+    velocities: NDArray[np.float64], masses: NDArray[np.float64], interval_fs: float
+) -> Spectrum:
+    """Return the mass-weighted power spectrum of velocities, averaged over segments of the run (Welch's method).
+
+    Parameters
+    ----------
+    velocities
+        Shape (n_frames, n_atoms, 3).
+    masses
+        Shape (n_atoms,).
+    interval_fs
+        Time between frames; frequencies above 500 / interval_fs THz are folded back.
+
+    Notes
+    -----
+    The spectrum is the Fourier transform of the velocity autocorrelation function (Wiener-Khinchin theorem).
+    """
+    POSITIVE.require("interval_fs", interval_fs)
+    if len(velocities) < _FEWEST_FRAMES:
+        raise UserInputError(f"{len(velocities)} frames are too few for a spectrum; give {_FEWEST_FRAMES}")
+    length = 2 * len(velocities) // (_SEGMENTS + 1)
+    frequency, power = signal.welch(velocities, fs=1000.0 / interval_fs, nperseg=length, axis=0)
+    density = np.einsum("fnk,n->f", power, masses)
+    return Spectrum(frequency, density / np.trapezoid(density, frequency))

@@ -1,0 +1,322 @@
+"""Molecular dynamics as a command: interrupted runs continue bit for bit, bad input is refused, results are right."""
+
+import json
+import os
+import pickle
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.constraints import FixAtoms, FixBondLength
+
+from mlip_lammps.analysis.averages import block_average
+from mlip_lammps.analysis.lammps_trajectory import index_frames, read_frames
+from mlip_lammps.analysis.motion import diffusion, vibrational_spectrum
+from mlip_lammps.analysis.thermo import read_thermo_csv
+from mlip_lammps.cli.main import main
+from mlip_lammps.compilation import compiled_model
+from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.engines.ase import MlipCalculator
+from mlip_lammps.workflows import DynamicsSettings, dynamics_results, run_dynamics
+from mlip_lammps.workflows.dynamics.continuation import newest_point
+
+OUTPUT = ("thermo.csv", "trajectory.lammpstrj")
+SHORT = {"time_ps": 0.08, "timestep_fs": 1.0, "restart_every": 20, "thermo_every": 5, "trajectory_every": 10}
+CELL = bulk("Si", a=5.47, cubic=True)
+
+
+@pytest.fixture(scope="module")
+def silicon() -> MlipCalculator:
+    return MlipCalculator(compiled_model("silicon-pbe", dtype="float64"))
+
+
+@pytest.fixture(scope="module")
+def crystal() -> Atoms:
+    atoms = CELL * (2, 2, 2)
+    atoms.rattle(0.03, seed=3)
+    return atoms
+
+
+@pytest.fixture(scope="module")
+def tilted() -> Atoms:
+    atoms = bulk("Si", a=5.47) * (3, 3, 3)
+    atoms.rattle(0.03, seed=3)
+    return atoms
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in OUTPUT}
+
+
+def truncate(file: Path, share: float) -> None:
+    os.truncate(file, int(share * file.stat().st_size))
+
+
+ENSEMBLES = [
+    {"ensemble": "nve"},
+    {"thermostat": "langevin"},
+    {"thermostat": "csvr"},
+    {"temperature_end": 500.0},
+    {"ensemble": "npt", "barostat": "aniso", "thermostat": "csvr"},
+    {"ensemble": "npt", "barostat": "tri", "pressure_gpa": 1.0, "pressure_end_gpa": 2.0},
+]
+
+
+@pytest.mark.parametrize("options", ENSEMBLES, ids=str)
+@pytest.mark.parametrize("name", ["crystal", "tilted"])
+def test_a_run_continues_bit_for_bit_from_any_good_restart_file(name, options, silicon, tmp_path, request):
+    atoms, settings = request.getfixturevalue(name), DynamicsSettings(**SHORT, **options)
+    run_dynamics(atoms, silicon, settings, tmp_path / "alone", n_ranks=2)
+    expected = contents(tmp_path / "alone")
+    for share in (0.5, 0.8):
+        # as after a power failure in the last block: newest files cut off, and the newest restart file damaged
+        folder = tmp_path / f"cut at {share}"
+        shutil.copytree(tmp_path / "alone", folder)
+        (folder / "restarts" / "80.restart").unlink()
+        truncate(folder / "restarts" / "60.restart", share)
+        truncate(folder / "trajectory.lammpstrj", 0.97)
+        truncate(folder / "log.0.lammps", 0.8)
+        assert newest_point(folder, settings) == 40
+        run_dynamics(atoms, silicon, settings, folder, n_ranks=2)
+        assert contents(folder) == expected
+
+
+def test_output_that_is_missing_before_a_restart_file_is_written_again(silicon, crystal, tmp_path):
+    settings = DynamicsSettings(**SHORT)
+    run_dynamics(crystal, silicon, settings, tmp_path)
+    expected = contents(tmp_path)
+    truncate(tmp_path / "trajectory.lammpstrj", 0.1)
+    assert newest_point(tmp_path, settings) == 0
+    run_dynamics(crystal, silicon, settings, tmp_path)
+    assert contents(tmp_path) == expected
+
+
+def test_a_finished_run_is_not_repeated_and_a_longer_one_continues_it(silicon, crystal, tmp_path):
+    settings = DynamicsSettings(**SHORT)
+    run_dynamics(crystal, silicon, settings, tmp_path)
+    run_dynamics(crystal, silicon, settings, tmp_path)
+    assert not list(tmp_path.glob("log.[1-9]*"))
+    run_dynamics(crystal, silicon, DynamicsSettings(**{**SHORT, "time_ps": 0.12}), tmp_path)
+    assert [frame.step for frame in index_frames(tmp_path / "trajectory.lammpstrj")] == list(range(0, 121, 10))
+    assert read_thermo_csv(tmp_path / "thermo.csv")["Step"].tolist() == list(range(0, 121, 5))
+
+
+RUN = """
+import sys, pickle
+from pathlib import Path
+from mlip_lammps.workflows import run_dynamics
+run_dynamics(*pickle.loads(Path(sys.argv[1]).read_bytes()), sys.argv[2], n_ranks=2)
+"""
+
+
+def family(parent: int) -> list[int]:
+    """Return the processes that descend from ``parent``."""
+    table = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout.split()
+    children: dict[int, list[int]] = {}
+    for pid, ppid in zip(table[::2], table[1::2], strict=True):
+        children.setdefault(int(ppid), []).append(int(pid))
+    found, left = [], [parent]
+    while left:
+        below = children.get(left.pop(), [])
+        found += below
+        left += below
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("victim", ["this process", "mpiexec", "a rank"])
+def test_a_killed_run_leaves_no_process_and_continues_bit_for_bit(victim, silicon, crystal, tmp_path):
+    settings = DynamicsSettings(**{**SHORT, "time_ps": 0.6})
+    job = tmp_path / "job.pickle"
+    job.write_bytes(pickle.dumps((crystal, silicon, settings)))
+    command = [sys.executable, "-c", RUN, str(job)]
+    subprocess.run([*command, str(tmp_path / "alone")], check=True, timeout=120)
+    folder, chance = tmp_path / "killed", random.Random(victim)
+    for wait in (20, chance.randrange(100, 400, 20)):
+        process = subprocess.Popen([*command, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not (folder / "restarts" / f"{wait}.restart").exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        below = family(process.pid)
+        # mpiexec is the child; below it hydra_pmi_proxy, and below that the ranks
+        target = {"this process": process.pid, "mpiexec": below[0], "a rank": below[-1]}[victim] if below else None
+        if target is not None:
+            os.kill(target, signal.SIGKILL)
+        process.wait(timeout=60)
+        deadline = time.monotonic() + 20
+        while any(is_running(pid) for pid in below):
+            assert time.monotonic() < deadline, "a rank runs on"
+            time.sleep(0.05)
+    subprocess.run([*command, str(folder)], check=True, timeout=120)
+    assert contents(folder) == contents(tmp_path / "alone")
+
+
+def test_a_full_disk_ends_in_an_error_and_the_run_continues_afterwards(silicon, crystal, tmp_path):
+    settings = DynamicsSettings(**SHORT)
+    run_dynamics(crystal, silicon, settings, tmp_path / "alone")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    # no file may grow further than half of the trajectory, as on a full disk
+    most = (tmp_path / "alone" / "trajectory.lammpstrj").stat().st_size // 2
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        with pytest.raises(MlipError):
+            run_dynamics(crystal, silicon, settings, tmp_path / "full")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    run_dynamics(crystal, silicon, settings, tmp_path / "full")
+    assert contents(tmp_path / "full") == contents(tmp_path / "alone")
+
+
+def test_atoms_with_a_constraint_do_not_move(silicon, crystal, tmp_path):
+    atoms = crystal.copy()
+    atoms.set_constraint(FixAtoms([0, 1, 2, 7]))
+    run_dynamics(atoms, silicon, DynamicsSettings(**SHORT, thermostat="langevin"), tmp_path)
+    first, *_, last = read_frames(tmp_path / "trajectory.lammpstrj")
+    moved = np.abs(last.vectors("xu", "yu", "zu") - first.vectors("xu", "yu", "zu")).max(axis=1)
+    assert np.flatnonzero(moved == 0.0).tolist() == [0, 1, 2, 7]
+    # the first temperature is that of the velocities of the atoms that move
+    assert read_thermo_csv(tmp_path / "thermo.csv")["Temp"][0] == pytest.approx(300.0, rel=1e-6)
+
+
+def test_a_committee_stops_the_run_and_saves_uncertain_frames(compile_once, tmp_path):
+    models = [MlipCalculator(compile_once(name)) for name in ("two_layers", "one_layer_of_two")]
+    atoms = Atoms("H2O" * 8, np.random.default_rng(1).uniform(0, 12, (24, 3)), cell=[12] * 3, pbc=True)
+    atoms.positions[:] = np.stack(np.meshgrid(*[np.arange(0, 12, 4.0)] * 3), -1).reshape(-1, 3)[:24]
+    settings = {**SHORT, "timestep_fs": 0.1, "time_ps": 0.008, "thermo_every": 1}
+    run_dynamics(atoms, models, DynamicsSettings(**settings, label_above=1e-6), tmp_path / "label")
+    thermo = read_thermo_csv(tmp_path / "label" / "thermo.csv")
+    step, deviation = thermo["Step"], thermo["c_deviation[2]"]
+    saved = [frame.step for frame in index_frames(tmp_path / "label" / "uncertain.lammpstrj")]
+    assert saved == step[deviation > 1e-6].tolist() != []
+    limit = 0.5 * deviation.max()
+    stopped = run_dynamics(atoms, models, DynamicsSettings(**settings, stop_above=limit), tmp_path / "stop")
+    assert stopped.last_step == step[deviation > limit][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"temperature": -1.0}, "temperature is -1.0"),
+        ({"temperature": 0.0}, "thermostat is 0 K"),
+        ({"time_ps": 0.0}, "time_ps is 0.0"),
+        ({"time_ps": 1e-6}, "0 steps"),
+        ({"timestep_fs": 100.0}, "timestep_fs is 100.0"),
+        ({"ensemble": "nvp"}, "not one of nve, nvt, npt"),
+        ({"pressure_gpa": 1.0}, "nvt has no barostat"),
+        ({"ensemble": "nve", "temperature_end": 10.0}, "nve has no thermostat"),
+        ({"spectrum_fs": 0.1}, "less than a time step"),
+        ({"seed": 0}, "seed is 0"),
+        ({"restart_every": 1.5}, "restart_every is 1.5"),
+    ],
+    ids=str,
+)
+def test_impossible_settings_are_refused(change, message):
+    with pytest.raises(UserInputError, match=message):
+        DynamicsSettings(**change)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (lambda a: Atoms("Si", cell=[9] * 3, pbc=True), {}, "1 atoms of the structure can move"),
+        (lambda a: Atoms("SiO", [[0, 0, 0], [2, 0, 0]], cell=[9] * 3, pbc=True), {}, "contains O"),
+        (lambda a: Atoms("Si2", [[0, 0, 0], [0.1, 0, 0]], cell=[9] * 3, pbc=True), {}, "0.10 angstrom apart"),
+        (lambda a: Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]]), {"ensemble": "npt"}, "not periodic"),
+        (lambda a: with_constraint(a, FixAtoms([0])), {"ensemble": "npt"}, "fixed atoms"),
+        (lambda a: with_constraint(a, FixBondLength(0, 1)), {}, "FixBondLength"),
+        (lambda a: a, {"stop_above": 1.0}, "needs a committee"),
+    ],
+)
+def test_structures_that_do_not_fit_are_refused_at_once(make, options, message, silicon, crystal, tmp_path):
+    with pytest.raises(UserInputError, match=message):
+        run_dynamics(make(crystal), silicon, DynamicsSettings(**SHORT, **options), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def with_constraint(atoms: Atoms, constraint: object) -> Atoms:
+    copy = atoms.copy()
+    copy.set_constraint(constraint)
+    return copy
+
+
+def test_another_run_in_the_same_folder_is_refused_and_nothing_is_lost(silicon, crystal, tmp_path):
+    run_dynamics(crystal, silicon, DynamicsSettings(**SHORT), tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(UserInputError, match="differs in seed"):
+        run_dynamics(crystal, silicon, DynamicsSettings(**SHORT, seed=5), tmp_path)
+    with pytest.raises(UserInputError, match="differs in start"):
+        run_dynamics(CELL * (2, 2, 2), silicon, DynamicsSettings(**SHORT), tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_the_command_writes_results_a_picture_and_continues(tmp_path, crystal, capsys):
+    from mlip_lammps.workflows import write_report
+
+    crystal.write(tmp_path / "si.extxyz")
+    out = tmp_path / "out folder"
+    command = ["md", "silicon-pbe", str(tmp_path / "si.extxyz"), "--dtype", "float64", "--out", str(out)]
+    command += ["--time", "0.1", "--restart-every", "50", "--trajectory-every", "2", "--thermo-every", "2"]
+    assert main([*command, "--spectrum", "2"]) == 0
+    results = json.loads((out / "results.json").read_text())
+    assert results["last_step"] == 100
+    assert results["pairs"]["Si-Si"]["r"]
+    assert results["temperature"]["error"] > 0.0
+    assert (out / "dynamics.png").stat().st_size > 10_000
+    assert "g(r) of Si-Si" in capsys.readouterr().out
+    assert "Molecular dynamics was run with LAMMPS" in write_report(out).read_text()
+    assert main([*command, "--spectrum", "3"]) == 2
+    assert "differs in spectrum_fs" in capsys.readouterr().err
+
+
+def test_energy_is_conserved_and_the_drift_is_reported(silicon, crystal, tmp_path):
+    run = run_dynamics(crystal, silicon, DynamicsSettings(**{**SHORT, "time_ps": 0.4}, ensemble="nve"), tmp_path)
+    results = dynamics_results(run)
+    assert abs(results.drift) < 1.0
+    assert results.pairs["Si-Si"].highest_peak()[0] == pytest.approx(2.37, abs=0.06)
+    with pytest.raises(UserInputError, match="equilibration_ps is 1"):
+        dynamics_results(run, 1.0)
+
+
+def test_diffusion_of_a_random_walk():
+    steps = np.random.default_rng(4).normal(0.0, 0.1, (400, 300, 3))
+    found = diffusion(np.cumsum(steps, axis=0), interval_ps=0.5)
+    # each direction: variance 0.01 in 0.5 ps = 2 D 0.5 ps
+    assert found.coefficient.mean == pytest.approx(0.01, abs=3 * found.coefficient.error)
+    assert found.coefficient.error < 0.002
+
+
+def test_spectrum_of_an_oscillator_peaks_at_its_frequency():
+    time = np.arange(2000) * 2.0
+    velocities = np.zeros((2000, 2, 3))
+    velocities[:, 0, 0] = np.cos(2 * np.pi * 15.0e-3 * time)
+    found = vibrational_spectrum(velocities, np.array([28.0, 1.0]), interval_fs=2.0)
+    assert found.frequency_thz[found.density.argmax()] == pytest.approx(15.0, abs=0.5)
+    assert np.trapezoid(found.density, found.frequency_thz) == pytest.approx(1.0)
+
+
+def test_block_error_covers_the_correlation_of_a_series():
+    noise = np.random.default_rng(2).normal(size=80_000)
+    series = np.convolve(noise, np.ones(50) / 50, mode="valid")
+    found = block_average(series)
+    # of independent numbers with this mean, the error is 1 / sqrt(n)
+    assert found.error == pytest.approx(1 / np.sqrt(len(series)), rel=0.6)
+    assert block_average([1.0, 2.0]).error is None
