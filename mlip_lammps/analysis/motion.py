@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+from ase import units
+from freud.msd import MSD
 from numpy.typing import NDArray
 from scipy import signal
 
@@ -15,6 +17,8 @@ _FIT = (0.2, 0.7)
 _FEWEST_FRAMES = 20
 _N_PARTS = 4
 _SEGMENTS = 4
+_CUBE = 2.837297
+"""Ewald sum of the hydrodynamic interaction of a cube with its periodic images."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,7 @@ def diffusion(positions: NDArray[np.float64], interval_ps: float) -> Diffusion:
 
 
 def _displacement(positions: NDArray[np.float64], n_lags: int) -> NDArray[np.float64]:
-    return np.array(
-        [np.square(positions[lag:] - positions[: len(positions) - lag]).sum(axis=2).mean() for lag in range(n_lags)]
-    )
+    return np.asarray(MSD(mode="window").compute(positions).msd)[:n_lags]
 
 
 def _slope(positions: NDArray[np.float64], interval_ps: float) -> float:
@@ -91,6 +93,37 @@ def _slope(positions: NDArray[np.float64], interval_ps: float) -> float:
     time = interval_ps * np.arange(n_lags)
     values = _displacement(positions, n_lags)
     return float(np.polyfit(time[low:high], values[low:high], 1)[0])
+
+
+def finite_size_correction(temperature: float, viscosity: float, length: float) -> float:
+    r"""Return what to add to a diffusion coefficient from a periodic cube for that of an infinite liquid.
+
+    Parameters
+    ----------
+    temperature
+        In K.
+    viscosity
+        Shear viscosity in mPa s.
+    length
+        Edge of the cube in angstrom.
+
+    Returns
+    -------
+    float
+        In angstrom^2/ps.
+
+    Notes
+    -----
+    :math:`\xi k_B T / (6 \pi \eta L)` with :math:`\xi = 2.837297`.
+
+    References
+    ----------
+    I.-C. Yeh, G. Hummer, J. Phys. Chem. B 108, 15873 (2004), https://doi.org/10.1021/jp0477147
+    """
+    for name, value in {"temperature": temperature, "viscosity": viscosity, "length": length}.items():
+        POSITIVE.require(name, value)
+    in_si = _CUBE * units._k * temperature / (6.0 * np.pi * 1e-3 * viscosity * 1e-10 * length)
+    return float(in_si * 1e8)  # from m^2/s
 
 
 def vibrational_spectrum(

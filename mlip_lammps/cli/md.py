@@ -56,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--trajectory-every", "trajectory_every", 100, "N", "steps between frames of trajectory.lammpstrj")
     add("--restart-every", "restart_every", 2000, "N", "steps between restart files, all that a kill can cost")
     add("--equilibration", "equilibration_ps", None, "PS", "start without averages, ps (default: a fifth of the run)")
+    add("--viscosity", "viscosity", None, "MPA_S", "corrects diffusion for the size of a cubic box; viscosity in mPa s")
     add("--spectrum", "spectrum_fs", None, "FS", "vibrational spectrum from velocities every FS fs")
     parser.add_argument(
         "--committee", nargs="+", default=[], metavar="MODEL", help="more models, whose mean drives the atoms"
@@ -90,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
             allow_untrained_stress=arguments.untrained_stress,
             report=run.tasks.report,
         )
-        results = dynamics_results(done, arguments.equilibration)
+        results = dynamics_results(done, arguments.equilibration, viscosity=arguments.viscosity)
         run.folder.write_results(results)
         _write_structures(run)
         plot_md(run.folder.path / "dynamics.png", run.folder.path, results)
@@ -165,8 +166,12 @@ def _show(run: "Run", results: "DynamicsResults", settings: "DynamicsSettings") 
         if pair.g.max() > 0:
             r, g = pair.highest_peak()
             facts[f"g(r) of {name}"] = f"maximum {g:.2f} at {r:.2f} Å"
-    for element, found in results.diffusion.items():
-        facts[f"diffusion of {element}"] = text(found.coefficient, "Å²/ps", 4)
+    for name, found in results.coordination.items():
+        facts[f"coordination {name}"] = f"{found.mean:.2f} within {found.cutoff:.2f} Å"
+    for element, moved in results.diffusion.items():
+        facts[f"diffusion of {element}"] = text(moved.coefficient, "Å²/ps", 4)
+    if results.finite_size_correction is not None:
+        facts["correction for the box"] = f"+ {results.finite_size_correction:.4f} Å²/ps"
     if results.last_step < settings.n_steps:
         facts["stopped"] = f"at step {results.last_step}: the force deviation exceeds {settings.stop_above:g} eV/Å"
     run.show_facts(facts)

@@ -36,6 +36,7 @@ NUMBERS = {
     "spring": POSITIVE,
     # dynamics
     "equilibration_ps": Number(0, is_optional=True),
+    "viscosity": Number(0, is_above=True, is_optional=True),
 }
 
 DYNAMICS = {

@@ -5,12 +5,21 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
 
 from mlip_lammps.analysis.averages import Average, block_average
 from mlip_lammps.analysis.lammps_trajectory import LammpsFrame, read_frames
-from mlip_lammps.analysis.motion import Diffusion, Spectrum, diffusion, vibrational_spectrum
+from mlip_lammps.analysis.local_structure import Coordination, bond_cutoff, coordination
+from mlip_lammps.analysis.motion import (
+    Diffusion,
+    Spectrum,
+    diffusion,
+    finite_size_correction,
+    vibrational_spectrum,
+)
 from mlip_lammps.analysis.rdf import RadialDistribution, radial_distribution
+from mlip_lammps.analysis.structure_factor import StructureFactor, structure_factor
 from mlip_lammps.analysis.thermo import read_thermo_csv
 from mlip_lammps.core.arguments import require_instance
 from mlip_lammps.core.errors import UserInputError
@@ -21,10 +30,12 @@ from mlip_lammps.workflows.dynamics.settings import DynamicsSettings
 from mlip_lammps.workflows.settings import require_settings
 
 _BAR_PER_GPA = 1e4
-_MOST_FRAMES = 200
+_MOST_FRAMES = 100
 """Frames for g(r), spread over the run."""
 _BIN = 0.05
 _LONGEST_R = 10.0
+_CUBE = 0.01
+"""Largest relative difference between the edges of a cube."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +52,14 @@ class DynamicsResults:
         Slope of the conserved energy in meV per atom and ps; None with a stochastic thermostat.
     pairs
         g(r) by pair of elements, for example ``H-O``; empty for structures that are not periodic.
+    structure_factors
+        Faber-Ziman structure factor by pair of elements.
+    coordination
+        Neighbours up to the first minimum of g(r); ``O-H`` counts H around O.
     diffusion
         By element; empty for short runs.
+    finite_size_correction
+        What to add to diffusion coefficients for an infinite liquid, in angstrom^2/ps; None without a viscosity.
     spectrum
         Vibrational density of states; None without frames of velocities.
     """
@@ -56,25 +73,32 @@ class DynamicsResults:
     volume: Average
     drift: float | None
     pairs: dict[str, RadialDistribution]
+    structure_factors: dict[str, StructureFactor]
+    coordination: dict[str, Coordination]
     diffusion: dict[str, Diffusion]
+    finite_size_correction: float | None
     spectrum: Spectrum | None
 
 
-def dynamics_results(run: FinishedRun, equilibration_ps: float | None = None) -> DynamicsResults:
+def dynamics_results(
+    run: FinishedRun, equilibration_ps: float | None = None, *, viscosity: float | None = None
+) -> DynamicsResults:
     """Return the results of a run.
 
     Parameters
     ----------
     equilibration_ps
         Start of the run that is left out; a fifth of it if None.
+    viscosity
+        Shear viscosity in mPa s, for the correction of diffusion coefficients for the size of a cubic box.
 
     Raises
     ------
     UserInputError
-        If nothing of the run is left.
+        If nothing of the run is left, or a viscosity is given for a box that is not a cube.
     """
     require_instance("run", run, FinishedRun, "what run_dynamics returns")
-    require_settings(equilibration_ps=equilibration_ps)
+    require_settings(equilibration_ps=equilibration_ps, viscosity=viscosity)
     settings, folder = run.settings, run.folder
     total = run.last_step * settings.timestep_fs / 1000.0
     start = 0.2 * total if equilibration_ps is None else equilibration_ps
@@ -84,6 +108,8 @@ def dynamics_results(run: FinishedRun, equilibration_ps: float | None = None) ->
     thermo = read_thermo_csv(folder / THERMO)
     kept = {name: values[thermo["Step"] >= first_step] for name, values in thermo.items()}
     frames = list(read_frames(folder / TRAJECTORY, first_step))
+    structures = _periodic(frames)
+    pairs = _pairs(structures)
     n_atoms = len(frames[0].columns["id"]) if frames else 1
     is_stochastic = settings.ensemble != "nve" and settings.thermostat != "nose-hoover"
     is_short = len(kept["Step"]) < 2
@@ -97,22 +123,57 @@ def dynamics_results(run: FinishedRun, equilibration_ps: float | None = None) ->
         density=block_average(kept["Density"]),
         volume=block_average(kept["Volume"]),
         drift=None if slope is None else float(1000.0 * slope / n_atoms),
-        pairs=_pairs(frames),
+        pairs=pairs,
+        structure_factors=_structure_factors(structures, pairs),
+        coordination=_coordination(structures, pairs),
         diffusion=_diffusion(frames, settings.trajectory_every * settings.timestep_fs / 1000.0),
+        finite_size_correction=None if viscosity is None else _correction(frames, kept, viscosity),
         spectrum=_spectrum(folder, first_step, settings),
     )
 
 
-def _pairs(frames: list[LammpsFrame]) -> dict[str, RadialDistribution]:
+def _periodic(frames: list[LammpsFrame]) -> list[Atoms]:
+    """Return structures for g(r), spread over the run; none if the box is not periodic."""
     if not frames or not all(frames[0].pbc):
+        return []
+    return [frame.atoms() for frame in frames[:: -(-len(frames) // _MOST_FRAMES)]]
+
+
+def _pairs(structures: list[Atoms]) -> dict[str, RadialDistribution]:
+    if not structures:
         return {}
-    structures = [frame.atoms() for frame in frames[:: -(-len(frames) // _MOST_FRAMES)]]
     r_max = min(_LONGEST_R, float(face_distances(structures[0]).min()) / 2.0)
     counts = structures[0].symbols.formula.count()
-    pairs = [
-        (a, b) for a, b in combinations_with_replacement(sorted(counts), 2) if a != b or counts[a] > 1
-    ]
+    pairs = [(a, b) for a, b in combinations_with_replacement(sorted(counts), 2) if a != b or counts[a] > 1]
     return {f"{a}-{b}": radial_distribution(structures, (a, b), r_max, round(r_max / _BIN)) for a, b in pairs}
+
+
+def _structure_factors(
+    structures: list[Atoms], pairs: dict[str, RadialDistribution]
+) -> dict[str, StructureFactor]:
+    density = float(np.mean([len(atoms) / atoms.get_volume() for atoms in structures])) if structures else 0.0
+    return {name: structure_factor(pair, density) for name, pair in pairs.items()}
+
+
+def _coordination(structures: list[Atoms], pairs: dict[str, RadialDistribution]) -> dict[str, Coordination]:
+    found = {}
+    for name, pair in pairs.items():
+        a, b = name.split("-")
+        for centre, neighbour in sorted({(a, b), (b, a)}):
+            if pair.g.max() > 0.0 and pair.r[-1] > 2.0 * pair.r[np.argmax(pair.g > 0.0)]:
+                found[f"{centre}-{neighbour}"] = coordination(structures, (centre, neighbour), bond_cutoff(pair))
+    return found
+
+
+def _correction(frames: list[LammpsFrame], thermo: dict[str, np.ndarray], viscosity: float) -> float:
+    cell = frames[0].cell
+    lengths = np.diag(cell)
+    if not all(frames[0].pbc) or np.ptp(lengths) > _CUBE * lengths.max() or np.abs(cell - np.diag(lengths)).max() > 0.0:
+        raise UserInputError(
+            "the correction for the size of the box is known for cubes; the box has the edges "
+            f"{' '.join(f'{length:.2f}' for length in lengths)} angstrom or is tilted; leave out the viscosity"
+        )
+    return finite_size_correction(float(thermo["Temp"].mean()), viscosity, float(np.cbrt(thermo["Volume"].mean())))
 
 
 def _diffusion(frames: list[LammpsFrame], interval_ps: float) -> dict[str, Diffusion]:
