@@ -83,12 +83,7 @@ class Run:
 
     def show_table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
         """Print a table; the first column is aligned to the left."""
-        table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
-        for k, column in enumerate(columns):
-            table.add_column(column, justify="left" if k == 0 else "right")
-        for row in rows:
-            table.add_row(*(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row))
-        self.console.print(table)
+        self.console.print(table_of(columns, rows, title))
 
     def show_facts(self, facts: Mapping[str, str]) -> None:
         """Print names and values in two columns."""
@@ -96,6 +91,16 @@ class Run:
         for name, value in facts.items():
             table.add_row(name, value)
         self.console.print(table)
+
+
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> Table:
+    """Return a table to print; the first column is aligned to the left."""
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    for k, column in enumerate(columns):
+        table.add_column(column, justify="left" if k == 0 else "right")
+    for row in rows:
+        table.add_row(*(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row))
+    return table
 
 
 @contextmanager

@@ -165,6 +165,8 @@ def _checked(path: Path, key: str, value: object, action: argparse.Action) -> ob
 
 def _checked_once(path: Path, key: str, value: object, action: argparse.Action) -> object:
     convert = action.type or str
+    if action.nargs in ("*", "+") and not isinstance(value, list | dict | bool):
+        value = [value]
     if action.nargs == 0:
         expected, is_right = "true or false", isinstance(value, bool)
     elif action.nargs in ("*", "+") or isinstance(action.nargs, int):
