@@ -15,7 +15,7 @@ from lammps_run import run_driver
 from lammps_structures import parity_structures
 
 from mlip_lammps.compilation import compiled_model, export_model
-from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError, UserInputError
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.families import read_model
 from mlip_lammps.families.chain import EdgeGraph
@@ -24,7 +24,7 @@ from mlip_lammps.families.mace.layers import MaceChain
 from mlip_lammps.kernels.cpu import neighbour_sums
 from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
 from mlip_lammps.kernels.cpu.moments import MomentsShape
-from mlip_lammps.kernels.radial_functions import PairTables
+from mlip_lammps.kernels.pair_tables import PairKinds
 from mlip_lammps.kernels.torch.layer_operators import TorchOperators
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import build_graph
@@ -246,7 +246,7 @@ def test_kernels_of_element_pairs_equal_the_torch_operators(kind, dtype, are_che
     model, limit = lower(model_of(kind)), PAIR_TABLES[dtype]
     kernels, plain = CpuOperators(model, dtype, kernel_folder), TorchOperators(model, "float64")
     assert isinstance(kernels.sums[0].shape, MomentsShape) == are_cheaper
-    assert kernels.tables[1].n_tables == 6
+    assert kernels.has_pair_tables
     vectors, centre, neighbour, species, centre_species = random_edges(len(ELEMENTS), model.cutoff)
     pairs = centre_species[centre] * len(ELEMENTS) + species[neighbour]
     generator = torch.Generator().manual_seed(1)
@@ -271,19 +271,12 @@ def test_kernels_of_element_pairs_equal_the_torch_operators(kind, dtype, are_che
 
 def test_pairs_with_equal_radii_share_a_table():
     model = lower(model_of("agnesi"))
-    pairs = PairTables.of(model)
-    assert len(pairs.pairs) == 6
-    assert (pairs.table_of_pair.view(3, 3) == pairs.table_of_pair.view(3, 3).t()).all()
-    lengths = model.radial.transform.lengths[list(pairs.pairs)][pairs.table_of_pair]
+    kinds = PairKinds.of(model)
+    assert len(kinds.pairs) == 6
+    assert (kinds.kind_of_pair.view(3, 3) == kinds.kind_of_pair.view(3, 3).t()).all()
+    lengths = model.radial.transform.lengths[list(kinds.pairs)][kinds.kind_of_pair]
     torch.testing.assert_close(lengths, model.radial.transform.lengths, rtol=0, atol=1e-9)
-    assert PairTables.of(lower(model_of("density"))).pairs == (0,)
-
-
-def test_too_many_elements_for_tables_are_refused_with_the_next_step(tmp_path, monkeypatch):
-    monkeypatch.setattr(neighbour_sums, "MOST_TABLE_BYTES", 1 << 20)
-    write_portable(model_of("agnesi"), tmp_path / "model.safetensors")
-    with pytest.raises(UserInputError, match=r"3 elements \(6 kinds of pairs\) .* --elements"):
-        export_model(tmp_path / "model.safetensors", tmp_path / "model.pt2", dtype="float64")
+    assert PairKinds.of(lower(model_of("density"))).pairs == (0,)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,13 @@ from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.kernels.backend import Backend, CompileRequest, backend_of
 from mlip_lammps.model_file.archive import add_member, add_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel
-from mlip_lammps.model_file.contract import DTYPES, FORMAT_VERSION, FORMAT_VERSION_WITH_INPUTS, RADIAL_FORMS
+from mlip_lammps.model_file.contract import (
+    DTYPES,
+    FORMAT_VERSION,
+    FORMAT_VERSION_WITH_INPUTS,
+    FORMAT_VERSION_WITH_TABLES,
+    RADIAL_FORMS,
+)
 from mlip_lammps.structure.min_distances import min_distances
 
 
@@ -145,6 +151,8 @@ class _Job:
             compiled = backend.compile(self._request(programs, Path(folder)))
             compile_seconds = time.monotonic() - started
             metadata = self._metadata(backend) | compiled.record | {"compile_seconds": round(compile_seconds, 1)}
+            if "pair_tables" in metadata:
+                metadata["format_version"] = FORMAT_VERSION_WITH_TABLES
             shutil.copy(programs, draft)
             add_metadata(draft, metadata)
             for name, content in compiled.check_members.items():

@@ -56,10 +56,10 @@ def compile_programs(
         from torch._inductor.package import package_aoti
 
         package_aoti(str(output), files)
-        members, record, tables = torch.load(folder / CODE, weights_only=False)
+        members, record, tables, specs = torch.load(folder / CODE, weights_only=False)
         for name, file in members.items():
             add_member(output, name, Path(file).read_bytes())
-    programs = [{"name": p.name, "inputs": list(p.inputs), "outputs": list(p.outputs)} for p in model.programs]
+    programs = [{"name": p.name, "inputs": list(p.inputs), "outputs": list(p.outputs)} for p in specs]
     described = {"programs": programs, "chunk_atoms": model.chunk_atoms()}
     return OperatorCode(record={**described, **record}, tables=tables)
 

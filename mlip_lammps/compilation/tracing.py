@@ -1,5 +1,7 @@
 """Tracing of programs to graphs with dynamic sizes for AOTInductor."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
@@ -7,10 +9,18 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from mlip_lammps.families.chain import Chain, Program
 from mlip_lammps.families.layered import LayeredModel
+from mlip_lammps.kernels.backend import TableInput
 from mlip_lammps.kernels.precision import Precision
-from mlip_lammps.model_file.contract import NODE_TENSORS, ProgramSpec
+from mlip_lammps.model_file.contract import (
+    DENSITY_TABLE,
+    NODE_TENSORS,
+    RADIAL_TABLE,
+    TABLE_OF_PAIR,
+    TABLE_PAIRS,
+    ProgramSpec,
+)
 
-_TRACE_SIZES = {"n_local": 5, "n_nodes": 11, "n_edges": 37}
+_TRACE_SIZES = {"n_local": 5, "n_nodes": 11, "n_edges": 37, "n_tables": 3}
 """Sizes of the tracing example; all differ, so that tracing does not identify two of them."""
 
 
@@ -24,7 +34,8 @@ def trace(model: LayeredModel, chain: Chain, spec: ProgramSpec) -> tuple[Exporte
     example
         Inputs of the trace.
     """
-    example = example_inputs(model, chain.precision, spec, _TRACE_SIZES)
+    tables = [one for t in range(1, model.n_layers + 1) for one in chain.operators.table_inputs(t)]
+    example = example_inputs(model, chain.precision, spec, _TRACE_SIZES, tables)
     program = Program(chain, spec)
     program(*example)  # fills the caches of constants, which cannot be created during tracing
     unrolled = make_fx(program, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
@@ -33,9 +44,13 @@ def trace(model: LayeredModel, chain: Chain, spec: ProgramSpec) -> tuple[Exporte
 
 
 def example_inputs(
-    model: LayeredModel, precision: Precision, spec: ProgramSpec, sizes: dict[str, int]
+    model: LayeredModel,
+    precision: Precision,
+    spec: ProgramSpec,
+    sizes: dict[str, int],
+    tables: Sequence[TableInput] = (),
 ) -> tuple[Tensor, ...]:
-    """Return random inputs of ``spec`` (fixed seed) with n_local, n_nodes and n_edges from ``sizes``."""
+    """Return random inputs of ``spec`` (fixed seed) with n_local, n_nodes, n_edges and n_tables from ``sizes``."""
     generator = torch.Generator().manual_seed(1)
     n_local, n_nodes, n_edges = sizes["n_local"], sizes["n_nodes"], sizes["n_edges"]
     species = torch.randint(0, len(model.atomic_numbers), (n_nodes,), generator=generator)
@@ -52,6 +67,11 @@ def example_inputs(
         "global_inputs": torch.tensor([one.default for one in model.global_inputs], dtype=torch.float64),
         "energy_weights": torch.ones(n_local, dtype=torch.float64),
     }
+    if tables:
+        n_pairs = len(model.atomic_numbers) ** 2
+        tensors[TABLE_PAIRS] = torch.randint(0, n_pairs, (sizes["n_tables"],), generator=generator)
+        tensors[TABLE_OF_PAIR] = torch.randint(0, sizes["n_tables"], (n_pairs,), generator=generator)
+        tensors |= {one.name: torch.zeros(sizes["n_tables"], one.n_values, dtype=one.dtype) for one in tables}
     widths = _widths(model)
     for name in spec.inputs:
         if name not in tensors:
@@ -72,11 +92,15 @@ def _widths(model: LayeredModel) -> dict[str, int]:
 
 
 def _dynamic_shapes(spec: ProgramSpec) -> tuple[dict[int, Dim], ...]:
-    n_local, n_nodes, n_edges = (Dim(name, min=2, max=2**31 - 1) for name in ("n_local", "n_nodes", "n_edges"))
+    n_local, n_nodes, n_edges, n_tables = (
+        Dim(name, min=2, max=2**31 - 1) for name in ("n_local", "n_nodes", "n_edges", "n_tables")
+    )
 
     def rows(name: str) -> Dim | None:
-        if name == "global_inputs":
+        if name in ("global_inputs", TABLE_OF_PAIR):
             return None
+        if name.startswith((TABLE_PAIRS, RADIAL_TABLE, DENSITY_TABLE)):
+            return n_tables
         if name.startswith("edge"):
             return n_edges
         return n_nodes if name.startswith(NODE_TENSORS) else n_local

@@ -27,6 +27,7 @@ from mlip_lammps.compilation.tracing import trace
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.kernels.backend import LayerOperators, NoOperators
+from mlip_lammps.model_file.contract import ProgramSpec
 
 _fork = multiprocessing.get_context("fork")
 
@@ -45,12 +46,13 @@ def compile_model(folder: Path) -> None:
     compiling.join()
     code = operators.code()  # the child process has compiled the library into the folder
     members = {name: str(path) for name, path in code.members.items()}
-    torch.save((members, dict(code.record), code.tables), folder / CODE)
+    programs = model.programs_with(operators)
+    torch.save((members, dict(code.record), code.tables, programs), folder / CODE)
     if code.shims:
         print(f"compiled the kernels ({len(code.shims)} functions)", flush=True)
-    names = [spec.name for spec in model.programs]
+    names = [spec.name for spec in programs]
     compile_program = partial(_compile_program, model, job["dtype"], operators, dict(code.shims), folder)
-    calls = [partial(compile_program, number) for number in range(len(names))]
+    calls = [partial(compile_program, spec) for spec in programs]
     _run_forked(names, calls, 1 + len(os.sched_getaffinity(0)))
 
 
@@ -84,10 +86,9 @@ def _compile_program(
     operators: LayerOperators | NoOperators,
     shims: dict[torch._ops.OpOverload, list[str]],
     folder: Path,
-    number: int,
+    spec: ProgramSpec,
 ) -> None:
     """Trace and compile one program; write the list of its files for the archive."""
-    spec = model.programs[number]
     options = {
         "aot_inductor.package": True,
         # The wrapper calls the kernels once per several hundred atoms: its own speed does not matter.

@@ -1,17 +1,26 @@
 """A chain of layers as torch functions with their gradients, for tracing and compilation."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from mlip_lammps.kernels.backend import LayerOperators, NoOperators
 from mlip_lammps.kernels.precision import PRECISIONS
-from mlip_lammps.model_file.contract import GRAPH_TENSORS, ProgramSpec
+from mlip_lammps.model_file.contract import (
+    DENSITY_TABLE,
+    GRAPH_TENSORS,
+    RADIAL_TABLE,
+    TABLE_OF_PAIR,
+    TABLE_PAIRS,
+    ProgramSpec,
+)
 
 Named = dict[str, Tensor]
 """Tensors by name, see ``mlip_lammps.model_file.contract``."""
 
+_TABLE_INPUTS = (RADIAL_TABLE, DENSITY_TABLE, TABLE_OF_PAIR)
 _GRADIENT_OF = {"features": "feature_gradients", "skips": "skip_gradients"}
 
 
@@ -27,6 +36,8 @@ class EdgeGraph:
         Species of the neighbours, shape (n_edges,); in further layers of a model that needs them.
     global_inputs
         Numbers of the whole system, shape (n_global_inputs,), float64; in the first layer of a model that takes them.
+    pair_tables
+        Tables of pairs of elements by name, see ``ProgramSpec``; empty for most models.
     """
 
     centre_species: Tensor
@@ -36,6 +47,7 @@ class EdgeGraph:
     species: Tensor | None = None
     edge_species: Tensor | None = None
     global_inputs: Tensor | None = None
+    pair_tables: Named = field(default_factory=dict)
 
     def neighbour_species(self) -> Tensor:
         """Return the species of the neighbour of each edge, shape (n_edges,)."""
@@ -57,7 +69,14 @@ class Chain(torch.nn.Module):
         ``float64``, ``float32`` or ``mixed``.
     n_layers
         Number of layers; the first one has index 1.
+
+    Attributes
+    ----------
+    operators
+        Operators of a backend that the layers call.
     """
+
+    operators: LayerOperators | NoOperators = NoOperators()
 
     def __init__(self, dtype: str, n_layers: int):
         super().__init__()
@@ -117,7 +136,7 @@ def weighted_outputs(t: int, handed: Named, node_energies: Tensor, named: Named)
 
 
 class Program(torch.nn.Module):
-    """A compiled program: a layer, or a layer with its gradient.
+    """A compiled program: a layer, a layer with its gradient, or the tables of pairs of elements of a layer.
 
     Its inputs and outputs are those of its ``ProgramSpec``.
     """
@@ -132,8 +151,12 @@ class Program(torch.nn.Module):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         named = dict(zip(self.spec.inputs, tensors, strict=True))
+        if self.kind == "tables":
+            found = self.chain.operators.pair_tables(self.t, named[TABLE_PAIRS])
+            return tuple(found[name] for name in self.spec.outputs)
         further = (named.get(name) for name in ("species", "edge_species", "global_inputs"))
-        graph = EdgeGraph(*(named[name] for name in GRAPH_TENSORS), *further)
+        tables = {name: tensor for name, tensor in named.items() if name.startswith(_TABLE_INPUTS)}
+        graph = EdgeGraph(*(named[name] for name in GRAPH_TENSORS), *further, tables)
         run = {"forward": self._forward, "last": self._last, "backward": self._backward}[self.kind]
         found = run(graph, named)
         return tuple(found[name] for name in self.spec.outputs)

@@ -6,7 +6,7 @@ from pathlib import Path
 from mlip_lammps.families.chain import Chain
 from mlip_lammps.kernels.backend import LayerOperators, NoOperators
 from mlip_lammps.kernels.lowered import LoweredModel
-from mlip_lammps.model_file.contract import ProgramSpec, program_specs
+from mlip_lammps.model_file.contract import ProgramSpec, program_specs, with_pair_tables
 from mlip_lammps.structure.global_inputs import GlobalInput
 
 _PLAIN_CHUNK_ATOMS = 128
@@ -58,9 +58,14 @@ class LayeredModel(ABC):
 
     @property
     def programs(self) -> tuple[ProgramSpec, ...]:
-        """The programs of the model in execution order."""
+        """The programs of the model in execution order, without tables of pairs of elements."""
         has_inputs = bool(self.global_inputs)
         return program_specs(self.skip_widths, self.message_widths, self.has_pair_functions, has_inputs)
+
+    def programs_with(self, operators: LayerOperators | NoOperators) -> tuple[ProgramSpec, ...]:
+        """Return the programs that call ``operators``, and those that make their tables."""
+        tables = {t: [one.name for one in operators.table_inputs(t)] for t in range(1, self.n_layers + 1)}
+        return with_pair_tables(self.programs, tables) if any(tables.values()) else self.programs
 
     def chunk_atoms(self) -> int:
         """Return the number of centres per program call on a CPU, such that their messages stay in the cache."""

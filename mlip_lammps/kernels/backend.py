@@ -22,6 +22,15 @@ _HOMES = {"cpu": "mlip_lammps.kernels.cpu", "cuda": "mlip_lammps.kernels.gpu", "
 DEVICES = tuple(_HOMES)
 
 
+@dataclass(frozen=True)
+class TableInput:
+    """Tables of pairs of elements as an input of programs, shape (n_tables, n_values)."""
+
+    name: str
+    n_values: int
+    dtype: torch.dtype
+
+
 class LayerOperators(Protocol):
     """Performance-critical operations of a model's layers, with flat features of shape (rows, components * channels).
 
@@ -38,6 +47,7 @@ class LayerOperators(Protocol):
         centre_species: Tensor,
         pairs: Tensor | None = None,
         scalars: Tensor | None = None,
+        tables: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Return the messages of layer ``t`` after their linear map, shape (n_local, message width).
 
@@ -58,10 +68,18 @@ class LayerOperators(Protocol):
         scalars
             Scalars of the centres for the radial network, shape (n_local, n_scalars), if the layer has attention; those
             of the sources follow their features.
+        tables
+            Tables of pairs of elements by name, see ``ProgramSpec``, if the operators have some.
         """
 
     def density(
-        self, t: int, vectors: Tensor, centre: Tensor, centre_species: Tensor, pairs: Tensor | None = None
+        self,
+        t: int,
+        vectors: Tensor,
+        centre: Tensor,
+        centre_species: Tensor,
+        pairs: Tensor | None = None,
+        tables: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Return the sum over neighbours in the divisor of the messages of layer ``t``, shape (n_local,)."""
 
@@ -70,6 +88,12 @@ class LayerOperators(Protocol):
 
     def linear(self, kind: str, t: int, features: Tensor, species: Tensor) -> Tensor:
         """Return the linear map ``kind`` of layer ``t``, see ``LoweredLayer.linear_map``."""
+
+    def table_inputs(self, t: int) -> tuple[TableInput, ...]:
+        """Return the tables of pairs of elements that layer ``t`` takes as inputs; most operators take none."""
+
+    def pair_tables(self, t: int, pairs: Tensor) -> dict[str, Tensor]:
+        """Return the tables of layer ``t`` for pairs i * n_elements + j, shape (n_tables,), by name."""
 
     def compile(self) -> None:
         """Compile the native code of the operators, if any."""
@@ -102,6 +126,9 @@ class OperatorCode:
 
 class NoOperators:
     """Operators of a plain-torch model: none."""
+
+    def table_inputs(self, t: int) -> tuple[TableInput, ...]:
+        return ()
 
     def compile(self) -> None:
         return

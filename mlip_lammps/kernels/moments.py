@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from mlip_lammps.kernels.lowered import LinearBlock, LoweredLayer
-from mlip_lammps.kernels.radial_table import RadialTable
 from mlip_lammps.kernels.torch.linear import irrep_linear
 
 # Cost of a multiply-add over edges relative to one in a matrix product, and typical number of neighbours.
@@ -13,14 +12,16 @@ _TYPICAL_NEIGHBOURS = 40
 
 
 def moments_are_cheaper(
-    layer: LoweredLayer, table: RadialTable, reduced: RadialTable, n_elements: int, n_harmonics: int
+    layer: LoweredLayer, degree: int, n_functions: int, n_elements: int, n_harmonics: int
 ) -> bool:
-    """Return whether few functions per edge and a larger matrix product cost less than all channels on every edge."""
-    n_functions = reduced.coefficients.shape[1]
-    full = len(layer.paths) * (table.degree + 1) + n_harmonics
+    """Return whether few functions per edge and a larger matrix product cost less than all channels on every edge.
+
+    ``degree`` is that of the table.
+    """
+    full = len(layer.paths) * (degree + 1) + n_harmonics
     after = n_harmonics * layer.n_edge_channels * layer.n_channels
     direct = _EDGE_COST * _TYPICAL_NEIGHBOURS * full * layer.n_edge_channels + after
-    edges = _EDGE_COST * _TYPICAL_NEIGHBOURS * (reduced.degree + 1 + n_harmonics) * n_functions
+    edges = _EDGE_COST * _TYPICAL_NEIGHBOURS * (degree + 1 + n_harmonics) * n_functions
     return edges + n_elements * n_functions * n_harmonics * layer.n_channels < direct
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from mlip_lammps.kernels.lowered import LoweredModel
@@ -15,77 +14,28 @@ Functions = Callable[[Tensor], Tensor]
 """From distances (n,) in angstrom to values (n, n_functions)."""
 
 
-def radial_functions(model: LoweredModel, network: RadialNetwork, pair: int = 0) -> Functions:
-    """Return the radial weights of a network for one pair of elements i * n_elements + j."""
+def radial_functions(model: LoweredModel, network: RadialNetwork) -> Functions:
+    """Return the radial weights of a network that does not depend on the pair of elements."""
 
     def functions(distances: Tensor) -> Tensor:
-        pairs = _pairs(model, distances, pair)
-        return radial_weights(model.radial, network, model.cutoff, distances, pairs)
+        return radial_weights(model.radial, network, model.cutoff, distances)
 
     return functions
 
 
-def density_functions(model: LoweredModel, network: RadialNetwork, pair: int = 0) -> Functions:
-    """Return what a neighbour adds to the density of a layer for one pair of elements."""
+def density_functions(model: LoweredModel, network: RadialNetwork) -> Functions:
+    """Return what a neighbour adds to the density of a layer that does not depend on the pair of elements."""
 
     def functions(distances: Tensor) -> Tensor:
-        return density_terms(model.radial, network, model.cutoff, distances, _pairs(model, distances, pair))
+        return density_terms(model.radial, network, model.cutoff, distances)
 
     return functions
 
 
-def _pairs(model: LoweredModel, distances: Tensor, pair: int) -> Tensor | None:
-    if not model.has_pair_functions:
-        return None
-    return torch.full(distances.shape, pair, dtype=torch.int64)
-
-
-def hidden_functions(model: LoweredModel, network: RadialNetwork, pair: int = 0) -> tuple[Functions, Tensor]:
+def hidden_functions(model: LoweredModel, network: RadialNetwork) -> tuple[Functions, Tensor]:
     """Return the last hidden layer as a function of distances, and the matrix from it to the weights."""
     hidden, last = network.split
-    return radial_functions(model, hidden, pair), last
-
-
-@dataclass(frozen=True)
-class PairTables:
-    """Which table holds the radial functions of each pair of elements.
-
-    Attributes
-    ----------
-    pairs
-        A pair i * n_elements + j for each table.
-    table_of_pair
-        Table of each pair, shape (n_elements^2,), int64.
-    """
-
-    atomic_numbers: tuple[int, ...]
-    pairs: tuple[int, ...]
-    table_of_pair: Tensor
-
-    @classmethod
-    def of(cls, model: LoweredModel) -> "PairTables":
-        """Return the tables of a model; pairs with the same functions share one."""
-        n_pairs = len(model.atomic_numbers) ** 2
-        if not model.has_pair_functions:
-            return cls(model.atomic_numbers, (0,), torch.zeros(n_pairs, dtype=torch.int64))
-        kinds = []
-        if model.radial.transform is not None:
-            # sums of radii in another order differ in their last bit
-            kinds.append((model.radial.transform.lengths * 1e9).round().unsqueeze(1))
-        for layer in model.layers:
-            networks = [layer.radial] if layer.density is None else [layer.radial, layer.density.network]
-            kinds += [one.pair_biases for one in networks if one.pair_biases is not None]
-        _, table_of_pair = torch.cat(kinds, dim=1).unique(dim=0, return_inverse=True)
-        numbers = table_of_pair.tolist()
-        pairs = tuple(numbers.index(table) for table in range(max(numbers) + 1))
-        return cls(model.atomic_numbers, pairs, table_of_pair)
-
-    def tables(self, numbers: Tensor) -> Tensor:
-        """Return the table of each pair of atomic numbers (2, n), shape (n,)."""
-        row = torch.zeros(max(self.atomic_numbers) + 1, dtype=torch.int64)
-        row[list(self.atomic_numbers)] = torch.arange(len(self.atomic_numbers))
-        centre, neighbour = row[numbers]
-        return self.table_of_pair[centre * len(self.atomic_numbers) + neighbour]
+    return radial_functions(model, hidden), last
 
 
 @dataclass(frozen=True)
@@ -96,26 +46,14 @@ class TabulatedLayer:
     ----------
     expansion
         Expansion of the weights in the functions of the table; None if they are the same.
-    pairs
-        Tables of the pairs of elements.
     """
 
     table: RadialTable
     expansion: Tensor | None
-    pairs: PairTables
 
-    def __call__(self, distances: Tensor, numbers: Tensor | None = None) -> Tensor:
-        """Return the weights, shape (n, n_weights).
-
-        Parameters
-        ----------
-        distances
-            In angstrom, shape (n,).
-        numbers
-            Atomic numbers of centres and neighbours, shape (2, n); only if the functions depend on them.
-        """
-        tables = None if numbers is None else self.pairs.tables(numbers)
-        return expanded(self.table.evaluate(distances, tables), self.expansion)
+    def __call__(self, distances: Tensor) -> Tensor:
+        """Return the weights at ``distances`` (n,) in angstrom, shape (n, n_weights)."""
+        return expanded(self.table.evaluate(distances), self.expansion)
 
 
 def table_record(tables: Sequence[RadialTable]) -> list[dict[str, float]]:

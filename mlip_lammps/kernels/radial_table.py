@@ -109,6 +109,22 @@ def tabulate(
     cutoff, are not: no two atoms come so close, and the basis functions vary most there.
     """
     sets = [functions] if callable(functions) else list(functions)
+    table = hidden_table(sets, matrix, cutoff, slope_tolerance, value_bytes, degrees)
+    return replace(table, coefficients=torch.einsum("ifk,fg->igk", table.coefficients, matrix).contiguous())
+
+
+def hidden_table(
+    sets: Sequence[Callable[[Tensor], Tensor]],
+    matrix: Tensor,
+    cutoff: float,
+    slope_tolerance: float,
+    value_bytes: int = 8,
+    degrees: Sequence[int] = _DEGREES,
+) -> RadialTable:
+    """Return the table of ``tabulate`` for several sets of functions, before their product with ``matrix``.
+
+    The errors are those after the product.
+    """
     networks = [_Network(number, one, matrix, cutoff) for number, one in enumerate(sets)]
     tables, failures = [], []
     for degree in degrees:
@@ -118,7 +134,7 @@ def tabulate(
             failures.append(error)
             continue
         tables.append(table)
-        if table.coefficients.numel() * value_bytes <= _CACHED_BYTES:
+        if len(table.coefficients) * (degree + 1) * matrix.shape[1] * value_bytes <= _CACHED_BYTES:
             break
     if not tables:
         raise failures[-1]
@@ -204,8 +220,7 @@ def _coarsest_table(networks: list[_Network], degree: int, slope_tolerance: floa
                 "is the limit; export with --radial exact"
             )
         table, worst = finer, at
-    matrix = networks[0].matrix
-    return replace(best, coefficients=torch.einsum("ifk,fg->igk", best.coefficients, matrix).contiguous())
+    return best
 
 
 def _largest(tensor: Tensor) -> float:
@@ -250,11 +265,23 @@ def reduce_table(table: RadialTable, slope_tolerance: float, multiple: int) -> t
     return reduced, expansion
 
 
-def _interpolate(functions: Callable[[Tensor], Tensor], cutoff: float, degree: int, n_intervals: int) -> Tensor:
+def interpolation_nodes(cutoff: float, degree: int, n_intervals: int) -> tuple[Tensor, Tensor]:
+    """Return where functions are interpolated, and the matrix from their values there to coefficients.
+
+    Returns
+    -------
+    distances
+        In angstrom, shape (n_intervals, degree + 1): Chebyshev nodes of each interval.
+    to_power
+        Shape (degree + 1, degree + 1): coefficient of t^k from the value at each node.
+    """
     nodes = chebyshev.chebpts1(degree + 1)
-    width = cutoff / n_intervals
-    distances = (np.arange(n_intervals)[:, None] + 0.5 * (nodes + 1.0)) * width
-    values = functions(torch.from_numpy(distances.ravel())).detach().numpy()
-    values = values.reshape(n_intervals, degree + 1, -1)
+    distances = (np.arange(n_intervals)[:, None] + 0.5 * (nodes + 1.0)) * (cutoff / n_intervals)
     to_power = np.linalg.inv(np.vander(nodes, degree + 1, increasing=True))
-    return torch.from_numpy(np.einsum("kn,inf->ifk", to_power, values)).contiguous()
+    return torch.from_numpy(distances), torch.from_numpy(to_power)
+
+
+def _interpolate(functions: Callable[[Tensor], Tensor], cutoff: float, degree: int, n_intervals: int) -> Tensor:
+    distances, to_power = interpolation_nodes(cutoff, degree, n_intervals)
+    values = functions(distances.reshape(-1)).detach().view(n_intervals, degree + 1, -1)
+    return torch.einsum("kn,inf->ifk", to_power, values).contiguous()

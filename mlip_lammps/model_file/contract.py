@@ -5,13 +5,15 @@ either all atoms and ghosts of a rank, or a chunk of centres with the atoms arou
 side pads smaller inputs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 FORMAT_VERSION = 4
 FORMAT_VERSION_WITH_INPUTS = 5
 """Version of files with global inputs, which older plugins refuse; the rest of the format is the same."""
-READ_VERSIONS = (FORMAT_VERSION, FORMAT_VERSION_WITH_INPUTS)
+FORMAT_VERSION_WITH_TABLES = 6
+"""Version of files with programs that make radial tables of pairs of elements, with global inputs or without."""
+READ_VERSIONS = (FORMAT_VERSION, FORMAT_VERSION_WITH_INPUTS, FORMAT_VERSION_WITH_TABLES)
 
 METADATA_PATH = "extra/mlip_lammps.json"
 """Path of the metadata block, relative to the archive's root folder."""
@@ -29,6 +31,10 @@ GRAPH_TENSORS = ("centre_species", "edge_vectors", "edge_centre", "edge_neighbou
 NODE_TENSORS = ("species", "features_")
 """Names or name prefixes of inputs with n_nodes rows; all other inputs have n_local or n_edges rows."""
 
+RADIAL_TABLE, DENSITY_TABLE = "radial_table_", "density_table_"
+"""Name prefixes of the tables of pairs of elements; the number of the layer follows."""
+TABLE_OF_PAIR, TABLE_PAIRS = "table_of_pair", "table_pairs"
+
 
 @dataclass(frozen=True)
 class ProgramSpec:
@@ -37,7 +43,7 @@ class ProgramSpec:
     Attributes
     ----------
     inputs, outputs
-        Tensor names in order, in addition to ``GRAPH_TENSORS``:
+        Tensor names in order; beside ``GRAPH_TENSORS``:
 
         ``species`` (n_nodes,) int64: only in the first layer.
         ``global_inputs`` (n_global_inputs,) float64: numbers of the whole system such as its total charge, in the first
@@ -53,6 +59,10 @@ class ProgramSpec:
         recomputes them.
         ``energy_weights`` (n_local,) float64: gradients are those of the weighted sum of node energies. Weights of one
         give forces; positions as weights give the moments for per-atom virials and the heat flux.
+        ``radial_table_T``, ``density_table_T`` (n_tables, n_values): radial functions and density of layer T for each
+        kind of pair of elements of the run, in the layout of the kernels. ``table_of_pair`` (n_elements^2,) int64: the
+        table of each pair i * n_elements + j.
+        ``table_pairs`` (n_tables,) int64: pairs whose tables a program ``tables_T`` makes; all that it takes.
         ``node_energies`` (n_local,) float64: node energies in eV.
         ``edge_gradients`` (n_edges, 3) float64: gradients with respect to the edge vectors in eV/angstrom.
     """
@@ -120,3 +130,23 @@ def program_specs(
         for t in range(n_layers - 1, 0, -1)
     ]
     return (*forwards, last, *backwards)
+
+
+def with_pair_tables(
+    programs: Sequence[ProgramSpec], tables: Mapping[int, Sequence[str]]
+) -> tuple[ProgramSpec, ...]:
+    """Return the programs of a model that takes tables of pairs of elements, and the programs that make the tables.
+
+    Parameters
+    ----------
+    tables
+        Names of the tables of each layer, which counts from 1.
+    """
+    last = max(tables)
+    taking = []
+    for program in programs:
+        number = program.name.rpartition("_")[2]
+        names = tables[int(number) if number.isdigit() else last]
+        taking.append(ProgramSpec(program.name, (*program.inputs, *names, TABLE_OF_PAIR), program.outputs))
+    making = [ProgramSpec(f"tables_{t}", (TABLE_PAIRS,), tuple(names)) for t, names in tables.items()]
+    return (*taking, *making)

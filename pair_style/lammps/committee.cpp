@@ -46,6 +46,21 @@ void Committee::name_kinds(const std::vector<std::string> &symbols)
 
 /* ---------------------------------------------------------------------- */
 
+void Committee::require_kinds()
+{
+  for (Member &member : members) {
+    try {
+      member.model->require_elements(member.species_of_kind);
+    } catch (const std::bad_alloc &) {
+      throw std::runtime_error(member.path + ": not enough memory for the radial tables; use fewer ranks per node");
+    } catch (const std::runtime_error &e) {
+      throw std::runtime_error(member.path + ": " + e.what());
+    }
+  }
+}
+
+/* ---------------------------------------------------------------------- */
+
 double Committee::cutoff() const
 {
   double longest = 0.0;

@@ -32,6 +32,8 @@ class Committee {
 
   /* Element symbols of kinds 0, 1, ...; every model must know them. */
   void name_kinds(const std::vector<std::string> &symbols);
+  /* Makes the radial tables of the named elements. Throws std::runtime_error. */
+  void require_kinds();
 
   double cutoff() const;    // longest cutoff of the models, angstrom
 

@@ -135,6 +135,13 @@ void LoadedModels::map_types(const std::vector<std::string> &given, bool is_null
   symbols = given;
   has_warned_of_masses = false;
   committee.name_kinds(distinct);
+  std::string fault;
+  try {
+    committee.require_kinds();
+  } catch (std::exception &e) {
+    fault = e.what();
+  }
+  agreement.settle(fault);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -245,6 +252,10 @@ void LoadedModels::log(int n_threads) const
     if (committee.model(k).finds_edges()) device = name_gpu(committee.model(k));
     utils::logmesg(lmp, "mlip/torch: {}, types: {}, cutoff {} A, {} layer(s), {} on {}\n", committee.path(k),
                    join(symbols, " "), metadata.cutoff, metadata.n_layers, metadata.dtype, device);
+    const mlip::Model::PairTableCost cost = committee.model(k).pair_table_cost();
+    if (cost.n_tables > 0)
+      utils::logmesg(lmp, "mlip/torch: {}, radial tables of {} kinds of pairs, {:.1f} MB per rank, {:.1f} s\n",
+                     committee.path(k), cost.n_tables, cost.n_bytes / 1e6, cost.seconds);
     for (std::size_t n = 0; n < metadata.global_inputs.size(); n++)
       utils::logmesg(lmp, "mlip/torch: {}, {} {}\n", committee.path(k), metadata.global_inputs[n].name,
                      text_of(global_inputs[k][n]));

@@ -13,7 +13,7 @@ using json = nlohmann_lmp::json;
 
 namespace {
 
-constexpr int FORMAT_VERSION = 4, FORMAT_VERSION_WITH_INPUTS = 5;
+constexpr int FIRST_FORMAT_VERSION = 4, LAST_FORMAT_VERSION = 6;
 
 GlobalInput read_input(const json &d)
 {
@@ -27,6 +27,17 @@ GlobalInput read_input(const json &d)
     input.highest = d.at("highest").get<double>();
   }
   return input;
+}
+
+PairTableRecord read_pair_tables(const json &d)
+{
+  PairTableRecord record;
+  for (const auto &table : d.at("tables"))
+    record.tables.push_back({table.at("name").get<std::string>(), table.at("n_values").get<int64_t>(),
+                             table.at("value_bytes").get<int>()});
+  record.pairs = d.at("pairs").get<std::vector<int64_t>>();
+  record.kind_of_pair = d.at("kind_of_pair").get<std::vector<int64_t>>();
+  return record;
 }
 
 std::string release(const std::string &version)
@@ -48,9 +59,9 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     document.content = json::parse(archive.read(names[0]));
     const auto &d = document.content;
     const int version = d.at("format_version").get<int>();
-    if (version != FORMAT_VERSION && version != FORMAT_VERSION_WITH_INPUTS)
+    if (version < FIRST_FORMAT_VERSION || version > LAST_FORMAT_VERSION)
       throw std::runtime_error("it has format version " + std::to_string(version) + ", but this package reads " +
-                               std::to_string(FORMAT_VERSION) + " and " + std::to_string(FORMAT_VERSION_WITH_INPUTS));
+                               std::to_string(FIRST_FORMAT_VERSION) + " to " + std::to_string(LAST_FORMAT_VERSION));
     auto &m = document.metadata;
     m.elements = d.at("elements").get<std::vector<std::string>>();
     m.cutoff = d.at("cutoff").get<double>();
@@ -77,6 +88,10 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
       throw std::runtime_error("the numbers of layers and feature widths do not match");
     if (!m.min_distances.empty() && m.min_distances.size() != m.elements.size() * m.elements.size())
       throw std::runtime_error("the smallest distances do not match the elements");
+    if (d.contains("pair_tables")) {
+      document.pair_tables = read_pair_tables(d.at("pair_tables"));
+      document.pair_tables.check(static_cast<int64_t>(m.elements.size()));
+    }
     return document;
   } catch (const json::exception &e) {
     throw std::runtime_error(path + ": damaged metadata (" + e.what() + "); " + make_again(path));

@@ -4,6 +4,7 @@
 #define MLIP_DOCUMENT_H
 
 #include "contract.h"
+#include "pair_tables.h"
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -14,6 +15,7 @@ class Archive;
 
 struct Document {
   Metadata metadata;
+  PairTableRecord pair_tables;    // empty for most models
   nlohmann_lmp::json content;
 };
 

@@ -190,6 +190,7 @@ Tensor Evaluation::input(const std::string &tensor, int axis)
   if (tensor == "global_inputs")
     return view(global_inputs.data(), {static_cast<int64_t>(global_inputs.size())}, DType::FLOAT64);
   if (tensor == "energy_weights") return view(weights.data(), {n_centres}, DType::FLOAT64);
+  if (pair_tables.has(tensor)) return pair_tables.input(tensor);
 
   const Features &all = tensors.at(tensor).features;
   if (begins_with(tensor, "features_")) {

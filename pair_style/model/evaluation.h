@@ -5,6 +5,7 @@
 
 #include "chunk.h"
 #include "contract.h"
+#include "pair_tables.h"
 #include "torch_shim.h"
 
 #include <array>
@@ -33,6 +34,7 @@ class Evaluation {
   void run(NamedProgram &);
 
   std::vector<double> global_inputs;    // numbers of the whole system, in the order of the metadata
+  PairTables pair_tables;               // of models whose radial functions depend on the pair of elements
 
   /* Rows of the graph's atoms for features_T, feature_gradients_T and their moments. */
   Features rows(const std::string &tensor) const { return without_phantoms(tensors.at(tensor).features); }

@@ -60,6 +60,7 @@ struct Model::State {
   std::unique_ptr<GpuEngine> gpu;    // only for a GPU file; the other members are for CPU files
   const Torch *torch = nullptr;
   std::map<std::string, NamedProgram> programs;
+  PairTableRecord pair_tables;
   Evaluation evaluation;
 
   void open_programs(const Archive &, const Document &, const std::string &path);
@@ -97,11 +98,24 @@ void Model::set_global_inputs(const std::vector<double> &values)
   state->evaluation.global_inputs = values;
 }
 
+void Model::require_elements(const std::vector<int64_t> &species)
+{
+  set_threads(state->n_threads);
+  state->evaluation.pair_tables.require_elements(species);
+}
+
+Model::PairTableCost Model::pair_table_cost() const
+{
+  const PairTables &tables = state->evaluation.pair_tables;
+  return {tables.n_tables(), tables.n_bytes(), tables.seconds};
+}
+
 std::vector<std::pair<std::string, double>> Model::timings() const
 {
   std::vector<std::pair<std::string, double>> result;
   if (state->gpu) result.assign(state->gpu->seconds.begin(), state->gpu->seconds.end());
-  for (const auto &entry : state->programs) result.emplace_back(entry.first, entry.second.seconds);
+  for (const auto &entry : state->programs)
+    if (entry.first.rfind("tables_", 0) != 0) result.emplace_back(entry.first, entry.second.seconds);
   return result;
 }
 
@@ -118,6 +132,7 @@ std::unique_ptr<Model> Model::open(const std::string &path, const std::string &t
   std::unique_ptr<Model> model(new Model);
   State &state = *model->state;
   state.metadata = document.metadata;
+  state.pair_tables = document.pair_tables;
   try {
     require_this_machine(document, path, torch_dir);
     if (state.metadata.device == "cuda") {
@@ -137,6 +152,7 @@ std::unique_ptr<Model> Model::open(const std::string &path, const std::string &t
 void Model::State::open_programs(const Archive &archive, const Document &document, const std::string &path)
 {
   evaluation.open(metadata, *torch);
+  if (!pair_tables.tables.empty()) evaluation.pair_tables.open(pair_tables, *torch);
   const auto build = document.content.at("build_id").get<std::string>();
   for (const auto &kernels : archive.find("extra/kernels", ".so"))
     load_kernels(build + "-kernels", archive.read(kernels));
@@ -148,6 +164,7 @@ void Model::State::open_programs(const Archive &archive, const Document &documen
     program.inputs = entry.at("inputs").get<std::vector<std::string>>();
     program.outputs = entry.at("outputs").get<std::vector<std::string>>();
     program.program.reset(new Program(*torch, build + "-" + name, archive.read(libraries[0])));
+    if (name.rfind("tables_", 0) == 0) evaluation.pair_tables.add_maker(program.program.get(), program.outputs);
   }
 }
 
@@ -169,6 +186,9 @@ Results Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments
   const int n_layers = static_cast<int>(s.metadata.n_layers);
 
   fault.guard([&] { s.evaluation.start(graph, has_moments); });
+  fault.guard([&] {
+    s.evaluation.pair_tables.require_edges(graph.n_edges, graph.species, graph.edge_centre, graph.edge_neighbour);
+  });
   for (int t = 1; t < n_layers; t++) {
     run("forward_" + std::to_string(t));
     Features rows = s.evaluation.rows("features_" + std::to_string(t));

@@ -32,6 +32,15 @@ class Model {
      Values outside the bounds are the caller's fault: tables of the model end there. */
   void set_global_inputs(const std::vector<double> &);
 
+  /* Makes the radial tables of these elements (rows of the element table), which otherwise the first evaluation with
+     each pair of them makes; seconds for many elements. Models without tables of pairs make none. */
+  void require_elements(const std::vector<int64_t> &);
+  struct PairTableCost {
+    int64_t n_tables = 0, n_bytes = 0;
+    double seconds = 0.0;
+  };
+  PairTableCost pair_table_cost() const;
+
   /* Returns energies of owned atoms and gradients of every edge. Collective through the exchange: a fault of this rank
      is kept until the last exchange is done, then thrown as std::runtime_error, so that no other rank waits.
      With has_moments, the same on every rank, also the moments of edges, which need the positions of the graph. */

@@ -157,7 +157,8 @@ class MaceChain(Chain):
             skips = None if layer.attention is None else skips.index_select(0, graph.centre_species)
         scalars = None if layer.attention is None else skips[:, layer.width_skip - layer.width_scalars :]
         edges = graph.edge_vectors, graph.edge_centre, source
-        return self.operators.messages(t, features, *edges, graph.centre_species, self.pairs(graph), scalars)
+        of_pairs = self.pairs(graph), scalars, graph.pair_tables
+        return self.operators.messages(t, features, *edges, graph.centre_species, *of_pairs)
 
     def density(self, t: int, graph: EdgeGraph) -> Tensor | None:
         """Return the sum over neighbours in the divisor of the messages of layer ``t``, or None if it has none.
@@ -167,7 +168,7 @@ class MaceChain(Chain):
         if self.layers[t - 1].density is None:
             return None
         edges = graph.edge_vectors, graph.edge_centre
-        return self.operators.density(t, *edges, graph.centre_species, self.pairs(graph))
+        return self.operators.density(t, *edges, graph.centre_species, self.pairs(graph), graph.pair_tables)
 
     def pairs(self, graph: EdgeGraph) -> Tensor | None:
         """Return the pair of elements of each edge, or None if no radial function depends on it."""

@@ -8,7 +8,6 @@ from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.core.machine import machine_record
 from mlip_lammps.kernels.backend import CompiledCode, CompileRequest
 from mlip_lammps.kernels.cpu.simd import compiler_version
-from mlip_lammps.kernels.precision import PRECISIONS
 
 
 class CpuBackend:
@@ -24,8 +23,6 @@ class CpuBackend:
         return {"torch": torch.__version__, "machine": machine_record()}
 
     def compile(self, request: CompileRequest) -> CompiledCode:
-        from mlip_lammps.kernels.cpu.neighbour_sums import require_small_tables
-
         try:
             compiler = compiler_version()
         except (OSError, subprocess.CalledProcessError):
@@ -33,8 +30,6 @@ class CpuBackend:
         lowered, is_exact = request.lowered, request.radial == "exact"
         has_kernels = lowered is not None and not (is_exact and not lowered.has_plain_networks)
         has_kernels = has_kernels and not lowered.has_attention
-        if has_kernels and not is_exact:
-            require_small_tables(lowered, PRECISIONS[request.dtype].features)
         code = request.compile_programs("cpu" if has_kernels else "torch")
         record = {
             **code.record,

@@ -42,7 +42,7 @@ template <typename Shape> struct FromTable {
     for (int start = 0; start < n; start += CHUNK)
       table.places(chunks[start / CHUNK].r, edge + start, std::min(CHUNK, n - start), intervals + start,
                    places + start);
-    sort(n, Shape::N_TABLES * static_cast<int>(table.n_intervals + 1));
+    sort(n, 1 + (Shape::HAS_PAIRS ? *std::max_element(intervals, intervals + n) : static_cast<int>(table.n_intervals)));
   }
 
   /* By interval; those of all tables are numbered in one. */

@@ -61,11 +61,14 @@ class ConvolutionShape:
         return self.n_components_mid * self.n_channels
 
     def table_layout(self, coefficients: Tensor) -> Tensor:
-        """Return the coefficients of a `RadialTable` of n_paths * n_channels functions in the order of the kernel."""
-        n_intervals, n_lanes = coefficients.shape[0], lanes(self.n_channels, self.dtype)
-        shape = len(self.paths), self.n_channels // n_lanes, n_lanes, coefficients.shape[2]
-        blocks = coefficients.view(n_intervals, *shape).permute(0, 2, 1, 4, 3)
-        return self.radials.with_zeros(blocks).reshape(-1).to(self.dtype).contiguous()
+        """Return tables in the order of the kernel, shape (n_tables, n_values).
+
+        ``coefficients`` have the shape (n_tables, n_intervals, n_paths * n_channels, degree + 1).
+        """
+        n_lanes = lanes(self.n_channels, self.dtype)
+        shape = len(self.paths), self.n_channels // n_lanes, n_lanes, coefficients.shape[3]
+        blocks = coefficients.reshape(*coefficients.shape[:2], *shape).permute(0, 1, 3, 2, 5, 4)
+        return self.radials.with_zeros(blocks.to(self.dtype)).flatten(1).contiguous()
 
     def last_matrix_layout(self, matrix: Tensor) -> Tensor:
         """Return the network's last matrix (n_hidden, n_paths * n_channels): for each group of blocks one in panels."""

@@ -1,6 +1,6 @@
 /* Sum over neighbours of one function of the distance, from a table, in double.
 
-   Shape (generated): DEGREE, N_TABLES. Table: [interval][power]. */
+   Shape (generated): DEGREE. Table: [interval][power]. */
 
 #ifndef MLIP_KERNELS_DENSITY_H
 #define MLIP_KERNELS_DENSITY_H

@@ -1,13 +1,15 @@
 """The C++ kernels of a lowered model: shapes, tables and weights of every layer, behind ``LayerOperators``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.backend import OperatorCode
+from mlip_lammps.kernels.backend import OperatorCode, TableInput
 from mlip_lammps.kernels.cpu.contraction import ContractionShape, contraction_terms
 from mlip_lammps.kernels.cpu.density import DensityTable, density_table
 from mlip_lammps.kernels.cpu.library import KernelLibrary
@@ -16,17 +18,19 @@ from mlip_lammps.kernels.cpu.moments import MomentsShape
 from mlip_lammps.kernels.cpu.neighbour_sums import (
     NeighbourSum,
     NetworkRadials,
+    PairRadials,
     TableRadials,
     sum_on_network,
     sum_on_table,
 )
 from mlip_lammps.kernels.cpu.simd import widest_vectors
 from mlip_lammps.kernels.lowered import LinearBlock, LoweredModel
+from mlip_lammps.kernels.pair_tables import PairKinds, PairTable, TabulatedPairs, pair_record
 from mlip_lammps.kernels.precision import PRECISIONS
-from mlip_lammps.kernels.radial_functions import PairTables, TabulatedLayer, table_record
+from mlip_lammps.kernels.radial_functions import TabulatedLayer, table_record
 from mlip_lammps.kernels.radial_table import RadialTable
 from mlip_lammps.kernels.torch.layer_operators import TorchOperators
-from mlip_lammps.model_file.contract import KERNELS_PATH
+from mlip_lammps.model_file.contract import DENSITY_TABLE, KERNELS_PATH, RADIAL_TABLE, TABLE_OF_PAIR
 
 _EXACT_CHUNK_ATOMS = 64
 """Centres of one call where the network runs: the hidden functions of their edges stay near the second cache level."""
@@ -58,6 +62,8 @@ class CpuOperators:
         By kind (message, mix, up, ...) and layer.
     tables
         Radial table of each layer, with its errors; none where the network runs.
+    has_pair_tables
+        Whether they are tables of pairs of elements.
     """
 
     def __init__(self, model: LoweredModel, features: torch.dtype, folder: Path, radial: str = "table"):
@@ -65,16 +71,16 @@ class CpuOperators:
         self._dtype = features
         self._chunk_atoms = model.chunk_atoms()
         plan = {"table": sum_on_table, "exact": sum_on_network}[radial]
-        self._pairs = PairTables.of(model)
+        self._kinds = PairKinds.of(model)
         self._densities: dict[int, DensityTable] = {}
         self.sums: list[NeighbourSum] = []
         self.maps: dict[tuple[str, int], LinearMap] = {}
         self.contractions: list[tuple[ContractionShape, Tensor]] = []
         for t, layer in enumerate(model.layers, start=1):
-            step = plan(t, layer, model, features, self._pairs)
+            step = plan(t, layer, model, features, self._kinds)
             self.sums.append(step)
             if layer.density is not None and radial == "table":
-                self._densities[t] = density_table(t, layer, model, self._pairs)
+                self._densities[t] = density_table(t, layer, model, self._kinds)
             self._plan_map("message", t, step.message, step.n_components, layer.n_components_ungated)
             for kind in layer.linear_kinds:
                 self._plan_map(kind, t, *layer.linear_map(kind))
@@ -82,8 +88,9 @@ class CpuOperators:
             sizes = layer.n_components_message, layer.n_components_out
             self.contractions.append(contraction_terms(name, features, layer.polynomial, *sizes))
         self._folder = folder
-        on_tables = [s.radials for s in self.sums if isinstance(s.radials, TableRadials)]
+        on_tables = [s.radials for s in self.sums if isinstance(s.radials, TableRadials | PairRadials)]
         self.tables = tuple(radials.table for radials in on_tables)
+        self.has_pair_tables = any(isinstance(radials, PairRadials) for radials in on_tables)
 
     @cached_property
     def library(self) -> KernelLibrary:
@@ -101,21 +108,48 @@ class CpuOperators:
         record = {"instruction_set": widest_vectors().instruction_set}
         contents = self.tabulated()
         if contents is not None:
-            record |= {"radial": "table", "radial_tables": table_record(self.tables)}
+            record |= {"radial": "table"} | self._table_record()
         else:
             record |= {"radial": "exact", "chunk_atoms": min(self._chunk_atoms, _EXACT_CHUNK_ATOMS)}
         return OperatorCode({KERNELS_PATH: self.library.path}, record, self.library.shims(), contents)
 
-    def tabulated(self) -> list[TabulatedLayer] | None:
+    def _table_record(self) -> dict[str, Any]:
+        if not self.has_pair_tables:
+            return {"radial_tables": table_record(self.tables)}
+        inputs = [one for t in range(1, len(self.sums) + 1) for one in self.table_inputs(t)]
+        described = [
+            {"name": one.name, "n_values": one.n_values, "value_bytes": one.dtype.itemsize} for one in inputs
+        ]
+        kinds = {"pairs": list(self._kinds.pairs), "kind_of_pair": self._kinds.kind_of_pair.tolist()}
+        return {
+            "radial_tables": pair_record(self.tables, self._kinds),
+            "pair_tables": {"tables": described, **kinds},
+        }
+
+    def tabulated(self) -> list[TabulatedLayer | TabulatedPairs] | None:
         """Return the tabulated convolution weights of each layer, with the rounding of the kernels; None without."""
         if not self.tables:
             return None
 
-        def of_layer(radials: TableRadials) -> TabulatedLayer:
+        def of_layer(radials: TableRadials | PairRadials) -> TabulatedLayer | TabulatedPairs:
+            if isinstance(radials, PairRadials):
+                return TabulatedPairs(radials.table, radials.expansion, self._kinds, self._dtype)
             rounded = radials.table.coefficients.to(self._dtype).to(torch.float64)
-            return TabulatedLayer(replace(radials.table, coefficients=rounded), radials.expansion, self._pairs)
+            return TabulatedLayer(replace(radials.table, coefficients=rounded), radials.expansion)
 
         return [of_layer(step.radials) for step in self.sums]
+
+    def table_inputs(self, t: int) -> tuple[TableInput, ...]:
+        one = torch.zeros(1, dtype=torch.int64)
+        return tuple(TableInput(name, table.shape[1], table.dtype) for name, table in self.pair_tables(t, one).items())
+
+    def pair_tables(self, t: int, pairs: Tensor) -> dict[str, Tensor]:
+        if not self.has_pair_tables:
+            return {}
+        found = {f"{RADIAL_TABLE}{t}": self.sums[t - 1].radials.pair_tables(pairs)}
+        if t in self._densities:
+            found[f"{DENSITY_TABLE}{t}"] = self._densities[t].pair_tables(pairs)
+        return found
 
     def messages(
         self,
@@ -127,8 +161,9 @@ class CpuOperators:
         centre_species: Tensor,
         pairs: Tensor | None = None,
         scalars: Tensor | None = None,
+        tables: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        received = self.received(t, features, vectors, centre, source, centre_species, pairs)
+        received = self.received(t, features, vectors, centre, source, centre_species, pairs, tables)
         return self.linear("message", t, received, centre_species)
 
     def received(
@@ -140,21 +175,31 @@ class CpuOperators:
         source: Tensor,
         like: Tensor,
         pairs: Tensor | None = None,
+        tables: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Return the sum over the neighbours alone, flat."""
         step = self.sums[t - 1]
-        edges = (vectors, centre, source, *self._radial_arguments(step.radials, vectors, pairs), like)
+        edges = (vectors, centre, source, *self._radial_arguments(t, step.radials, vectors, pairs, tables), like)
         if isinstance(step.shape, MomentsShape):
             return self._operator(step.shape)(*edges)
         return self._operator(step.shape)(features.contiguous(), *edges)
 
     def density(
-        self, t: int, vectors: Tensor, centre: Tensor, centre_species: Tensor, pairs: Tensor | None = None
+        self,
+        t: int,
+        vectors: Tensor,
+        centre: Tensor,
+        centre_species: Tensor,
+        pairs: Tensor | None = None,
+        tables: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         if t not in self._densities:
             return self._torch.density(t, vectors, centre, centre_species, pairs)
         entry = self._densities[t]
-        table = self._table_arguments(entry.table, entry.coefficients, pairs)
+        if entry.coefficients is None:
+            table = self._pair_arguments(f"{DENSITY_TABLE}{t}", entry.table, pairs, tables)
+        else:
+            table = _table_arguments(entry.table, entry.coefficients)
         return self._operator(entry.shape)(vectors, centre, *table, centre_species).to(self._dtype).squeeze(1)
 
     def contract(self, t: int, messages: Tensor, species: Tensor) -> Tensor:
@@ -167,14 +212,21 @@ class CpuOperators:
         return self._operator(entry.shape)(features.contiguous(), species, *entry.matrices)
 
     def _radial_arguments(
-        self, radials: TableRadials | NetworkRadials, vectors: Tensor, pairs: Tensor | None
+        self,
+        t: int,
+        radials: TableRadials | PairRadials | NetworkRadials,
+        vectors: Tensor,
+        pairs: Tensor | None,
+        tables: Mapping[str, Tensor] | None,
     ) -> tuple[Tensor | float | int, ...]:
         """Return what the sum over neighbours takes besides its edges.
 
         The gradient of the edge vectors needs slopes of the radial functions: nothing goes back through the network.
         """
         if isinstance(radials, TableRadials):
-            return self._table_arguments(radials.table, radials.coefficients, pairs)
+            return _table_arguments(radials.table, radials.coefficients)
+        if isinstance(radials, PairRadials):
+            return self._pair_arguments(f"{RADIAL_TABLE}{t}", radials.table, pairs, tables)
         network = self._operator(radials.shape)
         constants = vectors.detach(), radials.wave_numbers, radials.cutoff, radials.matrices
         if vectors.requires_grad:
@@ -183,13 +235,20 @@ class CpuOperators:
             values = slopes = network.values(*constants)
         return (values, slopes) if radials.last is None else (values, slopes, radials.last)
 
-    def _table_arguments(
-        self, table: RadialTable, coefficients: Tensor, pairs: Tensor | None
+    def _pair_arguments(
+        self, name: str, table: PairTable, pairs: Tensor, tables: Mapping[str, Tensor] | None
     ) -> tuple[Tensor | float | int, ...]:
-        arguments = coefficients, table.n_intervals / table.cutoff, table.n_intervals
-        if table.n_tables == 1:
-            return arguments
-        return (*arguments, self._pairs.table_of_pair.index_select(0, pairs))
+        given = tables or self._all_tables
+        return (*_table_arguments(table, given[name]), given[TABLE_OF_PAIR].index_select(0, pairs))
+
+    @cached_property
+    def _all_tables(self) -> dict[str, Tensor]:
+        """Tables of all kinds of pairs, for calls from Python."""
+        pairs = torch.tensor(self._kinds.pairs, dtype=torch.int64)
+        found = {TABLE_OF_PAIR: self._kinds.kind_of_pair}
+        for t in range(1, len(self.sums) + 1):
+            found |= self.pair_tables(t, pairs)
+        return found
 
     def _operator(self, shape):
         return self.library.operators[shape.name]
@@ -201,6 +260,10 @@ class CpuOperators:
             name = f"{kind.capitalize()}{t}"
             shape = LinearShape.of(name, self._dtype, blocks, n_components_in, n_components_out)
             self.maps[kind, t] = LinearMap(shape, shape.matrices(blocks))
+
+
+def _table_arguments(table: RadialTable | PairTable, coefficients: Tensor) -> tuple[Tensor | float | int, ...]:
+    return coefficients, table.n_intervals / table.cutoff, table.n_intervals
 
 
 def make_operators(model: LoweredModel, dtype: str, radial: str, scratch: Path) -> CpuOperators:

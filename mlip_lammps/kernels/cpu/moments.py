@@ -23,8 +23,12 @@ class MomentsShape:
     radials: FromTable | FromNetwork
 
     @property
+    def n_harmonics(self) -> int:
+        return (self.l_max + 1) ** 2
+
+    @property
     def width(self) -> int:
-        return (self.l_max + 1) ** 2 * self.n_elements * self.n_functions
+        return self.n_harmonics * self.n_elements * self.n_functions
 
     def source(self) -> str:
         """Return the struct that the template ``Moments`` takes."""
@@ -37,8 +41,11 @@ class MomentsShape:
 """
 
     def table_layout(self, coefficients: Tensor) -> Tensor:
-        """Return the coefficients of a `RadialTable` in the order of the kernel."""
+        """Return tables in the order of the kernel, shape (n_tables, n_values).
+
+        ``coefficients`` have the shape (n_tables, n_intervals, n_functions, degree + 1).
+        """
         n_lanes = lanes(self.n_functions, self.dtype)
-        blocks = coefficients.view(coefficients.shape[0], self.n_functions // n_lanes, n_lanes, coefficients.shape[2])
-        blocks = blocks.transpose(2, 3)
-        return self.radials.with_zeros(blocks).reshape(-1).to(self.dtype).contiguous()
+        shape = self.n_functions // n_lanes, n_lanes, coefficients.shape[3]
+        blocks = coefficients.reshape(*coefficients.shape[:2], *shape).transpose(3, 4)
+        return self.radials.with_zeros(blocks.to(self.dtype)).flatten(1).contiguous()

@@ -1,27 +1,26 @@
 """The sum over neighbours of a layer: which operator does it, and where it has its radial functions from."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.kernels.cpu.convolution import ConvolutionShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
 from mlip_lammps.kernels.cpu.network import NetworkShape
 from mlip_lammps.kernels.cpu.radials import FromNetwork, FromTable
 from mlip_lammps.kernels.lowered import LinearBlock, LoweredLayer, LoweredModel
 from mlip_lammps.kernels.moments import moment_blocks, moments_are_cheaper, network_moments_are_cheaper
-from mlip_lammps.kernels.radial_functions import PairTables, hidden_functions
+from mlip_lammps.kernels.pair_tables import PairKinds, PairTable, pair_table
+from mlip_lammps.kernels.radial_functions import hidden_functions
 from mlip_lammps.kernels.radial_table import RadialTable, reduce_table, tabulate
 
 # Bound on the relative error of the radial slopes, for each type of features.
 SLOPE_TOLERANCES = {torch.float64: 1e-9, torch.float32: 5e-8}
 
-MOST_TABLE_BYTES = 256 << 20
-"""Largest size of the tables of all pairs of elements. Far smaller ones no longer fit the last cache level."""
-_TYPICAL_NUMBERS = 640
-"""Coefficients of one function: 64 intervals of degree 9."""
+_EXPANDED_PAIRS = 10
+"""Largest number of pairs whose functions decide which few functions span those of the first layer."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,25 @@ class TableRadials:
     table: RadialTable
     coefficients: Tensor
     expansion: Tensor | None = None  # of the layer's radial functions in those of the table
+
+
+@dataclass(frozen=True)
+class PairRadials:
+    """Radial functions from tables of pairs of elements.
+
+    Attributes
+    ----------
+    layout
+        From coefficients (n_tables, n_intervals, n_functions, degree + 1) to the order of the kernel.
+    """
+
+    table: PairTable
+    layout: Callable[[Tensor], Tensor]
+    expansion: Tensor | None = None
+
+    def pair_tables(self, pairs: Tensor) -> Tensor:
+        """Return the tables of pairs of elements (n_tables,) in the order of the kernel, shape (n_tables, n_values)."""
+        return self.layout(self.table.coefficients(pairs))
 
 
 @dataclass(frozen=True)
@@ -63,32 +81,13 @@ class NeighbourSum:
     """
 
     shape: ConvolutionShape | MomentsShape
-    radials: TableRadials | NetworkRadials
+    radials: TableRadials | PairRadials | NetworkRadials
     message: tuple[LinearBlock, ...]
     n_components: int
 
 
-def require_small_tables(model: LoweredModel, dtype: torch.dtype) -> None:
-    """Raise if the radial functions depend on too many pairs of elements for tables.
-
-    Raises
-    ------
-    UserInputError
-        If the tables would be larger than ``MOST_TABLE_BYTES``.
-    """
-    n_tables, n_elements = len(PairTables.of(model).pairs), len(model.atomic_numbers)
-    n_functions = sum(len(layer.paths) * layer.n_edge_channels for layer in model.layers if layer.embedding is None)
-    size = n_tables * n_functions * _TYPICAL_NUMBERS * dtype.itemsize
-    if n_tables > 1 and size > MOST_TABLE_BYTES:
-        raise UserInputError(
-            f"the radial tables of {n_elements} elements ({n_tables} kinds of pairs) would take about "
-            f"{size / 1e6:,.0f} MB (limit {MOST_TABLE_BYTES / 1e6:,.0f} MB); name the elements of the simulation with "
-            "--elements, or export with --radial exact, which is slow"
-        )
-
-
 def sum_on_table(
-    t: int, layer: LoweredLayer, model: LoweredModel, dtype: torch.dtype, pairs: PairTables
+    t: int, layer: LoweredLayer, model: LoweredModel, dtype: torch.dtype, kinds: PairKinds
 ) -> NeighbourSum:
     """Return the sum over neighbours of layer ``t`` with a table of its radial functions.
 
@@ -97,35 +96,74 @@ def sum_on_table(
     TableError
         If there is no table.
     """
+    if model.has_pair_functions:
+        return _sum_on_pair_tables(t, layer, model, dtype, kinds)
     tolerance = SLOPE_TOLERANCES[dtype]
-    hidden = [hidden_functions(model, layer.radial, pair)[0] for pair in pairs.pairs]
-    table = tabulate(hidden, layer.radial.split[1], model.cutoff, tolerance, dtype.itemsize)
-    if layer.embedding is not None and model.global_embedding is None:
-        reduced, expansion = reduce_table(table, tolerance, 8 if dtype == torch.float64 else 16)
-        n_elements, n_harmonics = layer.embedding.shape[0], (model.l_max + 1) ** 2
-        if moments_are_cheaper(layer, table, reduced, n_elements, n_harmonics):
-            source = FromTable(reduced.degree, reduced.n_tables)
-            shape = MomentsShape(f"Moments{t}", dtype, expansion.shape[1], n_elements, model.l_max, source)
-            radials = TableRadials(reduced, shape.table_layout(reduced.coefficients), expansion)
-            return NeighbourSum(shape, radials, moment_blocks(layer, expansion), n_harmonics)
-    shape = _convolution(t, layer, model, dtype, FromTable(table.degree, table.n_tables))
-    radials = TableRadials(table, shape.table_layout(table.coefficients))
+    table = tabulate(*hidden_functions(model, layer.radial), model.cutoff, tolerance, dtype.itemsize)
+    if _may_have_moments(layer, model):
+        reduced, expansion = reduce_table(table, tolerance, _multiple(dtype))
+        if _has_cheaper_moments(layer, model, table.degree, expansion.shape[1]):
+            shape = _moments(t, model, dtype, expansion.shape[1], FromTable(reduced.degree))
+            radials = TableRadials(reduced, shape.table_layout(reduced.coefficients.unsqueeze(0)), expansion)
+            return NeighbourSum(shape, radials, moment_blocks(layer, expansion), shape.n_harmonics)
+    shape = _convolution(t, layer, model, dtype, FromTable(table.degree))
+    radials = TableRadials(table, shape.table_layout(table.coefficients.unsqueeze(0)))
     return NeighbourSum(shape, radials, layer.message, layer.n_components_mid)
 
 
+def _sum_on_pair_tables(
+    t: int, layer: LoweredLayer, model: LoweredModel, dtype: torch.dtype, kinds: PairKinds
+) -> NeighbourSum:
+    """Do the same with tables of the pairs of elements of a run, which the sum takes as inputs."""
+    tolerance = SLOPE_TOLERANCES[dtype]
+    hidden, last = layer.radial.split
+    table = pair_table(model, hidden, last, kinds, tolerance, dtype.itemsize)
+    source = FromTable(table.degree, len(kinds.pairs), has_pairs=True)
+    if _may_have_moments(layer, model) and _has_cheaper_moments(layer, model, table.degree, _multiple(dtype)):
+        some = torch.tensor(kinds.sample[:: -(-len(kinds.sample) // _EXPANDED_PAIRS)], dtype=torch.int64)
+        _, expansion = reduce_table(table.tables(some, torch.float64), tolerance, _multiple(dtype))
+        if _has_cheaper_moments(layer, model, table.degree, expansion.shape[1]):
+            shape = _moments(t, model, dtype, expansion.shape[1], source)
+            radials = PairRadials(replace(table, matrix=last @ expansion), shape.table_layout, expansion)
+            return NeighbourSum(shape, radials, moment_blocks(layer, expansion), shape.n_harmonics)
+    shape = _convolution(t, layer, model, dtype, source)
+    return NeighbourSum(shape, PairRadials(table, shape.table_layout), layer.message, layer.n_components_mid)
+
+
+def _may_have_moments(layer: LoweredLayer, model: LoweredModel) -> bool:
+    """Whether the features of the neighbours are those of their elements."""
+    return layer.embedding is not None and model.global_embedding is None
+
+
+def _has_cheaper_moments(layer: LoweredLayer, model: LoweredModel, degree: int, n_functions: int) -> bool:
+    n_elements, n_harmonics = layer.embedding.shape[0], (model.l_max + 1) ** 2
+    return moments_are_cheaper(layer, degree, n_functions, n_elements, n_harmonics)
+
+
+def _moments(
+    t: int, model: LoweredModel, dtype: torch.dtype, n_functions: int, radials: FromTable | FromNetwork
+) -> MomentsShape:
+    return MomentsShape(f"Moments{t}", dtype, n_functions, len(model.atomic_numbers), model.l_max, radials)
+
+
+def _multiple(dtype: torch.dtype) -> int:
+    """Return what the number of functions of moments is a multiple of."""
+    return 8 if dtype == torch.float64 else 16
+
+
 def sum_on_network(
-    t: int, layer: LoweredLayer, model: LoweredModel, dtype: torch.dtype, pairs: PairTables
+    t: int, layer: LoweredLayer, model: LoweredModel, dtype: torch.dtype, kinds: PairKinds
 ) -> NeighbourSum:
     """Return the sum over neighbours of layer ``t`` with the trained network on every edge."""
     network = NetworkShape.of(f"Network{t}", dtype, model.radial, layer)
     matrices, last = network.matrices(model.radial, layer)
     constants = network, model.cutoff, model.radial.parameters, matrices
-    if layer.embedding is not None and model.global_embedding is None:
+    if _may_have_moments(layer, model):
         n_elements, n_harmonics = layer.embedding.shape[0], (model.l_max + 1) ** 2
         if network_moments_are_cheaper(layer, network.width, n_elements, n_harmonics):
             expansion = torch.nn.functional.pad(last.t(), (0, network.width - network.n_functions))
             source = FromNetwork(network.n_functions, network.width, has_last_matrix=False)
-            shape = MomentsShape(f"Moments{t}", dtype, network.width, n_elements, model.l_max, source)
+            shape = _moments(t, model, dtype, network.width, source)
             radials = NetworkRadials(*constants, last=None)
             return NeighbourSum(shape, radials, moment_blocks(layer, expansion), n_harmonics)
     shape = _convolution(t, layer, model, dtype, FromNetwork(network.n_functions, network.width, has_last_matrix=True))

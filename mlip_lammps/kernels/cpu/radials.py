@@ -10,27 +10,36 @@ from mlip_lammps.kernels.cpu.functions import Input, Scalar
 
 @dataclass(frozen=True)
 class FromTable:
-    """A table of polynomials, or one for each pair of elements."""
+    """A table of polynomials, or one for each kind of pair of elements that a run contains.
+
+    Attributes
+    ----------
+    n_tables
+        Largest number of tables.
+    has_pairs
+        Whether each edge has the number of its table.
+    """
 
     degree: int
     n_tables: int = 1
+    has_pairs: bool = False
 
     def members(self, kernel: str) -> str:
         """Return the C++ members of a shape; ``kernel`` begins the name of the template in its header."""
         return (
             f"  static constexpr int DEGREE = {self.degree}, N_TABLES = {self.n_tables};\n"
+            f"  static constexpr bool HAS_PAIRS = {str(self.has_pairs).lower()};\n"
             f"  template <typename Shape> using Radials = {kernel}FromTable<Shape>;\n"
         )
 
     def inputs(self, c_type: str) -> tuple[Input | Scalar, ...]:
         """Return what the operator takes besides edges and features."""
         table = Input("table", c_type), Scalar("intervals_per_angstrom", "double"), Scalar("n_intervals", "int64_t")
-        return table if self.n_tables == 1 else (*table, Input("tables", "int64_t"))
+        return (*table, Input("tables", "int64_t")) if self.has_pairs else table
 
     def with_zeros(self, coefficients: Tensor) -> Tensor:
-        """Return coefficients (n_tables * n_intervals, ...) with an interval of zeros after those of each table."""
-        by_table = coefficients.unflatten(0, (self.n_tables, -1))
-        return torch.cat([by_table, torch.zeros_like(by_table[:, :1])], dim=1).flatten(0, 1)
+        """Return coefficients (n_tables, n_intervals, ...) with an interval of zeros at the end of each table."""
+        return torch.cat([coefficients, torch.zeros_like(coefficients[:, :1])], dim=1)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class LayerPlan:
         self.is_moments, expansion = False, None
         if layer.embedding is not None:
             reduced, found = reduce_table(table, tolerance, WARP)
-            if moments_are_cheaper(layer, table, reduced, plan.n_elements, (l_max + 1) ** 2):
+            if moments_are_cheaper(layer, table.degree, found.shape[1], plan.n_elements, (l_max + 1) ** 2):
                 self.is_moments, table, expansion = True, reduced, found
         plan.tables.append((table, expansion))
         coefficients = self._plan_moments(table, expansion) if self.is_moments else self._plan_convolution(table)

@@ -1,12 +1,13 @@
 """The operators of a lowered model in plain torch: slow, for comparison with the other backends."""
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.backend import OperatorCode
+from mlip_lammps.kernels.backend import OperatorCode, TableInput
 from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.kernels.torch.edge_convolution import edge_convolution
@@ -34,6 +35,7 @@ class TorchOperators:
         centre_species: Tensor,
         pairs: Tensor | None = None,
         scalars: Tensor | None = None,
+        tables: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         layer = self.layers[t - 1]
         features, of_sources = features.split([layer.width_edge, layer.width_scalars], dim=1)
@@ -63,7 +65,13 @@ class TorchOperators:
         return flat(irrep_linear(received, layer.message, layer.n_components_ungated, by_element))
 
     def density(
-        self, t: int, vectors: Tensor, centre: Tensor, centre_species: Tensor, pairs: Tensor | None = None
+        self,
+        t: int,
+        vectors: Tensor,
+        centre: Tensor,
+        centre_species: Tensor,
+        pairs: Tensor | None = None,
+        tables: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         vectors = vectors.to(self.precision.geometry)
         distances = (vectors * vectors).sum(dim=1).sqrt()
@@ -85,6 +93,12 @@ class TorchOperators:
         n_channels = layer.n_edge_channels if kind == "residual" else layer.n_channels
         shaped = features.view(features.shape[0], -1, n_channels)
         return flat(irrep_linear(shaped, blocks, n_out, species))
+
+    def table_inputs(self, t: int) -> tuple[TableInput, ...]:
+        return ()
+
+    def pair_tables(self, t: int, pairs: Tensor) -> dict[str, Tensor]:
+        return {}
 
     def compile(self) -> None:
         return

@@ -1,0 +1,196 @@
+"""Radial tables of pairs of elements: which pairs share one, and how that of any pair is made.
+
+A model file has no such tables. Programs make those of the elements that a run contains.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mlip_lammps.kernels.lowered import LoweredModel
+from mlip_lammps.kernels.radial_constants import RadialBasis, RadialNetwork
+from mlip_lammps.kernels.radial_table import RadialTable, hidden_table, interpolation_nodes
+from mlip_lammps.kernels.torch.radial import density_terms, radial_weights
+
+_SAMPLED_PAIRS = 32
+"""Largest number of pairs whose functions decide how fine the tables of all pairs are."""
+_SHARE_FOR_OTHERS = 0.5
+"""Part of the tolerance that tables of the sampled pairs may use; the rest is for all other pairs."""
+
+
+@dataclass(frozen=True)
+class PairKinds:
+    """Kinds of pairs of elements: pairs of one kind have the same radial functions.
+
+    Attributes
+    ----------
+    atomic_numbers
+        Elements in species order.
+    pairs
+        One pair i * n_elements + j of each kind.
+    kind_of_pair
+        Kind of each pair, shape (n_elements^2,), int64.
+    sample
+        Pairs of all kinds, or of a spread of them if there are many.
+    """
+
+    atomic_numbers: tuple[int, ...]
+    pairs: tuple[int, ...]
+    kind_of_pair: Tensor
+    sample: tuple[int, ...]
+
+    @classmethod
+    def of(cls, model: LoweredModel) -> "PairKinds":
+        """Return the kinds of a model; there is one if no radial function depends on the pair."""
+        n_pairs = len(model.atomic_numbers) ** 2
+        if not model.has_pair_functions:
+            return cls(model.atomic_numbers, (0,), torch.zeros(n_pairs, dtype=torch.int64), (0,))
+        features = []
+        if model.radial.transform is not None:
+            # sums of radii in another order differ in their last bit
+            features.append((model.radial.transform.lengths * 1e9).round().unsqueeze(1))
+        for layer in model.layers:
+            networks = [layer.radial] if layer.density is None else [layer.radial, layer.density.network]
+            features += [one.pair_biases for one in networks if one.pair_biases is not None]
+        _, kind_of_pair = torch.cat(features, dim=1).unique(dim=0, return_inverse=True)
+        first = torch.full((int(kind_of_pair.max()) + 1,), n_pairs, dtype=torch.int64)
+        first.scatter_reduce_(0, kind_of_pair, torch.arange(n_pairs), "amin")
+        # kinds are sorted by their first feature, the length of the transform: the shortest and longest are sampled
+        spread = torch.linspace(0, len(first) - 1, min(len(first), _SAMPLED_PAIRS)).round().to(torch.int64)
+        return cls(model.atomic_numbers, tuple(first.tolist()), kind_of_pair, tuple(first[spread].tolist()))
+
+    @property
+    def are_sampled(self) -> bool:
+        """Whether ``sample`` leaves out a kind."""
+        return len(self.sample) < len(self.pairs)
+
+    def of_numbers(self, numbers: Tensor) -> Tensor:
+        """Return the kind of each pair of atomic numbers (2, n), shape (n,)."""
+        row = torch.zeros(max(self.atomic_numbers) + 1, dtype=torch.int64)
+        row[list(self.atomic_numbers)] = torch.arange(len(self.atomic_numbers))
+        centre, neighbour = row[numbers]
+        return self.kind_of_pair[centre * len(self.atomic_numbers) + neighbour]
+
+
+@dataclass(frozen=True)
+class PairTable:
+    """The table of a layer's radial functions for any pair of elements.
+
+    Attributes
+    ----------
+    network, matrix
+        Functions of the distance before their product with ``matrix``, shape (n_hidden, n_functions).
+    is_density
+        Whether the function is what a neighbour adds to a density.
+    value_error, slope_error
+        Largest errors for the sampled pairs, see `RadialTable`.
+    """
+
+    basis: RadialBasis
+    network: RadialNetwork
+    matrix: Tensor
+    cutoff: float
+    degree: int
+    n_intervals: int
+    value_error: float
+    slope_error: float
+    is_density: bool = False
+
+    @property
+    def n_functions(self) -> int:
+        return self.matrix.shape[1]
+
+    def coefficients(self, pairs: Tensor) -> Tensor:
+        """Return the tables of ``pairs`` (n_tables,), shape (n_tables, n_intervals, n_functions, degree + 1)."""
+        distances, to_power = interpolation_nodes(self.cutoff, self.degree, self.n_intervals)
+        distances = distances.reshape(1, -1).expand(pairs.shape[0], -1)
+        every = pairs.unsqueeze(1).expand(-1, distances.shape[1]).reshape(-1)
+        functions = density_terms if self.is_density else radial_weights
+        values = functions(self.basis, self.network, self.cutoff, distances.reshape(-1), every)
+        values = values.view(pairs.shape[0], self.n_intervals, self.degree + 1, len(self.matrix))
+        by_power = torch.einsum("kn,tinf->tikf", to_power, values) @ self.matrix
+        return by_power.transpose(2, 3)
+
+    def tables(self, pairs: Tensor, dtype: torch.dtype) -> RadialTable:
+        """Return the tables of ``pairs`` with the rounding of ``dtype``."""
+        coefficients = self.coefficients(pairs).flatten(0, 1).to(dtype).to(torch.float64)
+        return RadialTable(coefficients, self.cutoff, self.value_error, self.slope_error, len(pairs))
+
+
+def pair_table(
+    model: LoweredModel,
+    network: RadialNetwork,
+    matrix: Tensor,
+    kinds: PairKinds,
+    slope_tolerance: float,
+    value_bytes: int,
+    is_density: bool = False,
+) -> PairTable:
+    """Return tables that are as fine as the sampled pairs need, see ``tabulate`` for the arguments and errors."""
+    unknown = PairTable(model.radial, network, matrix, model.cutoff, 0, 0, 0.0, 0.0, is_density)
+    functions = [_functions(unknown, pair) for pair in kinds.sample]
+    share = _SHARE_FOR_OTHERS if kinds.are_sampled else 1.0
+    found = hidden_table(functions, matrix, model.cutoff, share * slope_tolerance, value_bytes)
+    size = found.degree, found.n_intervals
+    return PairTable(
+        model.radial, network, matrix, model.cutoff, *size, found.value_error, found.slope_error, is_density
+    )
+
+
+def _functions(table: PairTable, pair: int):
+    """Return the functions of one pair before their product with the matrix."""
+    functions = density_terms if table.is_density else radial_weights
+
+    def of_distances(distances: Tensor) -> Tensor:
+        pairs = torch.full(distances.shape, pair, dtype=torch.int64)
+        return functions(table.basis, table.network, table.cutoff, distances, pairs)
+
+    return of_distances
+
+
+@dataclass(frozen=True)
+class TabulatedPairs:
+    """Tabulated convolution weights of a layer for all pairs of elements, as the kernels have them.
+
+    Attributes
+    ----------
+    expansion
+        Expansion of the weights in the functions of the table; None if they are the same.
+    """
+
+    table: PairTable
+    expansion: Tensor | None
+    kinds: PairKinds
+    dtype: torch.dtype
+
+    def __call__(self, distances: Tensor, numbers: Tensor) -> Tensor:
+        """Return the weights, shape (n, n_weights).
+
+        Parameters
+        ----------
+        distances
+            In angstrom, shape (n,).
+        numbers
+            Atomic numbers of centres and neighbours, shape (2, n).
+        """
+        present, place = self.kinds.of_numbers(numbers).unique(return_inverse=True)
+        pairs = torch.tensor(self.kinds.pairs, dtype=torch.int64)[present]
+        values = self.table.tables(pairs, self.dtype).evaluate(distances, place)
+        return values if self.expansion is None else values @ self.expansion.t()
+
+
+def pair_record(tables: Sequence[PairTable], kinds: PairKinds) -> list[dict[str, float]]:
+    """Return the metadata entries of each layer's tables."""
+    return [
+        {
+            "n_intervals": table.n_intervals,
+            "degree": table.degree,
+            "n_functions": table.n_functions,
+            "n_tables": len(kinds.pairs),
+            "value_error": table.value_error,
+            "slope_error": table.slope_error,
+        }
+        for table in tables
+    ]
