@@ -176,6 +176,8 @@ class TabulatedPairs:
             Atomic numbers of centres and neighbours, shape (2, n).
         """
         present, place = self.kinds.of_numbers(numbers).unique(return_inverse=True)
+        if len(present) == 0:
+            present = present.new_zeros(1)
         pairs = torch.tensor(self.kinds.pairs, dtype=torch.int64)[present]
         values = self.table.tables(pairs, self.dtype).evaluate(distances, place)
         return values if self.expansion is None else values @ self.expansion.t()

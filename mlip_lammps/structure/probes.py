@@ -20,6 +20,9 @@ RATTLE = 0.03
 MOST_ISOLATED = 8
 """Largest number of elements whose isolated atoms are evaluated in LAMMPS."""
 
+_MOST_TOGETHER = 6
+"""Largest number of elements in one small cell: radial tables grow with its square."""
+
 BASE = "triclinic"
 SMALL = "smaller than the cutoff"
 SHEARED = "sheared"
@@ -78,10 +81,13 @@ def small_probes(elements: tuple[str, ...], cutoff: float) -> Iterator[Atoms]:
     yield Atoms([first, last], positions=[[0, 0, 0], [1.2 * cutoff, 0, 0]])
     yield Atoms([first, last, first], positions=[[0, 0, 0], [0.6 * cutoff, 0, 0], [1.2 * cutoff, 0.1, 0]])
     for n in (2, 3):
+        together = symbols
+        if len(symbols) > _MOST_TOGETHER:
+            together = list(rng.choice(symbols, size=_MOST_TOGETHER, replace=False))
         grid = np.array(list(np.ndindex(n, n, n))) / n
         cell = 0.42 * cutoff * n * np.array([[1.0, 0, 0], [0.2, 1.05, 0], [-0.1, 0.15, 0.95]])
         positions = grid @ cell + rng.normal(scale=0.02 * cutoff, size=grid.shape)
-        yield Atoms(list(rng.choice(symbols, size=len(grid))), positions=positions, cell=cell, pbc=True)
+        yield Atoms(list(rng.choice(together, size=len(grid))), positions=positions, cell=cell, pbc=True)
 
 
 def close_pairs(elements: tuple[str, ...]) -> Iterator[Atoms]:
