@@ -25,6 +25,7 @@ MODEL_SOURCES = (
     "model/pair_tables.cpp",
     "model/chunk.cpp",
     "model/document.cpp",
+    "model/checksum.cpp",
     "model/torch_shim.cpp",
     "model/shared_object.cpp",
     "model/gpu/gpu_engine.cpp",

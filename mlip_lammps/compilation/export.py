@@ -154,9 +154,9 @@ class _Job:
             if "pair_tables" in metadata:
                 metadata["format_version"] = FORMAT_VERSION_WITH_TABLES
             shutil.copy(programs, draft)
-            add_metadata(draft, metadata)
             for name, content in compiled.check_members.items():
                 add_member(draft, name, content)
+            add_metadata(draft, metadata)
             self.tell("comparing with the reference")
             reference = family_of(self.trained).reference(self.trained)
             differences = check_compiled(CompiledModel(draft), reference, compiled.radial_functions)

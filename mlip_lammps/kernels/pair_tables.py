@@ -14,7 +14,7 @@ from mlip_lammps.kernels.radial_constants import RadialBasis, RadialNetwork
 from mlip_lammps.kernels.radial_table import RadialTable, hidden_table, interpolation_nodes
 from mlip_lammps.kernels.torch.radial import density_terms, radial_weights
 
-_SAMPLED_PAIRS = 32
+_SAMPLED_PAIRS = 24
 """Largest number of pairs whose functions decide how fine the tables of all pairs are."""
 _SHARE_FOR_OTHERS = 0.5
 """Part of the tolerance that tables of the sampled pairs may use; the rest is for all other pairs."""

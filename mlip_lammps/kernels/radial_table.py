@@ -20,6 +20,7 @@ function has a kink or the rounding of the coefficients limits the slopes."""
 _CACHED_BYTES = 640 << 10
 _ERROR_POINTS = 3001
 _POINTS_PER_INTERVAL = 5
+_ROWS_TOGETHER = 128
 
 
 @dataclass(frozen=True)
@@ -147,12 +148,13 @@ class _Network:
     def __init__(self, number: int, functions: Callable[[Tensor], Tensor], matrix: Tensor, cutoff: float):
         self.number = number
         self.functions, self.matrix, self.cutoff = functions, matrix, cutoff
+        self._longest_column = float(matrix.norm(dim=0).max())
         self._samples: dict[int, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
 
     def largest_slope(self) -> float:
         """Return the largest slope; at least the largest value over the cutoff, for functions that hardly vary."""
         _, (values, slopes) = self.samples(1)
-        return max(_largest(slopes @ self.matrix), _largest(values @ self.matrix) / self.cutoff)
+        return max(self._largest_product(slopes)[0], self._largest_product(values)[0] / self.cutoff)
 
     def samples(self, n_intervals: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return distances with some points in each interval, and values and slopes of ``functions`` there."""
@@ -168,9 +170,24 @@ class _Network:
         table = RadialTable(_interpolate(self.functions, self.cutoff, degree, n_intervals), self.cutoff, 0.0, 0.0)
         distances, exact = self.samples(n_intervals)
         found = table._value_and_slope(distances)
-        value, slope = (((one - two) @ self.matrix).abs().amax(1) for one, two in zip(found, exact, strict=True))
-        errors = {"value_error": float(value.max()), "slope_error": float(slope.max())}
-        return replace(table, **errors), float(distances[slope.argmax()])
+        (value, _), (slope, row) = (self._largest_product(one - two) for one, two in zip(found, exact, strict=True))
+        return replace(table, value_error=value, slope_error=slope), float(distances[row])
+
+    def _largest_product(self, rows: Tensor) -> tuple[float, int]:
+        """Return the largest magnitude in ``rows @ matrix`` and its row.
+
+        Rows are taken from the longest on, until the lengths of the others exclude a larger value.
+        """
+        lengths, order = rows.norm(dim=1).sort(descending=True)
+        largest, found = 0.0, int(order[0])
+        for start in range(0, len(rows), _ROWS_TOGETHER):
+            if float(lengths[start]) * self._longest_column <= largest:
+                break
+            taken = order[start : start + _ROWS_TOGETHER]
+            products = (rows[taken] @ self.matrix).abs().amax(1)
+            if float(products.max()) > largest:
+                largest, found = float(products.max()), int(taken[products.argmax()])
+        return largest, found
 
 
 def _table_of_all(networks: list[_Network], degree: int, n_intervals: int, limit: float) -> tuple[RadialTable, float]:

@@ -3,12 +3,13 @@
 import json
 import shlex
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mlip_lammps.core.errors import ModelFileError
-from mlip_lammps.model_file.contract import METADATA_PATH, READ_VERSIONS
+from mlip_lammps.model_file.contract import CHECKSUMS_PATH, METADATA_PATH, READ_VERSIONS
 from mlip_lammps.models import shipped_models
 
 _TRAINED_SUFFIXES = (".model", ".safetensors", ".pt", ".pth")
@@ -39,7 +40,9 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
                 raise ModelFileError(
                     f"{path} is not a compiled model (it has no metadata block); {_make_another(path)}"
                 )
-            metadata = json.loads(archive.read(name))
+            content = archive.read(name)
+            metadata = json.loads(content)
+            _check_checksum(archive, content, metadata)
     except IsADirectoryError:
         raise ModelFileError(
             f"{path} is a folder, not a model file; name the .pt2 file, or make one with: "
@@ -82,8 +85,11 @@ def is_for_gpu(metadata: Mapping[str, Any]) -> bool:
 
 
 def add_metadata(path: Path, metadata: dict[str, Any]) -> None:
-    """Write the metadata block into an archive that contains the programs."""
-    add_member(path, METADATA_PATH, json.dumps(metadata, indent=1).encode())
+    """Write the metadata block and the checksums of all members into an archive that contains the others."""
+    add_member(path, METADATA_PATH, json.dumps(metadata | {"has_checksums": True}, indent=1).encode())
+    with zipfile.ZipFile(path) as archive:
+        checksums = {entry.filename.partition("/")[2]: entry.CRC for entry in archive.infolist()}
+    add_member(path, CHECKSUMS_PATH, json.dumps(checksums, indent=1).encode())
 
 
 def add_member(path: Path, name: str, content: bytes) -> None:
@@ -119,6 +125,15 @@ def _is_begun(path: Path | str) -> bool:
     """Return whether a file begins as a zip archive does or is empty: what an interrupted copy leaves."""
     with open(path, "rb") as file:
         return file.read(4) in (b"", b"PK\x03\x04") and not zipfile.is_zipfile(path)
+
+
+def _check_checksum(archive: zipfile.ZipFile, content: bytes, metadata: Any) -> None:
+    """Raise ``ValueError`` unless the metadata block matches the list of checksums, if the file has one."""
+    names = [name for name in archive.namelist() if name.partition("/")[2] == CHECKSUMS_PATH]
+    if not names and isinstance(metadata, dict) and metadata.get("has_checksums"):
+        raise ValueError("the list of checksums is missing")
+    if names and json.loads(archive.read(names[0])).get(METADATA_PATH) != zlib.crc32(content):
+        raise ValueError("wrong checksum of the metadata block")
 
 
 def _metadata_name(archive: zipfile.ZipFile) -> str | None:

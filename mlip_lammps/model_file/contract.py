@@ -18,6 +18,9 @@ READ_VERSIONS = (FORMAT_VERSION, FORMAT_VERSION_WITH_INPUTS, FORMAT_VERSION_WITH
 METADATA_PATH = "extra/mlip_lammps.json"
 """Path of the metadata block, relative to the archive's root folder."""
 
+CHECKSUMS_PATH = "extra/checksums.json"
+"""Path of the CRC-32 of every other member, by its path; written last."""
+
 KERNELS_PATH = "extra/kernels.so"
 """Path of the C++ kernels that the programs call; absent in GPU files."""
 

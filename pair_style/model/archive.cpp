@@ -1,8 +1,11 @@
 #include "archive.h"
 
+#include "checksum.h"
+
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <sys/stat.h>
 
@@ -23,9 +26,17 @@ template <typename T> T field(const std::string &bytes, size_t offset)
   return value;
 }
 
+std::string below_root(const std::string &name)
+{
+  const size_t root = name.find('/');
+  return root == std::string::npos ? name : name.substr(root + 1);
+}
+
 std::string read_range(const std::string &path, uint64_t offset, uint64_t size)
 {
-  std::ifstream file(path, std::ios::binary);
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const auto length = static_cast<uint64_t>(file.tellg());
+  if (!file || offset > length || size > length - offset) throw std::runtime_error("truncated file");
   std::string bytes(size, '\0');
   file.seekg(static_cast<std::streamoff>(offset));
   file.read(bytes.data(), static_cast<std::streamsize>(size));
@@ -97,7 +108,7 @@ Archive::Archive(const std::string &path) : path(path)
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file)
     throw std::runtime_error("cannot open model file " + path + ": " + std::strerror(errno) + "; check the path");
-  const auto length = static_cast<uint64_t>(file.tellg());
+  length = static_cast<uint64_t>(file.tellg());
 
   try {
     const uint64_t tail_start = length > 70000 ? length - 70000 : 0;
@@ -115,36 +126,62 @@ Archive::Archive(const std::string &path) : path(path)
     }
     if (offset > length) throw std::runtime_error("damaged table of contents");
 
-    const std::string table = read_range(path, offset, length - offset);
-    size_t at = 0;
-    for (uint64_t k = 0; k < n_members; k++) {
-      if (field<uint32_t>(table, at) != CENTRAL) throw std::runtime_error("damaged table of contents");
-      Member member;
-      member.method = field<uint16_t>(table, at + 10);
-      member.size = field<uint32_t>(table, at + 24);
-      member.header_offset = field<uint32_t>(table, at + 42);
-      const size_t n_name = field<uint16_t>(table, at + 28);
-      const size_t n_extra = field<uint16_t>(table, at + 30);
-      const size_t n_comment = field<uint16_t>(table, at + 32);
-      member.name = table.substr(at + 46, n_name);
-      size_t extra = at + 46 + n_name;
-      const size_t extra_end = extra + n_extra;
-      while (extra + 4 <= extra_end) {
-        size_t value = extra + 4;
-        if (field<uint16_t>(table, extra) == EXTRA64) {
-          if (member.size == SEE_EXTRA) {
-            member.size = field<uint64_t>(table, value);
-            value += 16;    // skip the compressed size in between
-          }
-          if (member.header_offset == SEE_EXTRA) member.header_offset = field<uint64_t>(table, value);
-        }
-        extra += 4 + field<uint16_t>(table, extra + 2);
-      }
-      members.push_back(member);
-      at = extra_end + n_comment;
-    }
+    read_table(read_range(path, offset, length - offset), n_members);
   } catch (const std::runtime_error &e) {
     throw std::runtime_error(is_begun(path) ? damaged(path, e.what(), length) : not_a_model(path, e.what()));
+  }
+  read_checksums();
+}
+
+void Archive::read_table(const std::string &table, uint64_t n_members)
+{
+  size_t at = 0;
+  for (uint64_t k = 0; k < n_members; k++) {
+    if (field<uint32_t>(table, at) != CENTRAL) throw std::runtime_error("damaged table of contents");
+    Member member;
+    member.method = field<uint16_t>(table, at + 10);
+    member.crc = field<uint32_t>(table, at + 16);
+    member.size = field<uint32_t>(table, at + 24);
+    member.header_offset = field<uint32_t>(table, at + 42);
+    const size_t n_name = field<uint16_t>(table, at + 28);
+    const size_t n_extra = field<uint16_t>(table, at + 30);
+    const size_t n_comment = field<uint16_t>(table, at + 32);
+    if (at + 46 + n_name > table.size()) throw std::runtime_error("damaged table of contents");
+    member.name = table.substr(at + 46, n_name);
+    size_t extra = at + 46 + n_name;
+    const size_t extra_end = extra + n_extra;
+    while (extra + 4 <= extra_end) {
+      size_t value = extra + 4;
+      if (field<uint16_t>(table, extra) == EXTRA64) {
+        if (member.size == SEE_EXTRA) {
+          member.size = field<uint64_t>(table, value);
+          value += 16;    // skip the compressed size in between
+        }
+        if (member.header_offset == SEE_EXTRA) member.header_offset = field<uint64_t>(table, value);
+      }
+      extra += 4 + field<uint16_t>(table, extra + 2);
+    }
+    members.push_back(member);
+    at = extra_end + n_comment;
+  }
+}
+
+/* Zip checksums travel with a member; these also tell which member has which name. */
+
+void Archive::read_checksums()
+{
+  const auto names = find("extra/checksums.json", "");
+  if (names.empty()) return;
+  try {
+    const auto listed = nlohmann_lmp::json::parse(read(names[0]));
+    for (const auto &entry : listed.items()) checksums[entry.key()] = entry.value().get<uint32_t>();
+    for (const auto &member : members)
+      if (below_root(member.name) != "extra/checksums.json" && checksums.count(below_root(member.name)) == 0)
+        throw std::runtime_error("no checksum of " + member.name);
+  } catch (const nlohmann_lmp::json::exception &e) {
+    throw std::runtime_error(damaged(path, e.what(), length));
+  } catch (const std::runtime_error &e) {
+    throw std::runtime_error(damaged(path, e.what(), length));
   }
 }
 
@@ -152,8 +189,7 @@ std::vector<std::string> Archive::find(const std::string &prefix, const std::str
 {
   std::vector<std::string> found;
   for (const auto &member : members) {
-    const size_t root = member.name.find('/');
-    const std::string below = root == std::string::npos ? member.name : member.name.substr(root + 1);
+    const std::string below = below_root(member.name);
     if (below.size() >= prefix.size() + suffix.size() && below.compare(0, prefix.size(), prefix) == 0 &&
         below.compare(below.size() - suffix.size(), suffix.size(), suffix) == 0)
       found.push_back(member.name);
@@ -171,9 +207,15 @@ std::string Archive::read(const std::string &name) const
       if (field<uint32_t>(header, 0) != LOCAL) throw std::runtime_error("damaged member " + name);
       const uint64_t start =
           member.header_offset + 30 + field<uint16_t>(header, 26) + field<uint16_t>(header, 28);
-      return read_range(path, start, member.size);
+      if (start > length || member.size > length - start) throw std::runtime_error("truncated member " + name);
+      std::string content = read_range(path, start, member.size);
+      const uint32_t found = crc32_of(content);
+      const auto listed = checksums.find(below_root(name));
+      if (found != member.crc || (listed != checksums.end() && found != listed->second))
+        throw std::runtime_error("wrong checksum of " + name);
+      return content;
     } catch (const std::runtime_error &e) {
-      throw std::runtime_error(not_a_model(path, e.what()));
+      throw std::runtime_error(damaged(path, e.what(), length));
     }
   }
   throw std::runtime_error(not_a_model(path, "it has no member " + name));

@@ -4,6 +4,7 @@
 #define MLIP_ARCHIVE_H
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,16 +23,26 @@ class Archive {
   /* Names of the members whose path, below the archive's root folder, starts with prefix and ends with suffix. */
   std::vector<std::string> find(const std::string &prefix, const std::string &suffix) const;
 
+  /* Throws std::runtime_error also if the content does not match its checksums. */
   std::string read(const std::string &name) const;
+
+  /* Whether the file lists the checksum of every member, beside those of the zip format. */
+  bool has_checksums() const { return !checksums.empty(); }
 
  private:
   struct Member {
     std::string name;
     uint64_t header_offset, size;
+    uint32_t crc;
     uint16_t method;
   };
+  void read_table(const std::string &table, uint64_t n_members);
+  void read_checksums();
+
   std::string path;
+  uint64_t length = 0;
   std::vector<Member> members;
+  std::map<std::string, uint32_t> checksums;    // by path below the archive's root folder
 };
 
 }    // namespace mlip

@@ -62,6 +62,8 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     if (version < FIRST_FORMAT_VERSION || version > LAST_FORMAT_VERSION)
       throw std::runtime_error("it has format version " + std::to_string(version) + ", but this package reads " +
                                std::to_string(FIRST_FORMAT_VERSION) + " to " + std::to_string(LAST_FORMAT_VERSION));
+    if (d.value("has_checksums", false) && !archive.has_checksums())
+      throw std::runtime_error("the list of checksums is missing");
     auto &m = document.metadata;
     m.elements = d.at("elements").get<std::vector<std::string>>();
     m.cutoff = d.at("cutoff").get<double>();
