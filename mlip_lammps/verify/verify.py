@@ -3,11 +3,12 @@
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,6 +38,9 @@ _ATOMS_OF_A_RANK = 64
 MOST_REFERENCE_EDGES = 100_000
 """Largest structure for the reference, which keeps all messages of an edge (tens of kilobytes) for the gradient."""
 
+
+_MOST_ELEMENTS = 8
+"""Largest number of elements in structures for models that make radial tables of each pair of elements."""
 
 Progress = Callable[[str, str], None]
 """Progress callback; its arguments are the stage and a detail."""
@@ -197,7 +201,7 @@ def verify_model(
         )
     engine = AseEngine(subject.compiled)
     metadata = engine.calculator.model.metadata
-    elements, cutoff, dtype = tuple(metadata["elements"]), metadata["cutoff"], metadata["dtype"]
+    elements, cutoff, dtype = _compared_elements(metadata), metadata["cutoff"], metadata["dtype"]
     structures = large_probes(elements, cutoff)
     # every rank processes several chunks of the supercell; a GPU processes all atoms at once
     inputs = engine.calculator.model.global_inputs
@@ -206,7 +210,7 @@ def verify_model(
         structures[CHARGED] = structures[BASE].copy()
         structures[CHARGED].info |= other_values(inputs)
     if structure is not None:
-        structures[USER] = read_structure(structure, elements)
+        structures[USER] = read_structure(structure, tuple(metadata["elements"]))
     file_dtype = subject.trained.dtype if subject.trained else "float32"
     limits, rotation = BETWEEN_ENGINES[dtype], ROTATION[file_dtype]
     plan = LammpsPlan(subject.compiled, elements, cutoff, structures, symmetries, silence_seconds, limits, rotation)
@@ -294,3 +298,11 @@ def _case_counter(n_ranks: int, n_cases: int, progress: Progress) -> Callable[[s
     """Return a callback that reports each case by name when it starts."""
     numbers = count(1)
     return lambda name: progress(f"LAMMPS on {rank_text(n_ranks)}", f"{next(numbers)}/{n_cases}: {name}")
+
+
+def _compared_elements(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the elements of the structures: all, or a spread of them if each pair of elements has tables."""
+    elements = tuple(metadata["elements"])
+    if "pair_tables" not in metadata or len(elements) <= _MOST_ELEMENTS:
+        return elements
+    return tuple(elements[round(k * (len(elements) - 1) / (_MOST_ELEMENTS - 1))] for k in range(_MOST_ELEMENTS))

@@ -1,6 +1,7 @@
 """The portable format of a model: one safetensors file without code, with the spec as JSON in its header."""
 
 import dataclasses
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -27,6 +28,8 @@ FORMAT = "mlip_lammps-model"
 FORMAT_VERSION = 2
 _READ_VERSIONS = ("1", "2")
 """Version 1 has one head."""
+_CHECKSUM = "content_sha256"
+"""Entry of the header; files of version 0.1.0 have none."""
 _MOST_DENSE_NUMBERS = 2**28
 """Largest size of a coupling tensor (2 GiB in float64), so that a damaged shape cannot exhaust the memory."""
 
@@ -49,6 +52,7 @@ def write_portable(trained: MaceModel, path: str | Path) -> None:
         "source_sha256": trained.source_sha256,
         "source_name": trained.source_name,
     }
+    header[_CHECKSUM] = _checksum(header, tensors)
     # Not save_file, which creates a file that only its owner can read.
     Path(path).write_bytes(save(tensors, metadata=header))
 
@@ -66,7 +70,9 @@ def read_portable(path: Path) -> MaceModel:
             header = archive.metadata() or {}
             _check_header(header, path)
             stored = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 (no iterator)
-    except (SafetensorError, OSError) as error:
+        if _CHECKSUM in header and header.pop(_CHECKSUM) != _checksum(header, stored):
+            raise ModelFileError(f"{path} is damaged: its content does not match its checksum; copy the model again")
+    except (SafetensorError, OSError, ValueError) as error:
         raise ModelFileError(f"{path} is a damaged safetensors file ({error}); copy the model again") from error
     try:
         spec = _spec(json.loads(header["spec"]))
@@ -78,6 +84,16 @@ def read_portable(path: Path) -> MaceModel:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         raise ModelFileError(f"the header of {path} is damaged ({error}); copy the model again") from error
     return trained
+
+
+def _checksum(header: dict[str, str], tensors: dict[str, NDArray[np.generic]]) -> str:
+    """Return the SHA-256 of all entries of the header and all tensors with their names, shapes and types."""
+    digest = hashlib.sha256(json.dumps(sorted(header.items())).encode())
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(json.dumps([name, array.dtype.str, list(array.shape)]).encode())
+        digest.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
+    return digest.hexdigest()
 
 
 def _check_header(header: dict[str, str], path: Path) -> None:

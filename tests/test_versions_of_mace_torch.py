@@ -1,0 +1,74 @@
+"""Files of several versions of mace-torch: each is read, and gives the energies and forces of that very version.
+
+``tests/data/mace_torch/make.py`` wrote them.
+"""
+
+import lzma
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from mlip_lammps.compilation import compiled_model
+from mlip_lammps.engines.ase import MlipCalculator
+from mlip_lammps.families import family_of, read_model, select_head
+from mlip_lammps.families.mace.reader.inspection import inspect_mace_torch
+from mlip_lammps.testing import tolerances
+
+FOLDER = Path(__file__).parent / "data" / "mace_torch"
+VERSIONS = {
+    "0.3.6": "mace-torch 0.3.0 to 0.3.6",
+    "0.3.8": "mace-torch 0.3.7 to 0.3.8",
+    "0.3.10": "mace-torch 0.3.9 to 0.3.12",
+    "0.3.16": "mace-torch 0.3.15 or newer",
+}
+HEADS = {"0.3.10": "two"}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("versions")
+    paths = {version: folder / f"mace-{version}.model" for version in VERSIONS}
+    for path in paths.values():
+        path.write_bytes(lzma.decompress((FOLDER / f"{path.name}.xz").read_bytes()))
+    return paths
+
+
+def structures(version: str) -> list[tuple[Atoms, float, np.ndarray]]:
+    """Return structures with the energies and forces that this version computed."""
+    with np.load(FOLDER / f"mace-{version}.npz") as stored:
+        found = []
+        for k in range(2):
+            given = {name: stored[f"{k}.{name}"] for name in ("numbers", "positions", "cell", "pbc")}
+            found.append((Atoms(**given), float(stored[f"{k}.energy"]), stored[f"{k}.forces"]))
+        return found
+
+
+def assert_equal(version: str, atoms: Atoms, energy: float, forces: np.ndarray, expected: tuple, factor: float = 1):
+    assert abs(energy - expected[0]) <= factor * tolerances.REFERENCE_ENERGY_PER_ATOM * len(atoms), version
+    scale = max(1.0, np.abs(expected[1]).max())
+    assert np.abs(forces - expected[1]).max() <= factor * tolerances.REFERENCE_FORCE * scale, version
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_reference_gives_the_results_of_the_version_that_saved_the_file(version, files):
+    trained = select_head(read_model(files[version]), HEADS.get(version))
+    reference = family_of(trained).reference(trained)
+    for atoms, *expected in structures(version):
+        found = reference.evaluate(atoms)
+        assert_equal(version, atoms, found.energy, found.forces, expected)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_info_names_the_version_that_saved_the_file(version, files):
+    assert inspect_mace_torch(files[version])["made_by"] == VERSIONS[version]
+
+
+@pytest.mark.parametrize("version", ["0.3.8", "0.3.16"])
+def test_the_calculator_gives_the_results_of_the_version_that_saved_the_file(version, files):
+    calculator = MlipCalculator(compiled_model(files[version], dtype="float64"))
+    for atoms, *expected in structures(version):
+        atoms.calc = calculator
+        found = atoms.get_potential_energy(), atoms.get_forces()
+        assert_equal(version, atoms, *found, expected, tolerances.TABLE_REFERENCE / tolerances.REFERENCE_FORCE)
