@@ -22,7 +22,7 @@ PLUGIN_SOURCES := $(shell find pair_style -name "*.cpp" -o -name "*.h" -o -name 
 pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRAINT=$(1) $(2)/bin/python -m pip install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test physics mutations venv peer bench gpu precision docs lint clean distclean check-system
+.PHONY: help demo test physics mutations broken sizes venv peer bench gpu precision docs lint clean distclean check-system
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -39,6 +39,12 @@ physics: $(INSTALLED) ## check the shipped models against physics: dynamics, pho
 
 mutations: $(INSTALLED) ## mutation tests: mlip-lammps verify catches each planted fault (tens of minutes)
 	$(VENV)/bin/pytest -m "mutations or not mutations" tests/test_mutations.py $(PYTEST_OPTIONS)
+
+broken: $(INSTALLED) ## open a thousand mutations of each form of model file: clear errors, no crash (minutes)
+	$(VENV)/bin/pytest -m "broken or not broken" tests/test_broken_files.py $(PYTEST_OPTIONS)
+
+sizes: $(INSTALLED) ## export models of the size of foundation models within 3 minutes and 6 GB each (ten minutes)
+	$(VENV)/bin/pytest -m "sizes or not sizes" tests/test_foundation_sizes.py $(PYTEST_OPTIONS)
 
 venv: $(INSTALLED) ## create .venv with the package and its dependencies
 

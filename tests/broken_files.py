@@ -7,7 +7,6 @@ import signal
 import struct
 import time
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -201,16 +200,9 @@ def _inspect_and_exit(path: Path, inspect, refusals: tuple[type[Exception], ...]
         report = f"{REFUSED}\n{error}"
     except BaseException as error:
         report = f"{type(error).__name__}\n{error}"
-    else:
-        before = min(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     finally:
         taken = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         if taken > MOST_BYTES:
             report = f"memory\n{taken} bytes"
         os.write(writing, report.encode()[:60_000])
         os._exit(0)
-
-
-def zlib_sum(content: bytes) -> int:
-    """Return a checksum to name a mutation by."""
-    return zlib.crc32(content)
