@@ -22,6 +22,7 @@ MOST_ISOLATED = 8
 
 _MOST_TOGETHER = 6
 """Largest number of elements in one small cell: radial tables grow with its square."""
+_MOST_EQUAL_PAIRS = 16
 
 BASE = "triclinic"
 SMALL = "smaller than the cutoff"
@@ -91,9 +92,9 @@ def small_probes(elements: tuple[str, ...], cutoff: float) -> Iterator[Atoms]:
 
 
 def close_pairs(elements: tuple[str, ...]) -> Iterator[Atoms]:
-    """Yield pairs of equal elements and of consecutive elements, closer than the sum of their covalent radii."""
+    """Yield pairs closer than the sum of their covalent radii: consecutive elements, and equal ones unless many."""
     for first, following in zip(elements, (*elements[1:], elements[0]), strict=True):
-        for second in sorted({first, following}):
+        for second in sorted({first, following} if len(elements) <= _MOST_EQUAL_PAIRS else {following}):
             reach = covalent_radii[atomic_numbers[first]] + covalent_radii[atomic_numbers[second]]
             yield Atoms([first, second], positions=[[0, 0, 0], [0.48 * reach, 0.36 * reach, 0]])
 
