@@ -124,7 +124,7 @@ def _make_again(path: Path) -> str:
 def _is_begun(path: Path | str) -> bool:
     """Return whether a file begins as a zip archive does or is empty: what an interrupted copy leaves."""
     with open(path, "rb") as file:
-        return file.read(4) in (b"", b"PK\x03\x04") and not zipfile.is_zipfile(path)
+        return file.read(4) in (b"", b"PK\x03\x04") and not is_zip(path)
 
 
 def _check_checksum(archive: zipfile.ZipFile, content: bytes, metadata: Any) -> None:
@@ -134,6 +134,14 @@ def _check_checksum(archive: zipfile.ZipFile, content: bytes, metadata: Any) -> 
         raise ValueError("the list of checksums is missing")
     if names and json.loads(archive.read(names[0])).get(METADATA_PATH) != zlib.crc32(content):
         raise ValueError("wrong checksum of the metadata block")
+
+
+def is_zip(path: Path | str) -> bool:
+    """Return whether the file ends with the table of contents of a zip archive."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # raised for some damaged tables
+        return False
 
 
 def _metadata_name(archive: zipfile.ZipFile) -> str | None:

@@ -1,6 +1,5 @@
 """The MACE family: identification of its files, reader, reference model and layers."""
 
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from mlip_lammps.families.mace.reader.mace_torch import read_mace_torch
 from mlip_lammps.families.mace.reader.portable import read_portable
 from mlip_lammps.families.mace.reader.validation import check_model
 from mlip_lammps.families.mace.spec import FAMILY_NAME, MaceModel
+from mlip_lammps.model_file.archive import is_zip
 
 if TYPE_CHECKING:
     from mlip_lammps.families.mace.layers import MaceLayers
@@ -34,7 +34,7 @@ class MaceFamily:
             start = stream.read(16)
         # A file in torch's old format may also end with a zip archive: the first bytes decide.
         if start[:2] == b"PK":
-            if not zipfile.is_zipfile(path):
+            if not is_zip(path):
                 raise ModelFileError(f"{path} is a truncated zip file; copy the model again")
             trained = read_mace_torch(path)
             check_model(trained)
