@@ -12,6 +12,7 @@ from ase import Atoms
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.families import read_model
 from mlip_lammps.families.mace import MaceReference, write_portable
+from mlip_lammps.families.mace.reference import blocks
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_virials_agree
 from mlip_lammps.testing.random_models import RESIDUAL, random_model
@@ -200,3 +201,22 @@ def test_model_imports_without_environment_variables_and_without_warnings():
         [sys.executable, "-W", "error", "-c", code],
         check=True, timeout=120, cwd=Path(__file__).parents[1], env={"PATH": ""},
     )  # fmt: skip
+
+
+def test_wide_models_are_contracted_some_channels_at_a_time(monkeypatch):
+    """With the same energies and forces."""
+    trained = random_model(hidden_irreps="6x0e+6x1o", l_max=2, correlation=3, n_layers=2)
+    atoms = rattled_triclinic(("H", "O"), repeat=(2, 2, 2))
+    expected = MaceReference(trained).evaluate(atoms)
+    calls = []
+    plain = blocks.SymmetricContraction._contract_channels
+    monkeypatch.setattr(blocks, "_MOST_NUMBERS", 20_000)
+    monkeypatch.setattr(
+        blocks.SymmetricContraction,
+        "_contract_channels",
+        lambda self, *arguments: calls.append(arguments[1].shape[1]) or plain(self, *arguments),
+    )
+    found = MaceReference(trained).evaluate(atoms)
+    assert max(calls) < 6
+    assert_energies_agree(found.energy, expected.energy, len(atoms), tolerances.REFERENCE_ENERGY_PER_ATOM)
+    assert_forces_agree(found.forces, expected.forces, tolerances.REFERENCE_FORCE)

@@ -67,7 +67,7 @@ class CpuOperators:
     """
 
     def __init__(self, model: LoweredModel, features: torch.dtype, folder: Path, radial: str = "table"):
-        self._torch = TorchOperators(model, "float64" if features == torch.float64 else "mixed")
+        self._model = model
         self._dtype = features
         self._chunk_atoms = model.chunk_atoms()
         plan = {"table": sum_on_table, "exact": sum_on_network}[radial]
@@ -194,7 +194,8 @@ class CpuOperators:
         tables: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         if t not in self._densities:
-            return self._torch.density(t, vectors, centre, centre_species, pairs)
+            plain = TorchOperators(self._model, "float64" if self._dtype == torch.float64 else "mixed")
+            return plain.density(t, vectors, centre, centre_species, pairs)
         entry = self._densities[t]
         if entry.coefficients is None:
             table = self._pair_arguments(f"{DENSITY_TABLE}{t}", entry.table, pairs, tables)

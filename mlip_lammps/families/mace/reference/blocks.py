@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from e3nn import o3
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reader.validation import order_weight
@@ -15,6 +16,9 @@ from mlip_lammps.families.mace.reference.modules import Weights, load_linear
 from mlip_lammps.families.mace.spec import LayerSpec, ModelSpec, ReadoutSpec, weights_of
 
 _GATES = {"silu": nn.functional.silu, "tanh": torch.tanh, "abs": torch.abs, "identity": lambda values: values}
+
+_MOST_NUMBERS = 1 << 25
+"""Largest tensor of a contraction (256 MB in float64)."""
 
 
 class Layer(nn.Module):
@@ -93,16 +97,36 @@ class SymmetricContraction(nn.Module):
         return torch.cat(outputs, dim=1)
 
     def _contract(self, k: int, components: Tensor, one_hot: Tensor) -> Tensor:
-        """Return one output irrep, shape (n_atoms, n_channels * dim)."""
+        """Return one output irrep, shape (n_atoms, n_channels * dim).
+
+        Wide models are contracted some channels at a time, and once more for the gradient: the largest tensor has
+        n_components^correlation numbers for each channel of each atom.
+        """
+        n_channels = components.shape[1]
+        of_channel = len(components) * self.irreps_out[k].ir.dim * self.n_components**self.correlation
+        together = max(1, _MOST_NUMBERS // max(1, of_channel))
+        if together >= n_channels:
+            return self._contract_channels(k, components, one_hot, 0).flatten(1)
+        parts = [
+            checkpoint(
+                self._contract_channels, k, components[:, start : start + together], one_hot, start, use_reentrant=False
+            )
+            for start in range(0, n_channels, together)
+        ]
+        return torch.cat(parts, dim=1).flatten(1)
+
+    def _contract_channels(self, k: int, components: Tensor, one_hot: Tensor, start: int) -> Tensor:
+        """Return one output irrep for the channels from ``start`` on, shape (n_atoms, n, dim)."""
         partial = torch.zeros_like(components[..., :1])
         for order in range(self.correlation, 0, -1):
             coupling, weight = getattr(self, f"coupling_{k}_{order}"), getattr(self, f"weight_{k}_{order}")
+            weight = weight[..., start : start + components.shape[1]]
             by_atom = torch.einsum("be,ekc->bck", one_hot, weight)
             tensor = torch.tensordot(by_atom, coupling, dims=([2], [coupling.ndim - 1]))
             if order < self.correlation:
                 tensor = tensor + partial
             partial = torch.einsum("bc...i,bci->bc...", tensor, components)
-        return partial.flatten(1)
+        return partial
 
 
 class Readout(nn.Module):
