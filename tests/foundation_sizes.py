@@ -44,7 +44,7 @@ def make(name: str) -> MaceModel:
     """Return a model with one head; its energies are some eV, as those of a trained model."""
     trained = random_model(**(_COMMON | SIZES[name]))
     for key, array in trained.weights.items():
-        if ".net." in key and array.ndim == 2:
+        if (".net." in key or "joint_embedding" in key) and array.ndim == 2:
             array /= array.shape[1] ** 0.5
     trained.weights["scale_shift.scale"][...] = 0.02
     return select_head(trained, HEADS.get(name))
