@@ -15,16 +15,19 @@ from lammps_run import run_command
 from mlip_lammps.core.native import torch_folder
 from mlip_lammps.engines.lammps.plugin import source_folder
 from mlip_lammps.engines.lammps.plugin_build import load_build_module
-from mlip_lammps.model_file.contract import METADATA_PATH
+from mlip_lammps.model_file.contract import CHECKSUMS_PATH, METADATA_PATH
 
 
 def with_metadata(model: Path, changed: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """Write a copy of a model with metadata edited by ``change``."""
+    """Write a copy of a model with metadata edited by ``change``, without the list of checksums."""
     with zipfile.ZipFile(model) as source, zipfile.ZipFile(changed, "w", zipfile.ZIP_STORED) as target:
         for name in source.namelist():
             content = source.read(name)
+            if name.endswith(CHECKSUMS_PATH):
+                continue
             if name.endswith(METADATA_PATH):
                 metadata = json.loads(content)
+                metadata.pop("has_checksums")
                 change(metadata)
                 content = json.dumps(metadata).encode()
             target.writestr(name, content)

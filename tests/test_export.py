@@ -26,7 +26,7 @@ from mlip_lammps.kernels.backend import OperatorCode
 from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel
-from mlip_lammps.model_file.contract import METADATA_PATH
+from mlip_lammps.model_file.contract import CHECKSUMS_PATH, METADATA_PATH
 from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_node_energies_agree
@@ -76,7 +76,7 @@ def recompile_nothing(compile_once, monkeypatch) -> None:
     def copy_programs(model, dtype, radial, operators, output, tell) -> OperatorCode:
         with zipfile.ZipFile(compiled) as source, zipfile.ZipFile(output, "w") as target:
             for name in source.namelist():
-                if not name.endswith(METADATA_PATH):
+                if not name.endswith((METADATA_PATH, CHECKSUMS_PATH)):
                     target.writestr(name, source.read(name))
         metadata = read_metadata(compiled)
         return OperatorCode(record={name: metadata[name] for name in ("programs", "chunk_atoms")})
@@ -325,12 +325,14 @@ def test_an_unknown_radial_form_is_refused(portable_models, tmp_path):
 
 
 def with_metadata(model: Path, copy: Path, **entries) -> Path:
-    """Write a copy of ``model`` with changed metadata ``entries``."""
+    """Write a copy of ``model`` with changed metadata ``entries``, without the list of checksums."""
     with zipfile.ZipFile(model) as source, zipfile.ZipFile(copy, "w") as target:
         for name in source.namelist():
             content = source.read(name)
+            if name.endswith(CHECKSUMS_PATH):
+                continue
             if name.endswith(METADATA_PATH):
-                content = json.dumps(json.loads(content) | entries).encode()
+                content = json.dumps(json.loads(content) | {"has_checksums": False} | entries).encode()
             target.writestr(name, content)
     return copy
 
