@@ -99,7 +99,8 @@ def sum_on_table(
     """
     tolerance = SLOPE_TOLERANCES[dtype]
     hidden = [hidden_functions(model, layer.radial, pair)[0] for pair in pairs.pairs]
-    table = tabulate(hidden, layer.radial.split[1], model.cutoff, tolerance, dtype.itemsize)
+    matrix, kinks = layer.radial.split[1], model.radial.kinks
+    table = tabulate(hidden, matrix, model.cutoff, tolerance, dtype.itemsize, kinks=kinks)
     if layer.embedding is not None and model.global_embedding is None:
         reduced, expansion = reduce_table(table, tolerance, 8 if dtype == torch.float64 else 16)
         n_elements, n_harmonics = layer.embedding.shape[0], (model.l_max + 1) ** 2

@@ -68,6 +68,7 @@ class GpuBackend:
             "density normalisation": any(layer.density is not None for layer in lowered.layers),
             "non-linear interactions": any(layer.gate is not None for layer in lowered.layers),
             "attention": lowered.has_attention,
+            "gated convolutions": any(layer.is_gated_convolution for layer in lowered.layers),
             "a charge or spin embedding": lowered.global_embedding is not None,
             "edge irreps": any(layer.has_edge_irreps for layer in lowered.layers),
         }
