@@ -156,7 +156,7 @@ class _Job:
             model = CompiledModel(draft)
             differences = check_compiled(model, reference, compiled.radial_functions)
             if backend.runs_on == "cpu":  # a GPU finds its own edges
-                check_edges(model)
+                check_edges(model, self.layers.is_smooth_at_cutoff)
             metadata = metadata | {"differences": differences.as_dict()}
             add_metadata(programs, metadata)
             programs.replace(self.output)

@@ -334,6 +334,14 @@ class LoweredModel:
         return any(layer.attention is not None for layer in self.layers)
 
     @property
+    def is_smooth_at_cutoff(self) -> bool:
+        """Whether radial functions vanish at the cutoff: networks with biases or attention need it after themselves."""
+        networks = [layer.radial for layer in self.layers]
+        networks += [layer.density.network for layer in self.layers if layer.density is not None]
+        has_constants = any(one.biases or one.norms or one.pair_biases is not None for one in networks)
+        return not self.radial.is_cutoff_on_basis or not (has_constants or self.has_attention)
+
+    @property
     def has_plain_networks(self) -> bool:
         """Whether all radial functions are networks of matrices and activations on Bessel functions of the distance."""
         is_plain = self.radial.kind == "bessel" and self.radial.cutoff_start is None and not self.has_pair_functions

@@ -115,8 +115,8 @@ class GatedChain(Chain):
         result = self.gated(t, messages)
         if t < self.n_layers:
             return result, torch.zeros(graph.n_local, dtype=torch.float64)
-        of_elements = self.scale.index_select(0, graph.centre_species), self.constants.index_select(0, graph.centre_species)
-        return result, (result @ self.readout).to(torch.float64) * of_elements[0] + of_elements[1]
+        scale, constants = (one.index_select(0, graph.centre_species) for one in (self.scale, self.constants))
+        return result, (result @ self.readout).to(torch.float64) * scale + constants
 
     def hand_on(self, t: int, graph: EdgeGraph, result: Tensor) -> Named:
         """Return ``features_t`` and, if layer t + 1 has a self-connection, ``skips_t``."""

@@ -153,7 +153,7 @@ class _Lowering:
             repulsion=None,
         )
         updates = tuple(
-            GatedUpdate(self._gate(layer.gate), self._bias(layer.message), self._bias(layer.up)) for layer in spec.layers
+            GatedUpdate(self._gate(one.gate), self._bias(one.message), self._bias(one.up)) for one in spec.layers
         )
         return LoweredGatedModel(convolutions, updates, embedding, readout, shift + scale * constant, scale)
 
@@ -243,7 +243,8 @@ class _Lowering:
         )
 
     def _network(self, t: int, layer: GatedLayerSpec) -> RadialNetwork:
-        matrices = [torch.from_numpy(self._array(f"layers.{t}.radial.{k}.weight")) for k in range(len(layer.radial_widths) + 1)]
+        names = [f"layers.{t}.radial.{k}.weight" for k in range(len(layer.radial_widths) + 1)]
+        matrices = [torch.from_numpy(self._array(name)) for name in names]
         scaled = tuple(matrix / matrix.shape[0] ** 0.5 for matrix in matrices)
         powers = None
         if not self.spec.has_unit_harmonics:

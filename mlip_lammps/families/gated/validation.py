@@ -1,6 +1,7 @@
 """Shapes of the weights of a trained model, checked when it is read. This module does not import torch."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def weight_shapes(trained: GatedModel) -> Iterator[tuple[str, tuple[Shape, ...]]
             yield f"layers.{t}.self_connection.weight", ((size,),)
         n_weights = sum(irreps_in[i].mul for i, _, _ in layer.paths)
         widths = [spec.radial.n_basis, *layer.radial_widths, n_weights]
-        for k, shape in enumerate(zip(widths, widths[1:], strict=False)):
+        for k, shape in enumerate(pairwise(widths)):
             yield f"layers.{t}.radial.{k}.weight", (shape,)
     for one in maps:
         yield f"{one.name}.weight", ((linear_size(parse_irreps(one.full_irreps_in), parse_irreps(one.irreps_out)),),)

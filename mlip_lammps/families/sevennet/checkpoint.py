@@ -14,6 +14,7 @@ from mlip_lammps.families.gated.spec import GatedModel, GatedSpec, Weights
 from mlip_lammps.families.gated.validation import check_weights
 from mlip_lammps.families.mace.reader.archive import TorchArchive
 from mlip_lammps.families.sevennet.config import Config, spec_of
+from mlip_lammps.models.installed import licence_of
 
 FAMILY_NAME = "sevennet"
 CITATION = "Park et al., J. Chem. Theory Comput. 20, 4857 (2024), doi:10.1021/acs.jctc.4c00190"
@@ -66,7 +67,8 @@ def read_checkpoint(path: Path) -> GatedModel:
             weights = _weights(spec, _States(root["model_state_dict"], archive))
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
             raise ModelFileError(f"{path} is damaged ({error}); copy the file again") from error
-    remarks = {"citation": CITATION}
+    licence = licence_of(path)
+    remarks = {"citation": CITATION} | ({} if licence is None else {"licence": licence})
     trained = GatedModel(
         FAMILY_NAME, spec, weights, hashlib.sha256(path.read_bytes()).hexdigest(), path.name, remarks
     )

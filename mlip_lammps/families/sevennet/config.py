@@ -35,7 +35,8 @@ class Config:
         if value is _MISSING:
             raise ModelFileError(f"{self.source} lacks the setting {name}, so it is not a checkpoint of SevenNet")
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        if value is not default and (not isinstance(value, kinds) or isinstance(value, bool) and bool not in kinds):
+        is_wrong = not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
+        if value is not default and is_wrong:
             raise ModelFileError(
                 f"the setting {name} of {self.source} is a {type(value).__name__}, expected "
                 f"{' or '.join(one.__name__ for one in kinds)}; copy the file again"
@@ -137,7 +138,8 @@ def _modals(config: Config) -> tuple[str, ...]:
         return ()
     places = config.get("_modal_map", dict)
     names = sorted(places, key=lambda name: places[name])
-    if not names or not all(isinstance(name, str) for name in names) or [places[n] for n in names] != [*range(len(names))]:
+    is_sound = all(isinstance(name, str) for name in names) and [places[n] for n in names] == [*range(len(names))]
+    if not names or not is_sound:
         raise ModelFileError(f"the setting _modal_map of {config.source} is not a map of names; copy the file again")
     return tuple(names)
 
@@ -185,7 +187,8 @@ class _Layers:
     def linear(self, name: str, irreps_in: str, irreps_out: str, modal_setting: str | None) -> LinearSpec:
         """Return a linear map that takes the modal if ``modal_setting`` is set in a model of several."""
         takes_modal = modal_setting is not None and self.config.get(modal_setting, bool, False)
-        return LinearSpec(name, irreps_in, irreps_out, self.n_modals if takes_modal and self.n_modals > 1 else 0, self.has_bias)
+        n_modals = self.n_modals if takes_modal and self.n_modals > 1 else 0
+        return LinearSpec(name, irreps_in, irreps_out, n_modals, self.has_bias)
 
     def layers(self, n_layers: int) -> tuple[GatedLayerSpec, ...]:
         channels = self.config.number("channel", 1, 10**5)
@@ -193,8 +196,13 @@ class _Layers:
         before = (Entry(channels, 0, 1),)
         if manual is not False:
             if len(manual) != n_layers + 1 or not all(isinstance(text, str) for text in manual):
-                raise ModelFileError(f"irreps_manual of {self.config.source} does not fit its layers; copy the file again")
+                raise ModelFileError(f"irreps_manual of {self.config.source} does not fit its layers; copy it again")
             before = parse_irreps(manual[0])
+            if len(before) != 1 or before[0].kind != (0, 1):
+                raise UnsupportedModelError(
+                    f"the first irreps {manual[0]} of {self.config.source} are not even scalars alone; train with "
+                    "irreps such as 32x0e"
+                )
         kinds = self.config.get("self_connection_type", (str, list), "nequip")
         kinds = [kinds] * n_layers if isinstance(kinds, str) else kinds
         if len(kinds) != n_layers or not all(kind in _SELF_CONNECTIONS for kind in kinds):
