@@ -31,6 +31,7 @@ FREE_OF_TORCH = (
     "families.gated.modals",
     "families.gated.spec",
     "families.gated.validation",
+    "families.nequip",
     "families.registry",
     "families.sevennet",
     "families.mace.family",

@@ -250,7 +250,8 @@ class _Lowering:
         if not self.spec.has_unit_harmonics:
             before = parse_irreps(layer.irreps_in)
             powers = torch.cat([torch.full((before[i].mul,), l_edge) for i, l_edge, _ in layer.paths])
-        return RadialNetwork(scaled, activation_scale("silu"), powers=powers)
+        scale = self.spec.radial.activation_scale
+        return RadialNetwork(scaled, activation_scale("silu") if scale is None else scale, powers=powers)
 
     def _paths(
         self, layer: GatedLayerSpec, n_edge: int

@@ -101,7 +101,8 @@ class Layer(nn.Module):
         self.register_buffer("orders", torch.cat(orders).to(torch.float64))
         n_matrices = len(layer.radial_widths) + 1
         self.radial = [_tensor(trained, f"{prefix}.radial.{k}.weight") for k in range(n_matrices)]
-        self.silu = normalize2mom(nn.functional.silu)
+        scale = spec.radial.activation_scale
+        self.silu = normalize2mom(nn.functional.silu) if scale is None else lambda x: scale * nn.functional.silu(x)
         self.denominator = float(trained.weights[f"{prefix}.denominator"])
         self.up, self.message = Linear(trained, layer.up), Linear(trained, layer.message)
         self.gate = _gate(layer.gate)

@@ -101,11 +101,14 @@ class RadialSpec:
     ----------
     cutoff_kind, cutoff_parameter
         ``polynomial`` and its power, or ``xplor`` and the distance in angstrom from which on it decreases.
+    activation_scale
+        Factor of silu in the radial network; None for that of e3nn, which normalises the second moment.
     """
 
     n_basis: int
     cutoff_kind: Literal["polynomial", "xplor"]
     cutoff_parameter: float
+    activation_scale: float | None = None
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ PROGRAMS = {
 
 _READ_AS_CHECKPOINTS = {
     "sevenn": "give the checkpoint_*.pth of the training that it was made from",
+    "nequip": "give a checkpoint (.ckpt) that NequIP wrote in training; trainings before version 0.7 have none",
 }
 """Programs with a family here, and the file that it reads."""
 
@@ -313,8 +314,8 @@ def program_refusal(source: str, package: str, form: str, version: str = "") -> 
     if package in _READ_AS_CHECKPOINTS:
         return f"{source} is a file of {program} ({form}), from which no model is read; {_READ_AS_CHECKPOINTS[package]}"
     return (
-        f"{source} is a file of {program} ({form}), but this package runs MACE and SevenNet models; "
-        "use the LAMMPS interface of that program, or train a MACE or SevenNet model"
+        f"{source} is a file of {program} ({form}), but this package runs MACE, SevenNet and NequIP models; "
+        "use the LAMMPS interface of that program, or train one of these"
     )
 
 
