@@ -4,7 +4,7 @@ import shutil
 import sys
 
 import pytest
-from sevennet_files import file_of
+from package_files import file_of
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import ModelFileError

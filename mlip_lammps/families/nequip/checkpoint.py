@@ -77,7 +77,7 @@ def read_checkpoint(path: Path) -> GatedModel:
             spec = spec_of(settings, path.name, version[:20])
             weights = _weights(spec, _Arrays(root["state_dict"], settings, archive), settings)
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
-            raise ModelFileError(f"{path} is not a checkpoint of NequIP, or damaged ({error}); copy it again") from error
+            raise ModelFileError(f"{path} is no checkpoint of NequIP, or damaged ({error}); copy it again") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     trained = GatedModel(FAMILY_NAME, spec, weights, digest, path.name, {"citation": CITATION})
     check_weights(trained)
@@ -117,7 +117,9 @@ class _Arrays:
         for number, name in enumerate(trained):
             average = states[f"ema.ema_weight_{number}"]
             if self._archive.array(average, name).shape != self[name].shape:
-                raise ModelFileError(f"the averaged weight {name} of {self._archive.name} has another shape; copy it again")
+                raise ModelFileError(
+                    f"the averaged weight {name} of {self._archive.name} has another shape; copy it again"
+                )
             self.records[name] = average
 
     def _is_trained(self, name: str, settings: dict[str, Any]) -> bool:
@@ -186,7 +188,7 @@ def _by_element(weight: np.ndarray, embedding: np.ndarray, irreps_in: str, irrep
     before, after = parse_irreps(irreps_in), parse_irreps(irreps_out)
     n_elements, n_embedding = embedding.shape
     if weight.size != n_embedding * linear_size(before, after):
-        raise ModelFileError(f"a self-connection has {weight.size} weights, which do not fit its irreps; copy the file again")
+        raise ModelFileError(f"a self-connection has {weight.size} weights, which do not fit its irreps; copy it again")
     blocks, offset = [], 0
     for i, k in linear_pairs(before, after):
         shape = before[i].mul, n_embedding, after[k].mul
