@@ -46,7 +46,7 @@ venv: $(INSTALLED) ## create .venv with the package and its dependencies
 
 peer: $(PEER_INSTALLED) ## create .venv-mace with mace-torch, for comparisons
 
-peer-sevenn: $(SEVENN_INSTALLED) ## create .venv-sevenn with SevenNet; make test then also compares with it
+peer-sevenn: $(SEVENN_INSTALLED) ## create .venv-sevenn with SevenNet and NequIP; make test then compares with them
 
 bench: $(INSTALLED) $(PEER_INSTALLED) ## measure speed (with mace-torch), kernels, sizes, ranks and memory (25 minutes)
 	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/python -m benchmarks
@@ -87,9 +87,9 @@ $(PEER_INSTALLED): constraints-mace.txt | check-system
 	@touch $@
 
 $(SEVENN_INSTALLED): constraints-sevenn.txt | check-system
-	@echo "Installing SevenNet, which only tests use, into $(SEVENN_VENV); the first time takes minutes ..."
+	@echo "Installing SevenNet and NequIP, which only tests use, into $(SEVENN_VENV); the first time takes minutes ..."
 	@test -x $(SEVENN_VENV)/bin/pip || $(PYTHON) -m venv $(SEVENN_VENV)
-	@$(call pip_with,constraints-sevenn.txt,$(SEVENN_VENV)) sevenn
+	@$(call pip_with,constraints-sevenn.txt,$(SEVENN_VENV)) sevenn nequip
 	@touch $@
 
 # The site needs neither the package nor torch, because mkdocs reads docstrings from the source.

@@ -9,7 +9,7 @@ import pytest
 import torch
 from package_files import NEQUIP, assert_equals_package, file_of, results_of_package, trained
 
-from mlip_lammps.compilation import compiled_model
+from mlip_lammps.compilation import compiled_model, export_model
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.engines.lammps.cases import Case, run_cases
 from mlip_lammps.families import family_of, read_model
@@ -60,6 +60,14 @@ def test_lammps_equals_the_reference(n_ranks):
         assert_virials_agree(*virials, scale * tolerances.LAMMPS_VIRIAL_PER_ATOM)
 
 
+def test_the_network_on_every_edge_gives_the_results_of_nequip(tmp_path):
+    export_model(file_of("averages"), tmp_path / "exact.pt2", dtype="float64", radial="exact")
+    model = CompiledModel(tmp_path / "exact.pt2", n_threads=1)
+    assert model.metadata["radial"] == "exact"
+    for atoms, expected in results_of_package("averages"):
+        assert_equals_package(model.evaluate(build_graph(atoms, model.cutoff)), atoms, expected)
+
+
 def changed(tmp_path, case, settings=None, states=None):
     """Return a copy of a checkpoint with other settings and weights."""
     content = torch.load(file_of(case), weights_only=False)
@@ -93,7 +101,7 @@ def test_a_checkpoint_of_a_validation_is_refused(tmp_path):
         ({"pair_potential": {"_target_": "nequip.nn.pair_potential.ZBL"}}, "a pair potential; train without it"),
         ({"readout_mlp_hidden_layers_depth": 1}, "a readout with hidden layers"),
         ({"convnet_nonlinearity_type": "norm"}, "no self-connections or no gates"),
-        ({"type_names": ["Si", "oxygen", "H"]}, "the type oxygen, which is no element"),
+        ({"type_names": ["Si", "oxygen", "H"]}, "the type oxygen, which is not an element"),
         ({"avg_num_neighbors": {"Si": 4.0, "O": 3.0, "H": 2.0}}, "avg_num_neighbors by type"),
     ],
 )

@@ -7,7 +7,7 @@ from mlip_lammps.core.arguments import require_path
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.models.installed import INSTALLED
 
-MODEL_ENDINGS = (".pt2", ".model", ".safetensors", ".pth")
+MODEL_ENDINGS = (".pt2", ".model", ".safetensors", ".pth", ".ckpt")
 _FOLDER = Path(__file__).parent
 
 

@@ -105,7 +105,7 @@ def _numbers(settings: Mapping[str, Any], source: str) -> tuple[int, ...]:
     other = [name for name in names if name not in atomic_numbers or name == "X"]
     if other:
         raise UnsupportedModelError(
-            f"{source} has the type {str(other[0])[:20]}, which is no element; train with one type for each element"
+            f"{source} has the type {str(other[0])[:20]}, which is not an element; train with one type for each element"
         )
     return tuple(atomic_numbers[name] for name in names)
 

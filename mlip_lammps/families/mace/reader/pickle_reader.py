@@ -71,7 +71,7 @@ PROGRAMS = {
 
 _READ_AS_CHECKPOINTS = {
     "sevenn": "give the checkpoint_*.pth of the training that it was made from",
-    "nequip": "give a checkpoint (.ckpt) that NequIP wrote in training; trainings before version 0.7 have none",
+    "nequip": "give the checkpoint (.ckpt) of the training, which NequIP writes since version 0.7",
 }
 """Programs with a family here, and the file that it reads."""
 
