@@ -77,7 +77,7 @@ def read_checkpoint(path: Path) -> GatedModel:
             spec = spec_of(settings, path.name, version[:20])
             weights = _weights(spec, _Arrays(root["state_dict"], settings, archive), settings)
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
-            raise ModelFileError(f"{path} is no NequIP checkpoint or damaged ({error}); copy it again") from error
+            raise ModelFileError(f"{path} cannot be read as a checkpoint of NequIP ({error}); copy it again") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     trained = GatedModel(FAMILY_NAME, spec, weights, digest, path.name, {"citation": CITATION})
     check_weights(trained)
