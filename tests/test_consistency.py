@@ -5,6 +5,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from toy_families import COUNTING, LENNARD_JONES, ToyChain, ToyLayers, sum_over, write_toy
@@ -15,7 +16,8 @@ from mlip_lammps.compilation.programs import compile_programs
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.families import register_family, registry
 from mlip_lammps.structure.evaluation import Evaluation
-from mlip_lammps.structure.graph import Graph
+from mlip_lammps.structure.graph import Graph, build_graph
+from mlip_lammps.structure.probes import SMALL, large_probes
 
 
 @pytest.fixture(autouse=True)
@@ -223,3 +225,13 @@ def test_layers_of_one_shape_get_their_own_libraries(tmp_path):
     assert set(libraries) == {spec.name for spec in layers.programs}
     assert len(set(libraries.values())) == len(libraries)
     assert len(libraries["forward_2"]) == len(libraries["forward_3"])
+
+
+@pytest.mark.parametrize("cutoff", [3.5, 5.0, 6.0])
+def test_no_distance_of_the_small_cell_is_the_end_of_a_table_interval(cutoff):
+    """There, rounding decides which of two polynomials gives the slope: engines differ by the error of the table."""
+    atoms = large_probes(("H", "O"), cutoff)[SMALL]
+    fractions = np.linalg.norm(build_graph(atoms, cutoff).edge_vectors, axis=1) / cutoff
+    for n_intervals in (16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 120, 128, 160, 192, 256, 320, 384, 448, 512):
+        places = fractions * n_intervals
+        assert np.abs(places - np.round(places)).min() > 1e-6
