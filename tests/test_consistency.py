@@ -17,7 +17,7 @@ from mlip_lammps.core.errors import MlipError
 from mlip_lammps.families import register_family, registry
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.graph import Graph, build_graph
-from mlip_lammps.structure.probes import SMALL, large_probes
+from mlip_lammps.structure.probes import SHEARED, SMALL, large_probes
 
 
 @pytest.fixture(autouse=True)
@@ -228,9 +228,10 @@ def test_layers_of_one_shape_get_their_own_libraries(tmp_path):
 
 
 @pytest.mark.parametrize("cutoff", [3.5, 5.0, 6.0])
-def test_no_distance_of_the_small_cell_is_the_end_of_a_table_interval(cutoff):
+@pytest.mark.parametrize("name", [SMALL, SHEARED])
+def test_no_distance_of_a_small_cell_is_the_end_of_a_table_interval(cutoff, name):
     """There, rounding decides which of two polynomials gives the slope: engines differ by the error of the table."""
-    atoms = large_probes(("H", "O"), cutoff)[SMALL]
+    atoms = large_probes(("H", "O"), cutoff)[name]
     fractions = np.linalg.norm(build_graph(atoms, cutoff).edge_vectors, axis=1) / cutoff
     for n_intervals in (16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 120, 128, 160, 192, 256, 320, 384, 448, 512):
         places = fractions * n_intervals
