@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PEER_VENV ?= .venv-mace
+SEVENN_VENV ?= .venv-sevenn
 DOCS_VENV ?= .venv-docs
 PYTEST_OPTIONS ?=
 # A single goal may create two environments in parallel; several goals (make distclean demo) run sequentially.
@@ -15,6 +16,7 @@ SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 # Stamp files: an environment is rebuilt when its inputs change.
 INSTALLED := $(VENV)/.installed
 PEER_INSTALLED := $(PEER_VENV)/.installed
+SEVENN_INSTALLED := $(SEVENN_VENV)/.installed
 DOCS_INSTALLED := $(DOCS_VENV)/.installed
 PLUGIN_SOURCES := $(shell find pair_style -name "*.cpp" -o -name "*.h" -o -name "*.py")
 
@@ -22,7 +24,7 @@ PLUGIN_SOURCES := $(shell find pair_style -name "*.cpp" -o -name "*.h" -o -name 
 pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRAINT=$(1) $(2)/bin/python -m pip install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test physics mutations broken sizes venv peer bench gpu precision docs lint clean distclean check-system
+.PHONY: help demo test physics mutations broken sizes venv peer peer-sevenn bench gpu precision docs lint clean distclean check-system
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -50,6 +52,8 @@ venv: $(INSTALLED) ## create .venv with the package and its dependencies
 
 peer: $(PEER_INSTALLED) ## create .venv-mace with mace-torch, for comparisons
 
+peer-sevenn: $(SEVENN_INSTALLED) ## create .venv-sevenn with SevenNet and NequIP; make test then compares with them
+
 bench: $(INSTALLED) $(PEER_INSTALLED) ## measure speed (with mace-torch), kernels, sizes, ranks and memory (25 minutes)
 	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/python -m benchmarks
 
@@ -71,7 +75,7 @@ clean: ## remove results and build products; keep the environments
 	find mlip_lammps tests pair_style -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## also remove the environments and the built plugin
-	rm -rf $(VENV) $(PEER_VENV) $(DOCS_VENV) pair_style/*.so pair_style/*.o
+	rm -rf $(VENV) $(PEER_VENV) $(SEVENN_VENV) $(DOCS_VENV) pair_style/*.so pair_style/*.o
 
 check-system:
 	@PYTHON="$(PYTHON)" tools/check_system.sh
@@ -86,6 +90,12 @@ $(PEER_INSTALLED): constraints-mace.txt | check-system
 	@echo "Installing mace-torch, which only tests use, into $(PEER_VENV); the first time takes minutes ..."
 	@test -x $(PEER_VENV)/bin/pip || $(PYTHON) -m venv $(PEER_VENV)
 	@$(call pip_with,constraints-mace.txt,$(PEER_VENV)) mace-torch safetensors
+	@touch $@
+
+$(SEVENN_INSTALLED): constraints-sevenn.txt | check-system
+	@echo "Installing SevenNet and NequIP, which only tests use, into $(SEVENN_VENV); the first time takes minutes ..."
+	@test -x $(SEVENN_VENV)/bin/pip || $(PYTHON) -m venv $(SEVENN_VENV)
+	@$(call pip_with,constraints-sevenn.txt,$(SEVENN_VENV)) sevenn nequip
 	@touch $@
 
 # The site needs neither the package nor torch, because mkdocs reads docstrings from the source.

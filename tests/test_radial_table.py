@@ -1,10 +1,14 @@
 """Tables of radial functions are refined until their slopes are right, and refused with a reason where none is."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from mlip_lammps.core.errors import TableError
+from mlip_lammps.kernels.radial_constants import RadialBasis, RadialNetwork
 from mlip_lammps.kernels.radial_table import RadialTable, tabulate
+from mlip_lammps.kernels.torch.radial import radial_weights, xplor_cutoff
 
 CUTOFF = 5.0
 TWO_SUMS = torch.tensor([[1.0, 0.5], [0.0, 2.0]], dtype=torch.float64)
@@ -58,3 +62,46 @@ def test_a_function_that_no_table_follows_is_refused_with_the_reason():
 def test_a_tolerance_below_rounding_is_refused_with_the_reason():
     with pytest.raises(TableError, match=r"rounding is the limit; export with --radial exact"):
         tabulate(smooth, TWO_SUMS, CUTOFF, 1e-17)
+
+
+def with_a_jump_of_the_curvature(at: float):
+    def functions(distances: torch.Tensor) -> torch.Tensor:
+        beyond = torch.where(distances < at, torch.zeros_like(distances), distances - at)
+        return torch.stack([beyond.square(), torch.cos(distances)], dim=1)
+
+    return functions
+
+
+@pytest.mark.parametrize(("kink", "multiple"), [(4.5, 10), (4.0, 5), (4.8, 25)])
+def test_intervals_end_where_a_derivative_jumps(kink, multiple):
+    functions = with_a_jump_of_the_curvature(kink)
+    table = tabulate(functions, TWO_SUMS, CUTOFF, 1e-9, kinks=(kink,))
+    assert table.n_intervals % multiple == 0
+    assert table.n_intervals <= 512
+    assert slope_error(table, functions) <= 1.5e-9
+
+
+def test_a_kink_at_no_simple_fraction_of_the_cutoff_is_refused_with_the_reason():
+    with pytest.raises(TableError, match=r"change at 4\.51234567 angstrom, which is no simple fraction"):
+        tabulate(smooth, TWO_SUMS, CUTOFF, 1e-9, kinks=(4.51234567,))
+
+
+def test_the_xplor_function_has_a_continuous_slope():
+    distances = torch.tensor([3.9999999, 4.0000001, 4.9999999, 5.0000001], dtype=torch.float64)
+    values, slopes = torch.func.jvp(lambda r: xplor_cutoff(r, 5.0, 4.0), (distances,), (torch.ones_like(distances),))
+    assert torch.allclose(values, torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=torch.float64), atol=1e-10)
+    assert slopes.abs().max() < 1e-5
+
+
+def test_a_network_with_powers_of_the_distance_is_split_into_hidden_functions_and_a_matrix():
+    generator = torch.Generator().manual_seed(0)
+    matrices = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((3, 4), (4, 5))]
+    powers = torch.tensor([0, 2, 1, 0, 2])
+    network = RadialNetwork(tuple(matrices), 1.3, powers=powers)
+    basis = RadialBasis(torch.tensor([0.6, 1.2, 1.8], dtype=torch.float64), torch.tensor(0.4), 6, True)
+    distances = torch.linspace(0.5, 4.9, 7, dtype=torch.float64)
+    plain = radial_weights(basis, replace(network, powers=None), CUTOFF, distances)
+    found = radial_weights(basis, network, CUTOFF, distances)
+    assert torch.allclose(found, plain * distances.unsqueeze(1) ** powers, rtol=1e-13)
+    hidden, last = network.split
+    assert torch.allclose(radial_weights(basis, hidden, CUTOFF, distances) @ last, found, rtol=1e-12)

@@ -169,3 +169,12 @@ def test_a_run_without_results_is_refused_with_the_command_that_repeats_it(tmp_p
         write_report(tmp_path)
     with pytest.raises(UserInputError, match=r"has no run.json"):
         write_report(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("family", ["mace", "nequip", "sevennet"])
+def test_the_methods_cite_the_architecture_of_the_model(family):
+    settings = {"no_relax": True, "engine": "ase", "mask": (), "cell": "fixed"}
+    text, keys = methods_of({"command": "relax", "settings": settings, "model": {"family": family}})
+    assert f"[{family}] model" in text
+    assert keys[0] == family
+    assert f"{{{family}," in bibtex(keys)

@@ -9,8 +9,11 @@ from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.workflows.settings import NUMBERS
 
-ANY_MODEL = "compiled .pt2 file, mace-torch .model file, portable .safetensors file, or name of a shipped model"
-TRAINED_MODEL = "mace-torch .model file, portable .safetensors file, or name of a shipped model"
+TRAINED_MODEL = (
+    "mace-torch .model file, checkpoint of SevenNet or NequIP, portable .safetensors file, or name that "
+    "mlip-lammps models lists"
+)
+ANY_MODEL = f"compiled .pt2 file, {TRAINED_MODEL}"
 
 
 def add_model(parser: argparse.ArgumentParser, help: str = ANY_MODEL) -> None:

@@ -14,6 +14,7 @@ from ase.data import atomic_numbers as number_of_symbol
 from ase.data import chemical_symbols
 
 from mlip_lammps.compilation.check import Differences, check_compiled
+from mlip_lammps.compilation.consistency import check_edges, check_ranks
 from mlip_lammps.compilation.programs import compile_programs
 from mlip_lammps.core.arguments import require_choice, require_path, require_words
 from mlip_lammps.core.errors import TableError, UserInputError
@@ -147,6 +148,7 @@ class _Job:
     def export(self, backend: Backend) -> ExportReport:
         with TemporaryDirectory(dir=self.output.parent, prefix=f".{self.output.stem}-") as folder:
             programs, draft = Path(folder, "programs.pt2"), Path(folder, "model.pt2")
+            check_ranks(self.layers, Path(folder))
             started = time.monotonic()
             compiled = backend.compile(self._request(programs, Path(folder)))
             compile_seconds = time.monotonic() - started
@@ -159,7 +161,10 @@ class _Job:
             add_metadata(draft, metadata)
             self.tell("comparing with the reference")
             reference = family_of(self.trained).reference(self.trained)
-            differences = check_compiled(CompiledModel(draft), reference, compiled.radial_functions)
+            model = CompiledModel(draft)
+            differences = check_compiled(model, reference, compiled.radial_functions)
+            if backend.runs_on == "cpu":  # a GPU finds its own edges
+                check_edges(model, self.layers.is_smooth_at_cutoff)
             metadata = metadata | {"differences": differences.as_dict()}
             add_metadata(programs, metadata)
             programs.replace(self.output)

@@ -1,6 +1,5 @@
 """Compilation of a model's programs with AOTInductor in separate processes, and their packaging."""
 
-import json
 import os
 import pickle
 import subprocess
@@ -11,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from mlip_lammps.compilation.libraries import ProgramFiles, require_own_libraries
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.core.processes import python_module
 from mlip_lammps.families.layered import LayeredModel
@@ -52,10 +52,11 @@ def compile_programs(
         (folder / JOB).write_bytes(pickle.dumps(job | {"path": _path_of(model)}))
         _run_worker(folder, progress)
         left = {file.name.removesuffix(FILES): file for file in sorted(folder.glob(f"*{FILES}"))}
-        files = {name: json.loads(file.read_text()) for name, file in left.items()}
+        compiled = {name: ProgramFiles.read(file) for name, file in left.items()}
         from torch._inductor.package import package_aoti
 
-        package_aoti(str(output), files)
+        package_aoti(str(output), {name: list(one.files) for name, one in compiled.items()})
+        require_own_libraries(compiled, output)
         members, record, tables, specs = torch.load(folder / CODE, weights_only=False)
         for name, file in members.items():
             add_member(output, name, Path(file).read_bytes())

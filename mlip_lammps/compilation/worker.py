@@ -7,7 +7,6 @@ In the job folder it writes the names of the compiled files to ``PROGRAM.files.j
 """
 
 import importlib
-import json
 import multiprocessing
 import os
 import pickle
@@ -22,6 +21,7 @@ from pathlib import Path
 import torch
 
 from mlip_lammps.compilation.elf import drop_needed
+from mlip_lammps.compilation.libraries import ProgramFiles, content_of
 from mlip_lammps.compilation.programs import CODE, FILES, JOB
 from mlip_lammps.compilation.tracing import trace
 from mlip_lammps.core.errors import MlipError
@@ -91,6 +91,8 @@ def _compile_program(
     """Trace and compile one program; write the list of its files for the archive."""
     options = {
         "aot_inductor.package": True,
+        # AOTInductor names files by their code: layers of one shape would share them in one folder.
+        "aot_inductor.output_path": str(folder / spec.name),
         # The wrapper calls the kernels once per several hundred atoms: its own speed does not matter.
         "aot_inductor.compile_wrapper_opt_level": "O0",
         # One build for any number of threads: the loops query it at run time.
@@ -108,8 +110,8 @@ def _compile_program(
     for file in files:
         if str(file).endswith(".so"):
             drop_needed(Path(file), "libtorch.so")
-    kept = [str(file) for file in files if not str(file).endswith(".cpp")]
-    (folder / f"{spec.name}{FILES}").write_text(json.dumps(kept))
+    kept = tuple(str(file) for file in files if not str(file).endswith(".cpp"))
+    ProgramFiles(content_of(exported), kept).write(folder / f"{spec.name}{FILES}")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,14 @@ class LayeredModel(ABC):
         return False
 
     @property
+    def is_smooth_at_cutoff(self) -> bool:
+        """Whether energies and forces are continuous where an atom crosses the cutoff.
+
+        An export checks it. False is for trained models that have steps there, and not for mistakes of the layers.
+        """
+        return self.lowered is None or self.lowered.is_smooth_at_cutoff
+
+    @property
     def n_layers(self) -> int:
         return len(self.feature_widths) + 1
 

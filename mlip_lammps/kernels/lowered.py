@@ -172,6 +172,9 @@ class LoweredLayer:
         Features of each element before the first layer, shape (n_elements, 1, n_channels); None in other layers.
     n_channels, n_edge_channels
         Channels of features, messages and results, and of the neighbours' features after ``up``.
+    polynomial, mix
+        Product basis and the linear map after it; empty in a gated convolution, whose skip connection is added to the
+        message.
     n_components_in, n_components_edge, n_components_mid, n_components_message, n_components_out
         Components of the features, after ``up``, of the sum over neighbours, of the product basis, and of the result.
     up, skip, message, mix
@@ -218,6 +221,11 @@ class LoweredLayer:
     attention: Attention | None = None
 
     @property
+    def is_gated_convolution(self) -> bool:
+        """Whether the message has no product basis: its family adds a gate of its own."""
+        return not self.polynomial
+
+    @property
     def width_out(self) -> int:
         return self.n_components_out * self.n_channels
 
@@ -259,7 +267,8 @@ class LoweredLayer:
         if kind == "up":
             return self.up, self.n_components_in, self.n_components_edge
         if kind == "skip":
-            return self.skip, self.n_components_in, self.n_components_out
+            n_out = self.n_components_message if self.is_gated_convolution else self.n_components_out
+            return self.skip, self.n_components_in, n_out
         if kind == "mix":
             return self.mix, self.n_components_out, self.n_components_out
         if kind == "residual":
@@ -325,9 +334,17 @@ class LoweredModel:
         return any(layer.attention is not None for layer in self.layers)
 
     @property
+    def is_smooth_at_cutoff(self) -> bool:
+        """Whether radial functions vanish at the cutoff: networks with biases or attention need it after themselves."""
+        networks = [layer.radial for layer in self.layers]
+        networks += [layer.density.network for layer in self.layers if layer.density is not None]
+        has_constants = any(one.biases or one.norms or one.pair_biases is not None for one in networks)
+        return not self.radial.is_cutoff_on_basis or not (has_constants or self.has_attention)
+
+    @property
     def has_plain_networks(self) -> bool:
         """Whether all radial functions are networks of matrices and activations on Bessel functions of the distance."""
-        is_plain = self.radial.kind == "bessel" and not self.has_pair_functions
+        is_plain = self.radial.kind == "bessel" and self.radial.cutoff_start is None and not self.has_pair_functions
         return is_plain and all(layer.radial.is_plain for layer in self.layers)
 
     @property

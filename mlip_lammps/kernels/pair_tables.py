@@ -132,7 +132,8 @@ def pair_table(
     unknown = PairTable(model.radial, network, matrix, model.cutoff, 0, 0, 0.0, 0.0, is_density)
     functions = [_functions(unknown, pair) for pair in kinds.sample]
     share = _SHARE_FOR_OTHERS if kinds.are_sampled else 1.0
-    found = hidden_table(functions, matrix, model.cutoff, share * slope_tolerance, value_bytes)
+    tolerance, kinks = share * slope_tolerance, model.radial.kinks
+    found = hidden_table(functions, matrix, model.cutoff, tolerance, value_bytes, kinks=kinks)
     size = found.degree, found.n_intervals
     return PairTable(
         model.radial, network, matrix, model.cutoff, *size, found.value_error, found.slope_error, is_density

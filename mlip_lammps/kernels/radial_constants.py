@@ -27,7 +27,7 @@ class DistanceTransform:
 
 @dataclass(frozen=True)
 class RadialBasis:
-    """Functions of the distance times a polynomial cutoff; tensors in float64.
+    """Functions of the distance times a cutoff function; tensors in float64.
 
     Attributes
     ----------
@@ -37,6 +37,9 @@ class RadialBasis:
         The numbers k, shape (n_basis,), and a scalar; wave numbers in 1/angstrom for Bessel functions.
     cutoff_power
         Exponent of the polynomial cutoff.
+    cutoff_start
+        Distance in angstrom from which on the XPLOR function decreases, which takes the place of the polynomial cutoff;
+        None for the polynomial. Second derivatives jump there.
     is_cutoff_on_basis
         Whether the cutoff multiplies the basis before the network; otherwise it multiplies the result.
     transform
@@ -49,6 +52,12 @@ class RadialBasis:
     is_cutoff_on_basis: bool
     transform: DistanceTransform | None = None
     kind: str = "bessel"
+    cutoff_start: float | None = None
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """Distances in angstrom inside the cutoff at which a derivative jumps."""
+        return () if self.cutoff_start is None else (self.cutoff_start,)
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,9 @@ class RadialNetwork:
     pair_biases
         Added after the first matrix by pair of elements i * n_elements + j, shape (n_elements^2, width); None if the
         network does not depend on the pair.
+    powers
+        Power of the distance (angstrom) that multiplies each result, shape (n_results,): the order of the spherical
+        harmonics if they are not those of the unit vector. None without such factors.
     """
 
     matrices: tuple[Tensor, ...]
@@ -75,17 +87,25 @@ class RadialNetwork:
     biases: tuple[Tensor, ...] = ()
     norms: tuple[tuple[Tensor, Tensor], ...] = ()
     pair_biases: Tensor | None = None
+    powers: Tensor | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether there are only matrices and activations."""
-        return not self.biases and not self.norms and self.pair_biases is None
+        return not self.biases and not self.norms and self.pair_biases is None and self.powers is None
 
     @property
     def split(self) -> "tuple[RadialNetwork, Tensor]":
         """Return the network up to its last activations, with a constant 1 if it has biases, and the last matrix."""
         *before, last = self.matrices
         width = last.shape[0]
+        if self.powers is not None:
+            # the hidden functions times each power
+            highest = int(self.powers.max())
+            every = torch.arange(highest + 1)
+            unit = torch.eye(width, dtype=last.dtype).repeat(1, highest + 1)
+            network = replace(self, matrices=(*before, unit), powers=every.repeat_interleave(width))
+            return network, torch.cat([last * (self.powers == power) for power in every])
         if not self.biases:
             return replace(self, matrices=(*before, torch.eye(width, dtype=last.dtype))), last
         unit, one = torch.eye(width, width + 1, dtype=last.dtype), torch.zeros(width + 1, dtype=last.dtype)

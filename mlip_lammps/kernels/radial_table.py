@@ -1,7 +1,9 @@
 """Radial weights as piecewise polynomials of the distance, in place of an MLP for every edge."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -21,6 +23,8 @@ _CACHED_BYTES = 640 << 10
 _ERROR_POINTS = 3001
 _POINTS_PER_INTERVAL = 5
 _ROWS_TOGETHER = 128
+_MOST_PARTS = 512
+"""Largest denominator of a kink's distance as a fraction of the cutoff."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def tabulate(
     slope_tolerance: float,
     value_bytes: int = 8,
     degrees: Sequence[int] = _DEGREES,
+    kinks: Sequence[float] = (),
 ) -> RadialTable:
     """Interpolate ``functions(r) @ matrix`` at Chebyshev nodes, as finely as the tolerance asks for.
 
@@ -97,6 +102,8 @@ def tabulate(
         Of a number of the table where it is used.
     degrees
         Of the polynomials, to choose from.
+    kinks
+        Distances at which a derivative of the functions jumps; they become ends of intervals.
 
     Raises
     ------
@@ -110,7 +117,7 @@ def tabulate(
     cutoff, are not: no two atoms come so close, and the basis functions vary most there.
     """
     sets = [functions] if callable(functions) else list(functions)
-    table = hidden_table(sets, matrix, cutoff, slope_tolerance, value_bytes, degrees)
+    table = hidden_table(sets, matrix, cutoff, slope_tolerance, value_bytes, degrees, kinks)
     return replace(table, coefficients=torch.einsum("ifk,fg->igk", table.coefficients, matrix).contiguous())
 
 
@@ -121,6 +128,7 @@ def hidden_table(
     slope_tolerance: float,
     value_bytes: int = 8,
     degrees: Sequence[int] = _DEGREES,
+    kinks: Sequence[float] = (),
 ) -> RadialTable:
     """Return the table of ``tabulate`` for several sets of functions, before their product with ``matrix``.
 
@@ -130,7 +138,7 @@ def hidden_table(
     tables, failures = [], []
     for degree in degrees:
         try:
-            table = _coarsest_table(networks, degree, slope_tolerance)
+            table = _coarsest_table(networks, degree, slope_tolerance, _interval_multiple(kinks, cutoff))
         except TableError as error:
             failures.append(error)
             continue
@@ -213,9 +221,31 @@ def _table_of_all(networks: list[_Network], degree: int, n_intervals: int, limit
     return joined, 0.0
 
 
-def _coarsest_table(networks: list[_Network], degree: int, slope_tolerance: float) -> RadialTable:
+def _interval_multiple(kinks: Sequence[float], cutoff: float) -> int:
+    """Return the number of which the intervals must be a multiple for each kink to be the end of one.
+
+    Raises
+    ------
+    TableError
+        If no small number has this property.
+    """
+    multiple = 1
+    for kink in kinks:
+        part = Fraction(kink / cutoff).limit_denominator(_MOST_PARTS)
+        if abs(float(part) - kink / cutoff) > 1e-12:
+            raise TableError(
+                f"the radial functions change at {kink} angstrom, which is no simple fraction of the cutoff {cutoff} "
+                "angstrom, so that no table has an interval that ends there; export with --radial exact"
+            )
+        multiple = math.lcm(multiple, part.denominator)
+    return multiple
+
+
+def _coarsest_table(
+    networks: list[_Network], degree: int, slope_tolerance: float, multiple: int = 1
+) -> RadialTable:
     limit = slope_tolerance * max(network.largest_slope() for network in networks)
-    intervals = (*_INTERVALS, *_MORE_INTERVALS)
+    intervals = sorted({-(-count // multiple) * multiple for count in (*_INTERVALS, *_MORE_INTERVALS)})
     best, low, high = None, 0, len(intervals)
     while low < high:
         middle = (low + high) // 2

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from mlip_lammps.core.arguments import require_path
 from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.models.installed import INSTALLED
 
-MODEL_ENDINGS = (".pt2", ".model", ".safetensors")
+MODEL_ENDINGS = (".pt2", ".model", ".safetensors", ".pth", ".ckpt")
 _FOLDER = Path(__file__).parent
 
 
@@ -16,14 +17,16 @@ def shipped_models() -> dict[str, Path]:
 
 
 def resolve_model(model: str | Path) -> Path:
-    """Return the path of a model: ``model`` itself if the file exists, otherwise the shipped model of that name.
+    """Return the path of a model: ``model`` itself if the file exists, otherwise the model of that name.
+
+    Names are those of the shipped models and of trained files in other installed packages, see `INSTALLED`.
 
     Every command and function that takes a model resolves it here.
 
     Raises
     ------
     ModelFileError
-        If there is neither such a file nor such a shipped model.
+        If there is neither such a file nor such a model, or the package of the model is not installed.
     UserInputError
         If ``model`` is neither a path nor a string.
     """
@@ -31,6 +34,8 @@ def resolve_model(model: str | Path) -> Path:
     path, shipped = Path(model), shipped_models()
     if path.exists():
         return path
+    if str(model) in INSTALLED:
+        return _installed(str(model))
     if str(model) not in shipped:
         raise ModelFileError(
             f"{model} is neither a file nor the name of a shipped model; give a file or one of {', '.join(shipped)}"
@@ -38,9 +43,21 @@ def resolve_model(model: str | Path) -> Path:
     return shipped[str(model)]
 
 
+def _installed(name: str) -> Path:
+    """Return the file of another package."""
+    found = INSTALLED[name].path
+    if found is None:
+        package = INSTALLED[name].package
+        raise ModelFileError(
+            f"{name} is a file of the Python package {package}, which is not installed or does not contain it; install "
+            f"it with: pip install {package}, or give the path of the file"
+        )
+    return found
+
+
 def is_model_name(word: str) -> bool:
     """Return whether a word of a command line names a model: a shipped one, or a file with the ending of a model."""
-    return word in shipped_models() or Path(word).suffix in MODEL_ENDINGS
+    return word in shipped_models() or word in INSTALLED or Path(word).suffix in MODEL_ENDINGS
 
 
 def model_card(name: str) -> Path:

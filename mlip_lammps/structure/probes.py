@@ -35,6 +35,11 @@ CHARGED = "with another charge or spin"
 """A copy of `BASE` for models that take a total charge or spin."""
 USER = "your structure"
 
+_OFF_TABLE = 1.0137
+"""Factor of cells in which atoms meet their own images. Without it their distance, 0.45 or 0.9 cutoffs, is the end of
+an interval of radial tables with 20 k intervals, where rounding decides between two polynomials, and the distance at
+which the cutoff function of many SevenNet models has a jump in its second derivative."""
+
 FIVE_POINTS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
 
 
@@ -114,8 +119,8 @@ def large_probes(elements: Sequence[str], cutoff: float) -> dict[str, Atoms]:
     slab.pbc = (True, True, False)
     structures = {
         BASE: _grid(known, repeat, TRICLINIC, cutoff, seed=0),
-        SHEARED: _grid(known, (2, 2, 3), SHEARED_SHAPE, cutoff, seed=1),
-        SMALL: _grid(known, (1, 1, 2), TRICLINIC, cutoff, seed=3),
+        SHEARED: _grid(known, (2, 2, 3), _OFF_TABLE * SHEARED_SHAPE, cutoff, seed=1),
+        SMALL: _grid(known, (1, 1, 2), _OFF_TABLE * TRICLINIC, cutoff, seed=3),
         MOLECULE: _molecule(known, cutoff),
         "slab, open along z": slab,
     }

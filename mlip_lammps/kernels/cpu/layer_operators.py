@@ -75,7 +75,7 @@ class CpuOperators:
         self._densities: dict[int, DensityTable] = {}
         self.sums: list[NeighbourSum] = []
         self.maps: dict[tuple[str, int], LinearMap] = {}
-        self.contractions: list[tuple[ContractionShape, Tensor]] = []
+        self.contractions: list[tuple[ContractionShape, Tensor]] = []  # none in gated convolutions
         for t, layer in enumerate(model.layers, start=1):
             step = plan(t, layer, model, features, self._kinds)
             self.sums.append(step)
@@ -84,6 +84,8 @@ class CpuOperators:
             self._plan_map("message", t, step.message, step.n_components, layer.n_components_ungated)
             for kind in layer.linear_kinds:
                 self._plan_map(kind, t, *layer.linear_map(kind))
+            if layer.is_gated_convolution:
+                continue
             name = f"Contraction{t}"
             sizes = layer.n_components_message, layer.n_components_out
             self.contractions.append(contraction_terms(name, features, layer.polynomial, *sizes))

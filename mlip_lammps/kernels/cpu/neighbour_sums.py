@@ -99,7 +99,8 @@ def sum_on_table(
     if model.has_pair_functions:
         return _sum_on_pair_tables(t, layer, model, dtype, kinds)
     tolerance = SLOPE_TOLERANCES[dtype]
-    table = tabulate(*hidden_functions(model, layer.radial), model.cutoff, tolerance, dtype.itemsize)
+    hidden, matrix = hidden_functions(model, layer.radial)
+    table = tabulate(hidden, matrix, model.cutoff, tolerance, dtype.itemsize, kinks=model.radial.kinks)
     if _may_have_moments(layer, model):
         reduced, expansion = reduce_table(table, tolerance, _multiple(dtype))
         if _has_cheaper_moments(layer, model, table.degree, expansion.shape[1]):

@@ -68,8 +68,9 @@ class GpuBackend:
             "density normalisation": any(layer.density is not None for layer in lowered.layers),
             "non-linear interactions": any(layer.gate is not None for layer in lowered.layers),
             "attention": lowered.has_attention,
+            "gated convolutions": any(layer.is_gated_convolution for layer in lowered.layers),
             "a charge or spin embedding": lowered.global_embedding is not None,
-            "edge irreps": any(layer.has_edge_irreps for layer in lowered.layers),
+            "edge irreps": any(one.has_edge_irreps and not one.is_gated_convolution for one in lowered.layers),
         }
         request.refuse("cuda", features)
         smallest = torch.tensor(request.smallest, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Radial functions: basis, polynomial cutoff, and the network that gives the convolution weights."""
+"""Radial functions: basis, cutoff function, and the network that gives the convolution weights."""
 
 import torch
 from torch import Tensor
@@ -43,6 +43,24 @@ def polynomial_cutoff(distances: Tensor, cutoff: float, power: int) -> Tensor:
         - p * (p + 1.0) / 2.0 * x_p * x * x
     )
     return torch.where(x < 1.0, envelope, torch.zeros_like(envelope))
+
+
+def xplor_cutoff(distances: Tensor, cutoff: float, start: float) -> Tensor:
+    """Return the step from 1 at ``start`` to 0 at ``cutoff`` (angstrom) with a continuous slope, shape (n_edges,).
+
+    With squares of distances, (c - r)^2 (c + 2 r - 3 s) / (c - s)^3: the smoothing of XPLOR, as HOOMD-blue defines it.
+    """
+    square, outer, inner = distances * distances, cutoff**2, start**2
+    falling = (outer - square).square() * (outer + 2.0 * square - 3.0 * inner) / (outer - inner) ** 3
+    value = torch.where(distances < start, torch.ones_like(falling), falling)
+    return torch.where(distances < cutoff, value, torch.zeros_like(falling))
+
+
+def cutoff_function(basis: RadialBasis, distances: Tensor, cutoff: float) -> Tensor:
+    """Return the cutoff function of a basis, shape (n_edges,)."""
+    if basis.cutoff_start is not None:
+        return xplor_cutoff(distances, cutoff, basis.cutoff_start)
+    return polynomial_cutoff(distances, cutoff, basis.cutoff_power)
 
 
 def network_values(
@@ -99,7 +117,7 @@ def radial_values(
     factor
         Shape (n_edges, 1), or None.
     """
-    envelope = polynomial_cutoff(distances, cutoff, basis.cutoff_power).unsqueeze(1)
+    envelope = cutoff_function(basis, distances, cutoff).unsqueeze(1)
     mapped = distances
     if basis.transform is not None:
         mapped = mapped_distances(basis.transform, distances, basis.transform.lengths.to(distances.dtype)[pairs])
@@ -107,6 +125,8 @@ def radial_values(
     if basis.is_cutoff_on_basis:
         functions = functions * envelope
     values = network_values(network, functions.to(dtype or distances.dtype), pairs, added)
+    if network.powers is not None:
+        values = values * distances.to(values.dtype).unsqueeze(1).pow(network.powers.to(values.dtype))
     return values, None if basis.is_cutoff_on_basis else envelope.to(values.dtype)
 
 

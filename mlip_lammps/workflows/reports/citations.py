@@ -9,6 +9,12 @@ from mlip_lammps.core.errors import UserInputError
 
 _BIBLIOGRAPHY = Path(__file__).with_name("references.bib")
 
+_FAMILIES = {
+    "mace": "MACE [mace] model",
+    "nequip": "NequIP [nequip] model",
+    "sevennet": "SevenNet [sevennet] model",
+}
+"""Models of a family, with its citation."""
 _CELLS = {
     "fixed": "a fixed cell",
     "free": "a free cell",
@@ -215,7 +221,7 @@ def _start(record: Mapping[str, Any]) -> str:
     """Return the sentence about the model and the programs."""
     versions, facts = record.get("versions", {}), record.get("model", {})
     model = str(record["settings"].get("model", "a model")).rsplit("/", 1)[-1]
-    family = {"mace": "MACE [mace] model"}.get(facts.get("family"), "model")
+    family = _FAMILIES.get(facts.get("family"), "model")
     checksum = record.get("inputs", {}).get("model", {}).get("sha256", "unknown")[:12]
     return (
         f"Energies and forces were computed with the {family} {model} (SHA-256 {checksum}) in "

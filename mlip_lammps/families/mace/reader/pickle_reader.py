@@ -69,6 +69,12 @@ PROGRAMS = {
 }
 """Programs by the Python package that their files refer to."""
 
+_READ_AS_CHECKPOINTS = {
+    "sevenn": "give the checkpoint_*.pth of the training that it was made from",
+    "nequip": "give the checkpoint (.ckpt) of the training, which NequIP writes since version 0.7",
+}
+"""Programs with a family here, and the file that it reads."""
+
 _GETATTR = ("__builtin__.getattr", "builtins.getattr")
 _ATTRIBUTES = (
     ("torch._C._VariableFunctionsClass", "tanh"),
@@ -305,9 +311,11 @@ def _is_known_attribute(args: tuple) -> bool:
 def program_refusal(source: str, package: str, form: str, version: str = "") -> str:
     """Return the refusal of a file of another program."""
     program = f"{PROGRAMS[package]} {version}".strip()
+    if package in _READ_AS_CHECKPOINTS:
+        return f"{source} is a file of {program} ({form}), from which no model is read; {_READ_AS_CHECKPOINTS[package]}"
     return (
-        f"{source} is a file of {program} ({form}), but this package runs MACE models; "
-        "use the LAMMPS interface of that program, or train a MACE model"
+        f"{source} is a file of {program} ({form}), but this package runs MACE, SevenNet and NequIP models; "
+        "use the LAMMPS interface of that program, or train one of these"
     )
 
 

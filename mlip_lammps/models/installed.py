@@ -1,0 +1,67 @@
+"""Trained files that other Python packages ship, by name. Nothing is imported or downloaded."""
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class InstalledModel:
+    """A trained file of another package.
+
+    Attributes
+    ----------
+    package
+        Name of the package for pip.
+    file
+        Path of the file in site-packages.
+    description
+        One line about the model.
+    licence
+        Licence of the package.
+    """
+
+    package: str
+    file: str
+    description: str
+    licence: str
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None if the package is not installed or does not contain it."""
+        try:
+            found = Path(str(distribution(self.package).locate_file(self.file)))
+        except PackageNotFoundError:
+            return None
+        return found if found.is_file() else None
+
+
+_SEVENNET = "sevenn/pretrained_potentials/SevenNet_{}/checkpoint_{}.pth"
+INSTALLED = {
+    "sevennet-0": InstalledModel(
+        "sevenn", _SEVENNET.format("0__11Jul2024", "sevennet_0"), "SevenNet-0 of 11 July 2024, 89 elements", "MIT"
+    ),
+    "sevennet-0-22may2024": InstalledModel(
+        "sevenn", _SEVENNET.format("0__22May2024", "sevennet_0"), "SevenNet-0 of 22 May 2024, 89 elements", "MIT"
+    ),
+    "sevennet-l3i5": InstalledModel(
+        "sevenn", _SEVENNET.format("l3i5", "l3i5"), "SevenNet-l3i5, 89 elements, features up to l = 3", "MIT"
+    ),
+    "sevennet-mf-0": InstalledModel(
+        "sevenn", _SEVENNET.format("MF_0", "sevennet_mf_0"), "SevenNet-MF-0, 89 elements, heads R2SCAN and PBE", "MIT"
+    ),
+}
+"""Models by name."""
+
+
+def installed_models() -> dict[str, Path]:
+    """Return a dictionary from the names of the models whose package is installed to their files."""
+    return {name: path for name, model in INSTALLED.items() if (path := model.path) is not None}
+
+
+def licence_of(path: Path) -> str | None:
+    """Return the licence of a file of another package; None for any other file."""
+    for model in INSTALLED.values():
+        if (found := model.path) is not None and found.resolve() == path.resolve():
+            return f"{model.licence} (package {model.package})"
+    return None

@@ -1,0 +1,59 @@
+"""The small checkpoints of SevenNet and NequIP in ``tests/data``, and what these packages computed for them."""
+
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from mlip_lammps.families import read_model, select_head
+from mlip_lammps.families.gated import GatedModel
+from mlip_lammps.structure.evaluation import Evaluation
+from mlip_lammps.testing import tolerances
+from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_virials_agree
+
+FOLDER = Path(__file__).parent / "data"
+SEVENNET = {
+    "linear_xplor": None,
+    "parity_bias": None,
+    "version_0_9": None,
+    "modals.PBE": "PBE",
+    "modals.SCAN": "SCAN",
+}
+"""Models of SevenNet, one for each modal."""
+NEQUIP = ("averages", "two_orders", "in_float64")
+
+
+def file_of(case: str) -> Path:
+    name = case.partition(".")[0]
+    return FOLDER / "nequip" / f"{name}.ckpt" if name in NEQUIP else FOLDER / "sevennet" / f"{name}.pth"
+
+
+def head_of(case: str) -> str | None:
+    return SEVENNET.get(case)
+
+
+def trained(case: str) -> GatedModel:
+    return select_head(read_model(file_of(case)), head_of(case))
+
+
+def results_of_package(case: str, folder: Path | None = None) -> list[tuple[Atoms, dict[str, np.ndarray]]]:
+    """Return the structures and the energies, forces and stresses that the package computed for them."""
+    path = file_of(case).with_suffix(".npz")
+    with np.load(path if folder is None else folder / path.name) as stored:
+        found = []
+        for number in range(2):
+            start = f"{head_of(case) or ''}.{number}."
+            parts = {key.removeprefix(start): stored[key] for key in stored.files if key.startswith(start)}
+            atoms = Atoms(parts["numbers"], positions=parts["positions"], cell=parts["cell"], pbc=parts["pbc"])
+            found.append((atoms, parts))
+    return found
+
+
+def assert_equals_package(found: Evaluation, atoms: Atoms, expected: dict[str, np.ndarray]) -> None:
+    """Compare an evaluation with what the package computed."""
+    assert np.abs(expected["forces"]).max() > 1e-2
+    limit = tolerances.PACKAGE_FORCE * max(1.0, np.abs(expected["forces"]).max())
+    assert_energies_agree(found.energy, expected["energy"], len(atoms), tolerances.PACKAGE_ENERGY_PER_ATOM)
+    assert_forces_agree(found.forces, expected["forces"], limit)
+    if "stress" in expected:
+        assert_virials_agree(found.stress, expected["stress"], tolerances.REFERENCE_STRESS, "eV/angstrom^3")

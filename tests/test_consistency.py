@@ -1,0 +1,238 @@
+"""Checks of layers before a file is written: each finds a planted fault."""
+
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy_families import COUNTING, LENNARD_JONES, ToyChain, ToyLayers, sum_over, write_toy
+
+from mlip_lammps.compilation import consistency, export_model, programs
+from mlip_lammps.compilation.libraries import ProgramFiles, content_of, require_own_libraries
+from mlip_lammps.compilation.programs import compile_programs
+from mlip_lammps.core.errors import MlipError
+from mlip_lammps.families import register_family, registry
+from mlip_lammps.structure.evaluation import Evaluation
+from mlip_lammps.structure.graph import Graph, build_graph
+from mlip_lammps.structure.probes import SHEARED, SMALL, large_probes
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch) -> None:
+    monkeypatch.setattr(registry, "_registered", {})
+    for family in (LENNARD_JONES, COUNTING):
+        register_family(family)
+
+
+def layers_of(folder: Path, family=COUNTING) -> ToyLayers:
+    model = family.read(write_toy(family, folder / "toy.json"))
+    return family.layers(model, model.atomic_numbers)
+
+
+class _SumsItsOwnAtoms(ToyChain):
+    """The energy of an atom depends on how many atoms the rank has."""
+
+    def layer(self, t, graph, features, skips):
+        handed, energies = super().layer(t, graph, features, skips)
+        return handed, energies + 1e-6 * graph.n_local
+
+
+class _LayersOfSum(ToyLayers):
+    def chain(self, dtype, operators):
+        return _SumsItsOwnAtoms(self.model, dtype)
+
+
+def test_layers_that_are_exact_on_ranks_pass(tmp_path):
+    for family in (LENNARD_JONES, COUNTING):
+        consistency.check_ranks(layers_of(tmp_path, family), tmp_path)
+
+
+def test_layers_that_depend_on_the_rank_are_refused(tmp_path):
+    good = layers_of(tmp_path)
+    with pytest.raises(MlipError, match="other results on two ranks than on one: energies differ by"):
+        consistency.check_ranks(_LayersOfSum(good.model, good.atomic_numbers), tmp_path)
+
+
+class _ForgetsGhosts(ToyChain):
+    """Gradients of the features of ghosts are lost."""
+
+    def layer(self, t, graph, features, skips):
+        if t == 2:
+            own = (torch.arange(len(features)) < graph.n_local).to(features.dtype).unsqueeze(1)
+            features = features.detach() * (1 - own) + features * own
+        return super().layer(t, graph, features, skips)
+
+
+class _LayersOfForgetting(ToyLayers):
+    def chain(self, dtype, operators):
+        return _ForgetsGhosts(self.model, dtype)
+
+
+def test_lost_gradients_of_ghosts_are_found(tmp_path):
+    good = layers_of(tmp_path)
+    with pytest.raises(MlipError, match=r"other results on two ranks than on one: energies differ by 0\.0"):
+        consistency.check_ranks(_LayersOfForgetting(good.model, good.atomic_numbers), tmp_path)
+
+
+class _Compiled:
+    """A pair energy in place of a compiled file."""
+
+    elements, cutoff, metadata = ("H", "O"), 4.0, {"dtype": "float64"}
+
+    def __init__(self, energy_of_distance):
+        self._energy = energy_of_distance
+
+    def evaluate(self, graph: Graph) -> Evaluation:
+        vectors = torch.tensor(graph.edge_vectors, requires_grad=True)
+        energies = self._energy(vectors.norm(dim=1))
+        (gradients,) = torch.autograd.grad(energies.sum(), vectors)
+        total = sum_over(energies, torch.from_numpy(graph.edge_centre), graph.n_atoms)
+        return Evaluation.of_edges(graph, total.detach().numpy(), gradients.numpy())
+
+
+def test_a_smooth_energy_within_the_cutoff_passes():
+    consistency.check_edges(_Compiled(lambda r: (4.0 - r).clamp(min=0.0) ** 3))
+
+
+def test_edges_beyond_the_cutoff_that_count_are_found():
+    with pytest.raises(MlipError, match="edges beyond the cutoff change an energy by"):
+        consistency.check_edges(_Compiled(lambda r: (4.0 - r) ** 3))
+
+
+@pytest.mark.parametrize(
+    ("energy", "words"),
+    [
+        (lambda r: 0.01 * (r < 4.0) + 0.0 * r, "energies jump by 1.0e-02 eV"),
+        (lambda r: 0.01 * (4.0 - r).clamp(min=0.0), r"forces by 2.0e-02 eV/angstrom"),
+    ],
+)
+def test_a_jump_at_the_cutoff_is_found(energy, words):
+    with pytest.raises(MlipError, match=words):
+        consistency.check_edges(_Compiled(energy))
+
+
+def archive_of(path: Path, libraries: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in libraries.items():
+            archive.writestr(f"programs/data/aotinductor/{name}/library.so", content)
+    return path
+
+
+def programs_of(folder: Path, **libraries: tuple[str, bytes]) -> dict[str, ProgramFiles]:
+    """Return programs by name, each with the digest of its content and the bytes of its library."""
+    found = {}
+    for name, (content, library) in libraries.items():
+        (folder / name).mkdir()
+        (folder / name / "library.so").write_bytes(library)
+        found[name] = ProgramFiles(content, (str(folder / name / "library.so"),))
+    return found
+
+
+def test_programs_with_their_own_libraries_pass(tmp_path):
+    compiled = programs_of(tmp_path, forward_2=("a", b"1"), forward_3=("b", b"2"), forward_4=("b", b"2"))
+    archive = archive_of(tmp_path / "m.pt2", {"forward_2": b"1", "forward_3": b"2", "forward_4": b"2"})
+    require_own_libraries(compiled, archive)
+
+
+def test_two_layers_with_one_library_are_refused(tmp_path):
+    compiled = programs_of(tmp_path, forward_2=("a", b"1"), forward_3=("b", b"1"))
+    archive = archive_of(tmp_path / "m.pt2", {"forward_2": b"1", "forward_3": b"1"})
+    with pytest.raises(MlipError, match="programs forward_2 and forward_3 differ, but have one library"):
+        require_own_libraries(compiled, archive)
+
+
+def test_two_programs_with_one_file_are_refused(tmp_path):
+    compiled = programs_of(tmp_path, forward_2=("a", b"1"))
+    compiled["forward_3"] = replace(compiled["forward_2"], content="b")
+    archive = archive_of(tmp_path / "m.pt2", {"forward_2": b"1", "forward_3": b"1"})
+    with pytest.raises(MlipError, match=r"forward_2 and forward_3 share the file library\.so"):
+        require_own_libraries(compiled, archive)
+
+
+def test_a_library_under_another_name_in_the_archive_is_refused(tmp_path):
+    compiled = programs_of(tmp_path, forward_2=("a", b"1"), forward_3=("b", b"2"))
+    archive = archive_of(tmp_path / "m.pt2", {"forward_2": b"2", "forward_3": b"1"})
+    with pytest.raises(MlipError, match="another library for the program forward_2"):
+        require_own_libraries(compiled, archive)
+
+
+def test_the_content_of_a_program_includes_its_constants():
+    class Scaled(torch.nn.Module):
+        def __init__(self, factor: float):
+            super().__init__()
+            self.factor = torch.full((3,), factor)
+
+        def forward(self, values):
+            return values * self.factor
+
+    contents = [content_of(torch.export.export(Scaled(factor), (torch.ones(3),))) for factor in (1.0, 1.0, 2.0)]
+    assert contents[0] == contents[1] != contents[2]
+
+
+def test_an_export_whose_programs_share_a_library_is_not_written(tmp_path, monkeypatch):
+    """The fault that a cache folder shared by programs causes: the last program gets the library of the first."""
+    run_worker = programs._run_worker
+
+    def share(folder: Path, progress) -> None:
+        run_worker(folder, progress)
+        first, last = (ProgramFiles.read(folder / f"{name}{programs.FILES}") for name in ("forward_1", "last"))
+        source, target = (next(file for file in one.files if file.endswith(".so")) for one in (first, last))
+        shutil.copy(source, target)
+
+    monkeypatch.setattr(programs, "_run_worker", share)
+    source = write_toy(COUNTING, tmp_path / "toy.json")
+    with pytest.raises(MlipError, match="programs forward_1 and last differ, but have one library"):
+        export_model(source, tmp_path / "toy.pt2", dtype="float64")
+    assert not (tmp_path / "toy.pt2").exists()
+
+
+class _Stack(ToyChain):
+    """Four layers; the second and the third one have the same code and other constants."""
+
+    def __init__(self, model, dtype):
+        super().__init__(model, dtype)
+        self.n_layers = 4
+        self.factors = torch.tensor([[1.0], [1.5], [2.5], [0.5]], dtype=torch.float64)
+
+    def layer(self, t, graph, features, skips):
+        weights = (1.0 - (graph.edge_vectors**2).sum(dim=1) / 16.0).clamp(min=0.0) ** 3
+        if features is not None:
+            weights = weights * features.index_select(0, graph.edge_neighbour)[:, 0]
+        sums = sum_over(weights, graph.edge_centre, graph.n_local)
+        result = torch.tanh(self.factors[t - 1].clone() * sums)
+        if t == self.n_layers:
+            return {}, result
+        return {f"features_{t}": result.unsqueeze(1)}, torch.zeros_like(result)
+
+
+class _LayersOfStack(ToyLayers):
+    def chain(self, dtype, operators):
+        return _Stack(self.model, dtype)
+
+
+def test_layers_of_one_shape_get_their_own_libraries(tmp_path):
+    good = layers_of(tmp_path)
+    layers = _LayersOfStack(good.model, good.atomic_numbers)
+    layers.feature_widths = (1, 1, 1)
+    output = tmp_path / "programs.pt2"
+    compile_programs(layers, "float64", "exact", "torch", output, lambda line: None)
+    with zipfile.ZipFile(output) as archive:
+        names = {name.split("/")[3]: name for name in archive.namelist() if name.endswith(".so")}
+        libraries = {name: archive.read(place) for name, place in names.items()}
+    assert set(libraries) == {spec.name for spec in layers.programs}
+    assert len(set(libraries.values())) == len(libraries)
+    assert len(libraries["forward_2"]) == len(libraries["forward_3"])
+
+
+@pytest.mark.parametrize("cutoff", [3.5, 5.0, 6.0])
+@pytest.mark.parametrize("name", [SMALL, SHEARED])
+def test_no_distance_of_a_small_cell_is_the_end_of_a_table_interval(cutoff, name):
+    """There, rounding decides which of two polynomials gives the slope: engines differ by the error of the table."""
+    atoms = large_probes(("H", "O"), cutoff)[name]
+    fractions = np.linalg.norm(build_graph(atoms, cutoff).edge_vectors, axis=1) / cutoff
+    for n_intervals in (16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 120, 128, 160, 192, 256, 320, 384, 448, 512):
+        places = fractions * n_intervals
+        assert np.abs(places - np.round(places)).min() > 1e-6
