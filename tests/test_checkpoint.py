@@ -17,8 +17,8 @@ from safetensors.numpy import load_file, save_file
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families import read_model
+from mlip_lammps.families.checkpoints.archive import TorchArchive
 from mlip_lammps.families.mace import write_portable
-from mlip_lammps.families.mace.reader.archive import TorchArchive
 from mlip_lammps.testing.random_models import RESIDUAL, random_model
 
 MODELS = {

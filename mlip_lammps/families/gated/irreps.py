@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from mlip_lammps.families.gated.spec import GateSpec, gate_entries
-from mlip_lammps.families.mace.irreps import Entry, format_irreps, simplify_irreps
+from mlip_lammps.families.irreps import Entry, format_irreps, simplify_irreps
 
 Irreps = tuple[Entry, ...]
 Path = tuple[int, int, int]

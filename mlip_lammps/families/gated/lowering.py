@@ -17,7 +17,7 @@ from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.families.gated.activations import activation_scale
 from mlip_lammps.families.gated.couplings import coupling
 from mlip_lammps.families.gated.spec import GatedLayerSpec, GatedModel, GateSpec, LinearSpec, gate_places
-from mlip_lammps.families.mace.irreps import (
+from mlip_lammps.families.irreps import (
     Entry,
     linear_fan_in,
     linear_matrices,

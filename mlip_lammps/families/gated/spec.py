@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlip_lammps.families.mace.irreps import Entry, parse_irreps
+from mlip_lammps.families.irreps import Entry, parse_irreps
 
 Weights = dict[str, NDArray[np.generic]]
 

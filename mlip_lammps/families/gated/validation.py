@@ -7,7 +7,7 @@ import numpy as np
 
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.families.gated.spec import GatedModel, LinearSpec
-from mlip_lammps.families.mace.irreps import linear_size, parse_irreps
+from mlip_lammps.families.irreps import linear_size, parse_irreps
 
 Shape = tuple[int, ...]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mlip_lammps.families.mace.irreps import parse_irreps
+from mlip_lammps.families.irreps import parse_irreps
 from mlip_lammps.families.mace.spec import EMBEDDED_INPUTS, EmbeddingSpec, ModelSpec
 from mlip_lammps.structure.global_inputs import DEFAULTS, GlobalInput
 

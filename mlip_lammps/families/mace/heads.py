@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.families.irreps import format_irreps, parse_irreps
 from mlip_lammps.families.mace.embeddings import READOUT
-from mlip_lammps.families.mace.irreps import format_irreps, parse_irreps
 from mlip_lammps.families.mace.spec import LayerSpec, MaceModel, weights_of
 
 Weights = dict[str, NDArray[np.generic]]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.families.checkpoints.archive import TorchArchive
 from mlip_lammps.families.gated.spec import GatedModel, GatedSpec, Weights
 from mlip_lammps.families.gated.validation import check_weights
-from mlip_lammps.families.mace.irreps import linear_pairs, linear_size, parse_irreps
-from mlip_lammps.families.mace.reader.archive import TorchArchive
+from mlip_lammps.families.irreps import linear_pairs, linear_size, parse_irreps
 from mlip_lammps.families.nequip.settings import spec_of
 
 FAMILY_NAME = "nequip"

@@ -8,7 +8,7 @@ from ase.data import atomic_numbers
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.gated.irreps import convolution, full_product, gate_spec, harmonics
 from mlip_lammps.families.gated.spec import GatedLayerSpec, GatedSpec, LinearSpec, RadialSpec
-from mlip_lammps.families.mace.irreps import Entry, format_irreps, parse_irreps, simplify_irreps
+from mlip_lammps.families.irreps import Entry, format_irreps, parse_irreps, simplify_irreps
 
 BUILDERS = ("nequip.model.NequIPGNNModel", "nequip.model.NequIPGNNEnergyModel")
 _ABSENT = (None, False, 0)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.families.checkpoints.archive import TorchArchive
 from mlip_lammps.families.gated.spec import GatedModel, GatedSpec, Weights
 from mlip_lammps.families.gated.validation import check_weights
-from mlip_lammps.families.mace.reader.archive import TorchArchive
 from mlip_lammps.families.sevennet.config import Config, spec_of
 from mlip_lammps.models.installed import licence_of
 

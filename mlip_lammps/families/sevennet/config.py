@@ -6,7 +6,7 @@ from typing import Any
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.gated.irreps import convolution, full_product, gate_spec, harmonics
 from mlip_lammps.families.gated.spec import GatedLayerSpec, GatedSpec, LinearSpec, RadialSpec
-from mlip_lammps.families.mace.irreps import Entry, format_irreps, parse_irreps, simplify_irreps
+from mlip_lammps.families.irreps import Entry, format_irreps, parse_irreps, simplify_irreps
 
 _SORTED_SINCE = (0, 11)
 """Version from which on the radial weights are in the order of the convolution's result."""

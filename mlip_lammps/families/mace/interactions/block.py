@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from mlip_lammps.families.mace.irreps import linear_size, parse_irreps
+from mlip_lammps.families.irreps import linear_size, parse_irreps
 from mlip_lammps.families.mace.reader import checks
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from mlip_lammps.families.irreps import Entry, format_irreps, linear_size, parse_irreps
 from mlip_lammps.families.mace.interactions import register
 from mlip_lammps.families.mace.interactions.block import InteractionBlock, Shapes, linear_up_shapes, n_radial_weights
-from mlip_lammps.families.mace.irreps import Entry, format_irreps, linear_size, parse_irreps
 from mlip_lammps.families.mace.reader import checks
 
 if TYPE_CHECKING:

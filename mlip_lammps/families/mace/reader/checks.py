@@ -7,9 +7,9 @@ import math
 from typing import Any
 
 from mlip_lammps.core.errors import UnsupportedModelError
-from mlip_lammps.families.mace.irreps import Entry, format_irreps, linear_pairs, parse_irreps, simplify_irreps
+from mlip_lammps.families.checkpoints.pickle_reader import GlobalName, Record
+from mlip_lammps.families.irreps import Entry, format_irreps, linear_pairs, parse_irreps, simplify_irreps
 from mlip_lammps.families.mace.reader.module import Module
-from mlip_lammps.families.mace.reader.pickle_reader import GlobalName, Record
 
 _RELATIVE = 1e-9
 """Relative tolerance: path weights are square roots of small fractions in double precision."""

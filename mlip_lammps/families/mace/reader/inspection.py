@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
-from mlip_lammps.families.mace.reader.archive import TorchArchive
-from mlip_lammps.families.mace.reader.identify import unwrap
+from mlip_lammps.families.checkpoints.archive import TorchArchive
+from mlip_lammps.families.checkpoints.identify import unwrap
+from mlip_lammps.families.checkpoints.pickle_reader import Record, feature_of
 from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.names import allowed_names
-from mlip_lammps.families.mace.reader.pickle_reader import Record, feature_of
 
 _OPTIONS = ("use_so3", "use_agnostic_product", "use_last_readout_only", "edge_irreps", "embedding_specs")
 _DEEPEST = 20

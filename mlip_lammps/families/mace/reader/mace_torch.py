@@ -11,15 +11,15 @@ from ase.data import covalent_radii
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.families.checkpoints.archive import TorchArchive
+from mlip_lammps.families.checkpoints.identify import dictionary_refusal, unwrap
+from mlip_lammps.families.checkpoints.pickle_reader import Record
+from mlip_lammps.families.irreps import Entry, format_irreps
 from mlip_lammps.families.mace.interactions import block_names, block_of
-from mlip_lammps.families.mace.irreps import Entry, format_irreps
 from mlip_lammps.families.mace.reader import checks
-from mlip_lammps.families.mace.reader.archive import TorchArchive
 from mlip_lammps.families.mace.reader.embedding import read_embeddings
-from mlip_lammps.families.mace.reader.identify import dictionary_refusal, unwrap
 from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.names import MODELS, allowed_names
-from mlip_lammps.families.mace.reader.pickle_reader import Record
 from mlip_lammps.families.mace.spec import (
     BASIS_ARRAYS,
     OLDER_ZBL_SCREENING,

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
-from mlip_lammps.families.mace.irreps import Entry, linear_fan_in, linear_matrices, linear_pairs
-from mlip_lammps.families.mace.reader.archive import TorchArchive
-from mlip_lammps.families.mace.reader.pickle_reader import Record
+from mlip_lammps.families.checkpoints.archive import TorchArchive
+from mlip_lammps.families.checkpoints.pickle_reader import Record
+from mlip_lammps.families.irreps import Entry, linear_fan_in, linear_matrices, linear_pairs
 
 _MISSING = object()
 

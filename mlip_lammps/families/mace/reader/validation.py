@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 
 from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.families.irreps import Entry, linear_size, parse_irreps
 from mlip_lammps.families.mace.embeddings import embedding_shapes, global_inputs
 from mlip_lammps.families.mace.interactions import block_of
-from mlip_lammps.families.mace.irreps import Entry, linear_size, parse_irreps
 from mlip_lammps.families.mace.spec import (
     BASIS_ARRAYS,
     EMBEDDED_INPUTS,

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import ModelFileError
-from mlip_lammps.families.mace.reader.identify import torchscript_refusal
-from mlip_lammps.families.mace.reader.pickle_reader import Opcodes, Record, Storage
+from mlip_lammps.families.checkpoints.identify import torchscript_refusal
+from mlip_lammps.families.checkpoints.pickle_reader import Opcodes, Record, Storage
 
 _STORAGE_TYPES = {
     "torch.DoubleStorage": "f8",

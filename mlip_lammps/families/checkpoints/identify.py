@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mlip_lammps.families.mace.reader.pickle_reader import PROGRAMS, Record, program_refusal
+from mlip_lammps.families.checkpoints.pickle_reader import PROGRAMS, Record, program_refusal
 
 MLIAP = "mace.calculators.lammps_mliap_mace.LAMMPS_MLIAP_MACE"
 _WRAPPING_MODULES = {

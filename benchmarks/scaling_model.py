@@ -1,0 +1,176 @@
+"""Time of a step on many ranks, from compute per atom, ghosts, bytes of each exchange, latency and bandwidth.
+
+    python -m benchmarks.scaling_model [--measure] [--out benchmarks/results/scaling.md]
+
+With ``--measure``, ghosts and times of real runs on 1 to 8 ranks of this machine stand beside the model (two minutes).
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ase.build import bulk
+
+from benchmarks.common import machine, markdown_table
+from benchmarks.scaling import Run, measure
+from benchmarks.structures import ROOT
+from mlip_lammps.compilation import compiled_model
+from mlip_lammps.model_file.archive import read_metadata
+from mlip_lammps.workflows.estimate import SKIN, ghosts
+
+MESSAGES = 6
+"""Messages of an exchange: two in each direction of space."""
+_POSITION_BYTES = 3 * 8
+RANKS, REPEATS = (1, 2, 4, 8), (6, 12)
+
+
+@dataclass(frozen=True)
+class Potential:
+    """What a step of a model costs.
+
+    Attributes
+    ----------
+    atom_seconds
+        Compute time per atom and step on one rank.
+    floor_seconds
+        Shortest step of one rank, whatever its number of atoms.
+    feature_bytes
+        Bytes of an atom in each exchange of features between layers.
+    cutoff
+        In angstrom.
+    """
+
+    name: str
+    atom_seconds: float
+    floor_seconds: float
+    feature_bytes: tuple[int, ...]
+    cutoff: float
+
+
+@dataclass(frozen=True)
+class Network:
+    """Latency of a message, and bandwidth of one rank while all ranks of a node communicate."""
+
+    name: str
+    latency_seconds: float
+    bytes_per_second: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """Predicted step of a rank.
+
+    Attributes
+    ----------
+    compute, exchange
+        Seconds.
+    bytes
+        Bytes that a rank sends in a step.
+    """
+
+    n_owned: float
+    n_ghost: int
+    compute: float
+    exchange: float
+    bytes: float
+
+    @property
+    def seconds(self) -> float:
+        return self.compute + self.exchange
+
+
+def step(potential: Potential, network: Network, n_owned: float, density: float) -> Step:
+    """Return the step of a rank with a cubic part of the box, which has neighbours on all sides.
+
+    Notes
+    -----
+    Positions go out and forces come back once; features go out and their gradients come back once for each layer but
+    the last. Every ghost atom is sent once each time.
+    """
+    n_ghost = ghosts(n_owned, density, potential.cutoff + SKIN)
+    per_ghost = 2 * _POSITION_BYTES + 2 * sum(potential.feature_bytes)
+    n_exchanges = 2 + 2 * len(potential.feature_bytes)
+    latency = n_exchanges * MESSAGES * network.latency_seconds
+    compute = max(potential.floor_seconds, n_owned * potential.atom_seconds)
+    sent = n_ghost * per_ghost
+    return Step(n_owned, n_ghost, compute, latency + sent / network.bytes_per_second, sent)
+
+
+def recomputed(potential: Potential, network: Network, n_owned: float, density: float) -> Step:
+    """Return the step without exchange of features: a rank repeats the first layers for ghosts of longer reach."""
+    n_layers = len(potential.feature_bytes) + 1
+    reach = [ghosts(n_owned, density, k * potential.cutoff + SKIN) for k in range(1, n_layers + 1)]
+    atoms_of_layers = sum(n_owned + n for n in reach[:-1]) + n_owned
+    compute = max(potential.floor_seconds, potential.atom_seconds * atoms_of_layers / n_layers)
+    sent = reach[-1] * 2 * _POSITION_BYTES
+    exchange = 2 * MESSAGES * network.latency_seconds + sent / network.bytes_per_second
+    return Step(n_owned, reach[-1], compute, exchange, sent)
+
+
+def strong_table(potential: Potential, network: Network, n_atoms: int, ranks: Sequence[int], density: float) -> str:
+    """Return the table of a box of constant size."""
+    alone = max(potential.floor_seconds, n_atoms * potential.atom_seconds)
+    rows = []
+    for n_ranks in ranks:
+        one = step(potential, network, n_atoms / n_ranks, density)
+        other = recomputed(potential, network, n_atoms / n_ranks, density)
+        rows.append(
+            (f"{n_ranks:,}", f"{one.n_owned:,.0f}", f"{one.n_ghost:,}", f"{1e3 * one.seconds:.3g}",
+             f"{100 * one.exchange / one.seconds:.0f} %", f"{100 * alone / n_ranks / one.seconds:.0f} %",
+             f"{other.seconds / one.seconds:.1f}")
+        )  # fmt: skip
+    headings = (
+        "ranks", "atoms of a rank", "ghosts of a rank", "ms for a step", "exchange", "efficiency",
+        "time with recomputed halos, in steps",
+    )  # fmt: skip
+    return markdown_table(headings, rows)
+
+
+def measured_table(runs: dict[int, list[Run]], potential: Potential, density: float) -> str:
+    """Return ghosts and core times of real runs beside the model."""
+    rows = []
+    for n_ranks, found in runs.items():
+        for run in found:
+            expected = ghosts(run.n_atoms / n_ranks, density, potential.cutoff + SKIN)
+            rows.append(
+                (n_ranks, f"{run.n_atoms:,}", f"{run.n_ghost:,.0f}", f"{expected:,}", f"{run.microseconds:.1f}")
+            )
+    headings = ("ranks", "atoms", "ghosts of a rank", "of a cube", "rank-microseconds per atom and step")
+    return markdown_table(headings, rows)
+
+
+def main() -> None:
+    """Print the tables and write them to a file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--measure", action="store_true", help="also run LAMMPS on 1, 2, 4 and 8 ranks")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/scaling.md", metavar="FILE")
+    arguments = parser.parse_args()
+    crystal = bulk("Si", a=5.43, cubic=True)
+    density = len(crystal) / crystal.get_volume()
+    # widths of the features of two layers; times measured on one core of the machine in docs/speed.md, and on an H200
+    medium = (4 * 512,)
+    cpu = Potential("MACE medium, mixed, one core", 143e-6, 0.0, medium, 6.0)
+    gpu = Potential("MACE medium, mixed, one H200", 1.0 / 2.16e6, 0.49e-3, medium, 6.0)
+    core_network = Network("200 Gbit/s for 128 cores", 2e-6, 25e9 / 128)
+    card_network = Network("200 Gbit/s for each GPU, through host memory", 20e-6, 12e9)
+    parts = ["# Scaling tables\n", "Written by `python -m benchmarks.scaling_model --measure`.\n"]
+    for potential, network, ranks in ((cpu, core_network, (128, 1024, 10_240)), (gpu, card_network, (8, 64, 1024))):
+        for n_atoms in (100_000, 1_000_000, 1_000_000_000):
+            parts.append(f"{potential.name}, {network.name}, {n_atoms:,} atoms of silicon:\n")
+            parts.append(strong_table(potential, network, n_atoms, ranks, density) + "\n")
+    if arguments.measure:
+        model = compiled_model("silicon-pbe", dtype="mixed")
+        cutoff = read_metadata(model)["cutoff"]
+        silicon = Potential("silicon-pbe", 0.0, 0.0, (0,), cutoff)
+        with tempfile.TemporaryDirectory() as folder:
+            runs = {n: [measure(model, k, n, 1, 2.0, Path(folder))[0] for k in REPEATS] for n in RANKS}
+        parts.append(f"Shipped silicon-pbe, measured on {machine()}; ranks beyond the cores share them:\n")
+        parts.append(measured_table(runs, silicon, density) + "\n")
+    arguments.out.write_text("\n".join(parts))
+    print("\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()
