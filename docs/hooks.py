@@ -21,6 +21,9 @@ PAGES = {
     "examples/01_water/README.md": "example_water.md",
     "examples/02_heat_flux/README.md": "example_heat_flux.md",
     "benchmarks/results/gpu_h200.md": "gpu_h200.md",
+    "benchmarks/results/scaling.md": "scaling_results.md",
+    "examples/11_silicon_pressure/README.md": "example_silicon_pressure.md",
+    "examples/12_liquid_surface/README.md": "example_liquid_surface.md",
     **{f"mlip_lammps/models/{name}/card.md": f"{name}.md" for name in os.listdir(ROOT / "mlip_lammps/models")},
 }
 """Markdown files outside of ``docs`` and the pages that they become."""

@@ -1,7 +1,6 @@
 """``mlip-lammps md``: molecular dynamics with LAMMPS."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlip_lammps.cli import options
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from mlip_lammps.analysis.averages import Average
     from mlip_lammps.cli._run import Run
     from mlip_lammps.workflows.dynamics.results import DynamicsResults
+    from mlip_lammps.workflows.dynamics.run import FinishedRun
     from mlip_lammps.workflows.dynamics.settings import DynamicsSettings
 
 NAME = "md"
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         results = dynamics_results(done, arguments.equilibration, viscosity=arguments.viscosity)
         run.folder.write_results(results)
-        _write_structures(run)
+        _write_structures(run, done)
         plot_md(run.folder.path / "dynamics.png", run.folder.path, results)
         _show(run, results, settings)
     return 0
@@ -133,19 +133,15 @@ def _settings(arguments: argparse.Namespace, atoms: "Atoms") -> "DynamicsSetting
     )
 
 
-def _write_structures(run: "Run") -> None:
+def _write_structures(run: "Run", done: "FinishedRun") -> None:
     """Write the last frame, and frames for labelling if there are any."""
     from mlip_lammps.analysis.lammps_trajectory import index_frames, read_frames
-    from mlip_lammps.workflows.dynamics.lammps_input import LABELLING, TRAJECTORY
+    from mlip_lammps.workflows.dynamics.lammps_input import LABELLING
 
-    folder: Path = run.folder.path
-    last = index_frames(folder / TRAJECTORY)[-1].step
-    for frame in read_frames(folder / TRAJECTORY, last):
-        atoms = frame.atoms()
-        atoms.wrap()
-        run.folder.write_structures("last", atoms)
-    if index_frames(folder / LABELLING):
-        run.folder.write_structures("uncertain", [frame.atoms() for frame in read_frames(folder / LABELLING)])
+    run.folder.write_structures("last", done.last_frame())
+    uncertain = run.folder.path / LABELLING
+    if index_frames(uncertain):
+        run.folder.write_structures("uncertain", [frame.atoms() for frame in read_frames(uncertain)])
 
 
 def _show(run: "Run", results: "DynamicsResults", settings: "DynamicsSettings") -> None:

@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.constraints import FixAtoms
 
+from mlip_lammps.analysis.lammps_trajectory import index_frames, read_frames
 from mlip_lammps.core.arguments import require_instance
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.lammps.box import fit_box
@@ -26,7 +27,14 @@ from mlip_lammps.workflows.dynamics.continuation import (
     remove_output_after,
     thermo_rows,
 )
-from mlip_lammps.workflows.dynamics.lammps_input import RESTARTS, SCRIPT, START, restart_file, write_script
+from mlip_lammps.workflows.dynamics.lammps_input import (
+    RESTARTS,
+    SCRIPT,
+    START,
+    TRAJECTORY,
+    restart_file,
+    write_script,
+)
 from mlip_lammps.workflows.dynamics.settings import DynamicsSettings
 from mlip_lammps.workflows.run_folder import checksum
 from mlip_lammps.workflows.settings import require_settings
@@ -53,6 +61,13 @@ class FinishedRun:
     folder: Path
     settings: DynamicsSettings
     last_step: int
+
+    def last_frame(self) -> Atoms:
+        """Return the last frame of the trajectory, with atoms in the cell."""
+        trajectory = self.folder / TRAJECTORY
+        atoms = next(read_frames(trajectory, index_frames(trajectory)[-1].step)).atoms()
+        atoms.wrap()
+        return atoms
 
 
 def run_dynamics(

@@ -1,0 +1,39 @@
+"""The model of a step on many ranks: ghosts as in LAMMPS, limits of large and small parts, halos that are repeated."""
+
+import pytest
+
+from benchmarks.scaling import measure
+from benchmarks.scaling_model import MESSAGES, Network, Potential, recomputed, step
+from mlip_lammps.compilation import compiled_model
+from mlip_lammps.model_file.archive import read_metadata
+from mlip_lammps.workflows.estimate import SKIN, ghosts
+
+DENSITY = 8.0 / 5.43**3
+POTENTIAL = Potential("a", 1e-4, 0.0, (2048,), 6.0)
+NETWORK = Network("b", 1e-6, 1e9)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 8])
+def test_ghosts_of_a_rank_are_those_of_a_cube(n_ranks, tmp_path):
+    model = compiled_model("silicon-pbe", dtype="mixed")
+    (run,) = measure(model, 4, n_ranks, 1, 0.01, tmp_path)
+    expected = ghosts(run.n_atoms / n_ranks, DENSITY, read_metadata(model)["cutoff"] + SKIN)
+    assert run.n_ghost == pytest.approx(expected, rel=0.15)  # a whole number of layers of the crystal
+
+
+def test_a_large_part_is_all_compute_and_a_small_one_all_exchange():
+    large, small = (step(POTENTIAL, NETWORK, n, DENSITY) for n in (1e9, 1))
+    assert large.seconds == pytest.approx(1e9 * POTENTIAL.atom_seconds, rel=0.01)
+    assert small.exchange > 5 * small.compute
+
+
+def test_exchange_is_latency_and_bytes():
+    one = step(POTENTIAL, NETWORK, 1000, DENSITY)
+    assert one.bytes == one.n_ghost * (2 * 24 + 2 * 2048)
+    assert one.exchange == pytest.approx(4 * MESSAGES * 1e-6 + one.bytes / 1e9)
+
+
+def test_repeated_halos_compute_more_and_send_less():
+    one, other = step(POTENTIAL, NETWORK, 1000, DENSITY), recomputed(POTENTIAL, NETWORK, 1000, DENSITY)
+    assert other.compute > 1.5 * one.compute
+    assert other.exchange < one.exchange
