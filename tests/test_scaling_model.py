@@ -1,6 +1,11 @@
 """The model of a step on many ranks: ghosts as in LAMMPS, limits of large and small parts, halos that are repeated."""
 
+import sys
+from pathlib import Path
+
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1]))  # benchmarks are not part of the package
 
 from benchmarks.scaling import measure
 from benchmarks.scaling_model import MESSAGES, Network, Potential, recomputed, step

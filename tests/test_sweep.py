@@ -93,10 +93,14 @@ def test_a_change_of_options_repeats_a_run(folder):
 def test_an_interrupt_ends_the_runs(folder):
     write(CAMPAIGN.replace("time = 0.04", "time = 1000"))
     command = [*python_module("mlip_lammps.cli.main"), "sweep", "si.toml", "--jobs", "2"]
-    process = subprocess.Popen(command, start_new_session=True)
-    wait_until(lambda: len(list(folder.glob("out/si/*/trajectory.lammpstrj"))) == 2)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=TIME_LIMIT) == 130
+    # the shell that runs the tests in the background may ignore SIGINT, and children inherit that
+    process = subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    try:
+        wait_until(lambda: len(list(folder.glob("out/si/*/trajectory.lammpstrj"))) == 2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=TIME_LIMIT) == 130
+    finally:
+        process.kill()
     wait_until(lambda: subprocess.run(["pgrep", "-f", str(folder)], check=False, capture_output=True).returncode == 1)
     records = [json.loads(file.read_text()) for file in folder.glob("out/si/*/run.json")]
     assert [record["status"] for record in records] == ["interrupted", "interrupted"]
