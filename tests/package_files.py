@@ -5,12 +5,17 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from mlip_lammps.families import read_model, select_head
+from mlip_lammps.compilation import compiled_model
+from mlip_lammps.engines.lammps.cases import Case, run_cases
+from mlip_lammps.families import family_of, read_model, select_head
 from mlip_lammps.families.gated import GatedModel
+from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_virials_agree
+from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic
 
+SILENCE = 240
 FOLDER = Path(__file__).parent / "data"
 SEVENNET = {
     "linear_xplor": None,
@@ -57,3 +62,24 @@ def assert_equals_package(found: Evaluation, atoms: Atoms, expected: dict[str, n
     assert_forces_agree(found.forces, expected["forces"], limit)
     if "stress" in expected:
         assert_virials_agree(found.stress, expected["stress"], tolerances.REFERENCE_STRESS, "eV/angstrom^3")
+
+
+def assert_lammps_equals_the_reference(case: str, n_ranks: int) -> None:
+    """Compare LAMMPS on some ranks with the reference, for a crystal and for a molecule across the faces of the box."""
+    model, path = trained(case), compiled_model(file_of(case), dtype="float64", head=head_of(case))
+    symbols = read_metadata(path)["elements"]
+    structures = {
+        "triclinic": rattled_triclinic(symbols, repeat=(3, 3, 4), seed=2),
+        "molecule in a corner": isolated_molecule(symbols),
+    }
+    reference = family_of(model).reference(model)
+    cases = [Case(name, atoms) for name, atoms in structures.items()]
+    found = run_cases(cases, path, n_ranks, silence_seconds=SILENCE)
+    assert found.faults == {}
+    for name, atoms in structures.items():
+        expected, results = reference.evaluate(atoms), found.results[name].evaluation
+        scale = max(1.0, np.abs(expected.forces).max())
+        assert_energies_agree(results.energy, expected.energy, len(atoms), tolerances.LAMMPS_ENERGY_PER_ATOM)
+        assert_forces_agree(results.forces, expected.forces, scale * tolerances.LAMMPS_FORCE)
+        virials = results.virial / len(atoms), expected.virial / len(atoms)
+        assert_virials_agree(*virials, scale * tolerances.LAMMPS_VIRIAL_PER_ATOM)

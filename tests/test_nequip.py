@@ -4,21 +4,22 @@ import subprocess
 import sys
 import zipfile
 
-import numpy as np
 import pytest
 import torch
-from package_files import NEQUIP, assert_equals_package, file_of, results_of_package, trained
+from package_files import (
+    NEQUIP,
+    assert_equals_package,
+    assert_lammps_equals_the_reference,
+    file_of,
+    results_of_package,
+    trained,
+)
 
 from mlip_lammps.compilation import compiled_model, export_model
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
-from mlip_lammps.engines.lammps.cases import Case, run_cases
 from mlip_lammps.families import family_of, read_model
-from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import build_graph
-from mlip_lammps.testing import tolerances
-from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_virials_agree
-from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic
 
 SILENCE = 240
 
@@ -41,23 +42,7 @@ def test_a_compiled_file_gives_the_results_of_nequip(case):
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
 def test_lammps_equals_the_reference(n_ranks):
-    model, path = trained("averages"), compiled_model(file_of("averages"), dtype="float64")
-    symbols = read_metadata(path)["elements"]
-    structures = {
-        "triclinic": rattled_triclinic(symbols, repeat=(3, 3, 4), seed=2),
-        "molecule in a corner": isolated_molecule(symbols),
-    }
-    reference = family_of(model).reference(model)
-    cases = [Case(name, atoms) for name, atoms in structures.items()]
-    found = run_cases(cases, path, n_ranks, silence_seconds=SILENCE)
-    assert found.faults == {}
-    for name, atoms in structures.items():
-        expected, results = reference.evaluate(atoms), found.results[name].evaluation
-        scale = max(1.0, np.abs(expected.forces).max())
-        assert_energies_agree(results.energy, expected.energy, len(atoms), tolerances.LAMMPS_ENERGY_PER_ATOM)
-        assert_forces_agree(results.forces, expected.forces, scale * tolerances.LAMMPS_FORCE)
-        virials = results.virial / len(atoms), expected.virial / len(atoms)
-        assert_virials_agree(*virials, scale * tolerances.LAMMPS_VIRIAL_PER_ATOM)
+    assert_lammps_equals_the_reference("averages", n_ranks)
 
 
 def test_the_network_on_every_edge_gives_the_results_of_nequip(tmp_path):

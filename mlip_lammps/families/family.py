@@ -1,11 +1,25 @@
 """Interface of a model family: file reader, reference model and layers. This module does not import torch."""
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from mlip_lammps.families.layered import LayeredModel
     from mlip_lammps.families.reference import ReferenceModel
+
+
+def digest_of(spec: Any, weights: Mapping[str, NDArray[np.generic]]) -> str:
+    """Return a digest of a specification, by its ``repr``, and of arrays by name."""
+    digest = hashlib.sha256(repr(spec).encode())
+    for name, array in sorted(weights.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 class TrainedModel(Protocol):

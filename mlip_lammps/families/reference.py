@@ -2,7 +2,8 @@
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -155,3 +156,14 @@ class ReferenceModel(nn.Module):
                 "remove these atoms or use a model trained on them"
             )
         return np.array([rows[int(number)] for number in atomic_numbers], dtype=np.int64)
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make e3nn round its coupling constants as the program that trained the model does."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

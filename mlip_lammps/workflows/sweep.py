@@ -1,7 +1,5 @@
 """Campaigns: one command with many combinations of options, each in its own run folder."""
 
-import csv
-import io
 import json
 import shlex
 import signal
@@ -18,7 +16,7 @@ from mlip_lammps.core.arguments import require_count
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.core.processes import end_with_parent, python_module
 from mlip_lammps.workflows.run_folder import RECORD, RESULTS, read_record
-from mlip_lammps.workflows.tasks import write_text
+from mlip_lammps.workflows.tasks import write_csv, write_text
 
 _OPTIONS, _OUTPUT = "options.json", "output.txt"
 _OWN = ("command", "vary", "table")
@@ -239,9 +237,7 @@ def write_table(file: Path, campaign: Campaign, outcomes: Sequence[RunOutcome]) 
     for one in outcomes:
         found = [one.results.get(heading, ("", "")) for heading in headings]
         rows.append([*one.run.varied.values(), *("" if item is None else item for pair in found for item in pair)])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    write_text(file, text.getvalue())
+    write_csv(file, [columns, *rows])
 
 
 def slurm_script(campaign: Campaign, file: Path, folder: Path, n_ranks: int) -> str:

@@ -4,10 +4,12 @@ A task is a function of a calculator and an item. Results of finished tasks are 
 interrupted continues after them.
 """
 
+import csv
 import hashlib
+import io
 import os
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -164,6 +166,13 @@ def write_text(file: Path, text: str) -> None:
     unfinished = file.with_suffix(f".{os.getpid()}.unfinished")
     unfinished.write_text(text)
     unfinished.rename(file)
+
+
+def write_csv(file: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows, the first of them with the names of the columns, in one step."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(file, text.getvalue())
 
 
 def digest(value: Any) -> str:

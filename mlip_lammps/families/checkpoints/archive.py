@@ -20,6 +20,7 @@ _STORAGE_TYPES = {
     "torch.BoolStorage": "?",
 }
 _PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
+_MOST_PICKLE_BYTES = 1 << 24
 _TENSOR = "torch._utils._rebuild_tensor_v2"
 _SAVE_AGAIN = "load it with mace-torch and save it again with torch.save(model, path)"
 
@@ -42,6 +43,19 @@ NAMES = frozenset(
     }
 )
 """Globals allowed in every ``torch.save`` file."""
+
+
+def small_pickle(path: Path, start: bytes) -> bytes | None:
+    """Return the pickle of a ``torch.save`` file that begins with ``start``; None if there is none or it is large."""
+    if start[:2] != b"PK":
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
+            is_small = len(names) == 1 and archive.getinfo(names[0]).file_size <= _MOST_PICKLE_BYTES
+            return archive.read(names[0]) if is_small else None
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+        return None
 
 
 class TorchArchive:

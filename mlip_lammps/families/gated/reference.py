@@ -1,8 +1,7 @@
 """The reference model: e3nn's modules in float64, layer by layer as the training programs compute them."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from mlip_lammps.families.gated.activations import activation
 from mlip_lammps.families.gated.couplings import sign
 from mlip_lammps.families.gated.spec import GatedLayerSpec, GatedModel, GateSpec, LinearSpec
-from mlip_lammps.families.reference import ReferenceModel
+from mlip_lammps.families.reference import ReferenceModel, default_dtype
 
 
 class GatedReference(ReferenceModel):
@@ -90,7 +89,7 @@ class Layer(nn.Module):
         spec, prefix = trained.spec, f"layers.{t}"
         before, mid = o3.Irreps(layer.irreps_in), o3.Irreps(layer.irreps_mid)
         harmonics = o3.Irreps.spherical_harmonics(spec.l_max, -1 if spec.has_odd_harmonics else 1)
-        with _default_dtype(getattr(torch, trained.dtype)):
+        with default_dtype(getattr(torch, trained.dtype)):
             self.convolution = o3.TensorProduct(
                 before, harmonics, mid, [(i, l_edge, k, "uvu", True) for i, l_edge, k in layer.paths],
                 shared_weights=False, internal_weights=False,
@@ -176,14 +175,3 @@ def _gate(gate: GateSpec) -> Gate:
 
 def _tensor(trained: GatedModel, name: str) -> Tensor:
     return torch.from_numpy(np.array(trained.weights[name], dtype=np.float64))
-
-
-@contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Make e3nn round its coupling constants as the program that trained the model does."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)

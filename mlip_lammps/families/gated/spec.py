@@ -3,7 +3,6 @@
 This module does not import torch.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mlip_lammps.families.family import digest_of
 from mlip_lammps.families.irreps import Entry, parse_irreps
 
 Weights = dict[str, NDArray[np.generic]]
@@ -194,11 +194,7 @@ class GatedModel:
 
     def content_digest(self) -> str:
         """Return a digest of specification and weights."""
-        digest = hashlib.sha256(repr(self.spec).encode())
-        for name, weights in sorted(self.weights.items()):
-            digest.update(f"{name} {weights.dtype} {weights.shape}".encode())
-            digest.update(weights.tobytes())
-        return digest.hexdigest()
+        return digest_of(self.spec, self.weights)
 
     def facts(self) -> dict[str, Any]:
         """Return the properties that ``mlip-lammps info`` prints."""

@@ -3,12 +3,13 @@
 Irreps are strings in e3nn's notation (``16x0e+16x1o``). Weight names are those of mace-torch's ``state_dict``.
 """
 
-import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mlip_lammps.families.family import digest_of
 
 FAMILY_NAME = "mace"
 
@@ -254,11 +255,7 @@ class MaceModel:
 
     def content_digest(self) -> str:
         """Return a digest of specification and weights; those of a portable file may differ from its source file."""
-        digest = hashlib.sha256(repr(self.spec).encode())
-        for name, weights in sorted(self.weights.items()):
-            digest.update(f"{name} {weights.dtype} {weights.shape}".encode())
-            digest.update(weights.tobytes())
-        return digest.hexdigest()
+        return digest_of(self.spec, self.weights)
 
     def facts(self) -> dict[str, Any]:
         """Return the properties that ``mlip-lammps info`` prints."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
-from mlip_lammps.families.checkpoints.archive import TorchArchive
+from mlip_lammps.families.checkpoints.archive import TorchArchive, small_pickle
 from mlip_lammps.families.gated.spec import GatedModel, GatedSpec, Weights
 from mlip_lammps.families.gated.validation import check_weights
 from mlip_lammps.families.irreps import linear_pairs, linear_size, parse_irreps
@@ -20,7 +20,6 @@ CITATION = "Batzner et al., Nat. Commun. 13, 2453 (2022), doi:10.1038/s41467-022
 
 _MARKS = (b"hyper_parameters", b"nequip.")
 _PACKAGE_MARK = ".data/extern_modules"
-_MOST_PICKLE_BYTES = 1 << 24
 _EMBEDDING = ".type_embed.embed_module.weight"
 _TRAINABLE = {
     "bessel_encode.bessel_weights": "bessel_trainable",
@@ -33,23 +32,18 @@ _NEVER_TRAINED = ("output_mask", "_rmax_recip", "_empty")
 
 def is_nequip_file(path: Path, start: bytes) -> bool:
     """Return whether a file looks like a checkpoint of NequIP or a file of ``nequip-package``."""
-    if start[:2] != b"PK":
-        return False
+    if start[:2] == b"PK" and _is_package(path):
+        return True
+    pickled = small_pickle(path, start)
+    return pickled is not None and all(mark in pickled for mark in _MARKS)
+
+
+def _is_package(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
-            if _is_package(archive):
-                return True
-            names = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
-            if len(names) != 1 or archive.getinfo(names[0]).file_size > _MOST_PICKLE_BYTES:
-                return False
-            pickled = archive.read(names[0])
+            names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
         return False
-    return all(mark in pickled for mark in _MARKS)
-
-
-def _is_package(archive: zipfile.ZipFile) -> bool:
-    names = archive.namelist()
     return any(_PACKAGE_MARK in name for name in names) and any("/nequip/" in name for name in names)
 
 
@@ -63,11 +57,10 @@ def read_checkpoint(path: Path) -> GatedModel:
     UnsupportedModelError
         If the model has a feature that is not supported; the message names it.
     """
-    with zipfile.ZipFile(path) as archive:
-        if _is_package(archive):
-            raise UnsupportedModelError(
-                f"{path} is a file of nequip-package, which contains code; give the checkpoint (.ckpt) of the training"
-            )
+    if _is_package(path):
+        raise UnsupportedModelError(
+            f"{path} is a file of nequip-package, which contains code; give the checkpoint (.ckpt) of the training"
+        )
     with TorchArchive(path, frozenset()) as archive:
         root, _ = archive.any_root()  # nothing in it is imported or called
         try:

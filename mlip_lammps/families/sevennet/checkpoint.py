@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlip_lammps.core.errors import ModelFileError
-from mlip_lammps.families.checkpoints.archive import TorchArchive
+from mlip_lammps.families.checkpoints.archive import TorchArchive, small_pickle
 from mlip_lammps.families.gated.spec import GatedModel, GatedSpec, Weights
 from mlip_lammps.families.gated.validation import check_weights
 from mlip_lammps.families.sevennet.config import Config, spec_of
@@ -21,7 +20,6 @@ CITATION = "Park et al., J. Chem. Theory Comput. 20, 4857 (2024), doi:10.1021/ac
 
 _MARKS = (b"model_state_dict", b"config", b"E3_equivariant_model")
 _NAMES = frozenset({"numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.ndarray"})
-_MOST_PICKLE_BYTES = 1 << 24
 _OLD_NAMES = (
     (re.compile(r"^EdgeEmbedding\b"), "edge_embedding"),
     (re.compile(r"^reducing nn input to hidden\b"), "reduce_input_to_hidden"),
@@ -35,17 +33,8 @@ _COUPLING = re.compile(r"^\d+_convolution\.convolution\._compiled_main_left_righ
 
 def is_checkpoint(path: Path, start: bytes) -> bool:
     """Return whether a file looks like a checkpoint of SevenNet: a zip of torch whose pickle has its keys."""
-    if start[:2] != b"PK":
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
-            if len(names) != 1 or archive.getinfo(names[0]).file_size > _MOST_PICKLE_BYTES:
-                return False
-            pickled = archive.read(names[0])
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
-        return False
-    return all(mark in pickled for mark in _MARKS)
+    pickled = small_pickle(path, start)
+    return pickled is not None and all(mark in pickled for mark in _MARKS)
 
 
 def read_checkpoint(path: Path) -> GatedModel:

@@ -1,7 +1,5 @@
 """Molecular dynamics with LAMMPS that continues after any interruption."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +36,7 @@ from mlip_lammps.workflows.dynamics.lammps_input import (
 from mlip_lammps.workflows.dynamics.settings import DynamicsSettings
 from mlip_lammps.workflows.run_folder import checksum
 from mlip_lammps.workflows.settings import require_settings
-from mlip_lammps.workflows.tasks import Report, identity_of, write_text
+from mlip_lammps.workflows.tasks import Report, identity_of, write_csv, write_text
 
 THERMO = "thermo.csv"
 _IDENTITY = "trajectory.json"
@@ -228,10 +226,6 @@ def _run_lammps(
 
 def write_thermo_csv(file: Path, rows: dict[int, dict[str, float]]) -> None:
     """Write the thermodynamic output as CSV, with the names and units of LAMMPS."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     names = list(next(iter(rows.values())))
-    writer.writerow(names)
-    for step in sorted(rows):
-        writer.writerow([step, *(f"{rows[step][name]:.15g}" for name in names[1:])])
-    write_text(file, text.getvalue())
+    body = [[step, *(f"{rows[step][name]:.15g}" for name in names[1:])] for step in sorted(rows)]
+    write_csv(file, [names, *body])

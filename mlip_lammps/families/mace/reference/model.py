@@ -1,8 +1,7 @@
 """The reference MACE model in plain torch and e3nn, with any dtype; compiled files are compared with it."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from mlip_lammps.families.mace.reference.modules import load_linear
 from mlip_lammps.families.mace.reference.pair_repulsion import PairRepulsion
 from mlip_lammps.families.mace.reference.radial import RadialBasis
 from mlip_lammps.families.mace.spec import MaceModel
-from mlip_lammps.families.reference import ReferenceModel
+from mlip_lammps.families.reference import ReferenceModel, default_dtype
 
 
 class MaceReference(ReferenceModel):
@@ -56,7 +55,7 @@ class MaceReference(ReferenceModel):
         self.embedding_readout = None
         if spec.has_embedding_readout:
             self.embedding_readout = load_linear(spec.irreps_embedding, "1x0e", weights[READOUT], dtype)
-        with _default_dtype(getattr(torch, spec.dtype)):
+        with default_dtype(getattr(torch, spec.dtype)):
             self.layers = nn.ModuleList(Layer(spec, t, weights, dtype) for t in range(1, spec.n_layers + 1))
         blocks = [block_of(layer.interaction) for layer in spec.layers]
         self.has_pair_functions = spec.radial.distance_transform is not None or any(
@@ -106,14 +105,3 @@ class MaceReference(ReferenceModel):
         if self.pair_repulsion is not None:
             interaction = interaction + self.pair_repulsion(species, vectors, edge_centre, edge_neighbour)
         return self.scale * interaction + constants
-
-
-@contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Make e3nn round its coupling constants as when the file was written; they keep these values in every dtype."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
