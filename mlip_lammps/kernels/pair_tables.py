@@ -4,7 +4,7 @@ A model file has no such tables. Programs make those of the elements that a run 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,7 +15,10 @@ from mlip_lammps.kernels.radial_table import RadialTable, hidden_table, interpol
 from mlip_lammps.kernels.torch.radial import density_terms, radial_weights
 
 _SAMPLED_PAIRS = 24
-"""Largest number of pairs whose functions decide how fine the tables of all pairs are."""
+"""Largest number of pairs, spread over all, whose functions decide how fine the tables of all pairs are."""
+_HARDEST_PAIRS = 8
+"""Number of pairs added to these because a coarse table describes them worst."""
+_TRIAL_DEGREE, _TRIAL_INTERVALS, _PAIRS_TOGETHER = 5, 32, 32
 _SHARE_FOR_OTHERS = 0.5
 """Part of the tolerance that tables of the sampled pairs may use; the rest is for all other pairs."""
 
@@ -130,7 +133,8 @@ def pair_table(
 ) -> PairTable:
     """Return tables that are as fine as the sampled pairs need, see ``tabulate`` for the arguments and errors."""
     unknown = PairTable(model.radial, network, matrix, model.cutoff, 0, 0, 0.0, 0.0, is_density)
-    functions = [_functions(unknown, pair) for pair in kinds.sample]
+    hardest = _hardest_pairs(unknown, kinds) if kinds.are_sampled else ()
+    functions = [_functions(unknown, pair) for pair in dict.fromkeys((*kinds.sample, *hardest))]
     share = _SHARE_FOR_OTHERS if kinds.are_sampled else 1.0
     tolerance, kinks = share * slope_tolerance, model.radial.kinks
     found = hidden_table(functions, matrix, model.cutoff, tolerance, value_bytes, kinks=kinks)
@@ -138,6 +142,22 @@ def pair_table(
     return PairTable(
         model.radial, network, matrix, model.cutoff, *size, found.value_error, found.slope_error, is_density
     )
+
+
+def _hardest_pairs(table: PairTable, kinds: PairKinds) -> list[int]:
+    """Return the pairs whose functions a coarse table of the hidden layer describes worst."""
+    weighted = torch.diag(table.matrix.norm(dim=1))
+    trial = replace(table, matrix=weighted, degree=_TRIAL_DEGREE, n_intervals=_TRIAL_INTERVALS)
+    functions = density_terms if table.is_density else radial_weights
+    distances = torch.linspace(0.1, 1.0, 8 * _TRIAL_INTERVALS, dtype=torch.float64) * table.cutoff
+    errors = []
+    for pairs in torch.tensor(kinds.pairs, dtype=torch.int64).split(_PAIRS_TOGETHER):
+        every, rows = distances.repeat(len(pairs)), torch.arange(len(pairs)).repeat_interleave(len(distances))
+        exact = functions(table.basis, table.network, table.cutoff, every, pairs[rows]) @ weighted
+        found = trial.tables(pairs, torch.float64).evaluate(every, rows)
+        errors.append((found - exact).abs().amax(dim=1).view(len(pairs), -1).amax(dim=1))
+    order = torch.cat(errors).argsort(descending=True)[:_HARDEST_PAIRS]
+    return [kinds.pairs[k] for k in order.tolist()]
 
 
 def _functions(table: PairTable, pair: int):
