@@ -33,6 +33,7 @@ CASES = {
         dict(melt_steps=10, quench_steps=10, relax_steps=10, press_steps=200, cells=2, close="ignore"),
         ["amorphous.data", "compression.txt", "compression.lammpstrj"],
     ),
+    "silicon_uneven": (2, "one_layer", dict(steps=60, balance="rcb", cells=2), []),
     "nickel_co2": (2, "three_layers", dict(iterations=10, steps=100), ["nickel_co2.lammpstrj"]),
     "nickel_co2_gcmc": (1, "three_layers", dict(steps=20, exchanges=4, moves=2), ["gcmc.lammpstrj"]),
 }

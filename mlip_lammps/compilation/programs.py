@@ -46,7 +46,8 @@ def compile_programs(
     MlipError
         If a program does not compile.
     """
-    with TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as scratch:
+    # The folder of temporary files: AOTInductor cannot compile in a folder whose path has a blank, as output's may.
+    with TemporaryDirectory(prefix="mlip-lammps-") as scratch:
         folder = Path(scratch)
         job = {"model": pickle.dumps(model), "dtype": dtype, "radial": radial, "operators": operators}
         (folder / JOB).write_bytes(pickle.dumps(job | {"path": _path_of(model)}))
