@@ -16,8 +16,8 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase.optimize import BFGS
 from lammps_run import run_command, run_lammps
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.core.errors import CloseAtomsWarning, ModelFileError, UserInputError
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.engines.lammps.session import BAR_PER_EV_PER_CUBIC_ANGSTROM
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel

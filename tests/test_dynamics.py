@@ -18,6 +18,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.constraints import FixAtoms, FixBondLength
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.analysis.averages import block_average
 from mlip_lammps.analysis.lammps_trajectory import index_frames, read_frames
 from mlip_lammps.analysis.motion import diffusion, vibrational_spectrum
@@ -25,7 +26,6 @@ from mlip_lammps.analysis.thermo import read_thermo_csv
 from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.workflows import DynamicsSettings, dynamics_results, run_dynamics
 from mlip_lammps.workflows.dynamics.continuation import newest_point
 

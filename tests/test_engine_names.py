@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import mlip_lammps
 import mlip_lammps.engines.ase
 import mlip_lammps.engines.lammps
 
@@ -19,7 +20,7 @@ def test_the_engines_give_their_classes_by_name():
     assert LammpsSession.__module__ == "mlip_lammps.engines.lammps.session"
 
 
-@pytest.mark.parametrize("package", [mlip_lammps.engines.ase, mlip_lammps.engines.lammps])
+@pytest.mark.parametrize("package", [mlip_lammps, mlip_lammps.engines.ase, mlip_lammps.engines.lammps])
 def test_every_name_of_an_engine_is_there_and_no_other(package):
     for name in package.__all__:
         assert getattr(package, name).__name__ == name

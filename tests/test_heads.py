@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.cli.main import EXIT_USER_INPUT, main
 from mlip_lammps.compilation import compiled_model, export_model, runnable_model
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.engines.lammps.session import LammpsSession
 from mlip_lammps.families import read_model, select_head
 from mlip_lammps.families.mace import MaceReference, lower, write_portable

@@ -15,10 +15,10 @@ from ase.build import bulk, fcc100
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms, FixBondLength
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.engines.lammps.process import find_program
 from mlip_lammps.workflows import Tasks, minimize, relax
 from mlip_lammps.workflows.lammps_minimizer import minimize_all

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from lammps_run import run_driver
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.cli.main import main
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.testing.structures import rattled_triclinic
 from mlip_lammps.verify.physics_checks import LmpRun, _run_dynamics
 from mlip_lammps.workflows.estimate import lammps_peak_bytes

@@ -2,9 +2,9 @@
 
 import pytest
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import UnsupportedModelError
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.families.mace import MaceReference, lower, write_portable
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree

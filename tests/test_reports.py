@@ -101,7 +101,8 @@ def test_every_command_with_a_run_folder_has_a_methods_paragraph_with_its_refere
     assert set(citations._METHODS) == RUN_COMMANDS
     for command in RUN_COMMANDS:
         settings = vars(build_parser().parse_args([command, "silicon-pbe"]))
-        text, keys = methods_of({"command": command, "settings": settings, "model": {"family": "mace"}})
+        facts = {"silicon-pbe": {"family": "mace"}} if "models" in settings else {"family": "mace"}
+        text, keys = methods_of({"command": command, "settings": settings, "model": facts})
         assert set(re.findall(r"\[(\w+)\]", text)) == set(keys)
         assert bibtex(keys).count("@") == len(keys)
         assert "{" not in text
@@ -134,6 +135,7 @@ def methods(words: str) -> str:
         ("neb m --no-climb --no-relax", "The ends were used as given", "climb"),
         ("neb m", "climbing-image nudged elastic band method [cineb]", "used as given"),
         ("formation m --no-relax", "Crystals were used as given.", "relaxed"),
+        ("compare a:b lammps:sw:Si.sw", "pair styles lammps:sw:Si.sw were run with LAMMPS [lammps]", "[mace]"),
         ("screen m --committee n", "standard deviation of the relative energies", "used as given"),
     ],
 )

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.compilation import compiled_model
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.families import family_of, read_model, select_head
 from mlip_lammps.families.mace.reader.inspection import inspect_mace_torch
 from mlip_lammps.testing import tolerances

@@ -4,8 +4,8 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.compilation import compiled_model
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.workflows import equation_of_state, phase_change
 
 PLACES = [(0, 0, 0), (0, 0.5, 0.25), (0.5, 0.5, 0.5), (0.5, 0, 0.75)]

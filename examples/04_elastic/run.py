@@ -3,8 +3,8 @@
 import numpy as np
 from ase.build import bulk
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.compilation import compiled_model
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.workflows import elastic_tensor, relax
 
 

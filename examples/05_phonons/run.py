@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ase.build import bulk
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.compilation import compiled_model
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.workflows import Tasks, phonons, quasi_harmonic, relax
 
 OUT = Path("out/05_phonons")

@@ -2,8 +2,8 @@
 
 from ase.build import bulk
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.compilation import compiled_model
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.workflows import relax, surface_energies
 
 

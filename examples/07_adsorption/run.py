@@ -5,8 +5,8 @@ from pathlib import Path
 import ase.io
 from ase.build import fcc100
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.compilation import compiled_model
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.workflows import Tasks, adsorb
 from mlip_lammps.workflows.surfaces.adsorption import fixed_bottom, read_adsorbate
 

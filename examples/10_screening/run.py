@@ -3,8 +3,8 @@
 from ase import Atoms
 from ase.build import bulk
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.compilation import compiled_model
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.workflows import formation_energies, screen
 
 PLACES = [(0, 0, 0), (0, 0.5, 0.25), (0.5, 0.5, 0.5), (0.5, 0, 0.75)]

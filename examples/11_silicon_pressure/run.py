@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ase.build import bulk
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.compilation import compiled_model
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.workflows import DynamicsSettings, run_dynamics
 
 MELT, QUENCH_FROM, COLD, PRESSURE_GPA = 2500.0, 1800.0, 500.0, 10.0

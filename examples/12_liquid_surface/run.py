@@ -5,10 +5,10 @@ from pathlib import Path
 
 from ase.build import bulk
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.analysis.interfaces import surface_tension
 from mlip_lammps.analysis.thermo import read_thermo_csv
 from mlip_lammps.compilation import compiled_model
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.structure.lammps_data import write_lammps_data
 from mlip_lammps.workflows import DynamicsSettings, run_dynamics
 

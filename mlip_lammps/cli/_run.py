@@ -117,36 +117,62 @@ def open_run(arguments: argparse.Namespace, command: str, extra_files: Sequence[
     UserInputError
         If the model or a structure is missing or cannot be read, atoms overlap, or the model does not know an element.
     """
-    # SIGTERM must also end the MPI ranks, as an interrupt does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = open_console()
+    end_as_interrupted()
     if arguments.model is None:
         raise UserInputError("no MODEL is given; give a file, the name of a shipped model, or --config FILE")
     given = list(getattr(arguments, "structures", []))
     structures = read_structures(given) if hasattr(arguments, "structures") else {}
     files = {"model": resolve_model(arguments.model)}
     files |= {f"structure {k}": Path(file) for k, file in enumerate([*given, *extra_files], start=1)}
-    settings = {name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS}
     calculator = open_model(arguments)
-    facts = {key: calculator.model.metadata.get(key) for key in ("family", "dtype", "device", "head", "cutoff")}
-    folder = RunFolder(arguments.out, command, settings, files, facts)
     for name, atoms in structures.items():
         require_known_elements(atoms, calculator, name)
         require_apart(atoms, name)
-    with folder, ProgressDisplay(console) as display:
-        tasks = Tasks(folder.tasks, arguments.ranks, display.show)
+    with open_folder(arguments, command, files, facts_of(calculator)) as (folder, tasks, console):
         yield Run(calculator, structures, tasks, folder, console)
+
+
+@contextmanager
+def open_folder(
+    arguments: argparse.Namespace, command: str, files: Mapping[str, Path], facts: Mapping[str, Any]
+) -> Iterator[tuple[RunFolder, Tasks, Console]]:
+    """Open the run folder of a command; the record is complete at the end of the ``with`` block.
+
+    Parameters
+    ----------
+    files
+        Input files by name, whose checksums the record shall contain.
+    facts
+        Facts of the model for the record.
+    """
+    console = open_console()
+    settings = {name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS}
+    folder = RunFolder(arguments.out, command, settings, files, facts)
+    with folder, ProgressDisplay(console) as display:
+        yield folder, Tasks(folder.tasks, arguments.ranks, display.show), console
         display.stop()
         console.print(f"results: {folder.path}")
 
 
-def open_model(arguments: argparse.Namespace, model: str | None = None) -> MlipCalculator:
+def end_as_interrupted() -> None:
+    """Let SIGTERM also end compilations and MPI ranks, as an interrupt does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def facts_of(calculator: MlipCalculator) -> dict[str, Any]:
+    """Return the facts of a model for the record of a run."""
+    return {key: calculator.model.metadata.get(key) for key in ("family", "dtype", "device", "head", "cutoff")}
+
+
+def open_model(arguments: argparse.Namespace, model: str | None = None, n_threads: int = 0) -> MlipCalculator:
     """Return the calculator of MODEL, compiled in ``--dtype`` for ``--device`` unless it is compiled already.
 
     Parameters
     ----------
     model
         Instead of MODEL.
+    n_threads
+        See ``MlipCalculator``.
     """
     path = resolve_model(model or arguments.model)
     if path.suffix == ".pt2" or is_archive(path):
@@ -161,7 +187,7 @@ def open_model(arguments: argparse.Namespace, model: str | None = None) -> MlipC
             lines.append(line)
 
         path = compiled_model(path, **options, progress=tell)
-    return MlipCalculator(path)
+    return MlipCalculator(path, n_threads)
 
 
 class ProgressDisplay:

@@ -41,6 +41,11 @@ def add_run(
         parser.add_argument(
             "structures", metavar=structures, nargs="*", default=[], help="structure files, any format that ASE reads"
         )
+    add_run_options(parser, command, dtype)
+
+
+def add_run_options(parser: argparse.ArgumentParser, command: str, dtype: str = "float64") -> None:
+    """Add ``--out``, ``--config``, ranks, precision, device and head of a command with a run folder."""
     add_out(parser, f"out/{command}")
     parser.add_argument(
         "--config",

@@ -9,8 +9,8 @@ import pytest
 from ase.build import bulk, fcc100, molecule
 from ase.units import GPa
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.compilation import compiled_model
-from mlip_lammps.engines.ase import MlipCalculator
 from mlip_lammps.engines.lammps.cases import Case, run_cases
 from mlip_lammps.workflows import (
     adsorb,

@@ -1,4 +1,4 @@
-"""The ASE calculator.
+"""ASE calculators: of models, and of pair styles of LAMMPS.
 
 Names are imported at their first use, so that importing the package does not load ASE.
 """
@@ -7,6 +7,8 @@ from mlip_lammps.core.lazy import lazy_names
 
 _HOMES = {
     "MlipCalculator": "calculator",
+    "StockStyle": "stock_styles",
+    "other_calculator": "other_calculators",
 }
 
 __all__ = list(_HOMES)

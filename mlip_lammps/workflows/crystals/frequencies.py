@@ -18,6 +18,7 @@ from mlip_lammps.workflows.crystals.force_constants import (
 from mlip_lammps.workflows.crystals.phonons import require_q_points
 from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, largest_shift, symmetrized
+from mlip_lammps.workflows.tasks import Tasks
 
 _SAME_POINT = 1e-6
 
@@ -61,6 +62,8 @@ def phonon_frequencies(
     q_points: ArrayLike | Sequence[str],
     displacement: float = DISPLACEMENT,
     symmetry_tolerance: float = SYMMETRY_TOLERANCE,
+    *,
+    tasks: Tasks | None = None,
 ) -> PhononFrequencies:
     """Return phonon frequencies of a relaxed crystal.
 
@@ -82,6 +85,8 @@ def phonon_frequencies(
         Displacement of atoms in angstrom.
     symmetry_tolerance
         Largest deviation of atoms and cell vectors from their symmetric positions, angstrom.
+    tasks
+        Where the forces are computed.
 
     Raises
     ------
@@ -97,7 +102,7 @@ def phonon_frequencies(
     primitive = to_ase(phonons.primitive)
     # before the calculation, because a name may be invalid
     points = _coordinates(q_points, primitive)
-    find_force_constants([phonons], calculator, displacement)
+    find_force_constants([phonons], calculator, displacement, tasks)
     phonons.run_qpoints(points)
     return PhononFrequencies(
         q_points=points,
@@ -108,6 +113,26 @@ def phonon_frequencies(
         space_group=space_group,
         largest_shift=largest_shift(atoms, symmetric),
     )
+
+
+def special_points(atoms: Atoms, symmetry_tolerance: float = SYMMETRY_TOLERANCE) -> tuple[str, ...]:
+    """Return the names of the special points of a crystal in the notation of ASE, G for Gamma first.
+
+    Parameters
+    ----------
+    atoms
+        A relaxed periodic crystal; its primitive cell is determined automatically.
+    symmetry_tolerance
+        See `phonon_frequencies`.
+
+    Raises
+    ------
+    UserInputError
+        If the space group depends on the tolerance.
+    """
+    symmetric, _ = symmetrized(atoms, symmetry_tolerance)
+    names = _special_points(to_ase(build_phonopy(symmetric, (1, 1, 1)).primitive))
+    return tuple(sorted(names, key=lambda name: name != "G"))
 
 
 def _coordinates(q_points: ArrayLike | Sequence[str], primitive: Atoms) -> NDArray[np.float64]:

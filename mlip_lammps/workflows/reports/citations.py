@@ -179,9 +179,21 @@ def _screen(settings: Settings) -> str:
     return f"{relaxed} Duplicates were removed by symmetry [spglib] and distances.{spread}"
 
 
+def _compare(settings: Settings) -> str:
+    quantities = settings.get("quantities") or ("all that apply",)
+    words = [word for word in settings["models"] if word.startswith("lammps:")]
+    styles = f" The pair styles {', '.join(words)} were run with LAMMPS [lammps]." if words else ""
+    return (
+        f"Quantities: {', '.join(quantities)}.{styles} Crystals were relaxed with their cell until the largest force "
+        "was below 0.001 eV/Å; elastic constants are from the stresses at finite strains with relaxed atoms, phonon "
+        "frequencies from finite displacements with phonopy [phonopy]."
+    )
+
+
 _METHODS: dict[str, Callable[[Settings], str]] = {
     "relax": _relax,
     "eos": _eos,
+    "compare": _compare,
     "md": _md,
     "elastic": _elastic,
     "phonons": _phonons,
@@ -220,13 +232,17 @@ def methods_of(record: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
 def _start(record: Mapping[str, Any]) -> str:
     """Return the sentence about the model and the programs."""
     versions, facts = record.get("versions", {}), record.get("model", {})
+    programs = f"mlip-lammps {versions.get('mlip-lammps', '')} and ASE {versions.get('ase', '')} [ase]. "
+    if "models" in record["settings"]:
+        names = [_FAMILIES.get(one.get("family"), "model") + f" {name}" for name, one in facts.items()]
+        others = [name for name in record["settings"]["models"] if name not in facts]
+        return f"Energies and forces of {', '.join([*names, *others])} were computed with {programs}"
     model = str(record["settings"].get("model", "a model")).rsplit("/", 1)[-1]
     family = _FAMILIES.get(facts.get("family"), "model")
     checksum = record.get("inputs", {}).get("model", {}).get("sha256", "unknown")[:12]
     return (
         f"Energies and forces were computed with the {family} {model} (SHA-256 {checksum}) in "
-        f"{facts.get('dtype', 'unknown')} precision with mlip-lammps {versions.get('mlip-lammps', '')} and ASE "
-        f"{versions.get('ase', '')} [ase]. "
+        f"{facts.get('dtype', 'unknown')} precision with {programs}"
     )
 
 

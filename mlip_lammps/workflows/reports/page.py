@@ -74,7 +74,8 @@ def _page(folder: Path, record: Mapping[str, Any], results: Any) -> str:
         _value(record.get("versions", {})),
         f"<h2>Methods</h2><p>{escape(methods)}</p><pre>{escape(bibtex(keys))}</pre>",
     ]
-    title = f"{command}: {escape(str(record['settings'].get('model', '')))}"
+    settings = record["settings"]
+    title = f"{command}: {escape(str(settings.get('model') or ', '.join(settings.get('models', []))))}"
     body = "\n".join(parts)
     style = (_FILES / "page.css").read_text(encoding="utf-8")
     return (
