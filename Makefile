@@ -24,7 +24,7 @@ PLUGIN_SOURCES := $(shell find pair_style -name "*.cpp" -o -name "*.h" -o -name 
 pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRAINT=$(1) $(2)/bin/python -m pip install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test physics mutations broken sizes venv peer peer-sevenn bench gpu precision docs lint clean distclean check-system
+.PHONY: help demo test slow physics mutations broken sizes soak venv peer peer-sevenn bench gpu precision docs lint clean distclean check-system
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -35,6 +35,9 @@ demo: $(INSTALLED) ## install, compile the shipped water model, run it on two ra
 
 test: $(INSTALLED) $(PEER_INSTALLED) ## install and run the tests
 	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/pytest $(SIDE_BY_SIDE) $(PYTEST_OPTIONS)
+
+slow: $(INSTALLED) $(PEER_INSTALLED) ## run the variants that make test leaves out (twenty minutes)
+	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/pytest -m slow $(SIDE_BY_SIDE) $(PYTEST_OPTIONS)
 
 physics: $(INSTALLED) ## check the shipped models against physics: dynamics, phonons, elastic constants, adsorption (tens of minutes)
 	$(VENV)/bin/pytest -m "physics or not physics" tests/physics $(PYTEST_OPTIONS)
@@ -47,6 +50,9 @@ broken: $(INSTALLED) ## open a thousand mutations of each form of model file: cl
 
 sizes: $(INSTALLED) ## export models of the size of foundation models within 3 minutes and 6 GB each (ten minutes)
 	$(VENV)/bin/pytest -m "sizes or not sizes" tests/test_foundation_sizes.py $(PYTEST_OPTIONS)
+
+soak: $(INSTALLED) ## kill runs of molecular dynamics at 20 random times and compare with runs left alone (ten minutes)
+	$(VENV)/bin/pytest -m "soak or not soak" tests/test_dynamics.py -k 20_random_times $(PYTEST_OPTIONS)
 
 venv: $(INSTALLED) ## create .venv with the package and its dependencies
 

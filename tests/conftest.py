@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from slow_tests import is_slow, unknown
 
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.families.mace import MaceModel, write_portable
@@ -24,6 +25,19 @@ SHAPES = {
     # Another committee member for two_layers: fewer layers, a shorter cutoff, reversed elements.
     "one_layer_of_two": dict(elements=("O", "H"), hidden_irreps="5x0e", l_max=1, correlation=2, n_layers=1, cutoff=3.5),
 }
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of ``slow_tests.py``, and refuse entries that name no test."""
+    names: dict[str, list[str]] = {}
+    for item in items:
+        names.setdefault(item.path.name, []).append(item.name)
+        if is_slow(item.path.name, item.name):
+            item.add_marker(pytest.mark.slow)
+    is_whole = not any("::" in argument for argument in config.args)
+    if is_whole and (missing := [f"{file}: {entry}" for file in names for entry in unknown(file, names[file])]):
+        raise pytest.UsageError(f"slow_tests.py names tests that do not exist: {missing}")
 
 
 @pytest.fixture(scope="session")

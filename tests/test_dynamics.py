@@ -2,13 +2,10 @@
 
 import json
 import os
-import pickle
 import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +14,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.constraints import FixAtoms, FixBondLength
+from killed_runs import OUTPUT, VICTIMS, KilledRuns, contents
 
 from mlip_lammps import MlipCalculator
 from mlip_lammps.analysis.averages import block_average
@@ -29,7 +27,6 @@ from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows import DynamicsSettings, dynamics_results, run_dynamics
 from mlip_lammps.workflows.dynamics.continuation import newest_point
 
-OUTPUT = ("thermo.csv", "trajectory.lammpstrj")
 SHORT = {"time_ps": 0.08, "timestep_fs": 1.0, "restart_every": 20, "thermo_every": 5, "trajectory_every": 10}
 CELL = bulk("Si", a=5.47, cubic=True)
 
@@ -53,8 +50,8 @@ def tilted() -> Atoms:
     return atoms
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in OUTPUT}
+def newest_restarts(folder: Path) -> list[Path]:
+    return sorted((folder / "restarts").glob("*.restart"), key=lambda file: file.stat().st_mtime)[-1:]
 
 
 def truncate(file: Path, share: float) -> None:
@@ -110,61 +107,36 @@ def test_a_finished_run_is_not_repeated_and_a_longer_one_continues_it(silicon, c
     assert read_thermo_csv(tmp_path / "thermo.csv")["Step"].tolist() == list(range(0, 121, 5))
 
 
-RUN = """
-import sys, pickle
-from pathlib import Path
-from mlip_lammps.workflows import run_dynamics
-run_dynamics(*pickle.loads(Path(sys.argv[1]).read_bytes()), sys.argv[2], n_ranks=2)
-"""
-
-
-def family(parent: int) -> list[int]:
-    """Return the processes that descend from ``parent``."""
-    table = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout.split()
-    children: dict[int, list[int]] = {}
-    for pid, ppid in zip(table[::2], table[1::2], strict=True):
-        children.setdefault(int(ppid), []).append(int(pid))
-    found, left = [], [parent]
-    while left:
-        below = children.get(left.pop(), [])
-        found += below
-        left += below
-    return found
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-@pytest.mark.parametrize("victim", ["this process", "mpiexec", "a rank"])
+@pytest.mark.parametrize("victim", VICTIMS)
 def test_a_killed_run_leaves_no_process_and_continues_bit_for_bit(victim, silicon, crystal, tmp_path):
     settings = DynamicsSettings(**{**SHORT, "time_ps": 0.6})
-    job = tmp_path / "job.pickle"
-    job.write_bytes(pickle.dumps((crystal, silicon, settings)))
-    command = [sys.executable, "-c", RUN, str(job)]
-    subprocess.run([*command, str(tmp_path / "alone")], check=True, timeout=120)
-    folder, chance = tmp_path / "killed", random.Random(victim)
+    runs = KilledRuns(crystal, silicon, settings, tmp_path)
+    chance = random.Random(victim)
     for wait in (20, chance.randrange(100, 400, 20)):
-        process = subprocess.Popen([*command, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while not (folder / "restarts" / f"{wait}.restart").exists() and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        below = family(process.pid)
-        # mpiexec is the child; below it hydra_pmi_proxy, and below that the ranks
-        target = {"this process": process.pid, "mpiexec": below[0], "a rank": below[-1]}[victim] if below else None
-        if target is not None:
-            os.kill(target, signal.SIGKILL)
-        process.wait(timeout=60)
-        deadline = time.monotonic() + 20
-        while any(is_running(pid) for pid in below):
-            assert time.monotonic() < deadline, "a rank runs on"
-            time.sleep(0.05)
-    subprocess.run([*command, str(folder)], check=True, timeout=120)
-    assert contents(folder) == contents(tmp_path / "alone")
+        runs.kill(victim, lambda wait=wait: (runs.folder / "restarts" / f"{wait}.restart").exists())
+    assert runs.finish() == runs.alone()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("ensemble", ["nve", "npt"])
+def test_a_run_that_is_killed_at_20_random_times_ends_as_if_left_alone(ensemble, silicon, crystal, tmp_path):
+    settings = DynamicsSettings(**{**SHORT, "time_ps": 6.0, "ensemble": ensemble})
+    runs = KilledRuns(crystal, silicon, settings, tmp_path)
+    expected = runs.alone()
+    chance, n_kills, places = random.Random(ensemble), 0, []
+    while n_kills < 20:
+        ready = time.monotonic() + chance.uniform(0.0, 8.0)
+        if not runs.kill(chance.choice(VICTIMS), lambda ready=ready: time.monotonic() > ready):
+            break
+        n_kills += 1
+        if chance.random() < 0.5:  # as after a power failure
+            for file in (*(runs.folder / name for name in OUTPUT), *newest_restarts(runs.folder)):
+                if file.exists():
+                    truncate(file, chance.uniform(0.9, 1.0))
+        places.append(newest_point(runs.folder, settings) if runs.folder.exists() else 0)
+    print(f"{ensemble}: {n_kills} kills; continued from steps {places}")
+    assert runs.finish() == expected
+    assert n_kills == 20, "the run ended too early; make it longer"
 
 
 def test_a_full_disk_ends_in_an_error_and_the_run_continues_afterwards(silicon, crystal, tmp_path):

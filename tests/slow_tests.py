@@ -1,0 +1,88 @@
+"""Tests that ``make slow`` runs and ``make test`` does not: variants whose like ``make test`` runs already.
+
+Most of them compile a model, which takes half a minute. Each file keeps at least one test of the kind.
+"""
+
+from collections.abc import Iterable
+
+COMPILED = "test_the_compiled_model_equals_the_reference"
+LAMMPS = "test_lammps_equals_ase"
+
+SLOW: dict[str, tuple[str, ...]] = {
+    "test_charge.py": (
+        "test_other_precisions_and_exact_radial_functions_pass_the_check[float32-exact]",
+        f"{COMPILED}[nonlinear]",
+        *(f"{LAMMPS}[nonlinear-info3-{n}]" for n in (1, 2)),
+    ),
+    "test_conductivity.py": ("test_the_command_computes_the_conductivity_of_silicon",),
+    "test_consistency.py": ("test_an_export_whose_programs_share_a_library_is_not_written",),
+    "test_dynamics.py": (
+        *(f"test_a_killed_run_leaves_no_process_and_continues_bit_for_bit[{name}]" for name in ("mpiexec", "a rank")),
+        *(
+            f"test_a_run_continues_bit_for_bit_from_any_good_restart_file[{name}]"
+            for name in (
+                "tilted-{'ensemble': 'nve'}", "tilted-{'thermostat': 'langevin'}", "tilted-{'thermostat': 'csvr'}",
+                "tilted-{'temperature_end': 500.0}", "crystal-{'temperature_end': 500.0}",
+                "crystal-{'thermostat': 'csvr'}",
+            )
+        ),
+    ),
+    "test_examples.py": tuple(
+        f"test_an_example_prints_its_result[{name}]"
+        for name in ("05_phonons", "07_adsorption", "09_reaction_path", "11_silicon_pressure", "12_liquid_surface")
+    ),
+    "test_exact_radial.py": tuple(
+        f"test_messages_and_their_adjoints_equal_the_torch_operators[{name}]"
+        for name in ("wide-float64", "odd-float64", "odd-mixed", "half-float64", "half-mixed", "two-float64")
+    ),
+    "test_families.py": ("test_the_export_of_another_family_has_no_words_of_mace",),
+    "test_gpu_kernels.py": tuple(
+        f"test_every_kernel_compiles_without_spills[{name}]" for name in ("80-mixed", "90-float64", "100-mixed")
+    ),
+    "test_kernels.py": tuple(
+        f"test_convolution_and_its_adjoint_equal_the_reference[{name}]"
+        for name in ("wide-float64", "odd-float64", "half-float64", "two-float64")
+    ),
+    "test_nequip.py": (
+        "test_a_compiled_file_gives_the_results_of_nequip[two_orders]",
+        "test_the_network_on_every_edge_gives_the_results_of_nequip",
+    ),
+    "test_pair_tables.py": (
+        "test_a_file_for_all_elements_gives_the_energies_of_one_for_few[nonlinear]",
+        "test_lammps_makes_the_tables_of_the_named_elements[nonlinear]",
+        "test_verify_passes_on_two_ranks_with_some_of_the_elements[nonlinear]",
+    ),
+    "test_readouts.py": tuple(
+        f"test_compiled_readouts_give_the_energies_and_forces_of_the_reference[{name}]"
+        for name in ("tanh-cpu", "abs-cpu", "none-cpu", "last-cpu", "last-emulated")
+    ),
+    "test_sevennet.py": (
+        *(
+            f"test_a_compiled_file_gives_the_results_of_package[{name}]"
+            for name in ("parity_bias", "version_0_9", "modals.PBE")
+        ),
+        *(f"test_lammps_equals_the_reference[{n}-parity_bias]" for n in (1, 2, 4)),
+    ),
+    "test_variants.py": (
+        *(f"{COMPILED}[{kind}]" for kind in ("density", "edge_irreps", "nonlinear", "attention_three_layers")),
+        *(f"{LAMMPS}[attention_three_layers-{n}]" for n in (1, 2)),
+        "test_a_choice_of_elements_in_another_order_gives_the_same_energies[nonlinear_foundation]",
+    ),
+    "test_versions_of_mace_torch.py": (
+        "test_the_calculator_gives_the_results_of_the_version_that_saved_the_file[0.3.8]",
+    ),
+}
+"""Names of tests by file, with their parameters; a name alone means all parameters."""
+
+
+def is_slow(file: str, name: str) -> bool:
+    """Return whether a test of a file is in the list."""
+    return any(name == entry or name.startswith(f"{entry}[") for entry in SLOW.get(file, ()))
+
+
+def unknown(file: str, names: Iterable[str]) -> list[str]:
+    """Return the entries of a file that name none of its tests."""
+    names = list(names)
+    return [
+        entry for entry in SLOW.get(file, ()) if not any(name == entry or name.startswith(f"{entry}[") for name in names)
+    ]
