@@ -77,12 +77,14 @@ SLOW: dict[str, tuple[str, ...]] = {
 
 def is_slow(file: str, name: str) -> bool:
     """Return whether a test of a file is in the list."""
-    return any(name == entry or name.startswith(f"{entry}[") for entry in SLOW.get(file, ()))
+    return any(_names(entry, name) for entry in SLOW.get(file, ()))
 
 
 def unknown(file: str, names: Iterable[str]) -> list[str]:
     """Return the entries of a file that name none of its tests."""
     names = list(names)
-    return [
-        entry for entry in SLOW.get(file, ()) if not any(name == entry or name.startswith(f"{entry}[") for name in names)
-    ]
+    return [entry for entry in SLOW.get(file, ()) if not any(_names(entry, name) for name in names)]
+
+
+def _names(entry: str, name: str) -> bool:
+    return name == entry or name.startswith(f"{entry}[")
