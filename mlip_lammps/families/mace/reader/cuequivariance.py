@@ -22,6 +22,8 @@ _GROUP = "mace.tools.cg.O3_e3nn"
 """The irreps of e3nn: other groups of cuEquivariance have other signs."""
 _TOLERANCE = 1e-6
 """Relative tolerance of couplings: mace-torch computes those of float32 models in float32."""
+_MOST_NUMBERS = 1 << 26
+"""Largest dense array of couplings (0.5 GB); the file has only its terms."""
 _ARRAYS = ("numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct")
 
 NAMES = frozenset(
@@ -204,6 +206,11 @@ class _Contraction(_Converted):
             terms.setdefault(n_operands - 2, []).append(term)
         if type(correlation) is not int or not all(1 <= degree <= min(correlation, 8) for degree in terms):
             raise self._damaged("contraction_degree")
+        if max(one.dim for one in wanted) * n**correlation * weights.shape[1] > _MOST_NUMBERS:
+            raise UnsupportedModelError(
+                f"{self.label} has the correlation order {correlation} for {n} components, which is too large for this "
+                "package; train with order 3 or less"
+            )
         return [
             _Part(f"{self.path}.contractions.{k}", correlation, weights, terms, n, starts[k], one.dim)
             for k, one in enumerate(wanted)
