@@ -38,7 +38,7 @@ SIZES = {
 }  # fmt: skip
 """Options of each family, as its training scripts and papers state them; OMAT-0 medium is as MP-0b3 medium."""
 HEADS = {"MACE-MH-1": "omat"}
-_READOUT_FACTORS = {"MACE-MH-1": 1e3, "MACE-OMOL": 1e-6}
+_READOUT_FACTORS = {"MACE-MH-1": 1e2, "MACE-OMOL": 1e-6}
 """Factors of the readouts: without them energies of the random weights are constants, or millions of eV."""
 
 
