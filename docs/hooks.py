@@ -24,6 +24,7 @@ PAGES = {
     "benchmarks/results/scaling.md": "scaling_results.md",
     "examples/11_silicon_pressure/README.md": "example_silicon_pressure.md",
     "examples/12_liquid_surface/README.md": "example_liquid_surface.md",
+    "examples/13_fine_tuning/README.md": "example_fine_tuning.md",
     **{f"mlip_lammps/models/{name}/card.md": f"{name}.md" for name in os.listdir(ROOT / "mlip_lammps/models")},
 }
 """Markdown files outside of ``docs`` and the pages that they become."""

@@ -38,6 +38,8 @@ SIZES = {
 }  # fmt: skip
 """Options of each family, as its training scripts and papers state them; OMAT-0 medium is as MP-0b3 medium."""
 HEADS = {"MACE-MH-1": "omat"}
+_READOUT_FACTORS = {"MACE-MH-1": 1e2, "MACE-OMOL": 1e-6}
+"""Factors of the readouts: without them energies of the random weights are constants, or millions of eV."""
 
 
 def make(name: str) -> MaceModel:
@@ -46,6 +48,8 @@ def make(name: str) -> MaceModel:
     for key, array in trained.weights.items():
         if (".net." in key or "joint_embedding" in key) and array.ndim == 2:
             array /= array.shape[1] ** 0.5
+        if key.startswith("readouts.") and not key.endswith("linear_1.weight"):
+            array *= _READOUT_FACTORS.get(name, 1.0)
     trained.weights["scale_shift.scale"][...] = 0.02
     return select_head(trained, HEADS.get(name))
 

@@ -21,7 +21,8 @@ from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.testing.structures import rattled_triclinic
 
-CHECKPOINT = Path(__file__).parent / "data" / "mace_torch" / "mace-0.3.8.model.xz"
+FOLDER = Path(__file__).parent / "data" / "mace_torch"
+CHECKPOINTS = "mace-0.3.8", "cueq-nonlinear"
 FEW, MANY = 12, 1000
 COUNTS = [pytest.param(FEW, id="few"), pytest.param(MANY, id="all", marks=pytest.mark.broken)]
 
@@ -70,10 +71,11 @@ def assert_all(found, allowed: set[str]) -> None:
 
 
 @pytest.mark.parametrize("n", COUNTS)
-def test_a_damaged_checkpoint_is_refused(n, tmp_path):
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_a_damaged_checkpoint_is_refused(name, n, tmp_path):
     """A checkpoint that is packed again with another content is another model, and may be read as one."""
     path = tmp_path / "model.model"
-    content = lzma.decompress(CHECKPOINT.read_bytes())
+    content = lzma.decompress((FOLDER / f"{name}.model.xz").read_bytes())
     path.write_bytes(content)
     inspect = same_weights(read_model(path))
     assert_all(outcomes(content, BYTES, n, path, inspect), {REFUSED, SAME})

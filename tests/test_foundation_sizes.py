@@ -1,6 +1,7 @@
 """Exports in the size of foundation models take less than 3 minutes of two cores and less than 6 GB: ``make sizes``."""
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -21,13 +22,14 @@ MOST_BYTES = 6e9
 
 
 def memory_of_session(session: int) -> int:
-    """Return the memory of all processes of a session in bytes; pages that several share count once for each."""
+    """Return the memory of all processes of a session in bytes; pages that several share count once."""
     total = 0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             if int(fields[3]) == session:
-                total += int(fields[21]) * resource.getpagesize()
+                found = re.search(r"^Pss: *(\d+) kB", (folder / "smaps_rollup").read_text(), re.MULTILINE)
+                total += 1024 * int(found[1]) if found else 0
         except OSError:  # it has ended
             continue
     return total

@@ -210,7 +210,7 @@ def test_wide_models_are_contracted_some_channels_at_a_time(monkeypatch):
     expected = MaceReference(trained).evaluate(atoms)
     calls = []
     plain = blocks.SymmetricContraction._contract_channels
-    monkeypatch.setattr(blocks, "_MOST_NUMBERS", 20_000)
+    monkeypatch.setattr(blocks, "_MOST_NUMBERS", 1_000)
     monkeypatch.setattr(
         blocks.SymmetricContraction,
         "_contract_channels",

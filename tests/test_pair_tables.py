@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from lammps_files import with_metadata
 
 from mlip_lammps.compilation import export_model
+from mlip_lammps.core.errors import MlipError
 from mlip_lammps.engines.lammps.session import LammpsSession
 from mlip_lammps.families.mace import lower, write_portable
 from mlip_lammps.kernels.cpu.neighbour_sums import SLOPE_TOLERANCES
@@ -93,6 +95,21 @@ def test_a_file_for_all_elements_has_no_tables_in_it(files):
     every, few = (path.stat().st_size for path in files)
     assert every < 1.5 * few
     assert len(read_metadata(files[0])["pair_tables"]["kind_of_pair"]) == len(MANY) ** 2
+
+
+def test_tables_of_more_than_4_gb_are_refused_before_they_are_made(files, kind, tmp_path):
+    """The metadata say 24 MB for each kind of pair, so that few kinds would fit and those of all elements do not."""
+
+    def enlarge(metadata):
+        metadata["pair_tables"]["tables"][0] |= {"n_values": 3_000_000, "value_bytes": 8}
+
+    large = with_metadata(files[0], tmp_path / "large.pt2", enlarge)
+    n_kinds = {"density": 465, "nonlinear": 900}[kind]
+    n_kinds = {"density": 210, "nonlinear": 900}[kind]
+    with LammpsSession(command_line=("-log", "none", "-screen", "none", "-nocite")) as session:
+        session.set_structure(rattled_triclinic(read_metadata(large)["elements"], repeat=(3, 3, 4)))
+        with pytest.raises(MlipError, match=rf"{n_kinds} kinds of pairs .* MB \(limit 4096 MB\); use fewer elements"):
+            session.set_model(large)
 
 
 def test_verify_passes_on_two_ranks_with_some_of_the_elements(files, kind):

@@ -1,6 +1,7 @@
 """Files of several versions of mace-torch: each is read, and gives the energies and forces of that very version.
 
-``tests/data/mace_torch/make.py`` wrote them.
+``tests/data/mace_torch/make.py`` wrote them, and ``make_converted.py`` those converted for cuEquivariance, with the
+results of the models before their conversion.
 """
 
 import lzma
@@ -12,7 +13,9 @@ from ase import Atoms
 
 from mlip_lammps import MlipCalculator
 from mlip_lammps.compilation import compiled_model
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families import family_of, read_model, select_head
+from mlip_lammps.families.mace.reader import cuequivariance
 from mlip_lammps.families.mace.reader.inspection import inspect_mace_torch
 from mlip_lammps.testing import tolerances
 
@@ -24,12 +27,14 @@ VERSIONS = {
     "0.3.16": "mace-torch 0.3.15 or newer",
 }
 HEADS = {"0.3.10": "two"}
+CONVERTED = ("residual", "nonlinear")
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("versions")
     paths = {version: folder / f"mace-{version}.model" for version in VERSIONS}
+    paths |= {name: folder / f"cueq-{name}.model" for name in CONVERTED}
     for path in paths.values():
         path.write_bytes(lzma.decompress((FOLDER / f"{path.name}.xz").read_bytes()))
     return paths
@@ -37,7 +42,8 @@ def files(tmp_path_factory) -> dict[str, Path]:
 
 def structures(version: str) -> list[tuple[Atoms, float, np.ndarray]]:
     """Return structures with the energies and forces that this version computed."""
-    with np.load(FOLDER / f"mace-{version}.npz") as stored:
+    name = f"cueq-{version}" if version in CONVERTED else f"mace-{version}"
+    with np.load(FOLDER / f"{name}.npz") as stored:
         found = []
         for k in range(2):
             given = {name: stored[f"{k}.{name}"] for name in ("numbers", "positions", "cell", "pbc")}
@@ -60,12 +66,35 @@ def test_the_reference_gives_the_results_of_the_version_that_saved_the_file(vers
         assert_equal(version, atoms, found.energy, found.forces, expected)
 
 
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_file_converted_for_cuequivariance_is_the_model_before(name, files):
+    trained = read_model(files[name])
+    reference = family_of(trained).reference(trained)
+    for atoms, energy, forces in structures(name):
+        found = reference.evaluate(atoms)
+        assert abs(found.energy - energy) <= 1e-12 * abs(energy)
+        assert np.abs(found.forces - forces).max() <= 1e-12 * max(1.0, np.abs(forces).max())
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_converted_file_with_other_couplings_is_refused(name, files, monkeypatch):
+    """Terms are data of the file, so their form is checked: irreps of another group have couplings of other signs."""
+    monkeypatch.setattr(cuequivariance, "_GROUP", "cuequivariance.SO3")
+    with pytest.raises(UnsupportedModelError, match=r"irreps of the group .*O3_e3nn, expected"):
+        read_model(files[name])
+    monkeypatch.undo()
+    plain = cuequivariance._array
+    monkeypatch.setattr(cuequivariance, "_array", lambda record: 1.1 * plain(record))
+    with pytest.raises((UnsupportedModelError, ModelFileError), match=r"not e3nn's|is not one of cuEq"):
+        read_model(files[name])
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_info_names_the_version_that_saved_the_file(version, files):
     assert inspect_mace_torch(files[version])["made_by"] == VERSIONS[version]
 
 
-@pytest.mark.parametrize("version", ["0.3.8", "0.3.16"])
+@pytest.mark.parametrize("version", ["0.3.8", "0.3.16", "residual"])
 def test_the_calculator_gives_the_results_of_the_version_that_saved_the_file(version, files):
     calculator = MlipCalculator(compiled_model(files[version], dtype="float64"))
     for atoms, *expected in structures(version):

@@ -49,8 +49,10 @@ def compile_programs(
     # The folder of temporary files: AOTInductor cannot compile in a folder whose path has a blank, as output's may.
     with TemporaryDirectory(prefix="mlip-lammps-") as scratch:
         folder = Path(scratch)
-        job = {"model": pickle.dumps(model), "dtype": dtype, "radial": radial, "operators": operators}
-        (folder / JOB).write_bytes(pickle.dumps(job | {"path": _path_of(model)}))
+        job = {"dtype": dtype, "radial": radial, "operators": operators, "path": _path_of(model)}
+        with open(folder / JOB, "wb") as file:  # two pickles: the model needs the path, and is large
+            pickle.dump(job, file)
+            pickle.dump(model, file)
         _run_worker(folder, progress)
         left = {file.name.removesuffix(FILES): file for file in sorted(folder.glob(f"*{FILES}"))}
         compiled = {name: ProgramFiles.read(file) for name, file in left.items()}

@@ -35,9 +35,10 @@ _fork = multiprocessing.get_context("fork")
 def compile_model(folder: Path) -> None:
     """Compile the operators and all programs of the job, with one process more than there are cores."""
     torch.set_num_threads(1)
-    job = pickle.loads((folder / JOB).read_bytes())
-    sys.path.extend(entry for entry in job["path"] if entry not in sys.path)
-    model: LayeredModel = pickle.loads(job["model"])
+    with open(folder / JOB, "rb") as file:
+        job = pickle.load(file)
+        sys.path.extend(entry for entry in job["path"] if entry not in sys.path)
+        model: LayeredModel = pickle.load(file)
     operators = model.operators(job["operators"], job["dtype"], job["radial"], folder)
     compiling = _fork.Process(target=operators.compile)
     compiling.start()

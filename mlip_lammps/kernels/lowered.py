@@ -73,7 +73,8 @@ class PolynomialOrder:
     couplings
         Coupling coefficients, shape (n_monomials, n_components_out, n_parameters).
     weights
-        Trained weights, shape (n_elements, n_components_out, n_parameters, n_channels).
+        Trained weights, shape (n_elements, n_components_out, n_parameters, n_channels); one row if all elements have
+        the same.
     """
 
     indices: Tensor

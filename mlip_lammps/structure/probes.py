@@ -20,8 +20,9 @@ RATTLE = 0.03
 MOST_ISOLATED = 8
 """Largest number of elements whose isolated atoms are evaluated in LAMMPS."""
 
-_MOST_TOGETHER = 6
-"""Largest number of elements in one small cell: radial tables grow with its square."""
+_MOST_TOGETHER, _OF_MANY = 6, 3
+"""Largest number of elements in one small cell, and number in that of a model with more: the memory of radial tables
+grows with its square."""
 _MOST_EQUAL_PAIRS = 16
 
 BASE = "triclinic"
@@ -89,7 +90,7 @@ def small_probes(elements: tuple[str, ...], cutoff: float) -> Iterator[Atoms]:
     for n in (2, 3):
         together = symbols
         if len(symbols) > _MOST_TOGETHER:
-            together = list(rng.choice(symbols, size=_MOST_TOGETHER, replace=False))
+            together = list(rng.choice(symbols, size=_OF_MANY, replace=False))
         grid = np.array(list(np.ndindex(n, n, n))) / n
         cell = 0.42 * cutoff * n * np.array([[1.0, 0, 0], [0.2, 1.05, 0], [-0.1, 0.15, 0.95]])
         positions = grid @ cell + rng.normal(scale=0.02 * cutoff, size=grid.shape)

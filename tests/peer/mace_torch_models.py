@@ -266,7 +266,7 @@ UNSUPPORTED = {
     "chebyshev": {"extra": {"radial_type": "chebyshev"}},
     "sin": {"n_layers": 2, "extra": {"gate": "sin"}},
     "embedding": {"extra": {"embedding_specs": {"elec_temp": {**_NUMBER, "emb_dim": 4}}}},
-    "cuequivariance": {"converted": "cuequivariance_torch.operations.linear.Linear"},
+    "cuequivariance": {"converted": "cuequivariance_torch.operations.other.Linear"},
     "openequivariance": {"converted": "openequivariance.impl_torch.TensorProductConv.TensorProductConv"},
     "embedding_of_atoms": {"extra": {"embedding_specs": {
         "total_charge": {"type": "continuous", "per": "atom", "in_dim": 1, "emb_dim": 4},

@@ -319,6 +319,16 @@ def program_refusal(source: str, package: str, form: str, version: str = "") -> 
     )
 
 
+def conversion_refusal(name: str, source: str) -> str:
+    """Return the refusal of a file with the module ``name`` of a library for which mace-torch converts models."""
+    library, module = _CONVERTED[name.partition(".")[0]]
+    return (
+        f"{source} was converted for {library} ({name}); convert it back where it was made: "
+        f"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 python -m mace.cli.{module} {source} --return_model, which writes the "
+        "file beside it"
+    )
+
+
 def feature_of(name: str) -> str:
     """Return a description of a class or function that no supported model has."""
     class_name = name.rpartition(".")[2]
@@ -350,12 +360,7 @@ def _refusal(name: str, source: str) -> str:
             "no code of the file was run. Train with the gate silu"
         )
     if package in _CONVERTED:
-        library, module = _CONVERTED[package]
-        return (
-            f"{source} was converted for {library} ({name}); convert it back where it was made: "
-            f"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 python -m mace.cli.{module} {source} --return_model, which writes the "
-            "file beside it"
-        )
+        return conversion_refusal(name, source)
     if package in _MODEL_PACKAGES:
         return (
             f"{source} contains a {name}, which this package does not support; use MACE or ScaleShiftMACE with "

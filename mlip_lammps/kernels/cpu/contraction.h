@@ -1,7 +1,7 @@
 /* The symmetric contraction as a sparse polynomial with weights by element.
 
-   Shape (generated): T, N (lanes), N_BLOCKS (vectors a component), N_IN, N_OUT, N_TERMS, and the unrolled steps for one vector
-   of channels
+   Shape (generated): T, N (lanes), N_BLOCKS (vectors a component), N_IN, N_OUT, N_TERMS, N_ELEMENTS (1: the same weights for
+   all), and the unrolled steps for one vector of channels
      values(in, w, sum)              sum[m] += polynomial of output m
      gradients(in, w, up, down)      down[c] = sum over m of up[m * N_BLOCKS] times its derivative
    Weights: [element][block][term][lane]. */
@@ -31,7 +31,8 @@ template <typename Shape> struct Contraction {
         const int64_t end = std::min(n, (tile + 1) * TILE);
         for (int64_t i = tile * TILE; i < end; i++) {
           fetch(std::min(i + 1, end - 1), b);
-          step(i, b, reinterpret_cast<const V *>(weights) + (species[i] * B + b) * Shape::N_TERMS);
+          const int64_t z = Shape::N_ELEMENTS == 1 ? 0 : species[i];
+          step(i, b, reinterpret_cast<const V *>(weights) + (z * B + b) * Shape::N_TERMS);
         }
       }
   }

@@ -24,12 +24,15 @@ class ContractionShape:
 
     Attributes
     ----------
+    n_elements
+        Elements with weights of their own; 1 if all have the same.
     terms
         (output component, input components of the monomial, not decreasing) for each weight, by output.
     """
 
     name: str
     dtype: torch.dtype
+    n_elements: int
     n_channels: int
     n_components_in: int
     n_components_out: int
@@ -61,6 +64,7 @@ class ContractionShape:
   using T = {C_TYPES[self.dtype]};
   static constexpr int N = {n_lanes}, N_BLOCKS = {n_blocks}, N_IN = {self.n_components_in};
   static constexpr int N_OUT = {self.n_components_out}, N_TERMS = {len(self.terms)};
+  static constexpr int N_ELEMENTS = {self.n_elements};
 {functions}  template <typename V> static inline void values(const V *in, const V *w, V *sum)
   {{
 {values}
@@ -199,7 +203,8 @@ def contraction_terms(
         In the order of the kernel (``ContractionShape.weights_layout``).
     """
     terms, weights = polynomial_terms(orders, n_components_out)
-    shape = ContractionShape(name, dtype, orders[0].weights.shape[-1], n_components_in, n_components_out, terms)
+    n_elements, n_channels = orders[0].weights.shape[0], orders[0].weights.shape[-1]
+    shape = ContractionShape(name, dtype, n_elements, n_channels, n_components_in, n_components_out, terms)
     return shape, shape.weights_layout(weights)
 
 

@@ -165,7 +165,7 @@ class LayerPlan:
             _TILE_ATOMS[plan.dtype],
         )
         plan.structs.append(shape)
-        plan.weight(f"contraction_{t}", weights)
+        plan.weight(f"contraction_{t}", weights.expand(plan.n_elements, -1, -1))
         given = "const int *element_begin", f"const {c} *messages", f"const {c} *weights"
         plan.kernel(f"contract_{t}", f"Contraction<Contraction{t}>::forward", *given, f"{c} *result")
         gradients = f"const {c} *gradients", f"{c} *result"

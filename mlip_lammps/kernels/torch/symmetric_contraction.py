@@ -30,5 +30,6 @@ def symmetric_contraction(
         n_parameters = order.weights.shape[2]
         couplings = order.couplings.reshape(order.couplings.shape[0], -1)
         basis = (couplings.t() @ monomials).view(-1, n_components_out, n_parameters, messages.shape[2])
-        result = result + (basis * order.weights.index_select(0, species)).sum(dim=2)
+        weights = order.weights if order.weights.shape[0] == 1 else order.weights.index_select(0, species)
+        result = result + (basis * weights).sum(dim=2)
     return result

@@ -65,7 +65,7 @@ def make_model(state: dict):
         atomic_energies=rng.uniform(-9.0, -1.0, shape),
         avg_num_neighbors=6.5,
         atomic_numbers=ELEMENTS,
-        correlation=2,
+        correlation=options.pop("correlation", 2),
         gate=torch.nn.functional.silu,
         radial_MLP=[12],
         atomic_inter_scale=rng.uniform(0.5, 2.0, n_heads) if n_heads > 1 else 1.4,
@@ -106,18 +106,23 @@ def main() -> None:
     torch.set_default_dtype(torch.float64)
     installed = version("mace-torch")
     model = make_model(STATES[installed])
+    write(f"mace-{installed}", model, model, HEADS.get(installed))
+
+
+def write(name: str, saved, evaluated, head: str | None = None) -> None:
+    """Write the files ``name`` with the model ``saved`` and the results of ``evaluated``."""
     folder = Path(__file__).parent
     stream = BytesIO()
-    torch.save(model, stream)
+    torch.save(saved, stream)
     compressed = lzma.compress(stream.getvalue(), preset=9 | lzma.PRESET_EXTREME)
-    (folder / f"mace-{installed}.model.xz").write_bytes(compressed)
+    (folder / f"{name}.model.xz").write_bytes(compressed)
     stored = {}
     for number, atoms in enumerate(make_structures()):
-        energy, forces = evaluate(model, atoms, HEADS.get(installed))
+        energy, forces = evaluate(evaluated, atoms, head)
         stored |= {f"{number}.energy": energy, f"{number}.forces": forces}
         stored |= {f"{number}.{name}": getattr(atoms, name) for name in ("numbers", "positions", "pbc")}
         stored[f"{number}.cell"] = np.asarray(atoms.cell)
-    np.savez_compressed(folder / f"mace-{installed}.npz", **stored)
+    np.savez_compressed(folder / f"{name}.npz", **stored)
 
 
 if __name__ == "__main__":

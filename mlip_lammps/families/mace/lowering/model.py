@@ -176,7 +176,7 @@ def _polynomial(
             coupling = table[f"{contraction}.U_matrix_{degree}"]
             coupling = coupling.reshape(ir.dim, *[n_in] * degree, coupling.shape[-1])
             weight = table[f"{contraction}.{order_weight(layer, degree)}"]
-            rows = table.rows if table.spec.is_product_by_element else [0] * len(table.rows)
+            rows = table.rows if table.spec.is_product_by_element else [0]
             pieces.append((starts[k], coupling, weight[rows]))
         order = _polynomial_order(pieces, degree, n_out)
         if order is not None:

@@ -80,7 +80,7 @@ class Module:
                 "ScaleShiftMACE model"
             )
         record, path = self._table("_modules")[name], f"{self.path}.{name}".lstrip(".")
-        kind = _ADAPTED.get(record.name, Module) if isinstance(record, Record) else Module
+        kind = ADAPTED.get(record.name, Module) if isinstance(record, Record) else Module
         return kind(record, self._archive, path)
 
     def children(self) -> list["Module"]:
@@ -193,7 +193,10 @@ class AdaptedModule(Module):
         return module.array(name).astype(np.float64)
 
 
-_ADAPTED = {f"mace.modules.lora.{name}": AdaptedModule for name in ("LoRAO3Linear", "LoRADenseLinear", "LoRAFCLayer")}
+ADAPTED: dict[str, type[Module]] = {
+    f"mace.modules.lora.{name}": AdaptedModule for name in ("LoRAO3Linear", "LoRADenseLinear", "LoRAFCLayer")
+}
+"""Classes that show other modules as those of e3nn, by the names of these modules."""
 
 
 def _entry(mul: Any, order: Any, parity: Any) -> Entry:

@@ -17,8 +17,8 @@ from mlip_lammps.families.mace.spec import LayerSpec, ModelSpec, ReadoutSpec, we
 
 _GATES = {"silu": nn.functional.silu, "tanh": torch.tanh, "abs": torch.abs, "identity": lambda values: values}
 
-_MOST_NUMBERS = 1 << 25
-"""Largest tensor of a contraction (256 MB in float64)."""
+_MOST_NUMBERS = 1 << 20
+"""Largest tensor of a contraction (8 MB in float64): larger ones leave the caches and take twice the time."""
 
 
 class Layer(nn.Module):
@@ -60,7 +60,8 @@ class SymmetricContraction(nn.Module):
     Notes
     -----
     Each output irrep is the sum over orders nu of U_nu W_nu contracted with nu copies of the message. Evaluation starts
-    with the highest order and adds lower orders in turn (Horner's scheme).
+    with the highest order and adds lower orders in turn (Horner's scheme). Only rows (m, i_1 ... i_nu) of U_nu with a
+    number other than zero are kept, some per cent of all.
     """
 
     def __init__(self, layer: LayerSpec, prefix: str, weights: Weights, dtype: torch.dtype):
@@ -73,8 +74,10 @@ class SymmetricContraction(nn.Module):
             for order in range(1, self.correlation + 1):
                 contraction = f"{prefix}.contractions.{k}"
                 coupling = torch.tensor(weights[f"{contraction}.U_matrix_{order}"], dtype=dtype)
-                shape = (ir.dim, *[self.n_components] * order, coupling.shape[-1])
-                self.register_buffer(f"coupling_{k}_{order}", coupling.reshape(shape))
+                rows = coupling.reshape(ir.dim * self.n_components**order, -1)
+                kept = rows.abs().amax(dim=1).nonzero().squeeze(1)
+                self.register_buffer(f"rows_{k}_{order}", kept)
+                self.register_buffer(f"coupling_{k}_{order}", rows[kept])
                 weight = torch.tensor(weights[f"{contraction}.{order_weight(layer, order)}"], dtype=dtype)
                 self.register_buffer(f"weight_{k}_{order}", weight)
 
@@ -99,11 +102,11 @@ class SymmetricContraction(nn.Module):
     def _contract(self, k: int, components: Tensor, one_hot: Tensor) -> Tensor:
         """Return one output irrep, shape (n_atoms, n_channels * dim).
 
-        Wide models are contracted some channels at a time, and once more for the gradient: the largest tensor has
-        n_components^correlation numbers for each channel of each atom.
+        Wide models are contracted some channels at a time, and once more for the gradient: the largest tensor has a
+        number for each row of the coupling for each channel of each atom.
         """
         n_channels = components.shape[1]
-        of_channel = len(components) * self.irreps_out[k].ir.dim * self.n_components**self.correlation
+        of_channel = len(components) * len(getattr(self, f"rows_{k}_{self.correlation}"))
         together = max(1, _MOST_NUMBERS // max(1, of_channel))
         if together >= n_channels:
             return self._contract_channels(k, components, one_hot, 0).flatten(1)
@@ -117,15 +120,19 @@ class SymmetricContraction(nn.Module):
 
     def _contract_channels(self, k: int, components: Tensor, one_hot: Tensor, start: int) -> Tensor:
         """Return one output irrep for the channels from ``start`` on, shape (n_atoms, n, dim)."""
-        partial = torch.zeros_like(components[..., :1])
+        n_atoms, n_channels, n = components.shape
+        components = components.permute(2, 0, 1)  # rows first: they are gathered and added whole
+        partial = components.new_zeros(self.irreps_out[k].ir.dim * n ** (self.correlation - 1), n_atoms, n_channels)
         for order in range(self.correlation, 0, -1):
             coupling, weight = getattr(self, f"coupling_{k}_{order}"), getattr(self, f"weight_{k}_{order}")
-            weight = weight[..., start : start + components.shape[1]]
-            by_atom = torch.einsum("be,ekc->bck", one_hot, weight)
-            tensor = torch.tensordot(by_atom, coupling, dims=([2], [coupling.ndim - 1]))
+            weight = weight[..., start : start + n_channels]
+            by_atom = torch.einsum("be,ekc->kbc", one_hot, weight)
+            rows = getattr(self, f"rows_{k}_{order}")
+            terms = (coupling @ by_atom.flatten(1)).unflatten(1, (n_atoms, n_channels))
             if order < self.correlation:
-                tensor = tensor + partial
-            partial = torch.einsum("bc...i,bci->bc...", tensor, components)
+                partial = (partial.unflatten(0, (-1, n)) * components).sum(dim=1)
+            partial = partial.index_add(0, rows // n, terms * components.index_select(0, rows % n))
+        partial = partial.permute(1, 2, 0)
         return partial
 
 

@@ -1,0 +1,301 @@
+"""Modules that mace-torch converted for cuEquivariance, seen as the e3nn modules that they were made from.
+
+Weights of linear maps and tensor products are the same numbers in the same order. Those of the product basis belong to
+another basis of polynomials, which the file contains as lists of terms. Layouts (``mul_ir``, ``ir_mul``) permute the
+features of a running model, and not its weights.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.families.checkpoints.pickle_reader import GlobalName, Record, conversion_refusal
+from mlip_lammps.families.irreps import Entry
+from mlip_lammps.families.mace.reader.module import ADAPTED, Module
+
+_CUE = "cuequivariance"
+_GROUP = "mace.tools.cg.O3_e3nn"
+"""The irreps of e3nn: other groups of cuEquivariance have other signs."""
+_TOLERANCE = 1e-6
+"""Relative tolerance of couplings: mace-torch computes those of float32 models in float32."""
+_MOST_NUMBERS = 1 << 26
+"""Largest dense array of couplings (0.5 GB); the file has only its terms."""
+_ARRAYS = ("numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct")
+
+NAMES = frozenset(
+    {
+        f"{_CUE}.group_theory.equivariant_polynomial.EquivariantPolynomial",
+        f"{_CUE}.group_theory.irreps_array.irreps.Irreps",
+        f"{_CUE}.group_theory.irreps_array.irreps.MulIrrep",
+        f"{_CUE}.group_theory.irreps_array.irreps_and_layout.IrrepsAndLayout",
+        f"{_CUE}.group_theory.irreps_array.irreps_layout.IrrepsLayout",
+        f"{_CUE}.segmented_polynomials.operation.Operation",
+        f"{_CUE}.segmented_polynomials.path.Path",
+        f"{_CUE}.segmented_polynomials.segmented_operand.SegmentedOperand",
+        f"{_CUE}.segmented_polynomials.segmented_polynomial.SegmentedPolynomial",
+        f"{_CUE}.segmented_polynomials.segmented_tensor_product.SegmentedTensorProduct",
+        f"{_CUE}.segmented_polynomials.subscripts.Subscripts",
+        f"{_CUE}_torch.operations.linear.Linear",
+        f"{_CUE}_torch.operations.symmetric_contraction.SymmetricContraction",
+        f"{_CUE}_torch.operations.tp_channel_wise.ChannelWiseTensorProduct",
+        f"{_CUE}_torch.operations.tp_fully_connected.FullyConnectedTensorProduct",
+        f"{_CUE}_torch.primitives.segmented_polynomial.SegmentedPolynomial",
+        f"{_CUE}_torch.primitives.transpose.TransposeIrrepsLayout",
+        f"{_CUE}_torch.primitives.transpose.TransposeSegments",
+        "numpy.ndarray",
+        "torch.nn.modules.linear.Identity",
+        _GROUP,
+        *_ARRAYS,
+    }
+)
+"""Globals of files that were converted for cuEquivariance on a CPU."""
+
+
+class _Term(NamedTuple):
+    """A product of segments of the operands, weights first and result last, and its coefficients."""
+
+    segments: tuple[int, ...]
+    coefficients: NDArray[np.float64]
+
+
+class _Converted(Module):
+    """A module of cuEquivariance."""
+
+    def irreps(self, name: str) -> tuple[Entry, ...]:
+        given = self.attribute(name)
+        try:
+            group, entries = given.state["irrep_class"].name, given.state["_mulirreps"]
+            found = tuple(_entry(entry.state) for entry in entries)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise self._damaged(name) from error
+        if group != _GROUP:
+            raise UnsupportedModelError(
+                f"{name} of {self.label} are irreps of the group {group}, expected {_GROUP}; convert the model with "
+                "mace-torch"
+            )
+        return found
+
+    def array(self, name: str) -> NDArray[np.generic]:
+        found = super().array(name)
+        return found.reshape(-1) if name == "weight" else found
+
+    def _terms(self, polynomial: Any) -> Iterator[tuple[int, _Term]]:
+        """Yield the number of operands and each term of the operations of a polynomial."""
+        try:
+            for _, product in polynomial.state["operations"]:
+                n_operands = len(product.state["operands_and_subscripts"])
+                for path in product.state["paths"]:
+                    term = _Term(tuple(path.state["indices"]), _array(path.state["coefficients"]))
+                    are_places = all(type(place) is int and 0 <= place < 2**31 for place in term.segments)
+                    if not are_places or len(term.segments) != n_operands or not np.isfinite(term.coefficients).all():
+                        raise ValueError("a path that is not one of its operands")
+                    yield n_operands, term
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise self._damaged("the polynomial") from error
+
+    def _own_terms(self, n_operands: int) -> list[_Term]:
+        """Return the terms of a module with one operation, in the order of their weights."""
+        found = list(self._terms(self._polynomial()))
+        if any(n != n_operands for n, _ in found):
+            raise self._damaged("the polynomial")
+        terms = sorted((term for _, term in found), key=lambda term: term.segments[0])
+        if [term.segments[0] for term in terms] != list(range(len(terms))):
+            raise self._damaged("the polynomial")
+        return terms
+
+    def _polynomial(self) -> Any:
+        record = self._table("_modules").get("f")
+        if not isinstance(record, Record) or not record.args:
+            raise self._damaged("the polynomial")
+        return record.args[0]
+
+    def _damaged(self, what: str) -> ModelFileError:
+        return ModelFileError(f"{what} of {self.label} is not one of cuEquivariance; copy or save the model again")
+
+
+class _Linear(_Converted):
+    """An ``o3.Linear``."""
+
+    def attribute(self, name: str, *default: Any) -> Any:
+        if name != "instructions":
+            return super().attribute(name, *default)
+        given, wanted = self.irreps("irreps_in"), self.irreps("irreps_out")
+        found = []
+        for (_, i, k), coefficients in self._own_terms(3):
+            sizes = (_of(given, i).mul, _of(wanted, k).mul)
+            found.append(Record("Instruction", (i, k, sizes, float(coefficients.reshape(()).item()))))
+        return found
+
+
+class _ElementProduct(_Converted):
+    """An ``o3.FullyConnectedTensorProduct`` with one-hot elements."""
+
+    def attribute(self, name: str, *default: Any) -> Any:
+        if name != "instructions":
+            return super().attribute(name, *default)
+        first, second, wanted = (self.irreps(f"irreps_{which}") for which in ("in1", "in2", "out"))
+        found = []
+        for (_, i, j, k), coefficients in self._own_terms(4):
+            given, elements, result = _of(first, i), _of(second, j), _of(wanted, k)
+            expected = coefficients.flat[0] * np.eye(given.dim)
+            if coefficients.size != expected.size or np.abs(coefficients.reshape(expected.shape) - expected).max() > (
+                _TOLERANCE * abs(coefficients.flat[0])
+            ):
+                raise self._damaged("the coupling")
+            # e3nn's coupling of an irrep with a scalar is the unit matrix over the root of its dimension
+            weight = float(coefficients.flat[0]) * result.dim**0.5
+            found.append(Record("Instruction", (i, j, k, "uvw", True, weight, (given.mul, elements.mul, result.mul))))
+        return found
+
+
+class _Convolution(_Converted):
+    """An ``o3.TensorProduct`` of features with spherical harmonics."""
+
+    @property
+    def class_name(self) -> str:
+        return "TensorProduct"
+
+    def attribute(self, name: str, *default: Any) -> Any:
+        if name != "instructions":
+            return super().attribute(name, *default)
+        first, second, wanted = (self.irreps(f"irreps_{which}") for which in ("in1", "in2", "out"))
+        found = []
+        for (_, i, j, k), coefficients in self._own_terms(4):
+            given, harmonic, result = _of(first, i), _of(second, j), _of(wanted, k)
+            shape = (given.dim, harmonic.dim, result.dim)
+            # e3nn's couplings have the norm 1, and mace-torch gives cuEquivariance those of e3nn
+            if coefficients.shape != shape or not math.isclose(
+                float((coefficients**2).sum()), result.dim, rel_tol=_TOLERANCE
+            ):
+                raise self._damaged("the coupling")
+            sizes = (given.mul, harmonic.mul)
+            found.append(Record("Instruction", (i, j, k, "uvu", True, result.dim**0.5, sizes)))
+        return found
+
+
+class _FusedConvolution(Module):
+    """A convolution converted on a GPU: sums and products are one list of terms, without irreps."""
+
+    def require_class(self, name: str) -> None:
+        raise UnsupportedModelError(conversion_refusal(self.full_name, self.source))
+
+
+class _Contraction(_Converted):
+    """A ``SymmetricContraction`` with the polynomials of cuEquivariance."""
+
+    def child(self, name: str) -> Any:
+        return _Parts(self._parts()) if name == "contractions" else super().child(name)
+
+    def _parts(self) -> "list[_Part]":
+        weights = Module.array(self, "weight")
+        if self._table("_buffers").get("projection") is not None:  # mace-torch's own basis, given in that of the terms
+            weights = np.einsum("zau,ab->zbu", weights, Module.array(self, "projection"))
+        correlation = self.attribute("contraction_degree")
+        given, wanted = self.irreps("irreps_in"), self.irreps("irreps_out")
+        n, starts = sum(one.dim for one in given), np.cumsum([0, *(one.dim for one in wanted)])
+        terms: dict[int, list[_Term]] = {}
+        for n_operands, term in self._terms(getattr(self.attribute("etp"), "state", {}).get("polynomial")):
+            weight, *factors, output = term.segments
+            is_sound = weight < weights.shape[1] and max(factors, default=n) < n and output < starts[-1]
+            if weights.ndim != 3 or not is_sound or term.coefficients.size != 1:
+                raise self._damaged("the polynomial")
+            terms.setdefault(n_operands - 2, []).append(term)
+        if type(correlation) is not int or not all(1 <= degree <= min(correlation, 8) for degree in terms):
+            raise self._damaged("contraction_degree")
+        if max(one.dim for one in wanted) * n**correlation * weights.shape[1] > _MOST_NUMBERS:
+            raise UnsupportedModelError(
+                f"{self.label} has the correlation order {correlation} for {n} components, which is too large for this "
+                "package; train with order 3 or less"
+            )
+        return [
+            _Part(f"{self.path}.contractions.{k}", correlation, weights, terms, n, starts[k], one.dim)
+            for k, one in enumerate(wanted)
+        ]
+
+
+class _Parts:
+    """The contractions of all output irreps."""
+
+    def __init__(self, parts: "list[_Part]"):
+        self._parts = parts
+
+    def children(self) -> "list[_Part]":
+        return self._parts
+
+
+class _Part:
+    """The contraction of one output irrep: couplings and weights by order, under the names of mace-torch."""
+
+    def __init__(
+        self,
+        path: str,
+        correlation: int,
+        weights: NDArray[np.generic],
+        terms: dict[int, list[_Term]],
+        n_components: int,
+        start: int,
+        dim: int,
+    ):
+        self.path = path
+        self._correlation = correlation
+        self._arrays = {}
+        for order in range(1, correlation + 1):
+            own = [term for term in terms.get(order, []) if start <= term.segments[-1] < start + dim]
+            rows = sorted({term.segments[0] for term in own})
+            coupling = np.zeros((dim, *[n_components] * order, max(1, len(rows))))
+            for (weight, *factors, output), coefficients in own:
+                coupling[(output - start, *factors, rows.index(weight))] += coefficients.item()
+            chosen = weights[:, rows] if rows else np.zeros_like(weights[:, :1])
+            self._arrays[f"U_matrix_{order}"] = coupling if dim > 1 else coupling[0]
+            self._arrays["weights_max" if order == correlation else str(correlation - 1 - order)] = chosen
+
+    def attribute(self, name: str) -> int | None:
+        return self._correlation if name == "correlation" else None
+
+    def child(self, name: str) -> "_Part":
+        """Return this part: weights of lower orders are arrays of a list ``weights`` in mace-torch."""
+        return self
+
+    def array(self, name: str) -> NDArray[np.generic]:
+        return self._arrays[name]
+
+
+def _of(irreps: tuple[Entry, ...], k: int) -> Entry:
+    if k >= len(irreps):
+        raise ValueError(f"entry {k} of {len(irreps)} irreps")
+    return irreps[k]
+
+
+def _entry(state: dict) -> Entry:
+    mul, irrep = state["mul"], state["ir"].state
+    values = mul, irrep["l"], irrep["p"]
+    if not all(type(one) is int for one in values) or not (0 < mul < 10**6 and 0 <= values[1] < 100):
+        raise ValueError("not an irrep")
+    if values[2] not in (-1, 1):
+        raise ValueError("not a parity")
+    return Entry(*values)
+
+
+def _array(record: Any) -> NDArray[np.float64]:
+    """Return a pickled NumPy array of float64 numbers."""
+    _, shape, kind, is_fortran, content = record.state
+    code = kind.args[0] if isinstance(kind, Record) and kind.name == "numpy.dtype" else None
+    if record.name not in _ARRAYS or not isinstance(record.args[0], GlobalName) or code not in ("f8", "f4"):
+        raise ValueError("not an array of numbers")
+    if isinstance(content, Record) and content.name == "_codecs.encode":
+        content = content.args[0].encode("latin1")
+    values = np.frombuffer(content, dtype=f"<{code}").astype(np.float64)
+    return values.reshape(shape, order="F" if is_fortran is True else "C")
+
+
+ADAPTED |= {
+    f"{_CUE}_torch.operations.linear.Linear": _Linear,
+    f"{_CUE}_torch.operations.symmetric_contraction.SymmetricContraction": _Contraction,
+    f"{_CUE}_torch.operations.tp_channel_wise.ChannelWiseTensorProduct": _Convolution,
+    f"{_CUE}_torch.operations.tp_fully_connected.FullyConnectedTensorProduct": _ElementProduct,
+    f"{_CUE}_torch.primitives.segmented_polynomial.SegmentedPolynomial": _FusedConvolution,
+}
