@@ -85,6 +85,7 @@ struct GlobalInput {
 struct Metadata {
   std::vector<std::string> elements;         // element symbols, in the order of species rows
   double cutoff = 0.0;                       // angstrom
+  double angle_cutoff = 0.0;                 // angstrom: edges up to this length form angles; 0: the model has none
   int64_t n_layers = 0;
   std::vector<int64_t> feature_widths;       // width of features_t, t = 1 .. n_layers-1
   std::vector<int64_t> skip_widths;          // width of skips_t, 0 if the next layer has no skip connection

@@ -20,7 +20,8 @@ from mlip_lammps.core.limits import BETWEEN_ENGINES
 from mlip_lammps.families.chain import Program
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.model_file.compiled_model import CompiledModel
-from mlip_lammps.model_file.contract import NODE_TENSORS
+from mlip_lammps.model_file.contract import ANGLES, NODE_TENSORS
+from mlip_lammps.structure.angles import angles_of
 from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.structure.probes import small_probes
 
@@ -116,6 +117,7 @@ def _run(
                 "edge_neighbour": rank.local(neighbour[rank.edges]),
                 "edge_species": species[neighbour[rank.edges]],
                 "global_inputs": inputs,
+                ANGLES: _angles(model, graph, rank),
             }
             for name in program.spec.inputs:
                 if name not in given:
@@ -137,6 +139,11 @@ def _rank(own: Tensor, centre: Tensor, neighbour: Tensor) -> _Rank:
     edges = torch.isin(centre, own).nonzero().squeeze(1)
     seen = neighbour[edges].unique()
     return _Rank(own, torch.cat([own, seen[~torch.isin(seen, own)]]), edges)
+
+
+def _angles(model: LayeredModel, graph: Graph, rank: _Rank) -> Tensor:
+    edges = rank.edges.numpy()
+    return torch.from_numpy(angles_of(graph.edge_centre[edges], graph.edge_vectors[edges], model.angle_cutoff))
 
 
 def _check_padding(compiled: CompiledModel) -> None:

@@ -27,6 +27,7 @@ from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.model_file.contract import (
     DTYPES,
     FORMAT_VERSION,
+    FORMAT_VERSION_WITH_ANGLES,
     FORMAT_VERSION_WITH_INPUTS,
     FORMAT_VERSION_WITH_TABLES,
     RADIAL_FORMS,
@@ -188,7 +189,7 @@ class _Job:
     def _metadata(self, backend: Backend) -> dict[str, Any]:
         trained, layers = self.trained, self.layers
         return {
-            "format_version": FORMAT_VERSION_WITH_INPUTS if layers.global_inputs else FORMAT_VERSION,
+            "format_version": _format_version(layers),
             "build_id": uuid.uuid4().hex,
             "package_version": importlib.metadata.version("mlip-lammps"),
             "source": {"name": trained.source_name, "sha256": trained.source_sha256},
@@ -196,6 +197,7 @@ class _Job:
             **trained.describe(),
             "elements": [chemical_symbols[z] for z in layers.atomic_numbers],
             "cutoff": layers.cutoff,
+            **({"angle_cutoff": layers.angle_cutoff} if layers.angle_cutoff > 0.0 else {}),
             "n_layers": layers.n_layers,
             "feature_widths": list(layers.feature_widths),
             "skip_widths": list(layers.skip_widths),
@@ -205,6 +207,12 @@ class _Job:
             "min_distances": self.min_distances,
             "global_inputs": [one.as_dict() for one in layers.global_inputs],
         }
+
+
+def _format_version(layers: LayeredModel) -> int:
+    if layers.angle_cutoff > 0.0:
+        return FORMAT_VERSION_WITH_ANGLES
+    return FORMAT_VERSION_WITH_INPUTS if layers.global_inputs else FORMAT_VERSION
 
 
 def _check_options(dtype: str, device: str, radial: str, output: Path) -> None:

@@ -12,6 +12,7 @@ from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.kernels.backend import TableInput
 from mlip_lammps.kernels.precision import Precision
 from mlip_lammps.model_file.contract import (
+    ANGLES,
     DENSITY_TABLE,
     NODE_TENSORS,
     RADIAL_TABLE,
@@ -19,8 +20,9 @@ from mlip_lammps.model_file.contract import (
     TABLE_PAIRS,
     ProgramSpec,
 )
+from mlip_lammps.structure.angles import angles_of
 
-_TRACE_SIZES = {"n_local": 5, "n_nodes": 11, "n_edges": 37, "n_tables": 3}
+_TRACE_SIZES = {"n_local": 5, "n_nodes": 11, "n_edges": 37, "n_angles": 23, "n_tables": 3}
 """Sizes of the tracing example; all differ, so that tracing does not identify two of them."""
 
 
@@ -50,7 +52,7 @@ def example_inputs(
     sizes: dict[str, int],
     tables: Sequence[TableInput] = (),
 ) -> tuple[Tensor, ...]:
-    """Return random inputs of ``spec`` (fixed seed) with n_local, n_nodes, n_edges and n_tables from ``sizes``."""
+    """Return random inputs of ``spec`` (fixed seed) with n_local, n_nodes and so on from ``sizes``."""
     generator = torch.Generator().manual_seed(1)
     n_local, n_nodes, n_edges = sizes["n_local"], sizes["n_nodes"], sizes["n_edges"]
     species = torch.randint(0, len(model.atomic_numbers), (n_nodes,), generator=generator)
@@ -67,6 +69,9 @@ def example_inputs(
         "global_inputs": torch.tensor([one.default for one in model.global_inputs], dtype=torch.float64),
         "energy_weights": torch.ones(n_local, dtype=torch.float64),
     }
+    if model.angle_cutoff > 0.0:
+        pairs = angles_of(tensors["edge_centre"].numpy(), tensors["edge_vectors"].numpy(), 2.0 * model.cutoff)
+        tensors[ANGLES] = torch.from_numpy(pairs[: sizes["n_angles"]])
     if tables:
         n_pairs = len(model.atomic_numbers) ** 2
         tensors[TABLE_PAIRS] = torch.randint(0, n_pairs, (sizes["n_tables"],), generator=generator)
@@ -92,8 +97,8 @@ def _widths(model: LayeredModel) -> dict[str, int]:
 
 
 def _dynamic_shapes(spec: ProgramSpec) -> tuple[dict[int, Dim], ...]:
-    n_local, n_nodes, n_edges, n_tables = (
-        Dim(name, min=2, max=2**31 - 1) for name in ("n_local", "n_nodes", "n_edges", "n_tables")
+    n_local, n_nodes, n_edges, n_angles, n_tables = (
+        Dim(name, min=2, max=2**31 - 1) for name in ("n_local", "n_nodes", "n_edges", "n_angles", "n_tables")
     )
 
     def rows(name: str) -> Dim | None:
@@ -101,6 +106,8 @@ def _dynamic_shapes(spec: ProgramSpec) -> tuple[dict[int, Dim], ...]:
             return None
         if name.startswith((TABLE_PAIRS, RADIAL_TABLE, DENSITY_TABLE)):
             return n_tables
+        if name == ANGLES:
+            return n_angles
         if name.startswith("edge"):
             return n_edges
         return n_nodes if name.startswith(NODE_TENSORS) else n_local

@@ -9,6 +9,7 @@ from torch import Tensor
 from mlip_lammps.kernels.backend import LayerOperators, NoOperators
 from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.model_file.contract import (
+    ANGLES,
     DENSITY_TABLE,
     GRAPH_TENSORS,
     RADIAL_TABLE,
@@ -36,6 +37,9 @@ class EdgeGraph:
         Species of the neighbours, shape (n_edges,); in further layers of a model that needs them.
     global_inputs
         Numbers of the whole system, shape (n_global_inputs,), float64; in the first layer of a model that takes them.
+    angle_edges
+        Pairs of edges of one centre that are shorter than ``LayeredModel.angle_cutoff``, each pair once, shape
+        (n_angles, 2), int64; in models that have angles. Padding is between edges beyond the cutoff.
     pair_tables
         Tables of pairs of elements by name, see ``ProgramSpec``; empty for most models.
     """
@@ -47,6 +51,7 @@ class EdgeGraph:
     species: Tensor | None = None
     edge_species: Tensor | None = None
     global_inputs: Tensor | None = None
+    angle_edges: Tensor | None = None
     pair_tables: Named = field(default_factory=dict)
 
     def neighbour_species(self) -> Tensor:
@@ -154,7 +159,7 @@ class Program(torch.nn.Module):
         if self.kind == "tables":
             found = self.chain.operators.pair_tables(self.t, named[TABLE_PAIRS])
             return tuple(found[name] for name in self.spec.outputs)
-        further = (named.get(name) for name in ("species", "edge_species", "global_inputs"))
+        further = (named.get(name) for name in ("species", "edge_species", "global_inputs", ANGLES))
         tables = {name: tensor for name, tensor in named.items() if name.startswith(_TABLE_INPUTS)}
         graph = EdgeGraph(*(named[name] for name in GRAPH_TENSORS), *further, tables)
         run = {"forward": self._forward, "last": self._last, "backward": self._backward}[self.kind]

@@ -21,6 +21,8 @@ class LayeredModel(ABC):
         Elements in species order.
     cutoff
         Cutoff in angstrom.
+    angle_cutoff
+        Length in angstrom up to which pairs of edges form the angles ``EdgeGraph.angle_edges``; 0 without angles.
     feature_widths
         Widths of the features that layers 1 ... n_layers - 1 send to their neighbours.
     skip_widths
@@ -35,6 +37,7 @@ class LayeredModel(ABC):
 
     atomic_numbers: tuple[int, ...]
     cutoff: float
+    angle_cutoff: float = 0.0
     feature_widths: tuple[int, ...] = ()
     lowered: LoweredModel | None = None
     global_inputs: tuple[GlobalInput, ...] = ()
@@ -67,8 +70,8 @@ class LayeredModel(ABC):
     @property
     def programs(self) -> tuple[ProgramSpec, ...]:
         """The programs of the model in execution order, without tables of pairs of elements."""
-        has_inputs = bool(self.global_inputs)
-        return program_specs(self.skip_widths, self.message_widths, self.has_pair_functions, has_inputs)
+        has_inputs, has_angles = bool(self.global_inputs), self.angle_cutoff > 0.0
+        return program_specs(self.skip_widths, self.message_widths, self.has_pair_functions, has_inputs, has_angles)
 
     def programs_with(self, operators: LayerOperators | NoOperators) -> tuple[ProgramSpec, ...]:
         """Return the programs that call ``operators``, and those that make their tables."""

@@ -10,7 +10,12 @@ from mlip_lammps.core.errors import ModelFileError, UserInputError
 from mlip_lammps.families.family import Family, TrainedModel
 from mlip_lammps.models import resolve_model
 
-_PACKAGES = ("mlip_lammps.families.sevennet", "mlip_lammps.families.nequip", "mlip_lammps.families.mace")
+_PACKAGES = (
+    "mlip_lammps.families.sevennet",
+    "mlip_lammps.families.nequip",
+    "mlip_lammps.families.bpnn",
+    "mlip_lammps.families.mace",
+)
 """Packages that define a ``FAMILY``. MACE is asked last: it claims every file of torch that nobody else knows."""
 ENTRY_POINTS = "mlip_lammps.families"
 """Group of entry points of other packages; each names a ``Family``."""

@@ -13,7 +13,14 @@ FORMAT_VERSION_WITH_INPUTS = 5
 """Version of files with global inputs, which older plugins refuse; the rest of the format is the same."""
 FORMAT_VERSION_WITH_TABLES = 6
 """Version of files with programs that make radial tables of pairs of elements, with global inputs or without."""
-READ_VERSIONS = (FORMAT_VERSION, FORMAT_VERSION_WITH_INPUTS, FORMAT_VERSION_WITH_TABLES)
+FORMAT_VERSION_WITH_ANGLES = 7
+"""Version of files whose programs take pairs of edges, with global inputs or without."""
+READ_VERSIONS = (
+    FORMAT_VERSION,
+    FORMAT_VERSION_WITH_INPUTS,
+    FORMAT_VERSION_WITH_TABLES,
+    FORMAT_VERSION_WITH_ANGLES,
+)
 
 METADATA_PATH = "extra/mlip_lammps.json"
 """Path of the metadata block, relative to the archive's root folder."""
@@ -31,8 +38,12 @@ RADIAL_FORMS = ("table", "exact")
 GRAPH_TENSORS = ("centre_species", "edge_vectors", "edge_centre", "edge_neighbour")
 """Inputs of every program: (n_local,) int64, (n_edges, 3) float64, (n_edges,) int64 and (n_edges,) int64."""
 
+ANGLES = "angle_edges"
+"""Input of the programs of models with angles."""
+
 NODE_TENSORS = ("species", "features_")
-"""Names or name prefixes of inputs with n_nodes rows; all other inputs have n_local or n_edges rows."""
+"""Names or name prefixes of inputs with n_nodes rows; all other inputs have n_local, n_edges or n_angles
+rows."""
 
 RADIAL_TABLE, DENSITY_TABLE = "radial_table_", "density_table_"
 """Name prefixes of the tables of pairs of elements; the number of the layer follows."""
@@ -53,6 +64,8 @@ class ProgramSpec:
         layer of models that take them. The metadata list their names, defaults and bounds.
         ``edge_species`` (n_edges,) int64: species of the neighbours, in further layers of models whose radial
         functions depend on the pair of elements.
+        ``angle_edges`` (n_angles, 2) int64: pairs of edges of one centre, the first before the second, that are shorter
+        than ``angle_cutoff`` of the metadata; in all layers of models that take them.
         ``features_T``: features that layer T sends to its neighbours, after the linear map of layer T + 1; as an output
         (n_local, width), as an input (n_nodes, width). ``feature_gradients_T``: as an output (n_nodes, width), as an
         input (n_local, width).
@@ -80,6 +93,7 @@ def program_specs(
     message_widths: Sequence[int],
     has_pair_functions: bool = False,
     has_global_inputs: bool = False,
+    has_angles: bool = False,
 ) -> tuple[ProgramSpec, ...]:
     """Return the programs of a model in execution order.
 
@@ -94,7 +108,10 @@ def program_specs(
         Whether layers after the first need the species of the neighbours.
     has_global_inputs
         Whether the first layer takes global inputs.
+    has_angles
+        Whether the layers take pairs of edges.
     """
+    graph = (*GRAPH_TENSORS, ANGLES) if has_angles else GRAPH_TENSORS
     n_layers = len(skip_widths) + 1
 
     def incoming(t: int) -> tuple[str, ...]:
@@ -116,18 +133,18 @@ def program_specs(
         return (f"messages_{t}",) if message_widths[t - 1] else ()
 
     forwards = [
-        ProgramSpec(f"forward_{t}", GRAPH_TENSORS + incoming(t), (*handed_on(t), "node_energies", *kept(t)))
+        ProgramSpec(f"forward_{t}", graph + incoming(t), (*handed_on(t), "node_energies", *kept(t)))
         for t in range(1, n_layers)
     ]
     last = ProgramSpec(
         "last",
-        (*GRAPH_TENSORS, *incoming(n_layers), "energy_weights"),
+        (*graph, *incoming(n_layers), "energy_weights"),
         ("node_energies", "edge_gradients", *gradients_of(n_layers)),
     )
     backwards = [
         ProgramSpec(
             f"backward_{t}",
-            (*GRAPH_TENSORS, *incoming(t), *kept(t), *gradients_of(t + 1), "energy_weights"),
+            (*graph, *incoming(t), *kept(t), *gradients_of(t + 1), "energy_weights"),
             ("edge_gradients", *gradients_of(t)),
         )
         for t in range(n_layers - 1, 0, -1)

@@ -7,7 +7,9 @@ from mlip_lammps.core.arguments import require_path
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.models.installed import INSTALLED
 
-MODEL_ENDINGS = (".pt2", ".model", ".safetensors", ".pth", ".ckpt")
+MODEL_ENDINGS = (".pt2", ".model", ".safetensors", ".pth", ".ckpt", ".nn")
+INPUT_NAME = "input.nn"
+"""File of a potential of n2p2 or RuNNer that stands for its folder."""
 _FOLDER = Path(__file__).parent
 
 
@@ -18,6 +20,8 @@ def shipped_models() -> dict[str, Path]:
 
 def resolve_model(model: str | Path) -> Path:
     """Return the path of a model: ``model`` itself if the file exists, otherwise the model of that name.
+
+    For the folder of a potential of n2p2 or RuNNer it is the ``input.nn`` in it.
 
     Names are those of the shipped models and of trained files in other installed packages, see `INSTALLED`.
 
@@ -32,6 +36,8 @@ def resolve_model(model: str | Path) -> Path:
     """
     require_path("model", model, "the path of a file or the name of a shipped model")
     path, shipped = Path(model), shipped_models()
+    if (path / INPUT_NAME).is_file():
+        return path / INPUT_NAME
     if path.exists():
         return path
     if str(model) in INSTALLED:
@@ -56,8 +62,12 @@ def _installed(name: str) -> Path:
 
 
 def is_model_name(word: str) -> bool:
-    """Return whether a word of a command line names a model: a shipped one, or a file with the ending of a model."""
-    return word in shipped_models() or word in INSTALLED or Path(word).suffix in MODEL_ENDINGS
+    """Return whether a word of a command line names a model: a shipped one, or a file with the ending of a model.
+
+    A folder with an input.nn is one as well.
+    """
+    is_known = word in shipped_models() or word in INSTALLED
+    return is_known or Path(word).suffix in MODEL_ENDINGS or Path(word, INPUT_NAME).is_file()
 
 
 def model_card(name: str) -> Path:

@@ -43,7 +43,7 @@ void Chunk::restart()
 
 /* ---------------------------------------------------------------------- */
 
-void Chunk::advance(const PaddedGraph &graph, int64_t new_end, double cutoff, bool has_compact_rows)
+void Chunk::advance(const PaddedGraph &graph, int64_t new_end, const Metadata &metadata, bool has_compact_rows)
 {
   begin = end;
   end = new_end;
@@ -52,6 +52,8 @@ void Chunk::advance(const PaddedGraph &graph, int64_t new_end, double cutoff, bo
   int64_t last = edge;
   while (last < graph.n_edges && graph.edge_centre[last] < end) last++;
   n_edges = last - edge;
+  n_padding = std::max<int64_t>(MIN_SIZE - n_edges, 0);
+  if (metadata.angle_cutoff > 0.0) find_angles(graph, metadata.angle_cutoff);
   centre.resize(n_padded());
   neighbour.resize(n_padded());
   for (int64_t e = 0; e < n_edges; e++) {
@@ -63,12 +65,37 @@ void Chunk::advance(const PaddedGraph &graph, int64_t new_end, double cutoff, bo
     neighbour[e] = 0;
   }
   vectors = graph.edge_vectors + 3 * edge;
-  if (n_edges < MIN_SIZE) {
-    padded_vectors.assign(3 * MIN_SIZE, 2.0 * cutoff);
+  if (n_padding > 0) {
+    padded_vectors.assign(3 * n_padded(), 2.0 * metadata.cutoff);
     std::copy_n(vectors, 3 * n_edges, padded_vectors.begin());
+    padded_vectors[3 * n_edges] *= -1.0;
     vectors = padded_vectors.data();
   }
   if (is_compact) compact(graph.n_nodes);
+}
+
+/* Lists the pairs of edges of each centre, or adds padding edges for padding angles. */
+
+void Chunk::find_angles(const PaddedGraph &graph, double angle_cutoff)
+{
+  angle_edges.clear();
+  close.clear();
+  for (int64_t e = 0; e < n_edges; e++) {
+    const double *const v = graph.edge_vectors + 3 * (edge + e);
+    if (!close.empty() && graph.edge_centre[edge + close[0]] != graph.edge_centre[edge + e]) close.clear();
+    if (v[0] * v[0] + v[1] * v[1] + v[2] * v[2] >= angle_cutoff * angle_cutoff) continue;
+    for (const int64_t before : close) {
+      angle_edges.push_back(before);
+      angle_edges.push_back(e);
+    }
+    close.push_back(e);
+  }
+  if (n_angles() >= MIN_SIZE) return;
+  n_padding = MIN_SIZE;
+  while (n_angles() < MIN_SIZE) {
+    angle_edges.push_back(n_edges);
+    angle_edges.push_back(n_edges + 1);
+  }
 }
 
 /* Numbers the sources of the chunk's edges from 0. */

@@ -13,7 +13,7 @@ using json = nlohmann_lmp::json;
 
 namespace {
 
-constexpr int FIRST_FORMAT_VERSION = 4, LAST_FORMAT_VERSION = 6;
+constexpr int FIRST_FORMAT_VERSION = 4, LAST_FORMAT_VERSION = 7;
 
 GlobalInput read_input(const json &d)
 {
@@ -67,6 +67,7 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     auto &m = document.metadata;
     m.elements = d.at("elements").get<std::vector<std::string>>();
     m.cutoff = d.at("cutoff").get<double>();
+    m.angle_cutoff = d.value("angle_cutoff", 0.0);
     m.n_layers = d.at("n_layers").get<int64_t>();
     m.feature_widths = d.at("feature_widths").get<std::vector<int64_t>>();
     m.dtype = d.at("dtype").get<std::string>();
@@ -85,6 +86,8 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     m.chunk_atoms = m.device == "cuda" ? d.value("chunk_atoms", int64_t(1)) : d.at("chunk_atoms").get<int64_t>();
     m.torch_version = m.device == "cuda" ? d.value("torch_version", "") : d.at("torch_version").get<std::string>();
     if (m.chunk_atoms < 1) throw std::runtime_error("chunk_atoms is below 1");
+    if (!(m.angle_cutoff >= 0.0 && m.angle_cutoff <= m.cutoff))
+      throw std::runtime_error("the cutoff of the angles is not between 0 and the cutoff");
     if (m.n_layers < 1 || static_cast<int64_t>(m.feature_widths.size()) != m.n_layers - 1 ||
         m.skip_widths.size() != m.feature_widths.size() || m.message_widths.size() != m.feature_widths.size())
       throw std::runtime_error("the numbers of layers and feature widths do not match");

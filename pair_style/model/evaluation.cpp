@@ -147,7 +147,7 @@ void Evaluation::run(NamedProgram &entry)
   const int n_calls = has_moments && has(entry.inputs, "energy_weights") ? 4 : 1;
   chunk.restart();
   for (int64_t k = 1; k <= n_chunks; k++) {
-    chunk.advance(graph, k * graph.n_local / n_chunks, metadata->cutoff, is_compact);
+    chunk.advance(graph, k * graph.n_local / n_chunks, *metadata, is_compact);
     for (int n = 0; n < n_calls; n++) call(entry, PLAIN + n);
   }
   entry.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -187,6 +187,7 @@ Tensor Evaluation::input(const std::string &tensor, int axis)
   if (tensor == "edge_neighbour") return view(chunk.neighbour.data(), {n_edges}, DType::INT64);
   if (tensor == "edge_species") return view(neighbour_species(), {n_edges}, DType::INT64);
   if (tensor == "edge_vectors") return view(chunk.vectors, {n_edges, 3}, DType::FLOAT64);
+  if (tensor == "angle_edges") return view(chunk.angle_edges.data(), {chunk.n_angles(), 2}, DType::INT64);
   if (tensor == "global_inputs")
     return view(global_inputs.data(), {static_cast<int64_t>(global_inputs.size())}, DType::FLOAT64);
   if (tensor == "energy_weights") return view(weights.data(), {n_centres}, DType::FLOAT64);
