@@ -13,6 +13,7 @@ SLOW: dict[str, tuple[str, ...]] = {
         "test_other_precisions_and_exact_radial_functions_pass_the_check[float32-exact]",
         f"{COMPILED}[nonlinear]",
         *(f"{LAMMPS}[nonlinear-info3-{n}]" for n in (1, 2)),
+        *(f"test_keywords_that_a_model_does_not_take_stop_all_ranks[no spin-{n}]" for n in (1, 2)),
     ),
     "test_conductivity.py": ("test_the_command_computes_the_conductivity_of_silicon",),
     "test_consistency.py": ("test_an_export_whose_programs_share_a_library_is_not_written",),
@@ -29,7 +30,10 @@ SLOW: dict[str, tuple[str, ...]] = {
     ),
     "test_examples.py": tuple(
         f"test_an_example_prints_its_result[{name}]"
-        for name in ("05_phonons", "07_adsorption", "09_reaction_path", "11_silicon_pressure", "12_liquid_surface")
+        for name in (
+            "05_phonons", "07_adsorption", "09_reaction_path", "11_silicon_pressure", "12_liquid_surface",
+            "13_fine_tuning",
+        )
     ),
     "test_exact_radial.py": tuple(
         f"test_messages_and_their_adjoints_equal_the_torch_operators[{name}]"
@@ -48,8 +52,10 @@ SLOW: dict[str, tuple[str, ...]] = {
         "test_the_network_on_every_edge_gives_the_results_of_nequip",
     ),
     "test_pair_tables.py": (
+        "test_a_file_for_all_elements_has_no_tables_in_it[nonlinear]",
         "test_a_file_for_all_elements_gives_the_energies_of_one_for_few[nonlinear]",
         "test_lammps_makes_the_tables_of_the_named_elements[nonlinear]",
+        "test_tables_of_more_than_4_gb_are_refused_before_they_are_made[nonlinear]",
         "test_verify_passes_on_two_ranks_with_some_of_the_elements[nonlinear]",
     ),
     "test_readouts.py": tuple(

@@ -216,7 +216,9 @@ def test_a_restart_file_keeps_charge_and_spin(model, tmp_path):
     [
         ("tables", "charge 5", "charge is 5, but .*takes values from -4 to 4; correct pair_style"),
         ("tables", "charge 0.5", "charge is 0.5, but .*takes whole numbers"),
-        ("numbers", "spin 2", "keyword spin is given, but .*does not depend on it; remove spin"),
+        pytest.param(
+            "nonlinear", "spin 2", "keyword spin is given, but .*does not depend on it; remove spin", id="no spin"
+        ),
         ("tables", "charge", "charge needs a value"),
         ("tables", "charge one", "Expected floating point"),
     ],
