@@ -228,8 +228,8 @@ IN_THE_PAIR_STYLE = [
     Mutation(
         "phantom edges inside the cutoff",
         "pair_style/model/chunk.cpp",
-        "    padded_vectors.assign(3 * MIN_SIZE, 2.0 * cutoff);\n",
-        "    padded_vectors.assign(3 * MIN_SIZE, 0.2 * cutoff);\n",
+        "    padded_vectors.assign(3 * n_padded(), 2.0 * metadata.cutoff);\n",
+        "    padded_vectors.assign(3 * n_padded(), 0.2 * metadata.cutoff);\n",
         (REFERENCE, "atomic energies"),
     ),
     Mutation(
