@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from mlip_lammps.cli import options
+from mlip_lammps.workflows.comparisons import MOST_ATOMS, QUANTITIES
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -33,10 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quantities",
         nargs="+",
-        choices=("forces", "lattice", "elastic", "phonons", "speed"),
+        choices=QUANTITIES,
         metavar="NAME",
-        help="some of forces, lattice, elastic, phonons, speed (default: all for a crystal of at most 32 atoms, "
-        "otherwise forces and speed)",
+        help=f"some of {', '.join(QUANTITIES)} (default: all for a crystal of at most {MOST_ATOMS} atoms, otherwise "
+        "forces and speed)",
     )
     options.add_run_options(parser, NAME)
 

@@ -155,7 +155,7 @@ class _Job:
             compile_seconds = time.monotonic() - started
             metadata = self._metadata(backend) | compiled.record | {"compile_seconds": round(compile_seconds, 1)}
             if "pair_tables" in metadata:
-                metadata["format_version"] = FORMAT_VERSION_WITH_TABLES
+                metadata["format_version"] = max(metadata["format_version"], FORMAT_VERSION_WITH_TABLES)
             shutil.copy(programs, draft)
             for name, content in compiled.check_members.items():
                 add_member(draft, name, content)

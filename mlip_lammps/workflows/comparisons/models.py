@@ -21,17 +21,14 @@ from mlip_lammps.workflows.checks import (
     require_no_vacuum,
     supercell_for,
 )
+from mlip_lammps.workflows.comparisons import MOST_ATOMS, QUANTITIES
 from mlip_lammps.workflows.crystals.elastic import ElasticTensor, elastic_tensor
 from mlip_lammps.workflows.crystals.frequencies import PhononFrequencies, phonon_frequencies, special_points
 from mlip_lammps.workflows.relaxation import relax_each
 from mlip_lammps.workflows.symmetry import in_standard_axes
 from mlip_lammps.workflows.tasks import Tasks
 
-QUANTITIES = ("forces", "lattice", "elastic", "phonons", "speed")
-CRYSTAL_QUANTITIES = ("lattice", "elastic", "phonons")
-MOST_ATOMS = 32
-"""Larger cells are compared by forces and speed only, unless more is asked for."""
-
+_OF_CRYSTALS = ("lattice", "elastic", "phonons")
 _RELAXED = 1e-3
 _POINTS, _MOST_POINTS = ("G", "X", "L", "M", "R", "H", "N", "K", "A"), 4
 _TIMED_ATOMS, _TIMED_SECONDS, _SHIFT = 256, 2.0, 1e-3
@@ -176,7 +173,7 @@ def _results(
         return ModelResults(missing=dict.fromkeys(wanted, str(error)))
     if "forces" in wanted:
         attempt("forces", lambda: _single_point(atoms, calculator))
-    if any(quantity in wanted for quantity in CRYSTAL_QUANTITIES):
+    if any(quantity in wanted for quantity in _OF_CRYSTALS):
         attempt("lattice", lambda: {"crystal": _relaxed(atoms, calculator, tasks)})
     relaxed = found["crystal"].atoms if "crystal" in found else None
     for quantity, compute in (("elastic", _elastic), ("phonons", _phonons)):

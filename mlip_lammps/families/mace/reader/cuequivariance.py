@@ -107,6 +107,12 @@ class _Converted(Module):
             raise self._damaged("the polynomial")
         return terms
 
+    def _own_products(self) -> Iterator[tuple[tuple[int, ...], tuple[Entry, ...], NDArray[np.float64]]]:
+        """Yield the places of two inputs and the output, their irreps and the coefficients, for each term."""
+        irreps = [self.irreps(f"irreps_{which}") for which in ("in1", "in2", "out")]
+        for (_, *places), coefficients in self._own_terms(4):
+            yield tuple(places), tuple(map(_of, irreps, places)), coefficients
+
     def _polynomial(self) -> Any:
         record = self._table("_modules").get("f")
         if not isinstance(record, Record) or not record.args:
@@ -137,10 +143,8 @@ class _ElementProduct(_Converted):
     def attribute(self, name: str, *default: Any) -> Any:
         if name != "instructions":
             return super().attribute(name, *default)
-        first, second, wanted = (self.irreps(f"irreps_{which}") for which in ("in1", "in2", "out"))
         found = []
-        for (_, i, j, k), coefficients in self._own_terms(4):
-            given, elements, result = _of(first, i), _of(second, j), _of(wanted, k)
+        for places, (given, elements, result), coefficients in self._own_products():
             expected = coefficients.flat[0] * np.eye(given.dim)
             if coefficients.size != expected.size or np.abs(coefficients.reshape(expected.shape) - expected).max() > (
                 _TOLERANCE * abs(coefficients.flat[0])
@@ -148,7 +152,7 @@ class _ElementProduct(_Converted):
                 raise self._damaged("the coupling")
             # e3nn's coupling of an irrep with a scalar is the unit matrix over the root of its dimension
             weight = float(coefficients.flat[0]) * result.dim**0.5
-            found.append(Record("Instruction", (i, j, k, "uvw", True, weight, (given.mul, elements.mul, result.mul))))
+            found.append(Record("Instruction", (*places, "uvw", True, weight, (given.mul, elements.mul, result.mul))))
         return found
 
 
@@ -162,10 +166,8 @@ class _Convolution(_Converted):
     def attribute(self, name: str, *default: Any) -> Any:
         if name != "instructions":
             return super().attribute(name, *default)
-        first, second, wanted = (self.irreps(f"irreps_{which}") for which in ("in1", "in2", "out"))
         found = []
-        for (_, i, j, k), coefficients in self._own_terms(4):
-            given, harmonic, result = _of(first, i), _of(second, j), _of(wanted, k)
+        for places, (given, harmonic, result), coefficients in self._own_products():
             shape = (given.dim, harmonic.dim, result.dim)
             # e3nn's couplings have the norm 1, and mace-torch gives cuEquivariance those of e3nn
             if coefficients.shape != shape or not math.isclose(
@@ -173,7 +175,7 @@ class _Convolution(_Converted):
             ):
                 raise self._damaged("the coupling")
             sizes = (given.mul, harmonic.mul)
-            found.append(Record("Instruction", (i, j, k, "uvu", True, result.dim**0.5, sizes)))
+            found.append(Record("Instruction", (*places, "uvu", True, result.dim**0.5, sizes)))
         return found
 
 
