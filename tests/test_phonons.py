@@ -103,7 +103,8 @@ def test_forces_are_computed_side_by_side_and_kept(tmp_path):
     tasks = Tasks(tmp_path, n_ranks=2)
     for _ in range(2):
         on_ranks = phonons(atoms, argon, (2, 2, 2), mesh_length=20, tasks=tasks)
-        np.testing.assert_array_equal(on_ranks.dos, alone.dos)
+        # Processes of other numbers of threads add up in another order, which the density of states enlarges.
+        np.testing.assert_allclose(on_ranks.dos, alone.dos, rtol=1e-6, atol=1e-6 * alone.dos.max())
     assert len(list(tmp_path.glob("*.json"))) == alone.n_displacements > 1
 
 
