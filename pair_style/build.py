@@ -40,6 +40,7 @@ MODEL_SOURCES = (
     "model/gpu/cuda_blas.cpp",
     "model/gpu/emulated_device.cpp",
     "model/archive.cpp",
+    "model/pages.cpp",
     "model/machine.cpp",
     "model/model_c_api.cpp",
 )

@@ -138,7 +138,6 @@ def test_some_elements_give_the_same_energies(tmp_path, potential, reference):
 
 def test_the_file_states_its_angles(compiled, reference):
     metadata = read_metadata(compiled)
-    assert metadata["format_version"] == 7
     assert metadata["cutoff"] == pytest.approx(7.0 * Bohr)
     assert metadata["angle_cutoff"] == pytest.approx(6.5 * Bohr)
     assert metadata["programs"][0]["inputs"][4] == "angle_edges"

@@ -22,7 +22,6 @@ from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.families import read_model
 from mlip_lammps.families.mace import MaceModel, MaceReference, write_portable
 from mlip_lammps.families.mace.spec import EmbeddingSpec
-from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.testing import tolerances
@@ -108,8 +107,7 @@ def test_the_compiled_model_equals_the_reference(kind, compiled_files):
 @pytest.mark.parametrize("radial", ["exact"])
 @pytest.mark.parametrize("dtype", ["float32", "mixed"])
 def test_other_precisions_and_exact_radial_functions_pass_the_check(radial, dtype, sources, tmp_path):
-    report = export_model(sources["tables"], tmp_path / "model.pt2", dtype=dtype, radial=radial)
-    assert report.metadata["format_version"] == 5
+    export_model(sources["tables"], tmp_path / "model.pt2", dtype=dtype, radial=radial)
     atoms = structure({"charge": -3, "spin": 2})
     expected = MaceReference(model_of("tables")).evaluate(atoms)
     compiled = CompiledModel(tmp_path / "model.pt2", n_threads=1)
@@ -248,10 +246,6 @@ def test_info_lists_the_inputs(sources, model, capsys):
     inputs = json.loads(capsys.readouterr().out)["global_inputs"]
     assert [one["name"] for one in inputs] == ["spin", "charge"]
     assert (inputs[1]["lowest"], inputs[1]["highest"], inputs[1]["default"]) == (-4.0, 4.0, 0.0)
-
-
-def test_files_without_inputs_keep_their_format(compile_once):
-    assert read_metadata(compile_once("two_layers"))["format_version"] == 4
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,7 +2,6 @@
 
 import shutil
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from toy_families import COUNTING, LENNARD_JONES, ToyChain, ToyLayers, sum_over, write_toy
 
 from mlip_lammps.compilation import consistency, export_model, programs
-from mlip_lammps.compilation.libraries import ProgramFiles, content_of, require_own_libraries
+from mlip_lammps.compilation.libraries import ProgramFiles, require_own_libraries
 from mlip_lammps.compilation.programs import compile_programs
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.families import register_family, registry
@@ -114,62 +113,59 @@ def test_a_jump_at_the_cutoff_is_found(energy, words):
         consistency.check_edges(_Compiled(energy))
 
 
-def archive_of(path: Path, libraries: dict[str, bytes]) -> Path:
+def archive_of(path: Path, parts: dict[str, tuple[bytes, bytes]]) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
-        for name, content in libraries.items():
-            archive.writestr(f"programs/data/aotinductor/{name}/library.so", content)
+        for name, (library, weights) in parts.items():
+            archive.writestr(f"programs/data/aotinductor/{name}/program.so", library)
+            archive.writestr(f"programs/data/aotinductor/{name}/program.blob", weights)
     return path
 
 
-def programs_of(folder: Path, **libraries: tuple[str, bytes]) -> dict[str, ProgramFiles]:
-    """Return programs by name, each with the digest of its content and the bytes of its library."""
+def programs_of(folder: Path, **parts: tuple[str, bytes, bytes]) -> dict[str, ProgramFiles]:
+    """Return programs by name, each with the digest of its code and the bytes of its library and of its weights."""
     found = {}
-    for name, (content, library) in libraries.items():
+    for name, (code, library, weights) in parts.items():
         (folder / name).mkdir()
-        (folder / name / "library.so").write_bytes(library)
-        found[name] = ProgramFiles(content, (str(folder / name / "library.so"),))
+        files = folder / name / "program.so", folder / name / "program.blob"
+        for file, content in zip(files, (library, weights), strict=True):
+            file.write_bytes(content)
+        found[name] = ProgramFiles(code, tuple(map(str, files)))
     return found
 
 
 def test_programs_with_their_own_libraries_pass(tmp_path):
-    compiled = programs_of(tmp_path, forward_2=("a", b"1"), forward_3=("b", b"2"), forward_4=("b", b"2"))
-    archive = archive_of(tmp_path / "m.pt2", {"forward_2": b"1", "forward_3": b"2", "forward_4": b"2"})
-    require_own_libraries(compiled, archive)
+    parts = {"forward_1": (b"1", b"x"), "forward_2": (b"2", b"y"), "forward_3": (b"2", b"z")}
+    codes = {"forward_1": "a", "forward_2": "b", "forward_3": "b"}
+    compiled = programs_of(tmp_path, **{name: (codes[name], *files) for name, files in parts.items()})
+    require_own_libraries(compiled, archive_of(tmp_path / "m.pt2", parts))
 
 
-def test_two_layers_with_one_library_are_refused(tmp_path):
-    compiled = programs_of(tmp_path, forward_2=("a", b"1"), forward_3=("b", b"1"))
-    archive = archive_of(tmp_path / "m.pt2", {"forward_2": b"1", "forward_3": b"1"})
+def test_two_programs_with_one_library_are_refused(tmp_path):
+    compiled = programs_of(tmp_path, forward_2=("a", b"1", b"x"), forward_3=("b", b"1", b"y"))
+    archive = archive_of(tmp_path / "m.pt2", {"forward_2": (b"1", b"x"), "forward_3": (b"1", b"y")})
     with pytest.raises(MlipError, match="programs forward_2 and forward_3 differ, but have one library"):
         require_own_libraries(compiled, archive)
 
 
-def test_two_programs_with_one_file_are_refused(tmp_path):
-    compiled = programs_of(tmp_path, forward_2=("a", b"1"))
-    compiled["forward_3"] = replace(compiled["forward_2"], content="b")
-    archive = archive_of(tmp_path / "m.pt2", {"forward_2": b"1", "forward_3": b"1"})
-    with pytest.raises(MlipError, match=r"forward_2 and forward_3 share the file library\.so"):
+def test_two_layers_with_one_file_are_refused(tmp_path):
+    compiled = programs_of(tmp_path, forward_2=("a", b"1", b"x"))
+    compiled["forward_3"] = compiled["forward_2"]
+    archive = archive_of(tmp_path / "m.pt2", {"forward_2": (b"1", b"x"), "forward_3": (b"1", b"x")})
+    with pytest.raises(MlipError, match=r"forward_2 and forward_3 share the file program\.so"):
         require_own_libraries(compiled, archive)
 
 
-def test_a_library_under_another_name_in_the_archive_is_refused(tmp_path):
-    compiled = programs_of(tmp_path, forward_2=("a", b"1"), forward_3=("b", b"2"))
-    archive = archive_of(tmp_path / "m.pt2", {"forward_2": b"2", "forward_3": b"1"})
-    with pytest.raises(MlipError, match="another library for the program forward_2"):
-        require_own_libraries(compiled, archive)
-
-
-def test_the_content_of_a_program_includes_its_constants():
-    class Scaled(torch.nn.Module):
-        def __init__(self, factor: float):
-            super().__init__()
-            self.factor = torch.full((3,), factor)
-
-        def forward(self, values):
-            return values * self.factor
-
-    contents = [content_of(torch.export.export(Scaled(factor), (torch.ones(3),))) for factor in (1.0, 1.0, 2.0)]
-    assert contents[0] == contents[1] != contents[2]
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"forward_2": (b"2", b"x"), "forward_3": (b"1", b"y")}, "another library for the program forward_2"),
+        ({"forward_2": (b"1", b"y"), "forward_3": (b"2", b"x")}, "other weights for the program forward_2"),
+    ],
+)
+def test_files_under_another_name_in_the_archive_are_refused(parts, words, tmp_path):
+    compiled = programs_of(tmp_path, forward_2=("a", b"1", b"x"), forward_3=("b", b"2", b"y"))
+    with pytest.raises(MlipError, match=words):
+        require_own_libraries(compiled, archive_of(tmp_path / "m.pt2", parts))
 
 
 def test_an_export_whose_programs_share_a_library_is_not_written(tmp_path, monkeypatch):
@@ -195,14 +191,15 @@ class _Stack(ToyChain):
     def __init__(self, model, dtype):
         super().__init__(model, dtype)
         self.n_layers = 4
-        self.factors = torch.tensor([[1.0], [1.5], [2.5], [0.5]], dtype=torch.float64)
+        # AOTInductor writes up to eight numbers into the code.
+        self.factors = [torch.full((16,), factor / 16, dtype=torch.float64) for factor in (1.0, 1.5, 2.5, 0.5)]
 
     def layer(self, t, graph, features, skips):
         weights = (1.0 - (graph.edge_vectors**2).sum(dim=1) / 16.0).clamp(min=0.0) ** 3
         if features is not None:
             weights = weights * features.index_select(0, graph.edge_neighbour)[:, 0]
         sums = sum_over(weights, graph.edge_centre, graph.n_local)
-        result = torch.tanh(self.factors[t - 1].clone() * sums)
+        result = torch.tanh((self.factors[t - 1].clone() * sums.unsqueeze(1)).sum(dim=1))
         if t == self.n_layers:
             return {}, result
         return {f"features_{t}": result.unsqueeze(1)}, torch.zeros_like(result)
@@ -213,18 +210,18 @@ class _LayersOfStack(ToyLayers):
         return _Stack(self.model, dtype)
 
 
-def test_layers_of_one_shape_get_their_own_libraries(tmp_path):
+def test_layers_of_one_shape_get_their_own_weights(tmp_path):
     good = layers_of(tmp_path)
     layers = _LayersOfStack(good.model, good.atomic_numbers)
     layers.feature_widths = (1, 1, 1)
     output = tmp_path / "programs.pt2"
     compile_programs(layers, "float64", "exact", "torch", output, lambda line: None)
     with zipfile.ZipFile(output) as archive:
-        names = {name.split("/")[3]: name for name in archive.namelist() if name.endswith(".so")}
-        libraries = {name: archive.read(place) for name, place in names.items()}
-    assert set(libraries) == {spec.name for spec in layers.programs}
-    assert len(set(libraries.values())) == len(libraries)
-    assert len(libraries["forward_2"]) == len(libraries["forward_3"])
+        names = {name.split("/")[3]: name for name in archive.namelist() if name.endswith(".blob")}
+        weights = {name: archive.read(place) for name, place in names.items()}
+    assert set(weights) == {spec.name for spec in layers.programs}
+    assert len(weights["forward_2"]) == len(weights["forward_3"]) > 0
+    assert weights["forward_2"] != weights["forward_3"]
 
 
 @pytest.mark.parametrize("cutoff", [3.5, 5.0, 6.0])

@@ -24,14 +24,7 @@ from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.kernels.backend import Backend, CompileRequest, backend_of
 from mlip_lammps.model_file.archive import add_member, add_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel
-from mlip_lammps.model_file.contract import (
-    DTYPES,
-    FORMAT_VERSION,
-    FORMAT_VERSION_WITH_ANGLES,
-    FORMAT_VERSION_WITH_INPUTS,
-    FORMAT_VERSION_WITH_TABLES,
-    RADIAL_FORMS,
-)
+from mlip_lammps.model_file.contract import DTYPES, FORMAT_VERSION, RADIAL_FORMS
 from mlip_lammps.structure.min_distances import min_distances
 
 
@@ -154,8 +147,6 @@ class _Job:
             compiled = backend.compile(self._request(programs, Path(folder)))
             compile_seconds = time.monotonic() - started
             metadata = self._metadata(backend) | compiled.record | {"compile_seconds": round(compile_seconds, 1)}
-            if "pair_tables" in metadata:
-                metadata["format_version"] = max(metadata["format_version"], FORMAT_VERSION_WITH_TABLES)
             shutil.copy(programs, draft)
             for name, content in compiled.check_members.items():
                 add_member(draft, name, content)
@@ -189,7 +180,7 @@ class _Job:
     def _metadata(self, backend: Backend) -> dict[str, Any]:
         trained, layers = self.trained, self.layers
         return {
-            "format_version": _format_version(layers),
+            "format_version": FORMAT_VERSION,
             "build_id": uuid.uuid4().hex,
             "package_version": importlib.metadata.version("mlip-lammps"),
             "source": {"name": trained.source_name, "sha256": trained.source_sha256},
@@ -207,12 +198,6 @@ class _Job:
             "min_distances": self.min_distances,
             "global_inputs": [one.as_dict() for one in layers.global_inputs],
         }
-
-
-def _format_version(layers: LayeredModel) -> int:
-    if layers.angle_cutoff > 0.0:
-        return FORMAT_VERSION_WITH_ANGLES
-    return FORMAT_VERSION_WITH_INPUTS if layers.global_inputs else FORMAT_VERSION
 
 
 def _check_options(dtype: str, device: str, radial: str, output: Path) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from mlip_lammps.compilation.elf import drop_needed
-from mlip_lammps.compilation.libraries import ProgramFiles, content_of
+from mlip_lammps.compilation.libraries import ProgramFiles, code_of
 from mlip_lammps.compilation.programs import CODE, FILES, JOB
 from mlip_lammps.compilation.tracing import trace
 from mlip_lammps.core.errors import MlipError
@@ -94,6 +94,8 @@ def _compile_program(
         "aot_inductor.package": True,
         # AOTInductor names files by their code: layers of one shape would share them in one folder.
         "aot_inductor.output_path": str(folder / spec.name),
+        # Weights outside the library: it is small, and a process has them in memory once.
+        "aot_inductor.package_constants_on_disk_format": "binary_blob",
         # The wrapper calls the kernels once per several hundred atoms: its own speed does not matter.
         "aot_inductor.compile_wrapper_opt_level": "O0",
         # One build for any number of threads: the loops query it at run time.
@@ -112,7 +114,7 @@ def _compile_program(
         if str(file).endswith(".so"):
             drop_needed(Path(file), "libtorch.so")
     kept = tuple(str(file) for file in files if not str(file).endswith(".cpp"))
-    ProgramFiles(content_of(exported), kept).write(folder / f"{spec.name}{FILES}")
+    ProgramFiles(code_of(exported), kept).write(folder / f"{spec.name}{FILES}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlip_lammps.core.errors import ModelFileError
-from mlip_lammps.model_file.contract import CHECKSUMS_PATH, METADATA_PATH, READ_VERSIONS
+from mlip_lammps.model_file.contract import CHECKSUMS_PATH, FORMAT_VERSION, METADATA_PATH
 from mlip_lammps.models import shipped_models
 
 _TRAINED_SUFFIXES = (".model", ".safetensors", ".pt", ".pth")
@@ -60,10 +60,9 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
             ) from None
         raise ModelFileError(f"{path} is not a compiled model ({error}); {_make_another(path)}") from None
     found = metadata.get("format_version") if isinstance(metadata, dict) else None
-    if found not in READ_VERSIONS:
+    if found != FORMAT_VERSION:
         raise ModelFileError(
-            f"{path} has format version {found}, but this package reads {' and '.join(map(str, READ_VERSIONS))}; "
-            f"{_make_again(path)}"
+            f"{path} has format version {found}, but this package reads {FORMAT_VERSION}; {_make_again(path)}"
         )
     return metadata
 

@@ -8,19 +8,8 @@ side pads smaller inputs.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-FORMAT_VERSION = 4
-FORMAT_VERSION_WITH_INPUTS = 5
-"""Version of files with global inputs, which older plugins refuse; the rest of the format is the same."""
-FORMAT_VERSION_WITH_TABLES = 6
-"""Version of files with programs that make radial tables of pairs of elements, with global inputs or without."""
-FORMAT_VERSION_WITH_ANGLES = 7
-"""Version of files whose programs take pairs of edges, with global inputs or without."""
-READ_VERSIONS = (
-    FORMAT_VERSION,
-    FORMAT_VERSION_WITH_INPUTS,
-    FORMAT_VERSION_WITH_TABLES,
-    FORMAT_VERSION_WITH_ANGLES,
-)
+FORMAT_VERSION = 8
+"""Of model files; the plugin reads this version only, since a file is compiled again in a minute."""
 
 METADATA_PATH = "extra/mlip_lammps.json"
 """Path of the metadata block, relative to the archive's root folder."""

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <sys/stat.h>
+#include <type_traits>
 
 using namespace mlip;
 
@@ -32,12 +33,20 @@ std::string below_root(const std::string &name)
   return root == std::string::npos ? name : name.substr(root + 1);
 }
 
-std::string read_range(const std::string &path, uint64_t offset, uint64_t size)
+template <typename Bytes> Bytes bytes_of(uint64_t size)
+{
+  if constexpr (std::is_same_v<Bytes, std::string>)
+    return std::string(size, '\0');
+  else
+    return Bytes(size);
+}
+
+template <typename Bytes = std::string> Bytes read_range(const std::string &path, uint64_t offset, uint64_t size)
 {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   const auto length = static_cast<uint64_t>(file.tellg());
   if (!file || offset > length || size > length - offset) throw std::runtime_error("truncated file");
-  std::string bytes(size, '\0');
+  auto bytes = bytes_of<Bytes>(size);
   file.seekg(static_cast<std::streamoff>(offset));
   file.read(bytes.data(), static_cast<std::streamsize>(size));
   if (!file) throw std::runtime_error("truncated file");
@@ -197,7 +206,7 @@ std::vector<std::string> Archive::find(const std::string &prefix, const std::str
   return found;
 }
 
-std::string Archive::read(const std::string &name) const
+template <typename Bytes> Bytes Archive::read_as(const std::string &name) const
 {
   for (const auto &member : members) {
     if (member.name != name) continue;
@@ -208,8 +217,8 @@ std::string Archive::read(const std::string &name) const
       const uint64_t start =
           member.header_offset + 30 + field<uint16_t>(header, 26) + field<uint16_t>(header, 28);
       if (start > length || member.size > length - start) throw std::runtime_error("truncated member " + name);
-      std::string content = read_range(path, start, member.size);
-      const uint32_t found = crc32_of(content);
+      auto content = read_range<Bytes>(path, start, member.size);
+      const uint32_t found = crc32_of(content.data(), content.size());
       const auto listed = checksums.find(below_root(name));
       if (found != member.crc || (listed != checksums.end() && found != listed->second))
         throw std::runtime_error("wrong checksum of " + name);
@@ -219,4 +228,14 @@ std::string Archive::read(const std::string &name) const
     }
   }
   throw std::runtime_error(not_a_model(path, "it has no member " + name));
+}
+
+std::string Archive::read(const std::string &name) const
+{
+  return read_as<std::string>(name);
+}
+
+Pages Archive::read_pages(const std::string &name) const
+{
+  return read_as<Pages>(name);
 }

@@ -3,6 +3,8 @@
 #ifndef MLIP_ARCHIVE_H
 #define MLIP_ARCHIVE_H
 
+#include "pages.h"
+
 #include <cstdint>
 #include <map>
 #include <string>
@@ -25,6 +27,8 @@ class Archive {
 
   /* Throws std::runtime_error also if the content does not match its checksums. */
   std::string read(const std::string &name) const;
+  /* The same for a large member. */
+  Pages read_pages(const std::string &name) const;
 
   /* Whether the file lists the checksum of every member, beside those of the zip format. */
   bool has_checksums() const { return !checksums.empty(); }
@@ -36,6 +40,7 @@ class Archive {
     uint32_t crc;
     uint16_t method;
   };
+  template <typename Bytes> Bytes read_as(const std::string &name) const;
   void read_table(const std::string &table, uint64_t n_members);
   void read_checksums();
 

@@ -24,18 +24,18 @@ std::array<std::array<uint32_t, 256>, 8> make_tables()
 
 }    // namespace
 
-uint32_t mlip::crc32_of(const std::string &bytes)
+uint32_t mlip::crc32_of(const char *bytes, size_t n_bytes)
 {
   static const auto tables = make_tables();
   uint32_t rest = 0xffffffffu;
   size_t k = 0;
-  for (; k + 8 <= bytes.size(); k += 8) {
+  for (; k + 8 <= n_bytes; k += 8) {
     unsigned char b[8];
-    std::memcpy(b, bytes.data() + k, 8);
+    std::memcpy(b, bytes + k, 8);
     for (int m = 0; m < 4; m++) b[m] ^= (rest >> (8 * m)) & 0xff;
     rest = 0;
     for (int m = 0; m < 8; m++) rest ^= tables[7 - m][b[m]];
   }
-  for (; k < bytes.size(); k++) rest = (rest >> 8) ^ tables[0][(rest ^ static_cast<unsigned char>(bytes[k])) & 0xff];
+  for (; k < n_bytes; k++) rest = (rest >> 8) ^ tables[0][(rest ^ static_cast<unsigned char>(bytes[k])) & 0xff];
   return ~rest;
 }

@@ -3,12 +3,12 @@
 #ifndef MLIP_CHECKSUM_H
 #define MLIP_CHECKSUM_H
 
+#include <cstddef>
 #include <cstdint>
-#include <string>
 
 namespace mlip {
 
-uint32_t crc32_of(const std::string &bytes);
+uint32_t crc32_of(const char *bytes, size_t n_bytes);
 
 }    // namespace mlip
 

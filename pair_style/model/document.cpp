@@ -13,7 +13,7 @@ using json = nlohmann_lmp::json;
 
 namespace {
 
-constexpr int FIRST_FORMAT_VERSION = 4, LAST_FORMAT_VERSION = 7;
+constexpr int FORMAT_VERSION = 8;
 
 GlobalInput read_input(const json &d)
 {
@@ -59,9 +59,9 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     document.content = json::parse(archive.read(names[0]));
     const auto &d = document.content;
     const int version = d.at("format_version").get<int>();
-    if (version < FIRST_FORMAT_VERSION || version > LAST_FORMAT_VERSION)
+    if (version != FORMAT_VERSION)
       throw std::runtime_error("it has format version " + std::to_string(version) + ", but this package reads " +
-                               std::to_string(FIRST_FORMAT_VERSION) + " to " + std::to_string(LAST_FORMAT_VERSION));
+                               std::to_string(FORMAT_VERSION));
     if (d.value("has_checksums", false) && !archive.has_checksums())
       throw std::runtime_error("the list of checksums is missing");
     auto &m = document.metadata;

@@ -159,11 +159,14 @@ void Model::State::open_programs(const Archive &archive, const Document &documen
   for (const auto &entry : document.content.at("programs")) {
     const auto name = entry.at("name").get<std::string>();
     const auto libraries = archive.find("data/aotinductor/" + name + "/", ".so");
-    if (libraries.size() != 1) throw std::runtime_error(path + " has no program " + name + "; export the model again");
+    const auto weights = archive.find("data/aotinductor/" + name + "/", ".blob");
+    if (libraries.size() != 1 || weights.size() != 1)
+      throw std::runtime_error(path + " has no program " + name + "; export the model again");
     auto &program = programs[name];
     program.inputs = entry.at("inputs").get<std::vector<std::string>>();
     program.outputs = entry.at("outputs").get<std::vector<std::string>>();
-    program.program.reset(new Program(*torch, build + "-" + name, archive.read(libraries[0])));
+    program.program.reset(
+        new Program(*torch, build + "-" + name, archive.read(libraries[0]), archive.read_pages(weights[0])));
     if (name.rfind("tables_", 0) == 0) evaluation.pair_tables.add_maker(program.program.get(), program.outputs);
   }
 }

@@ -183,6 +183,8 @@ const void *Tensor::own_values(const std::vector<int64_t> &sizes) const
 struct Program::Library {
   int32_t (*create)(void **, size_t, const char *, const char *);
   int32_t (*destroy)(void *);
+  int32_t (*n_weight_bytes)(void *, uint64_t *);
+  int32_t (*set_weights)(void *, const uint8_t *);
   int32_t (*run)(void *, Torch::Handle *, size_t, Torch::Handle *, size_t, void *, void *);
   const char *(*last_error)();
 
@@ -208,16 +210,24 @@ struct Program::Library {
     void *library = open_in_memory(key, content, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
     resolve(library, "AOTInductorModelContainerCreateWithDevice", create);
     resolve(library, "AOTInductorModelContainerDelete", destroy);
+    resolve(library, "AOTInductorModelContainerGetConstantsBlobSize", n_weight_bytes);
+    resolve(library, "AOTInductorModelUpdateConstantsFromBlob", set_weights);
     resolve(library, "AOTInductorModelContainerRun", run);
     last_error = reinterpret_cast<const char *(*) ()>(dlsym(library, "AOTInductorGetLastError"));
   }
 };
 
-Program::Program(const Torch &torch, const std::string &key, const std::string &content) :
-    torch(torch), key(key), library(Library::load(key, content))
+Program::Program(const Torch &torch, const std::string &key, const std::string &content, Pages given_weights) :
+    torch(torch), key(key), library(Library::load(key, content)), weights(std::move(given_weights))
 {
-  if (library.create(&container, 1, "cpu", nullptr) != 0)
-    throw std::runtime_error("cannot open program " + key + library.reason() + "; export the model again");
+  uint64_t n_bytes = 0;
+  if (library.create(&container, 1, "cpu", nullptr) != 0 || library.n_weight_bytes(container, &n_bytes) != 0 ||
+      n_bytes != weights.size() ||
+      library.set_weights(container, reinterpret_cast<const uint8_t *>(weights.data())) != 0) {
+    const std::string reason = n_bytes == weights.size() ? library.reason() : ": its weights have another size";
+    if (container) library.destroy(container);
+    throw std::runtime_error("cannot open program " + key + reason + "; export the model again");
+  }
 }
 
 Program::~Program()

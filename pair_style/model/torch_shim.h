@@ -3,6 +3,8 @@
 #ifndef MLIP_TORCH_SHIM_H
 #define MLIP_TORCH_SHIM_H
 
+#include "pages.h"
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -68,11 +70,11 @@ class Tensor {
 /* Loads a kernel library, whose functions programs loaded later can call. Keys as for Program. */
 void load_kernels(const std::string &key, const std::string &library);
 
-/* One compiled program: a shared library from the model file. */
+/* One compiled program: a shared library from the model file, and its weights. */
 class Program {
  public:
   /* library is the content of the shared object; key identifies it in the process, which loads it once. */
-  Program(const Torch &, const std::string &key, const std::string &library);
+  Program(const Torch &, const std::string &key, const std::string &library, Pages weights);
   ~Program();
   std::vector<Tensor> run(std::vector<Tensor> inputs, size_t n_outputs) const;
 
@@ -84,6 +86,7 @@ class Program {
   const Torch &torch;
   std::string key;
   const Library &library;
+  Pages weights;    // the program reads them where they are
   void *container = nullptr;
 };
 
