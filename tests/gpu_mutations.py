@@ -110,7 +110,6 @@ IN_THE_GPU_ENGINE = [
         "std::memcpy(caller_rows + row * row_bytes, device_rows + row * row_bytes, row_bytes);",
         (REFERENCE, "atomic energies"),
         model=SMALL_MODEL,
-        is_fast=True,
     ),
     _GpuMutation(
         "edge gradients in element order instead of caller order",

@@ -71,7 +71,6 @@ IN_THE_PAIR_STYLE = [
         "                       -r[1] * g[1],\n",
         "                       r[1] * g[1],\n",
         (TWO_RANKS, "virial"),
-        is_fast=True,
     ),
     Mutation(
         "charge and spin of pair_style ignored",
@@ -80,7 +79,6 @@ IN_THE_PAIR_STYLE = [
         "found == given.end() ? input.default_value : input.default_value",
         (TWO_RANKS, "energy"),
         model=CHARGED_MODEL,
-        is_fast=True,
     ),
     Mutation(
         "charge and spin in the other order",
