@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 COMPILED = "test_the_compiled_model_equals_the_reference"
 LAMMPS = "test_lammps_equals_ase"
+LAMMPS_REFERENCE = "test_lammps_equals_the_reference"
 
 SLOW: dict[str, tuple[str, ...]] = {
     "test_bpnn.py": ("test_some_elements_give_the_same_energies",),
@@ -79,7 +80,7 @@ SLOW: dict[str, tuple[str, ...]] = {
             f"test_a_compiled_file_gives_the_results_of_package[{name}]"
             for name in ("parity_bias", "version_0_9", "modals.PBE", "linear_xplor")
         ),
-        *(f"test_lammps_equals_the_reference[{n}-{name}]" for n in (1, 2, 4) for name in ("parity_bias", "linear_xplor")),
+        *(f"{LAMMPS_REFERENCE}[{n}-{name}]" for n in (1, 2, 4) for name in ("parity_bias", "linear_xplor")),
         "test_the_network_on_every_edge_gives_the_results_of_package",
     ),
     "test_variants.py": (
