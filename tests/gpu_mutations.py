@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from mutations import REFERENCE, SETTINGS, SMALL_MODEL, TWO_RANKS, Mutation
+from mutations import DENSITY_MODEL, REFERENCE, SETTINGS, SMALL_MODEL, TWO_RANKS, Mutation
 
 ONE_RANK = "LAMMPS on 1 rank = ASE"
 
@@ -32,6 +32,22 @@ IN_THE_GPU_KERNELS = [
         "g[k] * inverse",
         (REFERENCE, "forces"),
         model=SMALL_MODEL,
+    ),
+    _GpuMutation(
+        "table of a pair of elements chosen by the neighbour alone",
+        "mlip_lammps/kernels/gpu/geometry.h",
+        "load(species, neighbour) + species[i] * n_elements",
+        "load(species, neighbour)",
+        (REFERENCE, "atomic energies"),
+        model=DENSITY_MODEL,
+    ),
+    _GpuMutation(
+        "the gradient through the density left out",
+        "mlip_lammps/kernels/gpu/density.h",
+        "load_changing(edge_gradients, edge * 3 + k) + upstream * slope * unit[k]",
+        "load_changing(edge_gradients, edge * 3 + k)",
+        (REFERENCE, "forces"),
+        model=DENSITY_MODEL,
     ),
     _GpuMutation(
         "last edge of each node missing from its feature gradient",

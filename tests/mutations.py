@@ -17,6 +17,7 @@ LAYERED_MODEL = "two_layers"
 NON_LINEAR_MODEL = "non_linear"
 CHARGED_MODEL = "charged"
 ATTENTION_MODEL = "attention"
+DENSITY_MODEL = "density"
 
 
 @dataclass(frozen=True)

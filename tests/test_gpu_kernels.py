@@ -9,8 +9,9 @@ import torch
 from ase import Atoms
 
 from mlip_lammps.compilation import check, export_model
+from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.families.mace import MaceReference, lower, write_portable
-from mlip_lammps.kernels.gpu import shapes
+from mlip_lammps.kernels.gpu import shapes, tables
 from mlip_lammps.kernels.gpu.model import plan_model
 from mlip_lammps.kernels.gpu.source import Kernel, KernelSource, spilling_kernels
 from mlip_lammps.kernels.precision import PRECISIONS
@@ -18,7 +19,7 @@ from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.emulated_gpu import write_emulated
-from mlip_lammps.testing.random_models import RESIDUAL, random_model
+from mlip_lammps.testing.random_models import DENSITY, DENSITY_RESIDUAL, RESIDUAL, random_model
 from mlip_lammps.testing.structures import rattled_triclinic
 
 # Every kernel and code path: padded channels, fewer channels than a warp, slices; sums as moments or convolutions.
@@ -33,6 +34,14 @@ MODELS = {
     "a cutoff on the weights": dict(n_layers=1, pair_repulsion=True, cutoff_on="weights"),
     "four channels, no products": dict(hidden_irreps="4x0e+4x1o", l_max=1, correlation=1),
     "slices in part padding": dict(elements=("Si", "O"), hidden_irreps="33x0e+33x1o", correlation=(1, 2)),
+    "densities": dict(interaction=(DENSITY, DENSITY_RESIDUAL), hidden_irreps="6x0e+6x1o"),
+    "densities and pairs of elements": dict(
+        interaction=(DENSITY, DENSITY_RESIDUAL), distance_transform="Agnesi", pair_repulsion=True,
+        elements=("H", "C", "O"), hidden_irreps="40x0e+40x1o",
+    ),
+    "moments of pairs of elements": dict(
+        interaction=RESIDUAL, distance_transform="Soft", cutoff_on="weights", elements=("H", "O"), hidden_irreps="33x0e"
+    ),
     "l of features below l of edges": dict(hidden_irreps="16x0e+16x1o+16x2e", l_max=3, interaction=RESIDUAL),
 }
 SAME = tolerances.EMULATED_GPU
@@ -69,7 +78,7 @@ def test_every_kernel_equals_the_reference(name, emulate):
 
 def test_the_test_models_use_every_kernel():
     # functions of the headers with the warp's position as argument, alone or in a class template
-    templates = {"convolution": "Convolution", "moments": "Moments", "contraction": "Contraction"}
+    templates = {"convolution": "Convolution", "moments": "Moments", "contraction": "Contraction", "density": "Density"}
     written, planned = set(), set()
     for header in Path(shapes.__file__).parent.glob("*.h"):
         for static, name in re.findall(r"MLIP_DEVICE (static )?void (\w+)\(Place at", header.read_text()):
@@ -100,6 +109,13 @@ def test_tables_too_coarse_for_a_model_are_refined(tmp_path, monkeypatch):
     assert fine["differences"]["table_force_ev_per_angstrom"] < limit
     assert {table["degree"] for table in coarse["radial_tables"]} == {3}
     assert {table["degree"] for table in fine["radial_tables"]} == {7}
+
+
+def test_tables_of_too_many_pairs_are_refused(monkeypatch):
+    monkeypatch.setattr(tables, "_MOST_BYTES", 100_000)
+    lowered = lower(random_model(elements=("H", "C", "O"), hidden_irreps="4x0e", distance_transform="Agnesi"))
+    with pytest.raises(UserInputError, match=r"tables of 6 pairs of elements would take .* GB.*--elements Si,O"):
+        plan_model(lowered, torch.float64, torch.ones(3, 3))
 
 
 def test_edge_moments_equal_those_of_a_cpu_file(emulate, trained_models, compile_once):
@@ -139,9 +155,9 @@ def test_a_nan_position_gives_a_nan_energy(emulate, trained_models):
 
 @pytest.mark.parametrize(("architecture", "dtype"), [(80, "mixed"), (90, "mixed"), (90, "float64"), (100, "mixed")])
 def test_every_kernel_compiles_without_spills(architecture, dtype):
-    trained = random_model(elements=("Si",), hidden_irreps="32x0e+32x1o", l_max=3, correlation=3, pair_repulsion=True)
-    lowered = lower(trained)
-    source = plan_model(lowered, PRECISIONS[dtype].features, lowered.layers[0].embedding.new_ones(1, 1)).source
+    shape = dict(elements=("Si", "O"), hidden_irreps="32x0e+32x1o", l_max=3, correlation=3, pair_repulsion=True)
+    lowered = lower(random_model(**shape, interaction=(DENSITY, DENSITY_RESIDUAL), distance_transform="Agnesi"))
+    source = plan_model(lowered, PRECISIONS[dtype].features, torch.ones(2, 2)).source
     cubin, report = source.cubin(architecture)
     assert cubin[:4] == b"\x7fELF"
     assert report.count("spill stores") == len(source.kernels)

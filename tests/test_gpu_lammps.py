@@ -8,6 +8,9 @@ from lammps_deck import deck, pair_coeff
 from lammps_run import Finished, error_line, run_lammps
 from lammps_structures import parity_structures, write_data
 
+from mlip_lammps.families.mace import MaceReference
+from mlip_lammps.testing.emulated_gpu import write_emulated
+from mlip_lammps.testing.random_models import DENSITY, DENSITY_RESIDUAL, random_model
 from mlip_lammps.testing.structures import rattled_triclinic
 
 ELEMENTS = ("H", "O")
@@ -18,6 +21,16 @@ VIRIAL = "compute p all pressure NULL virial\n"
 THERMO = VIRIAL + "thermo_style custom step pe c_p[1] c_p[2] c_p[3] c_p[4] c_p[5] c_p[6] {}\nthermo 1\n"
 DIGITS = "thermo_modify format float %.16g\n"
 DUMP = "write_dump all custom dump.out id type fx fy fz c_e modify format float %.16g\n"
+
+
+@pytest.fixture(scope="module")
+def densities(tmp_path_factory):
+    """Return a model with densities and tables of pairs of elements, and its file for the emulated device."""
+    trained = random_model(
+        elements=ELEMENTS, hidden_irreps="6x0e+6x1o", l_max=2, cutoff=4.0, interaction=(DENSITY, DENSITY_RESIDUAL),
+        distance_transform="Agnesi", pair_repulsion=True, seed=4,
+    )  # fmt: skip
+    return trained, write_emulated(trained, tmp_path_factory.mktemp("densities") / "model.pt2")
 
 
 def run(
@@ -52,6 +65,15 @@ def test_a_step_equals_that_of_a_cpu_file(name, n_ranks, compile_once, tmp_path)
     atoms = parity_structures(ELEMENTS)[name]
     expected = run(tmp_path / "cpu", compile_once("two_layers"), atoms)
     assert_same(run(tmp_path / "gpu", compile_once("two_layers", device="emulated"), atoms, n_ranks), expected)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 4])
+def test_densities_and_tables_of_pairs_give_the_forces_of_the_reference(n_ranks, densities, tmp_path):
+    trained, model = densities
+    atoms = rattled_triclinic(ELEMENTS, repeat=(2, 2, 2), seed=5)
+    found, expected = run(tmp_path / "gpu", model, atoms, n_ranks), MaceReference(trained).evaluate(atoms)
+    assert found.thermo[0]["PotEng"] == pytest.approx(expected.energy, rel=0, abs=1e-9 * len(atoms))
+    np.testing.assert_allclose(found.dump("dump.out")[:, 2:5], expected.forces, rtol=0, atol=FORCE)
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2])

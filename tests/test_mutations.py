@@ -10,13 +10,21 @@ import numpy as np
 import pytest
 from gpu_mutations import GPU_MUTATIONS
 from mutation_build import WITHOUT_CHECK, MutatedPackages, Verified, emulated_from, replaced, verify_from
-from mutations import ATTENTION_MODEL, CHARGED_MODEL, LAYERED_MODEL, NON_LINEAR_MODEL, SMALL_MODEL, Mutation
+from mutations import (
+    ATTENTION_MODEL,
+    CHARGED_MODEL,
+    DENSITY_MODEL,
+    LAYERED_MODEL,
+    NON_LINEAR_MODEL,
+    SMALL_MODEL,
+    Mutation,
+)
 from mutations import MUTATIONS as CPU_MUTATIONS
 
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.families.mace import write_portable
 from mlip_lammps.families.mace.spec import EmbeddingSpec
-from mlip_lammps.testing.random_models import ATTENTION, NON_LINEAR, random_model
+from mlip_lammps.testing.random_models import ATTENTION, DENSITY, DENSITY_RESIDUAL, NON_LINEAR, random_model
 
 ROOT = Path(__file__).parents[1]
 MUTATIONS = (*CPU_MUTATIONS, *GPU_MUTATIONS)
@@ -37,6 +45,7 @@ def sources(portable_models, tmp_path_factory) -> dict[str, Path]:
     options = {
         NON_LINEAR_MODEL: dict(interaction=NON_LINEAR, distance_transform="Agnesi"),
         CHARGED_MODEL: dict(embeddings=(charge, spin)),
+        DENSITY_MODEL: dict(interaction=(DENSITY, DENSITY_RESIDUAL), distance_transform="Agnesi"),
         ATTENTION_MODEL: dict(interaction=ATTENTION, cutoff_on="weights", n_layers=3, avg_num_neighbors=5.0),
     }
     paths = {name: folder / f"{name}.safetensors" for name in options}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.kernels.radial_constants import RadialBasis, RadialNetwork
-from mlip_lammps.kernels.radial_table import RadialTable, hidden_table, interpolation_nodes
+from mlip_lammps.kernels.radial_table import DEGREES, RadialTable, hidden_table, interpolation_nodes
 from mlip_lammps.kernels.torch.radial import density_terms, radial_weights
 
 _SAMPLED_PAIRS = 24
@@ -130,6 +130,7 @@ def pair_table(
     slope_tolerance: float,
     value_bytes: int,
     is_density: bool = False,
+    degrees: Sequence[int] = DEGREES,
 ) -> PairTable:
     """Return tables that are as fine as the sampled pairs need, see ``tabulate`` for the arguments and errors."""
     unknown = PairTable(model.radial, network, matrix, model.cutoff, 0, 0, 0.0, 0.0, is_density)
@@ -137,7 +138,7 @@ def pair_table(
     functions = [_functions(unknown, pair) for pair in dict.fromkeys((*kinds.sample, *hardest))]
     share = _SHARE_FOR_OTHERS if kinds.are_sampled else 1.0
     tolerance, kinks = share * slope_tolerance, model.radial.kinks
-    found = hidden_table(functions, matrix, model.cutoff, tolerance, value_bytes, kinks=kinks)
+    found = hidden_table(functions, matrix, model.cutoff, tolerance, value_bytes, degrees, kinks)
     size = found.degree, found.n_intervals
     return PairTable(
         model.radial, network, matrix, model.cutoff, *size, found.value_error, found.slope_error, is_density

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from mlip_lammps.core.errors import TableError
 
-_DEGREES = (5, 7, 9)
+DEGREES = (5, 7, 9)
+"""Of the polynomials of CPU tables, to choose from."""
 _INTERVALS = (16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
 _MORE_INTERVALS = (640, 768, 1024, 1280, 1536, 2048, 2560, 3072, 4096)
 """For steep radial functions and for the low degrees of GPU tables; doubled from here on."""
@@ -84,7 +85,7 @@ def tabulate(
     cutoff: float,
     slope_tolerance: float,
     value_bytes: int = 8,
-    degrees: Sequence[int] = _DEGREES,
+    degrees: Sequence[int] = DEGREES,
     kinks: Sequence[float] = (),
 ) -> RadialTable:
     """Interpolate ``functions(r) @ matrix`` at Chebyshev nodes, as finely as the tolerance asks for.
@@ -127,7 +128,7 @@ def hidden_table(
     cutoff: float,
     slope_tolerance: float,
     value_bytes: int = 8,
-    degrees: Sequence[int] = _DEGREES,
+    degrees: Sequence[int] = DEGREES,
     kinks: Sequence[float] = (),
 ) -> RadialTable:
     """Return the table of ``tabulate`` for several sets of functions, before their product with ``matrix``.

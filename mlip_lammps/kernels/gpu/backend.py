@@ -64,8 +64,6 @@ class GpuBackend:
 
         lowered = request.require_lowered("cuda")
         features = {
-            "a distance transform": lowered.radial.transform is not None,
-            "density normalisation": any(layer.density is not None for layer in lowered.layers),
             "non-linear interactions": any(layer.gate is not None for layer in lowered.layers),
             "attention": lowered.has_attention,
             "gated convolutions": any(layer.is_gated_convolution for layer in lowered.layers),

@@ -70,7 +70,7 @@ template <typename Shape> struct Convolution {
     for (int done = 0; done < n; done += WARP) {
       const int batch = n - done < WARP ? n - done : WARP;
       sync_warp();
-      stage.fill(edges, begin + done, batch, table);
+      stage.fill(edges, i, begin + done, batch, table);
       sync_warp();
       for (int e = 0; e < batch; e += TOGETHER) {
         const Edge edge(stage, place + e, at.y);
@@ -105,7 +105,7 @@ template <typename Shape> struct Convolution {
     for (int done = 0; done < n; done += WARP) {
       const int batch = n - done < WARP ? n - done : WARP;
       sync_warp();
-      stage.fill(edges, begin + done, batch, table);
+      stage.fill(edges, i, begin + done, batch, table);
       sync_warp();
       for (int e = 0; e < batch; e += TOGETHER) {
         const Edge edge(stage, place + e, at.y);

@@ -1,6 +1,6 @@
 /* Geometry of the edges of a centre, 32 at a time: first one edge per lane, then one edge after another in all lanes.
 
-   Shape (generated): T, N_Y, DEGREE and
+   Shape (generated): T, N_Y, DEGREE, HAS_PAIRS (whether each pair of elements has a table of its own) and
      harmonics(u, y)                 Y_lm of a unit vector
      harmonics_adjoint(y, gy, gu)    gradient of the unit vector; overwrites gy */
 
@@ -19,11 +19,33 @@ struct Edges {
   const double *vectors;    // r_ij, angstrom
 };
 
-/* Polynomials on equal intervals, followed by one interval of zeros: [interval][function][power]. */
+/* Polynomials on equal intervals, followed by one interval of zeros: [interval][function][power]. With pairs, one such
+   table after another. */
 template <typename T> struct Table {
   const T *values;
   double intervals_per_angstrom;
   int n_intervals;
+  const int *kind_of_pair, *species;    // table of each pair of elements, and element of each node
+  int n_elements;
+
+  /* First interval of the table of atom i and a neighbour. */
+  MLIP_DEVICE Lanes<int> start(int i, const Lanes<int> &neighbour) const
+  {
+    const Lanes<int> pair = load(species, neighbour) + species[i] * n_elements;
+    return load(kind_of_pair, pair) * (n_intervals + 1);
+  }
+
+  /* Interval of a distance, and the position t in it. Distances beyond the table, and NaN, have the interval of zeros,
+     as all have where is_edge is false; a NaN distance still gives NaN. */
+  MLIP_DEVICE Lanes<int> interval_of(const Lanes<double> &distance, const Lanes<bool> &is_edge, Lanes<T> &t) const
+  {
+    const Lanes<double> position = distance * Lanes<double>(intervals_per_angstrom);
+    const Lanes<double> end = static_cast<double>(n_intervals), one = 1.0;
+    const Lanes<bool> is_inside = position < end && is_edge;
+    const Lanes<int> k = convert<int>(select(is_inside, position, end));
+    t = convert<T>(Lanes<double>(2.0) * (position - convert<double>(k)) - one);
+    return k;
+  }
 };
 
 /* Buffer of 32 edges, one row each: Y_lm and the position t in the interval, from -1 to 1. */
@@ -34,8 +56,8 @@ template <typename Shape> struct Stage {
   alignas(16) T values[WARP * STRIDE];
   int interval[WARP], source[WARP];
 
-  /* Edges begin .. begin + n - 1; the remaining lanes have an edge of weight zero. */
-  MLIP_DEVICE void fill(const Edges &edges, int begin, int n, const Table<T> &table)
+  /* Edges begin .. begin + n - 1 of a centre; the remaining lanes have an edge of weight zero. */
+  MLIP_DEVICE void fill(const Edges &edges, int centre, int begin, int n, const Table<T> &table)
   {
     const Lanes<int> own = lane();
     const Lanes<bool> is_edge = own < n;
@@ -46,19 +68,18 @@ template <typename Shape> struct Stage {
     const Lanes<double> z = load_if(is_edge, edges.vectors, at + 2, zero);
     const Lanes<double> distance = root(x * x + y * y + z * z), inverse = one / distance;
     const Lanes<T> u[3] = {convert<T>(x * inverse), convert<T>(y * inverse), convert<T>(z * inverse)};
-    // distances beyond the table, and NaN, use the interval of zeros; a NaN distance still gives NaN
-    const Lanes<double> position = distance * Lanes<double>(table.intervals_per_angstrom);
-    const Lanes<double> end = static_cast<double>(table.n_intervals);
-    const Lanes<bool> is_inside = position < end && is_edge;
-    const Lanes<int> k = convert<int>(select(is_inside, position, end));
-    const Lanes<T> t = convert<T>(Lanes<double>(2.0) * (position - convert<double>(k)) - one);
+    Lanes<T> t;
+    Lanes<int> k = table.interval_of(distance, is_edge, t);
+    const Lanes<int> node =
+        load_if(is_edge, edges.source, select(is_edge, own, Lanes<int>(0)) + begin, Lanes<int>(0));
+    if constexpr (Shape::HAS_PAIRS) k = k + table.start(centre, node);
     Lanes<T> harmonics[Shape::N_Y];
     Shape::harmonics(u, harmonics);
     MLIP_UNROLL
     for (int m = 0; m < Shape::N_Y; m++) store(values, own * STRIDE + m, harmonics[m]);
     store(values, own * STRIDE + Shape::N_Y, select(is_edge, t, Lanes<T>(T(0))));
     store(interval, own, k);
-    store(source, own, load_if(is_edge, edges.source, select(is_edge, own, Lanes<int>(0)) + begin, Lanes<int>(0)));
+    store(source, own, node);
   }
 };
 

@@ -9,13 +9,16 @@ from mlip_lammps.core.errors import TableError
 from mlip_lammps.kernels.cpu.contraction import polynomial_terms
 from mlip_lammps.kernels.cpu.functions import C_TYPES
 from mlip_lammps.kernels.gpu import shapes
-from mlip_lammps.kernels.gpu.plan import EDGES, NULL, GpuPlan, Group, edge_arguments, size
+from mlip_lammps.kernels.gpu.density import DensityPlan
+from mlip_lammps.kernels.gpu.plan import EDGES, NULL, GpuPlan, edge_arguments, size
 from mlip_lammps.kernels.gpu.products import LinearProducts
 from mlip_lammps.kernels.gpu.readout import ReadoutPlan
 from mlip_lammps.kernels.gpu.shapes import WARP
 from mlip_lammps.kernels.gpu.steps import repulsion_arguments
+from mlip_lammps.kernels.gpu.tables import table_arguments, table_parameters, tables_of_all_pairs
 from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.kernels.moments import moment_blocks, moments_are_cheaper
+from mlip_lammps.kernels.pair_tables import PairKinds, pair_table
 from mlip_lammps.kernels.radial_functions import hidden_functions
 from mlip_lammps.kernels.radial_table import RadialTable, reduce_table, tabulate
 from mlip_lammps.kernels.torch.linear import irrep_linear
@@ -44,7 +47,9 @@ class LayerPlan:
         self.slice_lanes = min(n, WARP)
         self.width_in, self.width_out = layer.n_components_in * n, layer.n_components_out * n
         width_message = layer.n_components_message * n
+        self.kinds = PairKinds.of(model) if model.has_pair_functions else None
         self._plan_neighbour_sum()
+        self.density = DensityPlan(plan, model, t, self.kinds) if layer.density is not None else None
         self._plan_contraction()
         self.mix = LinearProducts(plan, f"mix_{t}", layer.mix, n, self.width_out, self.width_out)
         self.message = LinearProducts(
@@ -56,6 +61,11 @@ class LayerPlan:
             plan.buffer(f"{name}_{t}", "local", width)
             plan.buffer(f"{name}_{t}_gradients", "local", width)
         self._plan_incoming()
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether each pair of elements has a table of its own."""
+        return self.kinds is not None
 
     def _plan_incoming(self) -> None:
         """Declare the inputs from the previous layer: neighbour features and the skip connection."""
@@ -85,11 +95,9 @@ class LayerPlan:
             reduced, found = reduce_table(table, tolerance, WARP)
             if moments_are_cheaper(layer, table.degree, found.shape[1], plan.n_elements, (l_max + 1) ** 2):
                 self.is_moments, table, expansion = True, reduced, found
-        plan.tables.append((table, expansion))
+        plan.tables.append((table, expansion, self.kinds))
         coefficients = self._plan_moments(table, expansion) if self.is_moments else self._plan_convolution(table)
-        zeros = coefficients.new_zeros(1, coefficients[0].numel())
-        plan.weight(f"table_{t}", torch.cat([coefficients.reshape(table.n_intervals, -1), zeros]))
-        self.table = f"table_{t}", table.n_intervals / table.cutoff, table.n_intervals
+        self.table = table_arguments(plan, f"table_{t}", coefficients, table, self.kinds)
         plan.buffer(f"partial_{t}", "edges", 4 * self.slices)
         self._add_sum_kernels()
 
@@ -107,7 +115,12 @@ class LayerPlan:
         return self._table(hidden, matrix, degree, tolerance), tolerance
 
     def _table(self, hidden: Callable[[Tensor], Tensor], matrix: Tensor, degree: int, tolerance: float) -> RadialTable:
-        return tabulate(hidden, matrix, self.model.cutoff, tolerance, self.plan.dtype.itemsize, (degree,))
+        n_bytes = self.plan.dtype.itemsize
+        if self.kinds is None:
+            return tabulate(hidden, matrix, self.model.cutoff, tolerance, n_bytes, (degree,))
+        network, last = self.layer.radial.split
+        found = pair_table(self.model, network, last, self.kinds, tolerance, n_bytes, degrees=(degree,))
+        return tables_of_all_pairs(found, self.kinds, n_bytes)
 
     def _plan_moments(self, table: RadialTable, expansion: Tensor) -> Tensor:
         """Return the coefficients of the table in kernel order."""
@@ -117,7 +130,9 @@ class LayerPlan:
         self.width_received = (l_max + 1) ** 2 * self.width_component
         self.message_blocks = moment_blocks(self.layer, expansion)
         self.plan.structs.append(
-            shapes.moments_shape(self.stage, self.plan.dtype, n_functions, self.plan.n_elements, l_max, table.degree)
+            shapes.moments_shape(
+                self.stage, self.plan.dtype, n_functions, self.plan.n_elements, l_max, table.degree, self.has_pairs
+            )
         )
         return table.coefficients
 
@@ -130,16 +145,16 @@ class LayerPlan:
         components = layer.n_components_in, layer.n_components_mid
         self.plan.structs.append(
             shapes.convolution_shape(
-                self.stage, self.plan.dtype, n, *components, self.model.l_max, table.degree, layer.paths
+                self.stage, self.plan.dtype, n, *components, self.model.l_max, table.degree, layer.paths, self.has_pairs
             )
         )
         coefficients = table.coefficients
-        by_slice = coefficients.view(table.n_intervals, len(layer.paths), self.slices, self.slice_lanes, -1)
+        by_slice = coefficients.view(len(coefficients), len(layer.paths), self.slices, self.slice_lanes, -1)
         return by_slice.transpose(1, 2)
 
     def _add_sum_kernels(self) -> None:
         plan, c, t = self.plan, self.c_type, self.t
-        table = Group((f"const {c} *table", "double intervals_per_angstrom", "int n_intervals"))
+        table = table_parameters(c, self.kinds)
         given = EDGES, "const int *species" if self.is_moments else f"const {c} *features", table
         call = f"{'Moments' if self.is_moments else 'Convolution'}<{self.stage}>"
         rows = () if self.is_moments else (f"{c} *rows",)
@@ -186,6 +201,8 @@ class LayerPlan:
         arguments = *edge_arguments(), self._features(), *self.table
         plan.launch(phase, f"sum_{t}", "local", self.slices, *arguments, f"received_{t}")
         self.message.forward(phase, f"received_{t}", f"messages_{t}")
+        if self.density is not None:
+            self.density.forward(phase)
         self._contract(phase, f"contract_{t}", 0, f"products_{t}")
         has_skip = bool(self.layer.skip)
         if has_skip and t == 1:
@@ -222,8 +239,12 @@ class LayerPlan:
                 following.skip.adjoint(phase, f"result_{t + 1}_gradients", f"result_{t}_gradients", is_added=True)
         self.mix.adjoint(phase, f"result_{t}_gradients", f"products_{t}_gradients")
         self._contract(phase, f"contract_{t}_adjoint", 1, f"products_{t}_gradients", f"messages_{t}_gradients")
+        if self.density is not None:
+            self.density.of_messages(phase)
         self.message.adjoint(phase, f"messages_{t}_gradients", f"received_{t}_gradients")
         self._plan_edge_gradients(phase)
+        if self.density is not None:
+            self.density.of_edges(phase)
         if t > 1:
             columns = WARP * 16 // plan.dtype.itemsize
             lists = size("nodes"), "in_first", "in_slot", "place"

@@ -39,7 +39,7 @@ template <typename Shape> struct Moments {
     for (int done = 0; done < n; done += WARP) {
       const int batch = n - done < WARP ? n - done : WARP;
       sync_warp();
-      stage.fill(edges, begin + done, batch, table);
+      stage.fill(edges, i, begin + done, batch, table);
       sync_warp();
       for (int e = 0; e < batch; e++) {
         const int other = species[stage.source[e]];
@@ -79,7 +79,7 @@ template <typename Shape> struct Moments {
     for (int done = 0; done < n; done += WARP) {
       const int batch = n - done < WARP ? n - done : WARP;
       sync_warp();
-      stage.fill(edges, begin + done, batch, table);
+      stage.fill(edges, i, begin + done, batch, table);
       sync_warp();
       for (int e = 0; e < batch; e++) {
         const int other = species[stage.source[e]];

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mlip_lammps.kernels.gpu.shapes import WARP, padded_channels
 from mlip_lammps.kernels.gpu.source import WARPS_OF_A_BLOCK, Kernel, KernelSource
+from mlip_lammps.kernels.pair_tables import PairKinds
 from mlip_lammps.kernels.radial_functions import table_record
 from mlip_lammps.kernels.radial_table import RadialTable
 
@@ -47,21 +48,26 @@ class GpuPlan:
     buffers: dict[str, dict] = field(default_factory=dict)
     weights: dict[str, bytes] = field(default_factory=dict)
     phases: dict[str, list[dict]] = field(default_factory=dict)
-    tables: list[tuple[RadialTable, Tensor | None]] = field(default_factory=list)
+    tables: list[tuple[RadialTable, Tensor | None, PairKinds | None]] = field(default_factory=list)
 
     @property
     def source(self) -> KernelSource:
         return KernelSource(tuple(self.structs), tuple(self.kernels))
 
-    def radial_functions(self) -> list[Callable[[Tensor], Tensor]]:
-        """Return the tabulated convolution weights of each layer, without padded channels."""
+    def radial_functions(self) -> list[Callable[..., Tensor]]:
+        """Return the tabulated convolution weights of each layer, without padded channels.
 
-        def of_layer(table: RadialTable, expansion: Tensor | None, n_channels: int) -> Callable[[Tensor], Tensor]:
+        They take distances, and with pair tables the atomic numbers of centres and neighbours, see `TabulatedPairs`.
+        """
+
+        def of_layer(
+            table: RadialTable, expansion: Tensor | None, kinds: PairKinds | None, n_channels: int
+        ) -> Callable[..., Tensor]:
             rounded = replace(table, coefficients=table.coefficients.to(self.dtype).to(torch.float64))
             padded = padded_channels(n_channels)
 
-            def functions(distances: Tensor) -> Tensor:
-                values = rounded.evaluate(distances)
+            def functions(distances: Tensor, numbers: Tensor | None = None) -> Tensor:
+                values = rounded.evaluate(distances, None if kinds is None else kinds.of_numbers(numbers))
                 values = values if expansion is None else values @ expansion.t()
                 return values.unflatten(1, (-1, padded))[:, :, :n_channels].flatten(1)
 
@@ -70,7 +76,7 @@ class GpuPlan:
         return [of_layer(*entry, n) for entry, n in zip(self.tables, self.n_channels, strict=True)]
 
     def table_record(self) -> list[dict[str, float]]:
-        return table_record([table for table, _ in self.tables])
+        return table_record([table for table, *_ in self.tables])
 
     def as_dict(self) -> dict:
         """Return the content of ``plan.json``."""

@@ -29,8 +29,9 @@ def convolution_shape(
     l_max: int,
     degree: int,
     paths: Sequence[ConvolutionPath],
+    has_pairs: bool = False,
 ) -> str:
-    """Return the struct for the template ``Convolution``."""
+    """Return the struct for the template ``Convolution``; ``has_pairs``: each pair of elements has a table."""
     pairs = coupled_pairs(paths)
     body = (
         f"  static constexpr int N_CHANNELS = {n_channels}, N_IN = {n_components_in}, N_MID = {n_components_mid};\n"
@@ -38,13 +39,15 @@ def convolution_shape(
         + _accumulate(paths, pairs)
         + _accumulate_adjoint(paths, pairs)
     )
-    return _edge_struct(name, dtype, l_max, degree, body)
+    return _edge_struct(name, dtype, l_max, degree, has_pairs, body)
 
 
-def moments_shape(name: str, dtype: torch.dtype, n_functions: int, n_elements: int, l_max: int, degree: int) -> str:
-    """Return the struct for the template ``Moments``."""
+def moments_shape(
+    name: str, dtype: torch.dtype, n_functions: int, n_elements: int, l_max: int, degree: int, has_pairs: bool = False
+) -> str:
+    """Return the struct for the template ``Moments``; ``has_pairs`` as for ``convolution_shape``."""
     body = f"  static constexpr int N_FUNCTIONS = {n_functions}, N_ELEMENTS = {n_elements};\n"
-    return _edge_struct(name, dtype, l_max, degree, body)
+    return _edge_struct(name, dtype, l_max, degree, has_pairs, body)
 
 
 def contraction_shape(
@@ -141,11 +144,12 @@ def _gradients(trees: Sequence[Sequence[Node]], n_atoms: int, n_components_in: i
     )
 
 
-def _edge_struct(name: str, dtype: torch.dtype, l_max: int, degree: int, body: str) -> str:
+def _edge_struct(name: str, dtype: torch.dtype, l_max: int, degree: int, has_pairs: bool, body: str) -> str:
     return f"""struct {name} {{
   using T = {C_TYPES[dtype]};
   using V = Lanes<T>;
   static constexpr int N_Y = {(l_max + 1) ** 2}, DEGREE = {degree};
+  static constexpr bool HAS_PAIRS = {str(has_pairs).lower()};
 {body}{_harmonics(l_max)}{_harmonics_adjoint(l_max)}}};
 """
 
