@@ -198,11 +198,17 @@ class TabulatedPairs:
             Atomic numbers of centres and neighbours, shape (2, n).
         """
         present, place = self.kinds.of_numbers(numbers).unique(return_inverse=True)
-        if len(present) == 0:
-            present = present.new_zeros(1)
         pairs = torch.tensor(self.kinds.pairs, dtype=torch.int64)[present]
-        values = self.table.tables(pairs, self.dtype).evaluate(distances, place)
-        return values if self.expansion is None else values @ self.expansion.t()
+        values, rows = [distances.new_zeros(0, self.table.n_functions)], [place.new_zeros(0)]
+        for first in range(0, len(present), _PAIRS_TOGETHER):
+            # tables of all pairs of many elements would take gigabytes
+            some = pairs[first : first + _PAIRS_TOGETHER]
+            (edges,) = torch.where((place >= first) & (place < first + len(some)))
+            table = self.table.tables(some, self.dtype)
+            values.append(table.evaluate(distances[edges], place[edges] - first))
+            rows.append(edges)
+        found = torch.cat(values)[torch.cat(rows).argsort()]
+        return found if self.expansion is None else found @ self.expansion.t()
 
 
 def pair_record(tables: Sequence[PairTable], kinds: PairKinds) -> list[dict[str, float]]:

@@ -217,8 +217,8 @@ struct Program::Library {
   }
 };
 
-Program::Program(const Torch &torch, const std::string &key, const std::string &content, Pages given_weights) :
-    torch(torch), key(key), library(Library::load(key, content)), weights(std::move(given_weights))
+Program::Program(const Torch &torch, const std::string &key, const std::string &content, const Pages &weights) :
+    torch(torch), key(key), library(Library::load(key, content))
 {
   uint64_t n_bytes = 0;
   if (library.create(&container, 1, "cpu", nullptr) != 0 || library.n_weight_bytes(container, &n_bytes) != 0 ||

@@ -73,8 +73,9 @@ void load_kernels(const std::string &key, const std::string &library);
 /* One compiled program: a shared library from the model file, and its weights. */
 class Program {
  public:
-  /* library is the content of the shared object; key identifies it in the process, which loads it once. */
-  Program(const Torch &, const std::string &key, const std::string &library, Pages weights);
+  /* library is the content of the shared object; key identifies it in the process, which loads it once. The program
+     copies the weights. */
+  Program(const Torch &, const std::string &key, const std::string &library, const Pages &weights);
   ~Program();
   std::vector<Tensor> run(std::vector<Tensor> inputs, size_t n_outputs) const;
 
@@ -86,7 +87,6 @@ class Program {
   const Torch &torch;
   std::string key;
   const Library &library;
-  Pages weights;    // the program reads them where they are
   void *container = nullptr;
 };
 
