@@ -151,6 +151,15 @@ def test_the_record_of_a_run_states_settings_checksums_and_end(tmp_path):
     assert results["atoms"]["formula"] == "Cu"
 
 
+def test_results_of_a_model_with_other_weights_are_removed(tmp_path):
+    """The given file may be one of several of a model, as for potentials of n2p2: its checksum alone says too little."""
+    for checksum, remains in (("a", False), ("a", True), ("b", False)):
+        folder = RunFolder(tmp_path, "relax", {}, model={"source": {"sha256": checksum}})
+        with folder:
+            assert (tmp_path / "results.json").is_file() == remains
+            folder.write_results({"energy": 1.0})
+
+
 def test_the_record_of_an_interrupted_or_failed_run_says_so(tmp_path):
     for error, status in ((KeyboardInterrupt(), "interrupted"), (MlipError("no"), "failed")):
         with pytest.raises(type(error)), RunFolder(tmp_path, "relax", {}):

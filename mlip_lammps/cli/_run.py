@@ -160,8 +160,9 @@ def end_as_interrupted() -> None:
 
 
 def facts_of(calculator: MlipCalculator) -> dict[str, Any]:
-    """Return the facts of a model for the record of a run."""
-    return {key: calculator.model.metadata.get(key) for key in ("family", "dtype", "device", "head", "cutoff")}
+    """Return the facts of a model for the record of a run; ``source`` has the checksum of all its trained files."""
+    keys = ("family", "dtype", "device", "head", "cutoff", "source")
+    return {key: calculator.model.metadata.get(key) for key in keys}
 
 
 def open_model(arguments: argparse.Namespace, model: str | None = None, n_threads: int = 0) -> MlipCalculator:

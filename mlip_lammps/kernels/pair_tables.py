@@ -19,6 +19,8 @@ _SAMPLED_PAIRS = 24
 _HARDEST_PAIRS = 8
 """Number of pairs added to these because a coarse table describes them worst."""
 _TRIAL_DEGREE, _TRIAL_INTERVALS, _PAIRS_TOGETHER = 5, 32, 32
+_NUMBERS_TOGETHER = 1 << 22
+"""Coefficients in memory at a time: the tables of all pairs of many elements would take gigabytes."""
 _SHARE_FOR_OTHERS = 0.5
 """Part of the tolerance that tables of the sampled pairs may use; the rest is for all other pairs."""
 
@@ -104,6 +106,11 @@ class PairTable:
     @property
     def n_functions(self) -> int:
         return self.matrix.shape[1]
+
+    @property
+    def n_numbers(self) -> int:
+        """Coefficients of one pair."""
+        return self.n_intervals * self.n_functions * (self.degree + 1)
 
     def coefficients(self, pairs: Tensor) -> Tensor:
         """Return the tables of ``pairs`` (n_tables,), shape (n_tables, n_intervals, n_functions, degree + 1)."""
@@ -200,9 +207,9 @@ class TabulatedPairs:
         present, place = self.kinds.of_numbers(numbers).unique(return_inverse=True)
         pairs = torch.tensor(self.kinds.pairs, dtype=torch.int64)[present]
         values, rows = [distances.new_zeros(0, self.table.n_functions)], [place.new_zeros(0)]
-        for first in range(0, len(present), _PAIRS_TOGETHER):
-            # tables of all pairs of many elements would take gigabytes
-            some = pairs[first : first + _PAIRS_TOGETHER]
+        together = max(1, _NUMBERS_TOGETHER // self.table.n_numbers)
+        for first in range(0, len(present), together):
+            some = pairs[first : first + together]
             (edges,) = torch.where((place >= first) & (place < first + len(some)))
             table = self.table.tables(some, self.dtype)
             values.append(table.evaluate(distances[edges], place[edges] - first))

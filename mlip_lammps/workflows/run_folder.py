@@ -80,15 +80,14 @@ class RunFolder:
                     f"{path} contains the input {file}, which results might replace; give another folder with --out"
                 )
         inputs = {name: {"path": str(file), "sha256": checksum(file)} for name, file in (files or {}).items()}
-        is_same = earlier.get("inputs") == inputs and earlier.get("settings") == as_table(settings)
+        given = {"inputs": inputs, "settings": as_table(settings), "model": as_table(model or {})}
+        is_same = all(earlier.get(name) == value for name, value in given.items())
         self._seconds_before = earlier.get("seconds", 0.0) if is_same else 0.0
         self._is_same = is_same
         self._start = time.perf_counter()
         self._record = {
             "command": command,
-            "settings": as_table(settings),
-            "inputs": inputs,
-            "model": as_table(model or {}),
+            **given,
             "versions": {name: version(name) for name in _PACKAGES},
             "started": earlier["started"] if is_same else datetime.now(UTC).isoformat(timespec="seconds"),
         }

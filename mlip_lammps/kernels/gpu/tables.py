@@ -10,8 +10,8 @@ from mlip_lammps.kernels.radial_table import RadialTable
 
 _MOST_BYTES = 4 << 30
 """Of the tables of a layer: GPU files contain those of all their elements."""
-_MOST_NUMBERS = 2**31 - 1
-"""Kernels count coefficients in 32 bits."""
+_MOST_NUMBERS = 2**31 - 2**24
+"""Kernels count coefficients in 32 bits, with those of an interval of zeros for each pair."""
 
 
 def tables_of_all_pairs(table: PairTable, kinds: PairKinds, value_bytes: int) -> RadialTable:
@@ -22,7 +22,7 @@ def tables_of_all_pairs(table: PairTable, kinds: PairKinds, value_bytes: int) ->
     UserInputError
         If they are too large.
     """
-    n_numbers = len(kinds.pairs) * (table.n_intervals + 1) * table.n_functions * (table.degree + 1)
+    n_numbers = len(kinds.pairs) * table.n_numbers
     n_bytes = n_numbers * value_bytes
     if n_numbers > _MOST_NUMBERS or n_bytes > _MOST_BYTES:
         raise UserInputError(
