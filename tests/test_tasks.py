@@ -152,7 +152,7 @@ def test_the_record_of_a_run_states_settings_checksums_and_end(tmp_path):
 
 
 def test_results_of_a_model_with_other_weights_are_removed(tmp_path):
-    """The given file may be one of several of a model, as for potentials of n2p2: its checksum alone says too little."""
+    """The file given may be one of several, as for potentials of n2p2: its checksum alone says too little."""
     for checksum, remains in (("a", False), ("a", True), ("b", False)):
         folder = RunFolder(tmp_path, "relax", {}, model={"source": {"sha256": checksum}})
         with folder:
