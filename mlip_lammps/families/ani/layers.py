@@ -102,12 +102,12 @@ class _Networks:
         self.biases = arrays("bias") if spec.has_biases else []
         # the first layer of all members is one product
         self.weights[0] = self.weights[0][:, inputs].permute(1, 0, 2).flatten(1).contiguous()
-        self.n_members = spec.n_members
+        self.n_members, self.width = spec.n_members, spec.widths[row][0]
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the mean energies of the members in hartree, shape (n,)."""
         first, *others = self.weights
-        values = (inputs @ first).view(len(inputs), self.n_members, -1).transpose(0, 1)
+        values = (inputs @ first).unflatten(1, (self.n_members, self.width)).transpose(0, 1)
         if self.biases:
             values = values + self.biases[0][:, None]
         for k, weight in enumerate(others, start=1):
