@@ -66,7 +66,7 @@ class AniChain(Chain):
             dim=1,
         )
         energies = energies_by_element(self.networks, inputs.to(self.precision.features), graph.centre_species)
-        energies = energies + self.self_energies.index_select(0, graph.centre_species)
+        energies = energies.to(torch.float64) + self.self_energies.index_select(0, graph.centre_species)
         if spec.repulsion is not None:
             energies = energies.index_add(0, graph.edge_centre, 0.5 * self._repulsion(graph, distances))
         return {}, energies * Hartree
@@ -87,33 +87,32 @@ class AniChain(Chain):
 
 
 class _Networks:
-    """The networks of one element, of all members at once."""
+    """The networks of one element: the first layer of all members is one product."""
 
     def __init__(self, trained: AniModel, row: int, inputs: list[int], dtype: torch.dtype):
         spec, number = trained.spec, trained.spec.atomic_numbers[row]
         self.activation = ACTIVATIONS[spec.activation]
-        n_layers = len(spec.widths[row])
 
-        def arrays(part: str) -> list[Tensor]:
-            found = [torch.from_numpy(trained.weights[f"networks.{number}.{k}.{part}"]) for k in range(n_layers)]
-            return [one.to(dtype) for one in found]
+        def layer(k: int) -> tuple[Tensor, Tensor]:
+            weight = trained.weights[f"networks.{number}.{k}.weight"]
+            bias = trained.weights.get(f"networks.{number}.{k}.bias", np.zeros((len(weight), weight.shape[2])))
+            return torch.from_numpy(weight).to(dtype), torch.from_numpy(bias).to(dtype)
 
-        self.weights = arrays("weight")
-        self.biases = arrays("bias") if spec.has_biases else []
-        # the first layer of all members is one product
-        self.weights[0] = self.weights[0][:, inputs].permute(1, 0, 2).flatten(1).contiguous()
-        self.n_members, self.width = spec.n_members, spec.widths[row][0]
+        weight, bias = layer(0)
+        self.first = weight[:, inputs].permute(1, 0, 2).flatten(1).contiguous(), bias.flatten()
+        others = [layer(k) for k in range(1, len(spec.widths[row]))]
+        self.members = [[(weight[m], bias[m]) for weight, bias in others] for m in range(spec.n_members)]
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the mean energies of the members in hartree, shape (n,)."""
-        first, *others = self.weights
-        values = (inputs @ first).unflatten(1, (self.n_members, self.width)).transpose(0, 1)
-        if self.biases:
-            values = values + self.biases[0][:, None]
-        for k, weight in enumerate(others, start=1):
-            values = self.activation(values)
-            values = torch.baddbmm(self.biases[k][:, None], values, weight) if self.biases else values @ weight
-        return values[:, :, 0].mean(dim=0)
+        weight, bias = self.first
+        widths = [weight.shape[1] // len(self.members)] * len(self.members)
+        total = 0.0
+        for values, layers in zip((inputs @ weight + bias).split(widths, dim=1), self.members, strict=True):
+            for weight, bias in layers:
+                values = self.activation(values) @ weight + bias
+            total = total + values[:, 0]
+        return total / len(self.members)
 
 
 def _inputs(trained: AniModel, rows: list[int], pairs: tuple[tuple[int, int], ...]) -> list[int]:

@@ -30,10 +30,8 @@ def cutoff_value(function: CutoffFunction, distances: Tensor, cutoff: float) -> 
 
 def radial_values(terms: RadialTerms, function: CutoffFunction, distances: Tensor) -> Tensor:
     """Return the radial terms of distances (n,), shape (n_terms, n)."""
-    shifts = distances.new_tensor(terms.shifts)[:, None]
-    return torch.exp(-terms.eta * (distances - shifts).square()) * (
-        0.25 * cutoff_value(function, distances, terms.cutoff)
-    )
+    factors = 0.25 * cutoff_value(function, distances, terms.cutoff)
+    return torch.stack([factors * torch.exp(-terms.eta * (distances - shift).square()) for shift in terms.shifts])
 
 
 def angular_values(terms: AngularTerms, cosines: Tensor, means: Tensor, factors: Tensor) -> Tensor:
@@ -50,12 +48,12 @@ def angular_values(terms: AngularTerms, cosines: Tensor, means: Tensor, factors:
     """
     cosines = COSINE_FACTOR * cosines
     sines = (1.0 - cosines.square()).sqrt()
-    sections = cosines.new_tensor(terms.sections)[:, None]
-    deviations = torch.cos(sections) * cosines + torch.sin(sections) * sines
-    by_section = 2.0 * (0.5 + 0.5 * deviations).clamp(min=0.0) ** terms.zeta
-    shifts = means.new_tensor(terms.shifts)[:, None]
-    by_shift = torch.exp(-terms.eta * (means - shifts).square()) * factors
-    return (by_shift[:, None] * by_section[None]).flatten(0, 1)
+    by_section = []
+    for section in terms.sections:
+        deviation = math.cos(section) * cosines + math.sin(section) * sines
+        by_section.append(2.0 * (0.5 + 0.5 * deviation).clamp(min=0.0) ** terms.zeta)
+    by_shift = [factors * torch.exp(-terms.eta * (means - shift).square()) for shift in terms.shifts]
+    return torch.stack([one * other for one in by_shift for other in by_section])
 
 
 def repulsion_energies(
