@@ -9,6 +9,7 @@ COMPILED = "test_the_compiled_model_equals_the_reference"
 LAMMPS = "test_lammps_equals_ase"
 
 SLOW: dict[str, tuple[str, ...]] = {
+    "test_ani.py": ("test_an_ensemble_of_the_size_of_ani_passes_the_check_of_the_export",),
     "test_charge.py": (
         "test_other_precisions_and_exact_radial_functions_pass_the_check[float32-exact]",
         f"{COMPILED}[nonlinear]",
