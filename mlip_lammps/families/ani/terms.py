@@ -1,4 +1,8 @@
-"""Terms of ANI potentials as torch functions. All are zero with a zero gradient beyond their cutoff."""
+"""Terms of ANI potentials as torch functions. All are zero with a zero gradient beyond their cutoff.
+
+Terms are written one by one and stacked. Broadcast over shifts and sections, the programs that torch 2.13 compiles with
+``cpp.dynamic_threads`` corrupted memory.
+"""
 
 import math
 from collections.abc import Callable

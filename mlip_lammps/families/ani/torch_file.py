@@ -146,20 +146,17 @@ def _settings(network: "_Module", repulsion: "_Module | None") -> Settings:
         raise UnsupportedModelError(
             f"{network.path} has networks with {len(activations)} different activation functions, expected one"
         )
-    if repulsion is not None:
-        cutoff = repulsion.number("cutoff")
-        if cutoff == float("inf"):
-            raise UnsupportedModelError(
-                f"{network.path} has a repulsion without a cutoff, which acts between all atoms; set its cutoff"
-            )
-        parts = Repulsion(cutoff, _cutoff_function(repulsion.child("cutoff_fn")))
-    return Settings(
-        radial.number("cutoff"),
-        angular.number("cutoff"),
-        function,
-        activations.pop(),
-        parts if repulsion is not None else None,
-    )
+    cutoffs = radial.number("cutoff"), angular.number("cutoff")
+    return Settings(*cutoffs, function, activations.pop(), None if repulsion is None else _repulsion(repulsion))
+
+
+def _repulsion(module: "_Module") -> Repulsion:
+    cutoff = module.number("cutoff")
+    if not 0.0 < cutoff < float("inf"):
+        raise UnsupportedModelError(
+            f"{module.label} has the cutoff {cutoff:g}, and this package supports finite ones; train with a cutoff"
+        )
+    return Repulsion(cutoff, _cutoff_function(module.child("cutoff_fn")))
 
 
 def _cutoff_function(module: "_Module") -> CutoffFunction:
