@@ -10,6 +10,7 @@ LAMMPS = "test_lammps_equals_ase"
 LAMMPS_REFERENCE = "test_lammps_equals_the_reference"
 
 SLOW: dict[str, tuple[str, ...]] = {
+    "test_ani.py": ("test_an_ensemble_of_the_size_of_ani_passes_the_check_of_the_export",),
     "test_bpnn.py": ("test_some_elements_give_the_same_energies",),
     "test_charge.py": (
         "test_other_precisions_and_exact_radial_functions_pass_the_check",

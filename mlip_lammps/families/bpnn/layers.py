@@ -6,11 +6,12 @@ matrix for each element of the centre then picks its symmetry functions, scales 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations_with_replacement
 
 import torch
 from torch import Tensor
 
+from mlip_lammps.families.atom_centred.networks import energies_by_element
+from mlip_lammps.families.atom_centred.sums import ElementSums
 from mlip_lammps.families.bpnn.activations import ACTIVATIONS
 from mlip_lammps.families.bpnn.shapes import angular_value, edge_factor, radial_value
 from mlip_lammps.families.bpnn.spec import ANGSTROM, EV, AngularShape, BpnnModel, RadialShape, SymmetryFunction
@@ -51,19 +52,14 @@ class BpnnChain(Chain):
         spec = trained.spec
         self.length, self.energy = ANGSTROM[spec.length_unit], EV[spec.energy_unit]
         self.n_elements = len(atomic_numbers)
-        pairs = list(combinations_with_replacement(range(self.n_elements), 2))
-        self.n_pairs = len(pairs)
-        place = {pair: k for k, pair in enumerate(pairs)}
-        self.pair_rows = torch.tensor(
-            [place[min(a, b), max(a, b)] for a in range(self.n_elements) for b in range(self.n_elements)]
-        )
+        self.sums = ElementSums(self.n_elements)
         self.rows = [spec.atomic_numbers.index(number) for number in atomic_numbers]
         functions = [spec.functions[row] for row in self.rows]
         every = [one for some in functions for one in some]
         self.radial = _distinct([one.radial for one in every if one.angular is None])
         self.angular = _distinct([_column(one) for one in every if one.angular is not None])
         self.edge_factors = _distinct([_without_gaussian(one.radial) for one in self.angular])
-        matrices = [self._matrix(some, atomic_numbers, pairs) for some in functions]
+        matrices = [self._matrix(some, atomic_numbers, self.sums.pairs) for some in functions]
         self.elements = [
             _Element(trained, number, row, matrix, self.precision.features)
             for number, row, matrix in zip(atomic_numbers, self.rows, matrices, strict=True)
@@ -72,22 +68,17 @@ class BpnnChain(Chain):
     def layer(self, t: int, graph: EdgeGraph, features: Tensor | None, skips: Tensor | None) -> tuple[Named, Tensor]:
         vectors = graph.edge_vectors / self.length
         distances = vectors.square().sum(dim=1).sqrt()
-        neighbours = graph.neighbour_species()
         sums = []
         if self.radial:
             columns = torch.stack([radial_value(shape, distances) for shape in self.radial])
-            sums.append(_sum(columns, graph.edge_centre * self.n_elements + neighbours, graph.n_local, self.n_elements))
+            sums.append(self.sums.over_edges(columns, graph))
         if self.angular:
-            sums.append(self._angular_sums(graph, vectors, distances, neighbours))
+            sums.append(self._angular_sums(graph, vectors, distances))
         every = torch.cat(sums, dim=1).to(self.precision.features)
-        energies = torch.stack(
-            # of other atoms too, with sums of zero, which keep all functions finite
-            [one.energies(torch.where((graph.centre_species == k)[:, None], every, 0.0))
-            for k, one in enumerate(self.elements)], dim=1
-        )  # fmt: skip
-        return {}, energies.gather(1, graph.centre_species[:, None])[:, 0] * self.energy
+        energies = energies_by_element([one.energies for one in self.elements], every, graph.centre_species)
+        return {}, energies * self.energy
 
-    def _angular_sums(self, graph: EdgeGraph, vectors: Tensor, distances: Tensor, neighbours: Tensor) -> Tensor:
+    def _angular_sums(self, graph: EdgeGraph, vectors: Tensor, distances: Tensor) -> Tensor:
         """Return the sums over pairs of neighbours, shape (n_local, n_pairs * n_columns)."""
         first, second = graph.angle_edges[:, 0], graph.angle_edges[:, 1]
         factors = [edge_factor(shape, distances) for shape in self.edge_factors]
@@ -108,9 +99,7 @@ class BpnnChain(Chain):
                 value = value * torch.exp(-shape.eta * squares)
             radial[shape, is_narrow] = value
         columns = [radial[column.radial, column.is_narrow] * angular[column.angular] for column in self.angular]
-        species = neighbours.index_select(0, first) * self.n_elements + neighbours.index_select(0, second)
-        slots = graph.edge_centre.index_select(0, first) * self.n_pairs + self.pair_rows.index_select(0, species)
-        return _sum(torch.stack(columns), slots, graph.n_local, self.n_pairs)
+        return self.sums.over_angles(torch.stack(columns), graph)
 
     @property
     def _is_narrow(self) -> bool:
@@ -158,12 +147,6 @@ class _Element:
         for weight, bias, activation in self.layers:
             values = activation(values @ weight + bias)
         return values[:, 0].to(torch.float64) * self.scale + self.constant
-
-
-def _sum(columns: Tensor, slots: Tensor, n_local: int, n_kinds: int) -> Tensor:
-    """Return the sums of columns (n_columns, n) for each centre and kind, shape (n_local, n_kinds * n_columns)."""
-    sums = columns.new_zeros(len(columns), n_local * n_kinds).index_add(1, slots, columns)
-    return sums.view(len(columns), n_local, n_kinds).permute(1, 2, 0).reshape(n_local, n_kinds * len(columns))
 
 
 def _column(function: SymmetryFunction) -> _AngularColumn:
