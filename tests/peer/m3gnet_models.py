@@ -1,8 +1,8 @@
 """Create small M3GNet potentials and evaluate them with MatGL in float64; runs in MatGL's interpreter.
 
-Usage: ``python m3gnet_models.py create FOLDER`` writes a folder ``NAME`` with random weights for each entry of `MODELS`,
-and ``python m3gnet_models.py evaluate FOLDER`` writes ``NAME.npz`` (structures and results) for each of them. The
-folder ``tests/data/m3gnet`` was made with both commands.
+Usage: ``python m3gnet_models.py create FOLDER`` writes a folder ``NAME`` with random weights for each entry of
+`MODELS`, and ``python m3gnet_models.py evaluate FOLDER`` writes ``NAME.npz`` (structures and results) for each of them.
+The folder ``tests/data/m3gnet`` was made with both commands.
 """
 
 import sys
@@ -35,8 +35,8 @@ def create(folder: Path) -> None:
         torch.manual_seed(4)
         network = M3GNet(**_COMMON, **options)
         for key, weight in network.named_parameters():
-            if "three_body" in key:  # so that errors of these terms are as large as others
-                weight.data *= 4.0
+            if key.endswith("weight"):  # so that every term changes the forces
+                weight.data *= 3.0 if "three_body" in key else 2.0
         constants = None if name == "bessel" else torch.tensor([-3.0, -1.0])
         Potential(network, data_std=5.0, element_refs=constants).save(folder / name)
 
