@@ -15,8 +15,8 @@ from sevennet_models import structures
 _COMMON = {"is_intensive": False, "cutoff": 3.5, "threebody_cutoff": 3.0}
 MODELS = {
     "smooth": {
-        "element_types": ("O", "H"), "nblocks": 2, "use_smooth": True, "dim_node_embedding": 6, "dim_edge_embedding": 5,
-        "units": 7,
+        "element_types": ("O", "H"), "nblocks": 2, "max_n": 2, "max_l": 2, "use_smooth": True, "dim_node_embedding": 6,
+        "dim_edge_embedding": 5, "units": 7,
     },
     "bessel": {
         "element_types": ("Si", "O", "H"), "nblocks": 3, "max_n": 2, "max_l": 4, "dim_node_embedding": 5,
