@@ -150,7 +150,7 @@ class _Block:
         return edges + self._update("edge", geometry, edges, own, sources, rows)
 
     def messages(self, geometry: _Geometry, edges: Tensor, own: Tensor, sources: Tensor, rows: Tensor) -> Tensor:
-        """Return the sums over neighbours of this block, shape (n_local, node_width); parameters as of ``edges``."""
+        """Return the sums over neighbours of this block, shape (n_local, node_width), see ``edges``."""
         update = self._update("node", geometry, edges, own, sources, rows)
         return update.new_zeros(geometry.n_local, update.shape[1]).index_add(0, geometry.centre, update)
 

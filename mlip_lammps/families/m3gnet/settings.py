@@ -95,7 +95,7 @@ def _arguments_of_network(options: Mapping[str, Any], source: str) -> Mapping[st
             "each atom; give a Potential of MatGL"
         )
     if name != "M3GNet" or not isinstance(model.get("init_args"), dict):
-        raise ModelFileError(f"{source} contains no M3GNet model of MatGL (@class {str(name)[:40]}); copy it again")
+        raise ModelFileError(f"{source} is a file of MatGL without the arguments of an M3GNet model; save it again")
     return model["init_args"]
 
 
