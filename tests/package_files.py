@@ -1,4 +1,4 @@
-"""The small checkpoints of SevenNet and NequIP in ``tests/data``, and what these packages computed for them."""
+"""The small checkpoints in ``tests/data``, and what these packages computed for them."""
 
 from pathlib import Path
 
@@ -44,10 +44,15 @@ def trained(case: str) -> GatedModel:
 def results_of_package(case: str, folder: Path | None = None) -> list[tuple[Atoms, dict[str, np.ndarray]]]:
     """Return the structures and the energies, forces and stresses that the package computed for them."""
     path = file_of(case).with_suffix(".npz")
-    with np.load(path if folder is None else folder / path.name) as stored:
+    return stored_results(path if folder is None else folder / path.name, head_of(case) or "")
+
+
+def stored_results(path: Path, head: str = "") -> list[tuple[Atoms, dict[str, np.ndarray]]]:
+    """Return the structures and results in a file, see ``results_of_package``."""
+    with np.load(path) as stored:
         found = []
         for number in range(2):
-            start = f"{head_of(case) or ''}.{number}."
+            start = f"{head}.{number}."
             parts = {key.removeprefix(start): stored[key] for key in stored.files if key.startswith(start)}
             atoms = Atoms(parts["numbers"], positions=parts["positions"], cell=parts["cell"], pbc=parts["pbc"])
             found.append((atoms, parts))

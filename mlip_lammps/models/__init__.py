@@ -10,6 +10,8 @@ from mlip_lammps.models.installed import INSTALLED
 MODEL_ENDINGS = (".pt2", ".model", ".safetensors", ".pth", ".pt", ".ckpt", ".nn", ".info")
 INPUT_NAME = "input.nn"
 """File of a potential of n2p2 or RuNNer that stands for its folder."""
+MATGL_NAMES = ("model.pt", "model.json")
+"""Files of a potential of MatGL; the first that exists stands for its folder."""
 _FOLDER = Path(__file__).parent
 
 
@@ -21,7 +23,7 @@ def shipped_models() -> dict[str, Path]:
 def resolve_model(model: str | Path) -> Path:
     """Return the path of a model: ``model`` itself if the file exists, otherwise the model of that name.
 
-    For the folder of a potential of n2p2 or RuNNer it is the ``input.nn`` in it.
+    For the folder of a potential of n2p2, RuNNer or MatGL it is a file in it.
 
     Names are those of the shipped models and of trained files in other installed packages, see `INSTALLED`.
 
@@ -36,8 +38,9 @@ def resolve_model(model: str | Path) -> Path:
     """
     require_path("model", model, "the path of a file or the name of a shipped model")
     path, shipped = Path(model), shipped_models()
-    if (path / INPUT_NAME).is_file():
-        return path / INPUT_NAME
+    for name in (INPUT_NAME, *MATGL_NAMES):
+        if (path / name).is_file():
+            return path / name
     if path.exists():
         return path
     if str(model) in INSTALLED:
@@ -64,10 +67,11 @@ def _installed(name: str) -> Path:
 def is_model_name(word: str) -> bool:
     """Return whether a word of a command line names a model: a shipped one, or a file with the ending of a model.
 
-    A folder with an input.nn is one as well.
+    The folder of a potential is one as well.
     """
     is_known = word in shipped_models() or word in INSTALLED
-    return is_known or Path(word).suffix in MODEL_ENDINGS or Path(word, INPUT_NAME).is_file()
+    is_folder = any(Path(word, name).is_file() for name in (INPUT_NAME, *MATGL_NAMES))
+    return is_known or is_folder or Path(word).suffix in MODEL_ENDINGS
 
 
 def model_card(name: str) -> Path:

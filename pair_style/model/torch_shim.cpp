@@ -2,6 +2,7 @@
 
 #include "shared_object.h"
 
+#include <algorithm>
 #include <cstring>
 #include <dlfcn.h>
 #include <fstream>
@@ -94,6 +95,7 @@ Torch::Torch(const std::string &torch_dir)
   resolve(library, "aoti_torch_is_contiguous", is_contiguous);
   resolve(library, "aoti_torch_create_tensor_from_blob_v2", create_tensor_from_blob_v2);
   resolve(library, "aoti_torch_copy_", copy_);
+  resolve(library, "aoti_torch_new_tensor_handle", new_tensor_handle);
   resolve(library, "aoti_torch_grad_mode_is_enabled", grad_mode_is_enabled);
   resolve(library, "aoti_torch_grad_mode_set_enabled", grad_mode_set_enabled);
 
@@ -247,7 +249,12 @@ std::vector<Tensor> Program::run(std::vector<Tensor> inputs, size_t n_outputs) c
   torch.grad_mode_set_enabled(had_grad);
 
   std::vector<Tensor> outputs;
-  for (const auto handle : given) outputs.emplace_back(torch, handle);
+  for (auto handle = given.begin(); handle != given.end(); handle++) {
+    // the compiler returns equal outputs as one tensor
+    if (*handle && std::find(given.begin(), handle, *handle) != handle)
+      check(torch.new_tensor_handle(*handle, &*handle), "new_tensor_handle");
+    outputs.emplace_back(torch, *handle);
+  }
   if (status != 0) throw std::runtime_error("program " + key + " failed" + library.reason());
   return outputs;
 }

@@ -33,6 +33,7 @@ class Torch {
   int32_t (*create_tensor_from_blob_v2)(void *, int64_t, const int64_t *, const int64_t *, int64_t, int32_t,
                                         int32_t, int32_t, Handle *, int32_t, const uint8_t *, int64_t);
   int32_t (*copy_)(Handle, Handle, int32_t);
+  int32_t (*new_tensor_handle)(Handle, Handle *);
   bool (*grad_mode_is_enabled)();
   void (*grad_mode_set_enabled)(bool);
   int32_t device_cpu, layout_strided;

@@ -1,7 +1,7 @@
 """Terms of ANI potentials as torch functions. All are zero with a zero gradient beyond their cutoff.
 
-Terms are written one by one and stacked. Broadcast over shifts and sections, the programs that torch 2.13 compiles with
-``cpp.dynamic_threads`` corrupted memory.
+Terms are written one by one and stacked: programs that broadcast over shifts and sections corrupted memory when torch 2.13
+compiled them. The cause is not known.
 """
 
 import math

@@ -1,0 +1,40 @@
+"""The M3GNet family: identification of its files, reader, reference model and layers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlip_lammps.families.m3gnet.reader import is_matgl_file, read_potential
+from mlip_lammps.families.m3gnet.spec import FAMILY_NAME, M3GNetModel
+
+if TYPE_CHECKING:
+    from mlip_lammps.families.m3gnet.layers import M3GNetLayers
+    from mlip_lammps.families.m3gnet.reference import M3GNetReference
+
+
+class M3GNetFamily:
+    """M3GNet potentials of MatGL, see ``Family``."""
+
+    name = FAMILY_NAME
+    files = "the folder of an M3GNet potential of MatGL"
+
+    def is_model_file(self, path: Path, start: bytes) -> bool:
+        return is_matgl_file(path, start)
+
+    def read(self, path: Path) -> M3GNetModel:
+        return read_potential(path)
+
+    def form_of(self, path: Path) -> str:
+        return "MatGL potential"
+
+    def reference(self, trained: M3GNetModel) -> "M3GNetReference":
+        from mlip_lammps.families.m3gnet.reference import M3GNetReference
+
+        return M3GNetReference(trained)
+
+    def layers(self, trained: M3GNetModel, atomic_numbers: tuple[int, ...]) -> "M3GNetLayers":
+        from mlip_lammps.families.m3gnet.layers import M3GNetLayers
+
+        return M3GNetLayers(trained, atomic_numbers)
+
+
+FAMILY = M3GNetFamily()
