@@ -1,7 +1,7 @@
 """Terms of ANI potentials as torch functions. All are zero with a zero gradient beyond their cutoff.
 
-Terms are written one by one and stacked: programs that broadcast over shifts and sections corrupted memory when torch 2.13
-compiled them. The cause is not known.
+Terms are written one by one and stacked: programs that broadcast over shifts and sections, compiled by torch 2.13,
+corrupted memory. The cause is not known.
 """
 
 import math
