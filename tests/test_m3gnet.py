@@ -114,7 +114,8 @@ def test_lammps_equals_the_reference(n_ranks, compiled):
 
 def test_the_file_has_no_angles(compiled):
     metadata = read_metadata(compiled)
-    assert metadata["format_version"] == 4
+    assert "angle_cutoff" not in metadata
+    assert "angle_edges" not in metadata["programs"][0]["inputs"]
     assert metadata["threebody_cutoff"] == 3.0
 
 
