@@ -22,6 +22,21 @@ def digest_of(spec: Any, weights: Mapping[str, NDArray[np.generic]]) -> str:
     return digest.hexdigest()
 
 
+class SpecifiedModel:
+    """Base of trained models that are a specification and arrays by name, ``spec`` and ``weights``."""
+
+    spec: Any
+    weights: Mapping[str, NDArray[np.generic]]
+
+    @property
+    def atomic_numbers(self) -> tuple[int, ...]:
+        return self.spec.atomic_numbers
+
+    def content_digest(self) -> str:
+        """Return a digest of specification and weights; those of a portable file may differ from its source file."""
+        return digest_of(self.spec, self.weights)
+
+
 class TrainedModel(Protocol):
     """A trained model of any family."""
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.kernels.radial_constants import RadialBasis, RadialNetwork
-from mlip_lammps.kernels.radial_table import DEGREES, RadialTable, hidden_table, interpolation_nodes
+from mlip_lammps.kernels.radial_functions import density_functions
+from mlip_lammps.kernels.radial_table import DEGREES, RadialTable, hidden_table, interpolation_nodes, tabulate
 from mlip_lammps.kernels.torch.radial import density_terms, radial_weights
 
 _SAMPLED_PAIRS = 24
@@ -21,6 +22,8 @@ _HARDEST_PAIRS = 8
 _TRIAL_DEGREE, _TRIAL_INTERVALS, _PAIRS_TOGETHER = 5, 32, 32
 _NUMBERS_TOGETHER = 1 << 22
 """Coefficients in memory at a time: the tables of all pairs of many elements would take gigabytes."""
+_DENSITY_TOLERANCE = 1e-9
+"""Bound on the slopes of densities in every precision: their table has one function."""
 _SHARE_FOR_OTHERS = 0.5
 """Part of the tolerance that tables of the sampled pairs may use; the rest is for all other pairs."""
 
@@ -150,6 +153,22 @@ def pair_table(
     return PairTable(
         model.radial, network, matrix, model.cutoff, *size, found.value_error, found.slope_error, is_density
     )
+
+
+def table_of_density(
+    model: LoweredModel, network: RadialNetwork, kinds: PairKinds | None
+) -> RadialTable | PairTable:
+    """Return the table of what a neighbour adds to a density, in float64; a ``PairTable`` if it depends on the pair.
+
+    Raises
+    ------
+    TableError
+        If no table is accurate enough.
+    """
+    one = torch.eye(1, dtype=torch.float64)
+    if model.has_pair_functions:
+        return pair_table(model, network, one, kinds, _DENSITY_TOLERANCE, value_bytes=8, is_density=True)
+    return tabulate(density_functions(model, network), one, model.cutoff, _DENSITY_TOLERANCE)
 
 
 def _hardest_pairs(table: PairTable, kinds: PairKinds) -> list[int]:

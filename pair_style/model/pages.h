@@ -10,7 +10,6 @@ namespace mlip {
 
 class Pages {
  public:
-  Pages() = default;
   /* Throws std::bad_alloc. */
   explicit Pages(size_t n_bytes);
   Pages(Pages &&other) noexcept : start(std::exchange(other.start, nullptr)), n_bytes(std::exchange(other.n_bytes, 0)) {}

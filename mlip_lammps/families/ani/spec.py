@@ -7,7 +7,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from mlip_lammps.families.family import digest_of
+from mlip_lammps.families.family import SpecifiedModel
 
 FAMILY_NAME = "ani"
 
@@ -122,7 +122,7 @@ class AniSpec:
 
 
 @dataclass(frozen=True)
-class AniModel:
+class AniModel(SpecifiedModel):
     """A trained potential; see ``TrainedModel``.
 
     Attributes
@@ -145,10 +145,6 @@ class AniModel:
         return FAMILY_NAME
 
     @property
-    def atomic_numbers(self) -> tuple[int, ...]:
-        return self.spec.atomic_numbers
-
-    @property
     def cutoff(self) -> float:
         repulsion = self.spec.repulsion
         return max(self.spec.radial.cutoff, repulsion.cutoff if repulsion is not None else 0.0)
@@ -160,10 +156,6 @@ class AniModel:
     @property
     def n_layers(self) -> int:
         return 1
-
-    def content_digest(self) -> str:
-        """Return a digest of specification and weights."""
-        return digest_of(self.spec, self.weights)
 
     def facts(self) -> dict[str, Any]:
         """Return the properties that ``mlip-lammps info`` prints."""

@@ -9,7 +9,7 @@ from ase.data import chemical_symbols
 from ase.units import Bohr, Hartree
 from numpy.typing import NDArray
 
-from mlip_lammps.families.family import digest_of
+from mlip_lammps.families.family import SpecifiedModel
 
 FAMILY_NAME = "bpnn"
 
@@ -134,7 +134,7 @@ class BpnnSpec:
 
 
 @dataclass(frozen=True)
-class BpnnModel:
+class BpnnModel(SpecifiedModel):
     """A trained potential; see ``TrainedModel``.
 
     Attributes
@@ -158,20 +158,12 @@ class BpnnModel:
         return FAMILY_NAME
 
     @property
-    def atomic_numbers(self) -> tuple[int, ...]:
-        return self.spec.atomic_numbers
-
-    @property
     def dtype(self) -> str:
         return "float64"
 
     @property
     def n_layers(self) -> int:
         return 1
-
-    def content_digest(self) -> str:
-        """Return a digest of specification and weights."""
-        return digest_of(self.spec, self.weights)
 
     def facts(self) -> dict[str, Any]:
         """Return the properties that ``mlip-lammps info`` prints."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlip_lammps.families.family import digest_of
+from mlip_lammps.families.family import SpecifiedModel
 from mlip_lammps.families.irreps import Entry, parse_irreps
 
 Weights = dict[str, NDArray[np.generic]]
@@ -153,7 +153,7 @@ class GatedSpec:
 
 
 @dataclass(frozen=True)
-class GatedModel:
+class GatedModel(SpecifiedModel):
     """A trained model; see ``TrainedModel``.
 
     Attributes
@@ -177,10 +177,6 @@ class GatedModel:
     remarks: dict[str, str] = field(default_factory=dict)
 
     @property
-    def atomic_numbers(self) -> tuple[int, ...]:
-        return self.spec.atomic_numbers
-
-    @property
     def cutoff(self) -> float:
         return self.spec.cutoff
 
@@ -191,10 +187,6 @@ class GatedModel:
     @property
     def n_layers(self) -> int:
         return self.spec.n_layers
-
-    def content_digest(self) -> str:
-        """Return a digest of specification and weights."""
-        return digest_of(self.spec, self.weights)
 
     def facts(self) -> dict[str, Any]:
         """Return the properties that ``mlip-lammps info`` prints."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlip_lammps.families.family import digest_of
+from mlip_lammps.families.family import SpecifiedModel
 
 FAMILY_NAME = "m3gnet"
 ACTIVATIONS = ("swish", "tanh", "sigmoid", "softplus2")
@@ -93,7 +93,7 @@ class M3GNetSpec:
 
 
 @dataclass(frozen=True)
-class M3GNetModel:
+class M3GNetModel(SpecifiedModel):
     """A trained potential; see ``TrainedModel``.
 
     Attributes
@@ -115,10 +115,6 @@ class M3GNetModel:
         return FAMILY_NAME
 
     @property
-    def atomic_numbers(self) -> tuple[int, ...]:
-        return self.spec.atomic_numbers
-
-    @property
     def cutoff(self) -> float:
         return self.spec.cutoff
 
@@ -129,10 +125,6 @@ class M3GNetModel:
     @property
     def n_layers(self) -> int:
         return self.spec.n_blocks
-
-    def content_digest(self) -> str:
-        """Return a digest of specification and weights."""
-        return digest_of(self.spec, self.weights)
 
     def facts(self) -> dict[str, Any]:
         """Return the properties that ``mlip-lammps info`` prints."""

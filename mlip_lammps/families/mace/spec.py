@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlip_lammps.families.family import digest_of
+from mlip_lammps.families.family import SpecifiedModel
 
 FAMILY_NAME = "mace"
 
@@ -209,7 +209,7 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
-class MaceModel:
+class MaceModel(SpecifiedModel):
     """A trained MACE model: specification and weights. See ``TrainedModel``.
 
     Attributes
@@ -238,10 +238,6 @@ class MaceModel:
         return FAMILY_NAME
 
     @property
-    def atomic_numbers(self) -> tuple[int, ...]:
-        return self.spec.atomic_numbers
-
-    @property
     def cutoff(self) -> float:
         return self.spec.cutoff
 
@@ -252,10 +248,6 @@ class MaceModel:
     @property
     def n_layers(self) -> int:
         return self.spec.n_layers
-
-    def content_digest(self) -> str:
-        """Return a digest of specification and weights; those of a portable file may differ from its source file."""
-        return digest_of(self.spec, self.weights)
 
     def facts(self) -> dict[str, Any]:
         """Return the properties that ``mlip-lammps info`` prints."""

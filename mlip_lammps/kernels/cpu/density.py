@@ -2,17 +2,12 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from mlip_lammps.kernels.cpu.radials import FromTable
 from mlip_lammps.kernels.lowered import LoweredLayer, LoweredModel
-from mlip_lammps.kernels.pair_tables import PairKinds, PairTable, pair_table
-from mlip_lammps.kernels.radial_functions import density_functions
-from mlip_lammps.kernels.radial_table import RadialTable, tabulate
-
-_SLOPE_TOLERANCE = 1e-9
-"""In every precision: the table has one function."""
+from mlip_lammps.kernels.pair_tables import PairKinds, PairTable, table_of_density
+from mlip_lammps.kernels.radial_table import RadialTable
 
 
 @dataclass(frozen=True)
@@ -57,12 +52,10 @@ def density_table(t: int, layer: LoweredLayer, model: LoweredModel, kinds: PairK
     TableError
         If no table is accurate enough.
     """
-    one, network = torch.eye(1, dtype=torch.float64), layer.density.network
-    if model.has_pair_functions:
-        of_pairs = pair_table(model, network, one, kinds, _SLOPE_TOLERANCE, value_bytes=8, is_density=True)
-        radials = FromTable(of_pairs.degree, len(kinds.pairs), has_pairs=True)
-        return DensityTable(DensityShape(f"Density{t}", radials), of_pairs, None)
-    table = tabulate(density_functions(model, network), one, model.cutoff, _SLOPE_TOLERANCE)
+    table = table_of_density(model, layer.density.network, kinds)
+    if isinstance(table, PairTable):
+        radials = FromTable(table.degree, len(kinds.pairs), has_pairs=True)
+        return DensityTable(DensityShape(f"Density{t}", radials), table, None)
     radials = FromTable(table.degree)
     coefficients = radials.with_zeros(table.coefficients.unsqueeze(0)).reshape(-1).contiguous()
     return DensityTable(DensityShape(f"Density{t}", radials), table, coefficients)

@@ -6,12 +6,7 @@ from mlip_lammps.kernels.cpu.functions import C_TYPES
 from mlip_lammps.kernels.gpu.plan import EDGES, GpuPlan, edge_arguments, size
 from mlip_lammps.kernels.gpu.tables import table_arguments, table_parameters, tables_of_all_pairs
 from mlip_lammps.kernels.lowered import LoweredModel
-from mlip_lammps.kernels.pair_tables import PairKinds, pair_table
-from mlip_lammps.kernels.radial_functions import density_functions
-from mlip_lammps.kernels.radial_table import tabulate
-
-_SLOPE_TOLERANCE = 1e-9
-"""In every precision: the table has one function, in float64."""
+from mlip_lammps.kernels.pair_tables import PairKinds, PairTable, table_of_density
 
 
 class DensityPlan:
@@ -22,12 +17,9 @@ class DensityPlan:
         layer = model.layers[t - 1]
         self.width = layer.n_components_message * layer.n_channels
         self.offset, self.factor = float(layer.density.offset), float(layer.density.factor)
-        one, network = torch.eye(1, dtype=torch.float64), layer.density.network
-        if kinds is None:
-            table = tabulate(density_functions(model, network), one, model.cutoff, _SLOPE_TOLERANCE)
-        else:
-            of_pairs = pair_table(model, network, one, kinds, _SLOPE_TOLERANCE, value_bytes=8, is_density=True)
-            table = tables_of_all_pairs(of_pairs, kinds, value_bytes=8)
+        table = table_of_density(model, layer.density.network, kinds)
+        if isinstance(table, PairTable):
+            table = tables_of_all_pairs(table, kinds, value_bytes=8)
         self.table = table_arguments(plan, f"density_table_{t}", table.coefficients, table, kinds, torch.float64)
         plan.buffer(f"densities_{t}", "local", 1, 8)
         plan.buffer(f"densities_{t}_gradients", "local", 1, 8)

@@ -14,7 +14,14 @@ from mlip_lammps.kernels.cpu.simd import COMPILER
 from mlip_lammps.kernels.gpu.nvrtc import compile_cubin
 
 HEADERS = (
-    *("lanes.h", "geometry.h", "convolution.h", "moments.h", "density.h", "contraction.h", "lists.h", "sums.h"),
+    "lanes.h",
+    "geometry.h",
+    "convolution.h",
+    "moments.h",
+    "density.h",
+    "contraction.h",
+    "lists.h",
+    "sums.h",
     "repulsion.h",
 )
 WARPS_OF_A_BLOCK = 4
