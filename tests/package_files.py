@@ -1,5 +1,7 @@
 """The small checkpoints in ``tests/data``, and what these packages computed for them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,16 @@ def results_of_package(case: str, folder: Path | None = None) -> list[tuple[Atom
     """Return the structures and the energies, forces and stresses that the package computed for them."""
     path = file_of(case).with_suffix(".npz")
     return stored_results(path if folder is None else folder / path.name, head_of(case) or "")
+
+
+def reading_imports_torch(path: Path) -> bool:
+    """Return whether torch is imported where a model is read, which would cost commands such as ``info`` seconds."""
+    code = (
+        "import sys; from mlip_lammps.families import read_model;"
+        f"read_model({str(path)!r}); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return done.stdout.strip() != "False"
 
 
 def stored_results(path: Path, head: str = "") -> list[tuple[Atoms, dict[str, np.ndarray]]]:

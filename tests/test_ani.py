@@ -1,14 +1,12 @@
 """ANI potentials: read as data, equal to TorchANI, and the same in LAMMPS on several ranks."""
 
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 from ani_files import CASES, FOLDER, file_of, numbers_of, write_neurochem, write_state_dict
 from ase import Atoms
-from package_files import assert_equals_package
+from package_files import assert_equals_package, reading_imports_torch, stored_results
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import compiled_model, export_model
@@ -35,11 +33,7 @@ STRUCTURES = {
 
 def results_of_torchani(case):
     """Return the structures and what TorchANI computed for them (``tests/peer/ani_models.py``)."""
-    with np.load(FOLDER / f"{case}.npz") as stored:
-        for number in range(2):
-            start = f".{number}."
-            parts = {key.removeprefix(start): stored[key] for key in stored.files if key.startswith(start)}
-            yield Atoms(parts["numbers"], positions=parts["positions"], cell=parts["cell"], pbc=parts["pbc"]), parts
+    return stored_results(FOLDER / f"{case}.npz")
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +113,7 @@ def test_info_names_the_settings(tmp_path, capsys):
 
 
 def test_reading_does_not_import_torch():
-    code = (
-        "import sys; from mlip_lammps.families import read_model;"
-        f"read_model({str(FOLDER / 'gelu.pt')!r}); sys.exit('torch' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert not reading_imports_torch(FOLDER / "gelu.pt")
 
 
 @pytest.mark.parametrize(
