@@ -205,7 +205,10 @@ def test_tables_may_change_more_where_atoms_are_closer_than_a_bond(compiled_file
     def off_when_close(error: float) -> list:
         return [lambda r, table=table: table(r) * (1.0 + error * (r < 0.85).double().unsqueeze(1)) for table in right]
 
-    found = check.check_compiled(compiled, MaceReference(trained), off_when_close(1e-6))
+    def expected(error: float) -> list[check.ExpectedResults]:
+        return check.expected_results(MaceReference(trained), compiled.elements, "float64", off_when_close(error))
+
+    found = check.check_compiled(compiled, expected(1e-6))
     assert found.table_force_ev_per_angstrom > check.TABLE_FORCE["float64"]
     with pytest.raises(MlipError, match="radial tables change a force"):
-        check.check_compiled(compiled, MaceReference(trained), off_when_close(1e-2))
+        expected(1e-2)

@@ -1,6 +1,7 @@
 """Comparison of a compiled model with the reference, at sizes other than those of tracing."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
 
@@ -14,7 +15,7 @@ from mlip_lammps.core.limits import TABLE_FORCE, TO_REFERENCE
 from mlip_lammps.families.reference import ReferenceModel
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.evaluation import Evaluation
-from mlip_lammps.structure.global_inputs import other_values
+from mlip_lammps.structure.global_inputs import GlobalInput, other_values
 from mlip_lammps.structure.graph import Graph
 from mlip_lammps.structure.probes import close_pairs, small_probes
 
@@ -40,78 +41,121 @@ class Differences:
         return asdict(self)
 
 
-def check_compiled(
-    compiled: CompiledModel,
+@dataclass(frozen=True)
+class ExpectedResults:
+    """Results of the reference for one structure.
+
+    Attributes
+    ----------
+    table_force_ev_per_angstrom
+        Largest change of a force component by radial tables; None without tables.
+    """
+
+    atoms: Atoms
+    exact: Evaluation
+    table_force_ev_per_angstrom: float | None
+
+
+def expected_results(
     reference: ReferenceModel,
+    elements: Sequence[str],
+    dtype: str,
     radial_functions: Sequence[Callable[[Tensor], Tensor]] | None = None,
-) -> Differences:
-    """Compare energies and gradients on structures of the model's elements, including zero atoms and one atom.
+) -> list[ExpectedResults]:
+    """Evaluate the reference on structures of some elements: small probes, and close pairs if it has a repulsion.
 
     Parameters
     ----------
+    dtype
+        Precision of the compiled model, which limits the error of its tables.
     radial_functions
-        Tabulated radial functions of ``compiled`` for each layer; None if it has no tables.
+        Tabulated radial functions of the compiled model for each layer; None if it has no tables.
+
+    Raises
+    ------
+    TableError
+        If the tables change a force too much.
+    """
+    with _one_thread():
+        return list(_expected(reference, elements, dtype, radial_functions))
+
+
+def _expected(
+    reference: ReferenceModel,
+    elements: Sequence[str],
+    dtype: str,
+    radial_functions: Sequence[Callable[[Tensor], Tensor]] | None,
+) -> Iterator[ExpectedResults]:
+    limit = TABLE_FORCE[dtype]
+    on_tables = None if radial_functions is None else reference.with_radial_functions(radial_functions)
+    probes = small_probes(elements, reference.cutoff)
+    structures = ((atoms, limit) for one in probes for atoms in _with_inputs(one, reference.global_inputs))
+    if reference.has_repulsion:
+        limit_when_close = max(limit, TO_REFERENCE[dtype].force)
+        structures = chain(structures, ((atoms, limit_when_close) for atoms in close_pairs(elements)))
+    for atoms, limit_of_tables in structures:
+        exact, table_force = reference.evaluate(atoms), None
+        if on_tables is not None:
+            has_edges = exact.graph.n_edges > 0
+            table_force = _force_error(on_tables.evaluate(atoms), exact, limit_of_tables, atoms) if has_edges else 0.0
+        yield ExpectedResults(atoms, exact, table_force)
+
+
+def check_compiled(compiled: CompiledModel, expected: Sequence[ExpectedResults]) -> Differences:
+    """Compare energies and gradients with those of the reference, including zero atoms and one atom.
 
     Raises
     ------
     MlipError
         If a difference exceeds the tolerance of the model's precision, or if a result is not finite.
     """
+    with _one_thread():
+        return _compare(compiled, expected)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch on one thread: several are slower on small structures."""
     n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several threads are slower on small structures
+    torch.set_num_threads(1)
     try:
-        return _compare(compiled, reference, radial_functions)
+        yield
     finally:
         torch.set_num_threads(n_threads)
 
 
-def _compare(
-    compiled: CompiledModel, reference: ReferenceModel, radial_functions: Sequence[Callable[[Tensor], Tensor]] | None
-) -> Differences:
-    dtype = compiled.metadata["dtype"]
-    tolerance, table_limit = TO_REFERENCE[dtype], TABLE_FORCE[dtype]
-    on_tables = None
-    if radial_functions is not None:
-        on_tables = reference.with_radial_functions(radial_functions)
-    energy = gradient = relative = table_force = 0.0
-    count = 0
+def _compare(compiled: CompiledModel, expected: Sequence[ExpectedResults]) -> Differences:
+    tolerance = TO_REFERENCE[compiled.metadata["dtype"]]
+    energy = gradient = relative = 0.0
     _check_empty(compiled)
-    probes = small_probes(compiled.elements, compiled.cutoff)
-    structures = ((atoms, table_limit) for one in probes for atoms in _with_inputs(one, compiled))
-    if reference.has_repulsion:
-        limit = max(table_limit, tolerance.force)
-        structures = chain(structures, ((atoms, limit) for atoms in close_pairs(compiled.elements)))
-    for atoms, limit_of_tables in structures:
-        expected = reference.evaluate(atoms)
-        results = compiled.evaluate(expected.graph)
+    for one in expected:
+        results = compiled.evaluate(one.exact.graph)
         found = np.concatenate([results.node_energies, results.edge_gradients.ravel()])
         if not np.isfinite(found).all():
             raise MlipError(
-                f"the compiled model gives results that are not finite for {atoms.symbols}; the file was not written; "
-                "check that the trained model gives finite energies"
+                f"the compiled model gives results that are not finite for {one.atoms.symbols}; the file was not "
+                "written; check that the trained model gives finite energies"
             )
-        energy = max(energy, np.abs(results.node_energies - expected.node_energies).max(initial=0.0))
-        difference = np.abs(results.edge_gradients - expected.edge_gradients).max(initial=0.0)
+        energy = max(energy, np.abs(results.node_energies - one.exact.node_energies).max(initial=0.0))
+        difference = np.abs(results.edge_gradients - one.exact.edge_gradients).max(initial=0.0)
         gradient = max(gradient, difference)
-        relative = max(relative, difference / max(1.0, np.abs(expected.edge_gradients).max(initial=0.0)))
-        count += 1
+        relative = max(relative, difference / max(1.0, np.abs(one.exact.edge_gradients).max(initial=0.0)))
         if energy > tolerance.energy or relative > tolerance.force:
             raise MlipError(
-                f"the compiled model differs from the reference for {atoms.symbols} by {energy:.1e} eV per atom "
+                f"the compiled model differs from the reference for {one.atoms.symbols} by {energy:.1e} eV per atom "
                 f"(limit {tolerance.energy:.0e}) and {relative:.1e} in relative gradients (limit "
                 f"{tolerance.force:.0e}); the file was not written; export with --dtype float64 or report the model"
             )
-        if on_tables is not None and expected.graph.n_edges:
-            table_force = max(table_force, _force_error(on_tables.evaluate(atoms), expected, limit_of_tables, atoms))
-    return Differences(float(energy), float(gradient), float(relative), table_force if on_tables else None, count)
+    on_tables = [x for one in expected if (x := one.table_force_ev_per_angstrom) is not None]
+    return Differences(float(energy), float(gradient), float(relative), max(on_tables, default=None), len(expected))
 
 
-def _with_inputs(atoms: Atoms, compiled: CompiledModel) -> Iterator[Atoms]:
+def _with_inputs(atoms: Atoms, global_inputs: Sequence[GlobalInput]) -> Iterator[Atoms]:
     """Yield a structure with the default charge and spin, and if it has several atoms also with others."""
     yield atoms
-    if compiled.global_inputs and len(atoms) > 1:
+    if global_inputs and len(atoms) > 1:
         charged = atoms.copy()
-        charged.info |= other_values(compiled.global_inputs)
+        charged.info |= other_values(global_inputs)
         yield charged
 
 

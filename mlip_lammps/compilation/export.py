@@ -12,8 +12,9 @@ from typing import Any
 
 from ase.data import atomic_numbers as number_of_symbol
 from ase.data import chemical_symbols
+from torch import Tensor
 
-from mlip_lammps.compilation.check import Differences, check_compiled
+from mlip_lammps.compilation.check import Differences, ExpectedResults, check_compiled, expected_results
 from mlip_lammps.compilation.consistency import check_edges, check_ranks
 from mlip_lammps.compilation.programs import compile_programs
 from mlip_lammps.core.arguments import require_choice, require_path, require_words
@@ -152,9 +153,9 @@ class _Job:
                 add_member(draft, name, content)
             add_metadata(draft, metadata)
             self.tell("comparing with the reference")
-            reference = family_of(self.trained).reference(self.trained)
+            expected = self._expected(compiled.radial_functions)
             model = CompiledModel(draft)
-            differences = check_compiled(model, reference, compiled.radial_functions)
+            differences = check_compiled(model, expected)
             if backend.runs_on == "cpu":  # a GPU finds its own edges
                 check_edges(model, self.layers.is_smooth_at_cutoff)
             metadata = metadata | {"differences": differences.as_dict()}
@@ -176,6 +177,12 @@ class _Job:
                 self.layers, self.dtype, self.radial, operators, programs, self.tell
             ),
         )
+
+    def _expected(self, radial_functions: Sequence[Callable[[Tensor], Tensor]] | None) -> list[ExpectedResults]:
+        """Return the reference's results; the reference itself, which may be large, is gone before the file opens."""
+        elements = [chemical_symbols[z] for z in self.layers.atomic_numbers]
+        reference = family_of(self.trained).reference(self.trained)
+        return expected_results(reference, elements, self.dtype, radial_functions)
 
     def _metadata(self, backend: Backend) -> dict[str, Any]:
         trained, layers = self.trained, self.layers
