@@ -25,7 +25,8 @@ LISTED = "heads pbe, scan, replay; choose one"
 
 @pytest.fixture(scope="module")
 def trained():
-    return random_model(hidden_irreps="4x0e+4x1o", l_max=1, n_layers=2, seed=11, heads=HEADS)
+    readout = {"has_biased_readout": True, "gate": "tanh"}
+    return random_model(hidden_irreps="4x0e+4x1o", l_max=1, n_layers=2, seed=11, heads=HEADS, **readout)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def test_the_reference_gives_the_results_of_nequip(case):
         assert_equals_package(reference.evaluate(atoms), atoms, expected)
 
 
-@pytest.mark.parametrize("case", ["averages", "two_orders"])
+@pytest.mark.parametrize("case", NEQUIP)
 def test_a_compiled_file_gives_the_results_of_nequip(case):
     model = CompiledModel(compiled_model(file_of(case), dtype="float64"), n_threads=1)
     for atoms, expected in results_of_package(case):
@@ -41,7 +41,7 @@ def test_a_compiled_file_gives_the_results_of_nequip(case):
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
 def test_lammps_equals_the_reference(n_ranks):
-    assert_lammps_equals_the_reference("averages", n_ranks)
+    assert_lammps_equals_the_reference("in_float64", n_ranks)
 
 
 def test_the_network_on_every_edge_gives_the_results_of_nequip(tmp_path):
