@@ -1,7 +1,7 @@
 """Files of several versions of mace-torch: each is read, and gives the energies and forces of that very version.
 
-``tests/data/mace_torch/make.py`` wrote them, and ``make_converted.py`` those converted for cuEquivariance, with the
-results of the models before their conversion.
+``tests/data/mace_torch/make.py`` wrote them. Files converted for cuEquivariance and OpenEquivariance are those of
+``make_converted.py`` and ``make_openequivariance.py``, with the results of the models before their conversion.
 """
 
 import lzma
@@ -15,6 +15,8 @@ from mlip_lammps import MlipCalculator
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families import family_of, read_model, select_head
+from mlip_lammps.families.checkpoints import pickle_reader
+from mlip_lammps.families.checkpoints.pickle_reader import Opcodes
 from mlip_lammps.families.mace.reader import cuequivariance
 from mlip_lammps.families.mace.reader.inspection import inspect_mace_torch
 from mlip_lammps.testing import tolerances
@@ -27,14 +29,14 @@ VERSIONS = {
     "0.3.16": "mace-torch 0.3.15 or newer",
 }
 HEADS = {"0.3.10": "two"}
-CONVERTED = ("residual", "nonlinear")
+CONVERTED = ("cueq-residual", "cueq-nonlinear", "oeq-residual")
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("versions")
     paths = {version: folder / f"mace-{version}.model" for version in VERSIONS}
-    paths |= {name: folder / f"cueq-{name}.model" for name in CONVERTED}
+    paths |= {name: folder / f"{name}.model" for name in CONVERTED}
     for path in paths.values():
         path.write_bytes(lzma.decompress((FOLDER / f"{path.name}.xz").read_bytes()))
     return paths
@@ -42,7 +44,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
 
 def structures(version: str) -> list[tuple[Atoms, float, np.ndarray]]:
     """Return structures with the energies and forces that this version computed."""
-    name = f"cueq-{version}" if version in CONVERTED else f"mace-{version}"
+    name = version if version in CONVERTED else f"mace-{version}"
     with np.load(FOLDER / f"{name}.npz") as stored:
         found = []
         for k in range(2):
@@ -67,7 +69,7 @@ def test_the_reference_gives_the_results_of_the_version_that_saved_the_file(vers
 
 
 @pytest.mark.parametrize("name", CONVERTED)
-def test_a_file_converted_for_cuequivariance_is_the_model_before(name, files):
+def test_a_converted_file_is_the_model_before(name, files):
     trained = read_model(files[name])
     reference = family_of(trained).reference(trained)
     for atoms, energy, forces in structures(name):
@@ -76,7 +78,7 @@ def test_a_file_converted_for_cuequivariance_is_the_model_before(name, files):
         assert np.abs(found.forces - forces).max() <= 1e-12 * max(1.0, np.abs(forces).max())
 
 
-@pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.parametrize("name", ["cueq-residual", "cueq-nonlinear"])
 def test_a_converted_file_with_other_couplings_is_refused(name, files, monkeypatch):
     """Terms are data of the file, so their form is checked: irreps of another group have couplings of other signs."""
     monkeypatch.setattr(cuequivariance, "_GROUP", "cuequivariance.SO3")
@@ -89,12 +91,34 @@ def test_a_converted_file_with_other_couplings_is_refused(name, files, monkeypat
         read_model(files[name])
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("shared_weights", True, "has shared_weights True, expected False; convert the model with mace-torch"),
+        ("layout", "ir_mul", "has layout ir_mul, expected mul_ir"),
+        ("irreps_in2", None, "irreps_in2 .* does not contain irreps"),
+    ],
+)
+def test_a_convolution_of_openequivariance_with_other_settings_is_refused(name, value, message, files, monkeypatch):
+    plain = Opcodes._build
+
+    def build(vm):
+        target, state = vm._stack[-2], vm._stack[-1]
+        if getattr(target, "name", "").endswith(".TPProblem"):
+            state[name] = value
+        plain(vm)
+
+    monkeypatch.setitem(pickle_reader._ACTIONS, "BUILD", lambda vm, _: build(vm))
+    with pytest.raises((UnsupportedModelError, ModelFileError), match=message):
+        read_model(files["oeq-residual"])
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_info_names_the_version_that_saved_the_file(version, files):
     assert inspect_mace_torch(files[version])["made_by"] == VERSIONS[version]
 
 
-@pytest.mark.parametrize("version", ["0.3.8", "0.3.16", "residual"])
+@pytest.mark.parametrize("version", ["0.3.8", "0.3.16", "cueq-residual"])
 def test_the_calculator_gives_the_results_of_the_version_that_saved_the_file(version, files):
     calculator = MlipCalculator(compiled_model(files[version], dtype="float64"))
     for atoms, *expected in structures(version):

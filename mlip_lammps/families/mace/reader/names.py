@@ -1,7 +1,7 @@
 """Classes and functions that a supported mace-torch file may refer to."""
 
 from mlip_lammps.families.mace.interactions import block_names
-from mlip_lammps.families.mace.reader.cuequivariance import NAMES as _CONVERTED
+from mlip_lammps.families.mace.reader import cuequivariance, openequivariance
 
 MODELS = frozenset({"mace.modules.models.MACE", "mace.modules.models.ScaleShiftMACE"})
 
@@ -89,4 +89,5 @@ _WRAPPERS = frozenset(
 
 def allowed_names() -> frozenset[str]:
     """Return the allowed globals of a file: those of MACE and those of the registered interaction blocks."""
-    return _NAMES | _WRAPPERS | _CONVERTED | {f"mace.modules.blocks.{name}" for name in block_names()}
+    converted = cuequivariance.NAMES | openequivariance.NAMES
+    return _NAMES | _WRAPPERS | converted | {f"mace.modules.blocks.{name}" for name in block_names()}
