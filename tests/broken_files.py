@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import resource
 import signal
 import struct
@@ -107,6 +108,14 @@ def with_a_changed_member(content: bytes, rng: np.random.Generator) -> bytes:
     return zipped(members)
 
 
+def with_a_changed_entry(content: bytes, rng: np.random.Generator) -> bytes:
+    """Ask for a newer version of zip, encryption or another compression in an entry of the table of contents."""
+    changed, (offset, value) = bytearray(content), [(6, 98), (8, 1), (10, 8), (10, 99)][rng.integers(0, 4)]
+    starts = [place.start() for place in re.finditer(b"PK\x01\x02", content)]
+    changed[rng.choice(starts) + offset] = value
+    return bytes(changed)
+
+
 def zip_bomb(content: bytes, rng: np.random.Generator) -> bytes:
     """Replace one member by 4 GB of zeros, compressed (with a stream that is repeated)."""
     members = members_of(content)
@@ -118,7 +127,7 @@ def zip_bomb(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(bomb)
 
 
-ZIPPED = (with_swapped_names, without_a_member, with_a_changed_member, zip_bomb)
+ZIPPED = (with_swapped_names, without_a_member, with_a_changed_member, with_a_changed_entry, zip_bomb)
 
 
 class _Call:

@@ -38,8 +38,10 @@ SIZES = {
 }  # fmt: skip
 """Options of each family, as its training scripts and papers state them; OMAT-0 medium is as MP-0b3 medium."""
 HEADS = {"MACE-MH-1": "omat"}
-_READOUT_FACTORS = {"MACE-MH-1": 1e2, "MACE-OMOL": 1e-6}
-"""Factors of the readouts: without them energies of the random weights are constants, or millions of eV."""
+_READOUT_FACTORS = {"MACE-MH-1": 1e2}
+"""Factors of the readouts: without them energies of the random weights are constants."""
+_MESSAGE_FACTORS = {"MACE-OMOL": {"weights_max": 1e-3, ".weights.0": 0.03, "linear_2.weight": 0.4}}
+"""Factors of weights before and in the products: without them features of random weights grow with each layer."""
 
 
 def make(name: str) -> MaceModel:
@@ -50,6 +52,9 @@ def make(name: str) -> MaceModel:
             array /= array.shape[1] ** 0.5
         if key.startswith("readouts.") and not key.endswith("linear_1.weight"):
             array *= _READOUT_FACTORS.get(name, 1.0)
+        for part, factor in _MESSAGE_FACTORS.get(name, {}).items():
+            if part in key:
+                array *= factor
     trained.weights["scale_shift.scale"][...] = 0.02
     return select_head(trained, HEADS.get(name))
 

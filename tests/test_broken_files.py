@@ -12,7 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from broken_files import BYTES, OTHER, REFUSED, SAFETENSORS, SAME, ZIPPED, calling, open_in_fork, zip_bomb
+from broken_files import (
+    BYTES,
+    OTHER,
+    REFUSED,
+    SAFETENSORS,
+    SAME,
+    ZIPPED,
+    calling,
+    open_in_fork,
+    with_a_changed_entry,
+    zip_bomb,
+)
 
 from mlip_lammps.core.errors import MlipError, ModelFileError
 from mlip_lammps.families import read_model
@@ -98,6 +109,20 @@ def test_a_damaged_portable_file_is_refused(n, trained_models, tmp_path):
 def test_a_damaged_compiled_file_is_refused(n, compile_once, tmp_path):
     path, compiled = tmp_path / "model.pt2", compile_once("two_layers")
     found = outcomes(compiled.read_bytes(), (*BYTES, *ZIPPED), n, path, same_results(compiled))
+    assert_all(found, {REFUSED, SAME})
+
+
+@pytest.mark.parametrize("name", ["compiled", *CHECKPOINTS])
+def test_a_changed_table_of_contents_is_refused(name, compile_once, tmp_path):
+    path = tmp_path / ("model.pt2" if name == "compiled" else "model.model")
+    if name == "compiled":
+        compiled = compile_once("two_layers")
+        content, inspect = compiled.read_bytes(), same_results(compiled)
+    else:
+        content = lzma.decompress((FOLDER / f"{name}.model.xz").read_bytes())
+        path.write_bytes(content)
+        inspect = same_weights(read_model(path))
+    found = outcomes(content, (with_a_changed_entry,), 16, path, inspect)
     assert_all(found, {REFUSED, SAME})
 
 

@@ -1,5 +1,11 @@
 """Errors of the package: those that a user can fix, and the rest."""
 
+import zipfile
+import zlib
+
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError)
+"""What ``zipfile`` raises for damaged archives; a ``RuntimeError`` for one that seems encrypted or newer."""
+
 
 class MlipError(Exception):
     """Base class of every error that the package raises on purpose (exit code 1)."""

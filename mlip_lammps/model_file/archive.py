@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.core.errors import DAMAGED_ZIP, ModelFileError
 from mlip_lammps.model_file.contract import CHECKSUMS_PATH, FORMAT_VERSION, METADATA_PATH
 from mlip_lammps.models import shipped_models
 
@@ -20,7 +20,7 @@ def is_archive(path: Path | str) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return _metadata_name(archive) is not None
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, *DAMAGED_ZIP):
         return False
 
 
@@ -52,7 +52,7 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
         raise ModelFileError(_not_found(path)) from None
     except OSError as error:
         raise ModelFileError(f"cannot open model file {path}: {error.strerror}; check the path") from None
-    except (zipfile.BadZipFile, ValueError) as error:
+    except DAMAGED_ZIP as error:
         if _is_begun(path):
             again = f", or {_make_again(path)}" if path.suffix == ".pt2" else ""
             raise ModelFileError(
@@ -139,7 +139,7 @@ def is_zip(path: Path | str) -> bool:
     """Return whether the file ends with the table of contents of a zip archive."""
     try:
         return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # raised for some damaged tables
+    except DAMAGED_ZIP:
         return False
 
 

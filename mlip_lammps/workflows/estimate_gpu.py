@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from ase import Atoms
 
-from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.core.errors import DAMAGED_ZIP, ModelFileError
 from mlip_lammps.engines.lammps.process import LammpsProcess, input_word
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel, Gpu
@@ -191,7 +191,7 @@ def _read_plan(model: Path) -> tuple[dict, int]:
             raise ModelFileError(f"{model} is for a GPU but has no {missing[0]}; {cure}")
         try:
             plan = json.loads(archive.read(members[_PLAN]))
-        except (ValueError, zipfile.BadZipFile) as error:
+        except DAMAGED_ZIP as error:
             raise ModelFileError(f"{_PLAN} in {model} is damaged ({error}); {cure}") from None
         return plan, members[_WEIGHTS].file_size
 

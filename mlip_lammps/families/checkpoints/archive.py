@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.core.errors import DAMAGED_ZIP, ModelFileError
 from mlip_lammps.families.checkpoints.identify import torchscript_refusal
 from mlip_lammps.families.checkpoints.pickle_reader import Opcodes, Record, Storage
 
@@ -54,7 +54,7 @@ def small_pickle(path: Path, start: bytes) -> bytes | None:
             names = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
             is_small = len(names) == 1 and archive.getinfo(names[0]).file_size <= _MOST_PICKLE_BYTES
             return archive.read(names[0]) if is_small else None
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+    except (OSError, *DAMAGED_ZIP):
         return None
 
 
@@ -80,7 +80,7 @@ class TorchArchive:
         try:
             self._zip = zipfile.ZipFile(path)
             entries = self._zip.infolist()
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except (OSError, *DAMAGED_ZIP) as error:
             raise ModelFileError(f"{path} is a damaged zip file ({error}); copy the model again") from error
         self._entries = {entry.filename: entry for entry in entries}
         pickles = [name for name in self._entries if name.count("/") == 1 and name.endswith("/data.pkl")]
@@ -190,7 +190,7 @@ class TorchArchive:
             raise ModelFileError(f"{self.name} lacks the zip entry {name}; copy the model again")
         try:
             return self._zip.read(self._prefix + name)
-        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        except (OSError, *DAMAGED_ZIP) as error:
             raise ModelFileError(
                 f"the zip entry {name} of {self.name} is damaged ({error}); copy the model again"
             ) from error

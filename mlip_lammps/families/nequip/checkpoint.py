@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.core.errors import DAMAGED_ZIP, ModelFileError, UnsupportedModelError
 from mlip_lammps.families.checkpoints.archive import TorchArchive, small_pickle
 from mlip_lammps.families.gated.spec import GatedModel, GatedSpec, Weights
 from mlip_lammps.families.gated.validation import check_weights
@@ -42,7 +42,7 @@ def _is_package(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+    except (OSError, *DAMAGED_ZIP):
         return False
     return any(_PACKAGE_MARK in name for name in names) and any("/nequip/" in name for name in names)
 
