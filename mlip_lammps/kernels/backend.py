@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
+from mlip_lammps.kernels.expansion import ClusterExpansion
 from mlip_lammps.kernels.lowered import LoweredModel
 
 _HOMES = {"cpu": "mlip_lammps.kernels.cpu", "cuda": "mlip_lammps.kernels.gpu", "emulated": "mlip_lammps.kernels.gpu"}
@@ -124,6 +125,32 @@ class OperatorCode:
     tables: list[Callable[[Tensor], Tensor]] | None = None
 
 
+class ExpansionOperators(Protocol):
+    """Performance-critical operations of an atomic cluster expansion."""
+
+    def densities(self, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor) -> Tensor:
+        """Return the densities of each atom and, as the last column, its core repulsion, float64.
+
+        Parameters
+        ----------
+        vectors
+            Edge vectors in angstrom, shape (n_edges, 3), float64.
+        centre, source
+            Centres i, and species of the neighbours, shape (n_edges,).
+        centre_species
+            Shape (n_local,).
+        """
+
+    def table_inputs(self, t: int) -> tuple[TableInput, ...]:
+        """Return nothing: the tables are constants."""
+
+    def compile(self) -> None:
+        """Compile the native code."""
+
+    def code(self) -> OperatorCode:
+        """Return the code for the model file; call ``compile`` first."""
+
+
 class NoOperators:
     """Operators of a plain-torch model: none."""
 
@@ -145,6 +172,8 @@ class CompileRequest:
     ----------
     lowered
         Constants of the layers; None for a plain-torch model.
+    has_operators
+        Whether a model without ``lowered`` has C++ operators of its own.
     family
         Name of the model's family for error messages.
     dtype, radial
@@ -171,6 +200,7 @@ class CompileRequest:
     scratch: Path
     progress: Callable[[str], None]
     compile_programs: Callable[[str], OperatorCode]
+    has_operators: bool = False
 
     def require_lowered(self, device: str) -> LoweredModel:
         """Return the constants of the layers.
@@ -273,3 +303,9 @@ def layer_operators(name: str, model: LoweredModel, dtype: str, radial: str, scr
     """Return the operators of a backend (``torch`` or ``cpu``) for a model; see ``export_model`` for ``radial``."""
     module = importlib.import_module(f"mlip_lammps.kernels.{name}.layer_operators")
     return module.make_operators(model, dtype, radial, scratch)
+
+
+def expansion_operators(name: str, expansion: ClusterExpansion, radial: str, scratch: Path) -> ExpansionOperators:
+    """Return the operators of a backend (``cpu``) for an atomic cluster expansion."""
+    module = importlib.import_module(f"mlip_lammps.kernels.{name}.expansion_operators")
+    return module.make_operators(expansion, radial, scratch)

@@ -5,11 +5,13 @@ right values and slopes there. The splines, not the formulas, are the potential 
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from mlip_lammps.families.ace.spec import AceSpec, BondSpec
+from mlip_lammps.kernels.expansion import CubicSplines
 
 _COULOMB = 14.399645351950543
 """e^2 / (4 pi epsilon_0) in eV angstrom, as in the library."""
@@ -135,68 +137,30 @@ def _bessel(bond: BondSpec, r: Tensor, n: int) -> Tensor:
 _BASES = {"ChebExpCos": _cheb_exp_cos, "ChebPow": _cheb_pow, "ChebLinear": _cheb_linear, "SBessel": _bessel}
 
 
-class RadialSplines:
-    """The splines of all pairs of elements, for g_k and, as the last function, the core repulsion.
+def radial_splines(spec: AceSpec, rows: Sequence[int]) -> CubicSplines:
+    """Return the splines of g_k and, as the last function, of the core repulsion.
 
     Parameters
     ----------
     rows
         Elements, as rows of those of the potential.
-
-    Attributes
-    ----------
-    points
-        Values and slopes times the distance of the points, shape (n_points of all pairs, n_base + 1) each.
-    first, n_intervals, intervals_per_angstrom
-        Of each pair i * n_elements + j, shape (n_elements^2,): row of the point at 0, and the intervals.
     """
+    values, slopes, cutoffs = [], [], []
+    for i in rows:
+        for j in rows:
+            cutoff = spec.bonds[i][j].cutoff
+            # in the same steps as the library, so that the last point is on the same side of the cutoff
+            count = int(cutoff / spec.spline_width)
+            step = 1.0 / (count / cutoff)
+            distances = step * torch.arange(1, count + 1, dtype=torch.float64)
 
-    def __init__(self, spec: AceSpec, rows: list[int]):
-        values, slopes, first, counts, scales, start = [], [], [], [], [], 0
-        for i in rows:
-            for j in rows:
-                cutoff = spec.bonds[i][j].cutoff
-                count = int(cutoff / spec.spline_width)
-                scale = count / cutoff
-                step = 1.0 / scale
-                distances = step * torch.arange(1, count + 1, dtype=torch.float64)
+            def functions(r: Tensor, i: int = i, j: int = j) -> Tensor:
+                core = core_repulsion(spec, i, j, r)[:, None]
+                return torch.cat([base_functions(spec, spec.bonds[i][j], r), core], dim=1)
 
-                def functions(r: Tensor, i=i, j=j) -> Tensor:
-                    core = core_repulsion(spec, i, j, r)[:, None]
-                    return torch.cat([base_functions(spec, spec.bonds[i][j], r), core], dim=1)
-
-                value, slope = torch.func.jvp(functions, (distances,), (torch.ones_like(distances),))
-                nothing = torch.zeros_like(value[:1])
-                values.append(torch.cat([nothing, value]))
-                slopes.append(torch.cat([nothing, slope * step]))
-                first.append(start)
-                counts.append(count)
-                scales.append(scale)
-                start += count + 1
-        self.values, self.slopes = torch.cat(values), torch.cat(slopes)
-        self.first, self.n_intervals = torch.tensor(first), torch.tensor(counts)
-        self.intervals_per_angstrom = torch.tensor(scales, dtype=torch.float64)
-
-    def __call__(self, distances: Tensor, pairs: Tensor) -> Tensor:
-        """Return all functions, shape (n, n_base + 1).
-
-        Parameters
-        ----------
-        distances
-            In angstrom, shape (n,).
-        pairs
-            (row of the centre) * n_elements + (row of the neighbour), shape (n,).
-        """
-        place = distances * self.intervals_per_angstrom.index_select(0, pairs)
-        last = self.n_intervals.index_select(0, pairs) - 1
-        # the library has no values below the first point, 0.001 angstrom
-        number = place.detach().floor().clamp(1.0, 1e9).to(torch.int64)
-        is_inside = number <= last
-        number = torch.minimum(number, last)
-        t = (place - number)[:, None]
-        row = self.first.index_select(0, pairs) + number
-        f0, f1 = (self.values.index_select(0, row + k) for k in (0, 1))
-        d0, d1 = (self.slopes.index_select(0, row + k) for k in (0, 1))
-        rise = f1 - f0
-        values = f0 + t * (d0 + t * (3.0 * rise - d1 - 2.0 * d0 + t * (d0 + d1 - 2.0 * rise)))
-        return torch.where(is_inside[:, None], values, 0.0)
+            value, slope = torch.func.jvp(functions, (distances,), (torch.ones_like(distances),))
+            at_zero = torch.zeros_like(value[:1])
+            values.append(torch.cat([at_zero, value]))
+            slopes.append(torch.cat([at_zero, slope * step]))
+            cutoffs.append(cutoff)
+    return CubicSplines(values, slopes, cutoffs)
