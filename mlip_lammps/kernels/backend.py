@@ -129,7 +129,7 @@ class ExpansionOperators(Protocol):
     """Performance-critical operations of an atomic cluster expansion."""
 
     def densities(self, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor) -> Tensor:
-        """Return the densities of each atom and, as the last column, its core repulsion, float64.
+        """Return the densities of each atom, shape (n_local, n_densities), float64.
 
         Parameters
         ----------
@@ -140,6 +140,9 @@ class ExpansionOperators(Protocol):
         centre_species
             Shape (n_local,).
         """
+
+    def core(self, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor) -> Tensor:
+        """Return the core repulsion of each atom in eV, shape (n_local,), float64; arguments as for the densities."""
 
     def table_inputs(self, t: int) -> tuple[TableInput, ...]:
         """Return nothing: the tables are constants."""

@@ -98,10 +98,19 @@ class ElementExpansion:
 
 @dataclass(frozen=True)
 class ClusterExpansion:
-    """Constants of the expansion; the last function of ``splines`` is the core repulsion."""
+    """Constants of the expansion.
+
+    Attributes
+    ----------
+    splines
+        The functions g_k.
+    core
+        Half the core repulsion of two atoms in eV, one function; None without.
+    """
 
     l_max: int
     splines: CubicSplines
+    core: CubicSplines | None
     elements: tuple[ElementExpansion, ...]
 
     @property
@@ -110,7 +119,7 @@ class ClusterExpansion:
 
     @property
     def n_base(self) -> int:
-        return self.splines.n_functions - 1
+        return self.splines.n_functions
 
     @property
     def n_densities(self) -> int:

@@ -31,14 +31,14 @@ class AtomEnergies:
         self.inner_starts = torch.tensor(starts, dtype=torch.float64)
 
     def __call__(
-        self, densities: Tensor, species: Tensor, vectors: Tensor, centre: Tensor, source: Tensor
+        self, densities: Tensor, core: Tensor, species: Tensor, vectors: Tensor, centre: Tensor, source: Tensor
     ) -> Tensor:
         """Return atomic energies in eV, shape (n_local,).
 
         Parameters
         ----------
-        densities
-            Of ``ExpansionOperators.densities``.
+        densities, core
+            Of ``ExpansionOperators``.
         species, source
             Of the centres, shape (n_local,), and of the neighbours, shape (n_edges,).
         vectors, centre
@@ -48,7 +48,6 @@ class AtomEnergies:
             lambda inputs, one=one: _embedded(one, inputs[:, : len(one.weights)]) for one in self.embeddings
         ]
         energies = energies_by_element(embedded, densities, species)
-        core = densities[:, -1]
         if self.has_zbl:
             nearest, widths = self._nearest(species, vectors, centre, source)
             share = falling(widths - nearest, widths, widths)

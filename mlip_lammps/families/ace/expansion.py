@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mlip_lammps.families.ace.radial import radial_splines
+from mlip_lammps.families.ace.radial import core_splines, radial_splines
 from mlip_lammps.families.ace.spec import MU, AceModel
 from mlip_lammps.kernels.expansion import ClusterExpansion, ElementExpansion
 
@@ -16,7 +16,8 @@ _AXES = (1, 2, 0)
 def cluster_expansion(trained: AceModel, rows: Sequence[int]) -> ClusterExpansion:
     """Return the constants for the elements ``rows`` of the potential, without terms of other elements."""
     elements = tuple(_element(trained, row, rows) for row in rows)
-    return ClusterExpansion(trained.spec.l_max, radial_splines(trained.spec, rows), elements)
+    splines = radial_splines(trained.spec, rows), core_splines(trained.spec, rows)
+    return ClusterExpansion(trained.spec.l_max, *splines, elements)
 
 
 def turned(vectors: Tensor) -> Tensor:

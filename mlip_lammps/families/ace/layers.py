@@ -53,4 +53,5 @@ class AceChain(Chain):
         source, species = graph.neighbour_species(), graph.centre_species
         vectors, centre = graph.edge_vectors, graph.edge_centre
         densities = self.operators.densities(turned(vectors), centre, source, species)
-        return {}, self.energies(densities, species, vectors, centre, source)
+        core = self.operators.core(vectors, centre, source, species)
+        return {}, self.energies(densities, core, species, vectors, centre, source)

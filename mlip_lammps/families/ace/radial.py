@@ -5,13 +5,16 @@ right values and slopes there. The splines, not the formulas, are the potential 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from mlip_lammps.families.ace.spec import AceSpec, BondSpec
 from mlip_lammps.kernels.expansion import CubicSplines
+
+Functions = Callable[[Tensor], Tensor]
+"""From distances (n,) in angstrom to values (n, n_functions)."""
 
 _COULOMB = 14.399645351950543
 """e^2 / (4 pi epsilon_0) in eV angstrom, as in the library."""
@@ -138,13 +141,26 @@ _BASES = {"ChebExpCos": _cheb_exp_cos, "ChebPow": _cheb_pow, "ChebLinear": _cheb
 
 
 def radial_splines(spec: AceSpec, rows: Sequence[int]) -> CubicSplines:
-    """Return the splines of g_k and, as the last function, of the core repulsion.
+    """Return the splines of g_k for the elements ``rows`` of a potential."""
 
-    Parameters
-    ----------
-    rows
-        Elements, as rows of those of the potential.
-    """
+    def functions(i: int, j: int) -> Functions:
+        return lambda r: base_functions(spec, spec.bonds[i][j], r)
+
+    return _splines(spec, rows, functions)
+
+
+def core_splines(spec: AceSpec, rows: Sequence[int]) -> CubicSplines | None:
+    """Return the splines of the core repulsion; None if there is none."""
+    if not any(spec.bonds[i][j].core_prefactor for i in rows for j in rows):
+        return None
+
+    def functions(i: int, j: int) -> Functions:
+        return lambda r: core_repulsion(spec, i, j, r)[:, None]
+
+    return _splines(spec, rows, functions)
+
+
+def _splines(spec: AceSpec, rows: Sequence[int], functions: Callable[[int, int], Functions]) -> CubicSplines:
     values, slopes, cutoffs = [], [], []
     for i in rows:
         for j in rows:
@@ -153,12 +169,7 @@ def radial_splines(spec: AceSpec, rows: Sequence[int]) -> CubicSplines:
             count = int(cutoff / spec.spline_width)
             step = 1.0 / (count / cutoff)
             distances = step * torch.arange(1, count + 1, dtype=torch.float64)
-
-            def functions(r: Tensor, i: int = i, j: int = j) -> Tensor:
-                core = core_repulsion(spec, i, j, r)[:, None]
-                return torch.cat([base_functions(spec, spec.bonds[i][j], r), core], dim=1)
-
-            value, slope = torch.func.jvp(functions, (distances,), (torch.ones_like(distances),))
+            value, slope = torch.func.jvp(functions(i, j), (distances,), (torch.ones_like(distances),))
             at_zero = torch.zeros_like(value[:1])
             values.append(torch.cat([at_zero, value]))
             slopes.append(torch.cat([at_zero, slope * step]))

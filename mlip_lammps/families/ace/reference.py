@@ -35,4 +35,5 @@ class AceReference(ReferenceModel):
     ) -> Tensor:
         neighbours = species[edge_neighbour]
         densities = self.expansion.densities(turned(edge_vectors), edge_centre, neighbours, species)
-        return self.energies(densities, species, edge_vectors, edge_centre, neighbours)
+        core = self.expansion.core(edge_vectors, edge_centre, neighbours, species)
+        return self.energies(densities, core, species, edge_vectors, edge_centre, neighbours)

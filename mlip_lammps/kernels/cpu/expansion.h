@@ -2,14 +2,14 @@
    of one element.
 
    Shape (generated): T, N (lanes), L_MAX, N_ELEMENTS, N_FUNCTIONS (of moments), N_BASE (of them in the expansion),
-   N_OUT (densities, and a sum without products). Moments: [atom][harmonic][element][function], real harmonics. Results: [atom][N_OUT].
+   N_OUT (densities). Moments: [atom][harmonic][element][function], real harmonics. Results: [atom][N_OUT].
 
    The plan of an element, integers: a header of HEADER numbers, then
      sums      (element, order, first node): A_m = sum_k w_k moment_k,m as complex numbers for m = -l ... l, each a node
      products  (node, node): further nodes
      groups    (node, number of terms)
      terms     node: Re(node of the group * node) times a weight for each density is added to the densities
-   and weights: N_BASE for each sum, N_OUT - 1 for each term, then N_OUT * N_ELEMENTS * N_FUNCTIONS for the moments of l = 0,
+   and weights: N_BASE for each sum, N_OUT for each term, then N_OUT * N_ELEMENTS * N_FUNCTIONS for the moments of l = 0,
    which enter linearly. */
 
 #ifndef MLIP_KERNELS_EXPANSION_H
@@ -26,7 +26,7 @@ template <typename Shape> struct Expansion {
   static constexpr int N = Shape::N;
   using V = typename VectorOf<T, N>::type;
   static constexpr int L = Shape::L_MAX, Y = (L + 1) * (L + 1), E = Shape::N_ELEMENTS, F = Shape::N_FUNCTIONS;
-  static constexpr int K = Shape::N_BASE, P = Shape::N_OUT, D = P - 1, WIDTH = Y * E * F, HEADER = 6;
+  static constexpr int K = Shape::N_BASE, P = Shape::N_OUT, WIDTH = Y * E * F, HEADER = 6;
   static_assert(F % N == 0, "moments are whole vectors");
 
   struct Plan {
@@ -49,7 +49,7 @@ template <typename Shape> struct Expansion {
       for (int64_t g = 0; g < n_groups; g++) n_terms += groups[2 * g + 1];
       sum_weights = weights + header[5];
       term_weights = sum_weights + n_sums * K;
-      linear_weights = term_weights + n_terms * D;
+      linear_weights = term_weights + n_terms * P;
     }
     int64_t n_inputs() const { return n_nodes - n_products; }
   };
@@ -185,18 +185,18 @@ template <typename Shape> struct Expansion {
     const T *w = plan.term_weights;
     for (int64_t g = 0; g < plan.n_groups; g++) {
       const int64_t left = plan.groups[2 * g], *const end = term + plan.groups[2 * g + 1];
-      V sum_re[D] = {}, sum_im[D] = {};
-      for (; term < end; term++, w += D) {
+      V sum_re[P] = {}, sum_im[P] = {};
+      for (; term < end; term++, w += P) {
         const V x = re[*term], y = im[*term];
 #pragma GCC unroll 8
-        for (int p = 0; p < D; p++) {
+        for (int p = 0; p < P; p++) {
           sum_re[p] += w[p] * x;
           sum_im[p] += w[p] * y;
         }
       }
       const V x = re[left], y = im[left];
 #pragma GCC unroll 8
-      for (int p = 0; p < D; p++) rho[p] += x * sum_re[p] - y * sum_im[p];
+      for (int p = 0; p < P; p++) rho[p] += x * sum_re[p] - y * sum_im[p];
     }
   }
 
@@ -252,10 +252,10 @@ template <typename Shape> struct Expansion {
       const int64_t left = plan.groups[2 * g], *const end = term + plan.groups[2 * g + 1];
       const V x = re[left], y = im[left];
       V sum_re = {}, sum_im = {};
-      for (; term < end; term++, w += D) {
+      for (; term < end; term++, w += P) {
         V strength = w[0] * up[0];
 #pragma GCC unroll 8
-        for (int p = 1; p < D; p++) strength += w[p] * up[p];
+        for (int p = 1; p < P; p++) strength += w[p] * up[p];
         sum_re += strength * re[*term];
         sum_im += strength * im[*term];
         dre[*term] += strength * x;

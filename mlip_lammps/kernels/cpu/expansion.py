@@ -21,7 +21,7 @@ class ExpansionShape:
     n_functions
         Functions of the moments, of which the last are zero: whole vectors.
     n_out
-        Densities, and the core repulsion.
+        Densities.
     """
 
     name: str
@@ -111,7 +111,7 @@ def _element_plan(element: ElementExpansion, shape: ExpansionShape) -> tuple[lis
     n_nodes = nodes.n_inputs + len(nodes.pairs)
     header = [len(nodes.order), len(nodes.pairs), len(groups), n_nodes]
     radial = [element.radial[e, n, order] for e, n, order in nodes.order]
-    of_terms = [_padded(coefficients, shape.n_out - 1) for _, entries in ordered for _, coefficients in entries]
+    of_terms = [_padded(coefficients, shape.n_out) for _, entries in ordered for _, coefficients in entries]
     return header, numbers, torch.cat([*radial, *of_terms, _linear(element, shape).flatten()])
 
 
@@ -138,7 +138,6 @@ def _terms(element: ElementExpansion, nodes: _Nodes) -> dict[tuple[int, ...], Te
 def _linear(element: ElementExpansion, shape: ExpansionShape) -> Tensor:
     """Return the weights of the moments of l = 0, shape (n_out, n_elements, n_functions)."""
     found = torch.zeros(shape.n_out, shape.n_elements, shape.n_functions, dtype=torch.float64)
-    found[-1, :, shape.n_base] = 1.0  # the core repulsion
     if 1 in element.factors:
         for ((e, n, _, _),), coefficients in zip(element.factors[1].tolist(), element.coefficients[1], strict=True):
             found[: len(coefficients), e, n] += coefficients

@@ -6,13 +6,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.backend import OperatorCode, TableInput
+from mlip_lammps.kernels.backend import OperatorCode
+from mlip_lammps.kernels.cpu.density import DensityShape
 from mlip_lammps.kernels.cpu.expansion import ExpansionShape, expansion_plan
 from mlip_lammps.kernels.cpu.library import KernelLibrary
 from mlip_lammps.kernels.cpu.moments import MomentsShape
 from mlip_lammps.kernels.cpu.radials import FromNetwork, FromTable
 from mlip_lammps.kernels.cpu.simd import widest_vectors
 from mlip_lammps.kernels.expansion import ClusterExpansion
+from mlip_lammps.kernels.torch.expansion_operators import CoreRepulsion
 from mlip_lammps.model_file.contract import KERNELS_PATH
 
 _MULTIPLE = 8
@@ -21,7 +23,7 @@ _DTYPE = torch.float64
 _MOST_TABLE_BYTES = 256 << 20
 
 
-class CpuExpansion:
+class CpuExpansion(CoreRepulsion):
     """``ExpansionOperators`` in C++, in float64.
 
     Parameters
@@ -32,28 +34,34 @@ class CpuExpansion:
     """
 
     def __init__(self, expansion: ClusterExpansion, radial: str, folder: Path):
-        n_functions = -(-(expansion.n_base + 1) // _MULTIPLE) * _MULTIPLE
+        super().__init__(expansion)
+        n_functions = -(-expansion.n_base // _MULTIPLE) * _MULTIPLE
         sizes = {"l_max": expansion.l_max, "n_elements": expansion.n_elements, "n_functions": n_functions}
-        self._expansion, self._folder = expansion, folder
+        self._folder = folder
         self._n_empty = n_functions - expansion.splines.n_functions
+        self._core_shape: DensityShape | None = None
         self.has_table = radial == "table" and _has_table(expansion, n_functions)
         if self.has_table:
             n_tables = expansion.n_elements**2
             radials = FromTable(3, n_tables, has_pairs=n_tables > 1)
+            if expansion.core is not None:
+                self._core_shape = DensityShape("Core1", radials)
+                self._core_table = radials.with_zeros(expansion.core.polynomials()).flatten(1).contiguous()
         else:
             radials = FromNetwork(n_functions, n_functions, has_last_matrix=False)
         self.moments = MomentsShape("Moments1", _DTYPE, radials=radials, **sizes)
         if self.has_table:
             coefficients = torch.nn.functional.pad(expansion.splines.polynomials(), (0, 0, 0, self._n_empty))
             self._table = self.moments.table_layout(coefficients)
-        n_out = expansion.n_densities + 1
-        self.shape = ExpansionShape("Expansion1", _DTYPE, n_base=expansion.n_base, n_out=n_out, **sizes)
+        sizes |= {"n_base": expansion.n_base, "n_out": expansion.n_densities}
+        self.shape = ExpansionShape("Expansion1", _DTYPE, **sizes)
         self._plan, self._weights = expansion_plan(expansion, self.shape)
 
     @cached_property
     def library(self) -> KernelLibrary:
         """The operators, compiled when they are first asked for."""
-        return KernelLibrary([self.moments, self.shape], self._folder)
+        shapes = [self.moments, self.shape]
+        return KernelLibrary(shapes if self._core_shape is None else [*shapes, self._core_shape], self._folder)
 
     def compile(self) -> None:
         _ = self.library
@@ -62,20 +70,24 @@ class CpuExpansion:
         record = {"instruction_set": widest_vectors().instruction_set, "radial": "table" if self.has_table else "exact"}
         return OperatorCode({KERNELS_PATH: self.library.path}, record, self.library.shims())
 
-    def table_inputs(self, t: int) -> tuple[TableInput, ...]:
-        return ()
-
     def densities(self, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor) -> Tensor:
         vectors = vectors.contiguous()
         pairs = centre_species.index_select(0, centre) * self._expansion.n_elements + source
-        radial = self._table_arguments(pairs) if self.has_table else self._values(vectors.detach(), pairs)
+        radial = self._arguments(self._table, pairs) if self.has_table else self._values(vectors.detach(), pairs)
         moments = self.library.operators[self.moments.name](vectors, centre, source, *radial, centre_species)
         return self.library.operators[self.shape.name](moments, centre_species, self._plan, self._weights)
 
-    def _table_arguments(self, pairs: Tensor) -> tuple[Tensor | float | int, ...]:
+    def core(self, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor) -> Tensor:
+        if self._core_shape is None:
+            return super().core(vectors, centre, source, centre_species)
+        pairs = centre_species.index_select(0, centre) * self._expansion.n_elements + source
+        arguments = vectors.contiguous(), centre, *self._arguments(self._core_table, pairs), centre_species
+        return self.library.operators[self._core_shape.name](*arguments)[:, 0]
+
+    def _arguments(self, table: Tensor, pairs: Tensor) -> tuple[Tensor | float | int, ...]:
         splines = self._expansion.splines
         n_intervals, cutoff = splines.n_intervals[0], splines.cutoffs[0]
-        table = self._table, n_intervals / cutoff, n_intervals
+        table = table, n_intervals / cutoff, n_intervals
         return table if self._expansion.n_elements == 1 else (*table, pairs)
 
     def _values(self, vectors: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:

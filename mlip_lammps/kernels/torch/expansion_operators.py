@@ -12,11 +12,26 @@ from mlip_lammps.kernels.torch.spherical_harmonics import spherical_harmonics
 _NUMBERS_TOGETHER = 1 << 24
 
 
-class TorchExpansion(NoOperators):
-    """``ExpansionOperators`` in plain torch, float64, without tracing: loops depend on the atoms."""
+class CoreRepulsion(NoOperators):
+    """The core repulsion in plain torch."""
 
     def __init__(self, expansion: ClusterExpansion):
         self._expansion = expansion
+
+    def core(self, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor) -> Tensor:
+        zeros = vectors.new_zeros(centre_species.shape)
+        if self._expansion.core is None:
+            return zeros
+        pairs = centre_species.index_select(0, centre) * self._expansion.n_elements + source
+        values = self._expansion.core(vectors.square().sum(dim=1).sqrt(), pairs)
+        return zeros.index_add(0, centre, values[:, 0])
+
+
+class TorchExpansion(CoreRepulsion):
+    """``ExpansionOperators`` in plain torch, float64, without tracing: loops depend on the atoms."""
+
+    def __init__(self, expansion: ClusterExpansion):
+        super().__init__(expansion)
         self._orders = torch.tensor([order for order in range(expansion.l_max + 1) for _ in range(2 * order + 1)])
         self._rows = _complex_rows(expansion.l_max)
 
@@ -30,7 +45,7 @@ class TorchExpansion(NoOperators):
         slots = centre * model.n_elements + source
         moments = terms.new_zeros(n_local * model.n_elements, *terms.shape[1:]).index_add(0, slots, terms)
         moments = moments.view(n_local, model.n_elements, *terms.shape[1:])
-        found = moments.new_zeros(n_local, model.n_densities + 1)
+        found = moments.new_zeros(n_local, model.n_densities)
         for row, element in enumerate(model.elements):
             atoms = torch.nonzero(centre_species == row)[:, 0]
             of_row = self._of_element(element, moments.index_select(0, atoms))
@@ -40,31 +55,30 @@ class TorchExpansion(NoOperators):
     def _of_element(self, element: ElementExpansion, moments: Tensor) -> Tensor:
         """Return the rows of ``densities`` of atoms of one element.
 
-        ``moments`` are the sums of g_k Y_lm with real harmonics, shape (n_atoms, n_elements, n_base + 1, n_harmonics).
+        ``moments`` are the sums of g_k Y_lm with real harmonics, shape (n_atoms, n_elements, n_base, n_harmonics).
         """
-        base, core = moments[:, :, :-1], moments[:, :, -1, 0].sum(dim=1)
         radial = element.radial[:, :, self._orders]
-        real = torch.einsum("aekh,enhk->aenh", base, radial)
+        real = torch.einsum("aekh,enhk->aenh", moments, radial)
         parts = (real.index_select(3, rows) * factors for rows, factors in self._rows)
         sums = torch.complex(*parts).flatten(1)
         n_radial, n_harmonics = radial.shape[1:3]
-        found = base.new_zeros(len(base), self._expansion.n_densities)
+        found = moments.new_zeros(len(moments), self._expansion.n_densities)
         for rank, factors in element.factors.items():
             coefficients = element.coefficients[rank]
             width = 0, found.shape[1] - coefficients.shape[1]
             coefficients = torch.nn.functional.pad(coefficients, width)
             e, n, order, m = factors.unbind(2)
             if rank == 1:
-                found = found + base[:, e[:, 0], n[:, 0], 0] @ coefficients
+                found = found + moments[:, e[:, 0], n[:, 0], 0] @ coefficients
                 continue
             columns = (e * n_radial + n) * n_harmonics + order * (order + 1) + m
-            together = max(1, _NUMBERS_TOGETHER // max(1, len(base) * rank))
+            together = max(1, _NUMBERS_TOGETHER // max(1, len(moments) * rank))
             for some, weights in zip(columns.split(together), coefficients.split(together), strict=True):
                 products = sums[:, some[:, 0]]
                 for k in range(1, rank):
                     products = products * sums[:, some[:, k]]
                 found = found + products.real @ weights
-        return torch.cat([found, core[:, None]], dim=1)
+        return found
 
 
 def _complex_rows(l_max: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
