@@ -20,6 +20,7 @@ from mlip_lammps.families.ace.spec import (
     BondSpec,
     EmbeddingSpec,
 )
+from mlip_lammps.models.installed import licence_of
 
 CITATION = (
     "Drautz, Phys. Rev. B 99, 014104 (2019), doi:10.1103/PhysRevB.99.014104; Lysogorskiy et al., npj Comput. Mater. 7, "
@@ -83,6 +84,7 @@ class Parts:
             If the potential has a feature that is not supported; the message names it.
         """
         bonds = [bond for row in self.bonds for bond in row]
+        inner_cutoff = self._inner_cutoff(bonds)
         shapes = np.array([bond.coefficients.shape for bond in bonds])
         n_radial, n_orders, n_base = map(int, shapes.max(axis=0))
         spec = AceSpec(
@@ -90,7 +92,7 @@ class Parts:
             bonds=tuple(tuple(self._bond(bond) for bond in row) for row in self.bonds),
             embeddings=tuple(self._embedding(one) for one in self.embeddings),
             atom_energies=self.atom_energies,
-            inner_cutoff=self._inner_cutoff(bonds),
+            inner_cutoff=inner_cutoff,
             spline_width=self.spline_width,
             n_radial=n_radial,
             l_max=n_orders - 1,
@@ -99,7 +101,7 @@ class Parts:
         )
         if not 1e-5 <= self.spline_width <= 0.1:
             raise ModelFileError(
-                f"{self.path} has deltaSplineBins {self.spline_width:g} angstrom, expected 1e-5 to 0.1; correct the file"
+                f"{self.path} has deltaSplineBins {self.spline_width:g} angstrom, expected 1e-5 to 0.1; correct it"
             )
         radial = np.zeros((len(self.symbols), len(self.symbols), n_radial, n_orders, n_base))
         for i, row in enumerate(self.bonds):
@@ -111,7 +113,9 @@ class Parts:
             weights |= self._terms(row, functions, spec)
         self._require_finite(spec, weights)
         digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        return AceModel(spec, weights, digest, self.path.name, {"citation": CITATION})
+        licence = licence_of(self.path)
+        remarks = {"citation": CITATION, **({"licence": licence} if licence else {})}
+        return AceModel(spec, weights, digest, self.path.name, remarks)
 
     def _atomic_numbers(self) -> tuple[int, ...]:
         wrong = [symbol for symbol in self.symbols if number_of_symbol.get(symbol, 0) < 1]
@@ -130,7 +134,8 @@ class Parts:
             if basis.startswith("ACE.jl"):
                 advice = "potentials of ACE.jl have radial functions of their own; " + advice
             raise UnsupportedModelError(
-                f"{path} has the radial basis {spec.basis}, and this package supports {', '.join(RADIAL_BASES)}; {advice}"
+                f"{path} has the radial basis {spec.basis}, and this package supports {', '.join(RADIAL_BASES)}; "
+                f"{advice}"
             )
         if not 0.0 < spec.cutoff < 100.0 or not 0.0 <= spec.cutoff_width <= spec.cutoff:
             raise ModelFileError(

@@ -169,7 +169,7 @@ class AceModel(SpecifiedModel):
             "radial_functions": f"n <= {spec.n_radial}, l <= {spec.l_max}, from {spec.n_base} basis functions",
             "core_repulsion": spec.inner_cutoff,
             "n_functions": sum(spec.n_functions),
-            "elements_of_the_expansion": elements,
+            "expansions": elements,
         }
 
     def describe(self) -> dict[str, Any]:

@@ -27,8 +27,8 @@ def read_text(path: Path, text: str) -> Parts:
     n_elements = words.integer_after("nelements", "=")
     if n_elements != 1:
         raise UnsupportedModelError(
-            f"{path} is an .ace file with {n_elements} elements, for which this format has no embedding functions; save "
-            "the potential as .yace (pace_yaml2yace)"
+            f"{path} is an .ace file with {n_elements} elements, for which this format has no embedding functions; "
+            "save the potential as .yace (pace_yaml2yace)"
         )
     symbol = words.word_after("elements", ":")
     l_max = words.integer_after("lmax", "=")

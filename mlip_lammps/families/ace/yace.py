@@ -111,13 +111,13 @@ def refuse_other_kinds(path: Path, file: Mapping[Hashable, Any]) -> None:
     """
     if "species" in file:
         raise UnsupportedModelError(
-            f"{path} is a potential of pacemaker in its B basis, which the PACE library converts first; convert it with: "
-            f"pace_yaml2yace {path.name} (Python package python-ace)"
+            f"{path} is a potential of pacemaker in its B basis, which the PACE library converts first; convert it "
+            f"with: pace_yaml2yace {path.name} (Python package python-ace)"
         )
     if "emb_spec" in file or "radial_basis" in file:
         raise UnsupportedModelError(
-            f"{path} is a GRACE/FS potential, which has no C-tilde basis and which this package does not support; fit an "
-            "ACE potential with pacemaker"
+            f"{path} is a GRACE/FS potential, which has no C-tilde basis and which this package does not support; fit "
+            "an ACE potential with pacemaker"
         )
     if any("radbasename" in bond and str(bond["radbasename"]).startswith("ACE.jl") for bond in _bonds_of(file)):
         raise UnsupportedModelError(
@@ -223,8 +223,8 @@ class _Mapping:
 
     def _error(self, key: Hashable, expected: str) -> ModelFileError:
         return ModelFileError(
-            f"{self.path} has {_text(key)} {str(self.entries[key])[:40]} in {self.where}, expected {expected}; copy the "
-            "file again"
+            f"{self.path} has {_text(key)} {str(self.entries[key])[:40]} in {self.where}, expected {expected}; copy "
+            "the file again"
         )
 
 
