@@ -18,6 +18,8 @@ from mlip_lammps.families import family_of, read_model
 from mlip_lammps.families.chain import Program
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.families.reference import ReferenceModel
+from mlip_lammps.kernels.cpu import simd
+from mlip_lammps.kernels.cpu.simd import Vectors
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.models import resolve_model
@@ -132,6 +134,25 @@ def test_the_kernels_equal_the_reference(name, radial, kernel_folder):
         np.testing.assert_allclose(found[1], expected.edge_gradients, rtol=0, atol=scale * 1e-11)
 
 
+@pytest.mark.parametrize("widest", [Vectors("long", 64, 32), Vectors("short", 32, 16)], ids=lambda widest: widest[0])
+def test_kernels_written_for_another_processor_equal_the_reference(widest, kernel_folder, monkeypatch):
+    monkeypatch.setattr(simd, "widest_vectors", lambda: widest)
+    test_the_kernels_equal_the_reference("one_cutoff", "table", kernel_folder)
+
+
+def test_threads_do_not_change_the_result(kernel_folder):
+    atoms = rattled_triclinic(("Ni", "Al"), repeat=(4, 4, 5), seed=8)
+    trained, graph = read_model(file_of("one_cutoff")), build_graph(atoms, 4.2)
+    layers, species = family_of(trained).layers(trained, (28, 13)), (graph.atomic_numbers == 13).astype(np.int64)
+    found, before = [], torch.get_num_threads()
+    for n_threads in (1, 3):
+        torch.set_num_threads(n_threads)
+        found.append(evaluate_layer(layers, kernel_folder, "table", graph, species))
+    torch.set_num_threads(before)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_compiled_file_equals_the_library(name, compiled):
     model = CompiledModel(compiled, n_threads=1)
     for atoms, *expected in results_of_the_library(name):
@@ -203,6 +224,11 @@ def test_the_name_of_a_file_does_not_matter(tmp_path):
     for name in ("zbl", COPPER):
         shutil.copy(file_of(name), tmp_path / "potential")
         assert read_model(tmp_path / "potential").content_digest() == read_model(file_of(name)).content_digest()
+
+
+def test_an_export_for_a_gpu_is_refused(tmp_path):
+    with pytest.raises(UnsupportedModelError, match=r"ace models have kernels for a CPU only, none for device cuda; "):
+        export_model(file_of("linear"), tmp_path / "model.pt2", device="cuda")
 
 
 @pytest.mark.parametrize(

@@ -211,12 +211,11 @@ class CompileRequest:
         Raises
         ------
         UnsupportedModelError
-            If the model is a plain-torch model.
+            If the model is a plain-torch model or has operators of its own, which are for a CPU.
         """
         if self.lowered is None:
-            raise UnsupportedModelError(
-                f"{self.family} models are plain torch without kernels for device {device}; export with --device cpu"
-            )
+            kind = "have kernels for a CPU only, none" if self.has_operators else "are plain torch without kernels"
+            raise UnsupportedModelError(f"{self.family} models {kind} for device {device}; export with --device cpu")
         return self.lowered
 
     def refuse(self, device: str, features: Mapping[str, bool]) -> None:
