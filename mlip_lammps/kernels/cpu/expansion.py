@@ -1,5 +1,6 @@
 """The plan of an atomic cluster expansion for the template in ``cpu/expansion.h``."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import torch
@@ -95,44 +96,47 @@ def expansion_plan(expansion: ClusterExpansion, shape: ExpansionShape) -> tuple[
 
 def _element_plan(element: ElementExpansion, shape: ExpansionShape) -> tuple[list[int], list[int], Tensor]:
     nodes = _Nodes()
-    terms = _terms(element, nodes)
-    groups: dict[tuple[int, ...], list[tuple[tuple[int, ...], Tensor]]] = {}
-    for factors, coefficients in terms.items():
-        half = len(factors) // 2
-        left, right = nodes.product(factors[: len(factors) - half]), nodes.product(factors[len(factors) - half :])
-        groups.setdefault(left, []).append((right, coefficients))
-    numbers = [number for e, _, order in nodes.order for number in (e, order, nodes.sums[e, _, order] - order)]
+    terms, coefficients = _terms(element, nodes, shape.n_out)
+    halves = []
+    for row, factors in enumerate(terms):
+        middle = len(factors) - len(factors) // 2
+        left, right = nodes.product(factors[:middle]), nodes.product(factors[middle:])
+        halves.append((nodes.place(left), nodes.place(right), row))
+    halves.sort()
+    groups = Counter(left for left, _, _ in halves)
+    numbers = [number for e, n, order in nodes.order for number in (e, order, nodes.sums[e, n, order] - order)]
     numbers += [node for pair in nodes.pairs for node in pair]
-    ordered = sorted(groups.items(), key=lambda item: nodes.place(item[0]))
-    for left, entries in ordered:
-        entries.sort(key=lambda entry: nodes.place(entry[0]))
-        numbers += [nodes.place(left), len(entries)]
-    numbers += [nodes.place(right) for _, entries in ordered for right, _ in entries]
-    n_nodes = nodes.n_inputs + len(nodes.pairs)
-    header = [len(nodes.order), len(nodes.pairs), len(groups), n_nodes]
+    numbers += [number for group in groups.items() for number in group]
+    numbers += [right for _, right, _ in halves]
+    header = [len(nodes.order), len(nodes.pairs), len(groups), nodes.n_inputs + len(nodes.pairs)]
     radial = [element.radial[e, n, order] for e, n, order in nodes.order]
-    of_terms = [_padded(coefficients, shape.n_out) for _, entries in ordered for _, coefficients in entries]
-    return header, numbers, torch.cat([*radial, *of_terms, _linear(element, shape).flatten()])
+    of_terms = coefficients[[row for _, _, row in halves]]
+    return header, numbers, torch.cat([*radial, of_terms.flatten(), _linear(element, shape).flatten()])
 
 
-def _terms(element: ElementExpansion, nodes: _Nodes) -> dict[tuple[int, ...], Tensor]:
-    """Return the coefficients of each product of sorted sums; its conjugate has the same real part."""
-    terms: dict[tuple[int, ...], Tensor] = {}
+def _terms(element: ElementExpansion, nodes: _Nodes, n_out: int) -> tuple[list[tuple[int, ...]], Tensor]:
+    """Return products of two or more sums, sorted, and their coefficients, shape (n_terms, n_out).
+
+    A product and its conjugate have the same real part, so they are one.
+    """
     ranks = sorted(rank for rank in element.factors if rank > 1)
-    for rank in ranks:
-        for factors in element.factors[rank].tolist():
-            for e, n, order, _ in factors:
-                nodes.sum(e, n, order)
-    for rank in ranks:
-        rows = zip(element.factors[rank].tolist(), element.coefficients[rank], strict=True)
-        for factors, coefficients in rows:
-            # sum of m is 0, so the phases of the conjugate have the product 1
-            key, other = (
-                tuple(sorted(nodes.sum(e, n, order) + sign * m for e, n, order, m in factors)) for sign in (1, -1)
-            )
-            key = min(key, other)
-            terms[key] = terms[key] + coefficients if key in terms else coefficients
-    return terms
+    every = [factors for rank in ranks for factors in element.factors[rank].tolist()]
+    for factors in every:
+        for e, n, order, _ in factors:
+            nodes.sum(e, n, order)
+    terms: dict[tuple[int, ...], int] = {}
+    rows = []
+    for factors in every:
+        # the sum of m is 0, so the phases of the conjugate have the product 1
+        key, other = (
+            tuple(sorted(nodes.sums[e, n, order] + sign * m for e, n, order, m in factors)) for sign in (1, -1)
+        )
+        rows.append(terms.setdefault(min(key, other), len(terms)))
+    found = torch.zeros(len(terms), n_out, dtype=torch.float64)
+    if rows:
+        coefficients = torch.cat([element.coefficients[rank] for rank in ranks])
+        found[:, : coefficients.shape[1]].index_add_(0, torch.tensor(rows), coefficients)
+    return list(terms), found
 
 
 def _linear(element: ElementExpansion, shape: ExpansionShape) -> Tensor:
@@ -142,7 +146,3 @@ def _linear(element: ElementExpansion, shape: ExpansionShape) -> Tensor:
         for ((e, n, _, _),), coefficients in zip(element.factors[1].tolist(), element.coefficients[1], strict=True):
             found[: len(coefficients), e, n] += coefficients
     return found
-
-
-def _padded(coefficients: Tensor, width: int) -> Tensor:
-    return torch.nn.functional.pad(coefficients, (0, width - len(coefficients)))
