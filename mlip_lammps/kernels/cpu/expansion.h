@@ -9,8 +9,8 @@
      products  (node, node): further nodes
      groups    (node, number of terms)
      terms     node: Re(node of the group * node) times a weight for each density is added to the densities
-   and weights: N_BASE for each sum, N_OUT for each term, then N_OUT * N_ELEMENTS * N_FUNCTIONS for the moments of l = 0,
-   which enter linearly. */
+   and weights: N_BASE for each sum, N_OUT for each term, then N_OUT * N_ELEMENTS * N_FUNCTIONS for the moments of
+   l = 0, which enter linearly. */
 
 #ifndef MLIP_KERNELS_EXPANSION_H
 #define MLIP_KERNELS_EXPANSION_H
