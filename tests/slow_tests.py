@@ -10,6 +10,17 @@ LAMMPS = "test_lammps_equals_ase"
 LAMMPS_REFERENCE = "test_lammps_equals_the_reference"
 
 SLOW: dict[str, tuple[str, ...]] = {
+    "test_ace.py": (
+        *(
+            f"test_every_kind_of_potential_passes_the_checks_of_the_export[{name}]"
+            for name in ("one_cutoff", "zbl", "inner_distance", "linear")
+        ),
+        *(
+            f"test_the_kernels_equal_the_reference[{name}-{radial}]"
+            for name in ("zbl", "inner_distance", "linear") for radial in ("table", "exact")
+        ),
+        f"{LAMMPS_REFERENCE}[Cu-PBE-core-rep.ace-1]", f"{LAMMPS_REFERENCE}[Cu-PBE-core-rep.ace-2]",
+    ),
     "test_ani.py": ("test_an_ensemble_of_the_size_of_ani_passes_the_check_of_the_export",),
     "test_bpnn.py": ("test_some_elements_give_the_same_energies",),
     "test_charge.py": (

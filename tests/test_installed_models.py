@@ -31,7 +31,7 @@ def installed(tmp_path, monkeypatch):
 
 def test_a_name_leads_to_the_file_of_the_package(installed):
     assert resolve_model(NAME) == installed
-    assert installed_models() == {NAME: installed}
+    assert installed_models()[NAME] == installed
     assert read_model(NAME).facts()["heads"] == ["PBE", "SCAN"]
     assert "sevenn" not in sys.modules
 

@@ -11,7 +11,8 @@ from mlip_lammps.workflows.settings import NUMBERS
 
 TRAINED_MODEL = (
     "mace-torch .model file, checkpoint of SevenNet or NequIP, folder of a potential of n2p2, RuNNer or MatGL, ANI "
-    "potential of TorchANI or NeuroChem, portable .safetensors file, or name that mlip-lammps models lists"
+    "potential of TorchANI or NeuroChem, .yace or .ace file of the PACE library, portable .safetensors file, or name "
+    "that mlip-lammps models lists"
 )
 ANY_MODEL = f"compiled .pt2 file, {TRAINED_MODEL}"
 

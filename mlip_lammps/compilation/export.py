@@ -166,6 +166,7 @@ class _Job:
     def _request(self, programs: Path, folder: Path) -> CompileRequest:
         return CompileRequest(
             lowered=self.layers.lowered,
+            has_operators=self.layers.has_operators,
             family=self.trained.family,
             dtype=self.dtype,
             radial=self.radial,

@@ -31,6 +31,8 @@ class LayeredModel(ABC):
         Widths of the messages that these layers keep for their gradients; 0 if the gradients recompute them.
     lowered
         Constants of the layers for the kernels; None for a plain-torch model.
+    has_operators
+        Whether a model without ``lowered`` has operators of its own in the backend of the CPU.
     global_inputs
         Numbers of the whole system that the first layer takes as ``EdgeGraph.global_inputs``.
     """
@@ -40,6 +42,7 @@ class LayeredModel(ABC):
     angle_cutoff: float = 0.0
     feature_widths: tuple[int, ...] = ()
     lowered: LoweredModel | None = None
+    has_operators: bool = False
     global_inputs: tuple[GlobalInput, ...] = ()
 
     @property

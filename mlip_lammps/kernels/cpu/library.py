@@ -17,6 +17,7 @@ from mlip_lammps.core.errors import MlipError
 from mlip_lammps.kernels.cpu.contraction import ContractionShape
 from mlip_lammps.kernels.cpu.convolution import ConvolutionShape
 from mlip_lammps.kernels.cpu.density import DensityShape
+from mlip_lammps.kernels.cpu.expansion import ExpansionShape
 from mlip_lammps.kernels.cpu.linear import LinearShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
 from mlip_lammps.kernels.cpu.network import NetworkShape
@@ -24,6 +25,7 @@ from mlip_lammps.kernels.cpu.operators import (
     ContractionOp,
     ConvolutionOp,
     DensityOp,
+    ExpansionOp,
     LinearOp,
     MomentsOp,
     NetworkOp,
@@ -32,13 +34,22 @@ from mlip_lammps.kernels.cpu.simd import COMPILE, n_registers
 
 _HEADERS = Path(__file__).parent
 
-Shape = ConvolutionShape | MomentsShape | NetworkShape | DensityShape | ContractionShape | LinearShape
+Shape = (
+    ConvolutionShape
+    | MomentsShape
+    | NetworkShape
+    | DensityShape
+    | ContractionShape
+    | ExpansionShape
+    | LinearShape
+)
 _OPERATORS = {
     ConvolutionShape: ConvolutionOp,
     MomentsShape: MomentsOp,
     NetworkShape: NetworkOp,
     DensityShape: DensityOp,
     ContractionShape: ContractionOp,
+    ExpansionShape: ExpansionOp,
     LinearShape: LinearOp,
 }
 
@@ -46,6 +57,7 @@ _BEGIN = """namespace mlip_kernels {{ constexpr int VECTOR_REGISTERS = {n_regist
 #include "contraction.h"
 #include "convolution.h"
 #include "density.h"
+#include "expansion.h"
 #include "linear.h"
 #include "moments.h"
 #include "network.h"

@@ -5,6 +5,7 @@ from torch import Tensor
 from mlip_lammps.kernels.cpu.contraction import ContractionShape
 from mlip_lammps.kernels.cpu.convolution import ConvolutionShape
 from mlip_lammps.kernels.cpu.density import DensityShape
+from mlip_lammps.kernels.cpu.expansion import ExpansionShape
 from mlip_lammps.kernels.cpu.functions import C_TYPES, Input, KernelFunction, Output, Scalar, register_gradient
 from mlip_lammps.kernels.cpu.linear import LinearShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
@@ -208,6 +209,49 @@ class ContractionOp:
 
         def gradient(arguments, needed, upstream):
             return {"messages": self.adjoint(*arguments, upstream)}
+
+        register_gradient(self.forward, gradient)
+
+    def __call__(self, *arguments) -> Tensor:
+        return self.forward(*arguments)
+
+
+class ExpansionOp:
+    """The densities of an atomic cluster expansion as an operator with a gradient.
+
+    Call it with moments (n_local, ``shape.width``), species (n_local,), plan and weights (``expansion_plan``); it
+    returns (n_local, ``shape.n_out``).
+    """
+
+    def __init__(self, shape: ExpansionShape, digest: str):
+        self.shape = shape
+        c_type, template = C_TYPES[shape.dtype], f"Expansion<{shape.name}>"
+        inputs = (
+            Input("moments", c_type),
+            Input("species", "int64_t"),
+            Input("plan", "int64_t"),
+            Input("weights", c_type),
+        )
+        arguments = "moments_rows, moments, species, plan, weights"
+        self.forward = KernelFunction(
+            f"{shape.name}_{digest}",
+            inputs,
+            (Output("densities", c_type, "moments", shape.n_out),),
+            f"  {template}::forward({arguments}, densities);",
+        )
+        self.adjoint = KernelFunction(
+            f"{shape.name}_{digest}_adjoint",
+            (*inputs, Input("gradients", c_type)),
+            (Output("result", c_type, "moments", shape.width),),
+            f"  {template}::backward({arguments}, gradients, result);",
+        )
+        self.functions = (self.forward, self.adjoint)
+
+    def connect(self) -> None:
+        """Register the gradient."""
+
+        def gradient(arguments, needed, upstream):
+            return {"moments": self.adjoint(*arguments, upstream)}
 
         register_gradient(self.forward, gradient)
 
