@@ -1,12 +1,13 @@
 """Comparison of a compiled model with the reference, at sizes other than those of tracing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 
 import numpy as np
 import torch
 from ase import Atoms
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mlip_lammps.core.errors import MlipError, TableError
@@ -84,13 +85,15 @@ def _compare(
     for atoms, limit_of_tables in structures:
         expected = reference.evaluate(atoms)
         results = compiled.evaluate(expected.graph)
-        found = np.concatenate([results.node_energies, results.edge_gradients.ravel()])
+        properties = results.node_properties
+        found = np.concatenate([results.node_energies, results.edge_gradients.ravel(), *properties.values()])
         if not np.isfinite(found).all():
             raise MlipError(
                 f"the compiled model gives results that are not finite for {atoms.symbols}; the file was not written; "
                 "check that the trained model gives finite energies"
             )
         energy = max(energy, np.abs(results.node_energies - expected.node_energies).max(initial=0.0))
+        _check_properties(properties, expected.node_properties, tolerance.force, str(atoms.symbols))
         difference = np.abs(results.edge_gradients - expected.edge_gradients).max(initial=0.0)
         gradient = max(gradient, difference)
         relative = max(relative, difference / max(1.0, np.abs(expected.edge_gradients).max(initial=0.0)))
@@ -104,6 +107,20 @@ def _compare(
         if on_tables is not None and expected.graph.n_edges:
             table_force = max(table_force, _force_error(on_tables.evaluate(atoms), expected, limit_of_tables, atoms))
     return Differences(float(energy), float(gradient), float(relative), table_force if on_tables else None, count)
+
+
+def _check_properties(
+    found: Mapping[str, NDArray[np.float64]], expected: Mapping[str, NDArray[np.float64]], limit: float, symbols: str
+) -> None:
+    """Raise unless further results for each atom are those of the reference."""
+    for name, values in found.items():
+        scale = max(1.0, np.abs(expected[name]).max(initial=0.0))
+        difference = np.abs(values - expected[name]).max(initial=0.0) / scale
+        if difference > limit:
+            raise MlipError(
+                f"{name} of the compiled model differ from the reference for {symbols} by {difference:.1e} (limit "
+                f"{limit:.0e}); the file was not written; export with --dtype float64 or report the model"
+            )
 
 
 def _with_inputs(atoms: Atoms, compiled: CompiledModel) -> Iterator[Atoms]:

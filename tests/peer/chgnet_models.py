@@ -48,12 +48,20 @@ def evaluate(folder: Path) -> None:
     for name in MODELS:
         model = load(folder / f"{name}.pth.tar")
         stored = {}
-        for number, atoms in enumerate(structures(ELEMENTS)):
+        for number, atoms in enumerate([*structures(ELEMENTS), small_cell()]):
             for part in ("numbers", "positions", "pbc"):
                 stored[f".{number}.{part}"] = getattr(atoms, part)
             stored[f".{number}.cell"] = atoms.cell.array
             stored |= {f".{number}.{part}": value for part, value in results_of(model, atoms).items()}
         np.savez_compressed(folder / f"{name}.npz", **stored)
+
+
+def small_cell():
+    """Return two atoms in a cell in which each is bonded to its own images."""
+    from ase import Atoms
+
+    cell = [[2.4, 0.0, 0.0], [0.4, 2.5, 0.0], [-0.3, 0.35, 3.1]]
+    return Atoms("OH", positions=[[0.3, 0.2, 0.4], [1.4, 1.3, 2.2]], cell=cell, pbc=True)
 
 
 def load(path: Path):
@@ -65,7 +73,6 @@ def load(path: Path):
     torch.set_default_dtype(torch.float64)
     chgnet.graph.converter.TORCH_DTYPE = module.TORCH_DTYPE = torch.float64
     state = torch.load(path, map_location="cpu", weights_only=True)["model"]
-    # random weights have no stored composition model with this name
     model = module.CHGNet.from_dict(state).double().eval()
     model.graph_converter.set_isolated_atom_response("ignore")
     return model

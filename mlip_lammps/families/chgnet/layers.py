@@ -7,16 +7,19 @@ of its own. Angles stay with their atom: each layer computes their features agai
 earlier layers, which the skip connection contains.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from mlip_lammps.families.chain import Chain, EdgeGraph, Named
 from mlip_lammps.families.chgnet.bases import angular_functions, radial_functions
 from mlip_lammps.families.chgnet.networks import AngleNetwork, EdgeNetwork, Readout
-from mlip_lammps.families.chgnet.spec import CHGNetModel
+from mlip_lammps.families.chgnet.spec import MAGMOMS, CHGNetModel
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.families.state_weights import Weights
 from mlip_lammps.kernels.backend import LayerOperators, NoOperators
+from mlip_lammps.model_file.contract import NODE_PROPERTIES
 
 MAX_BONDS = 40
 """Bonds of an atom in a row. The sphere of 3 angstrom around an atom has 28 in diamond and 14 in iron."""
@@ -30,15 +33,14 @@ _PADDING = 2
 class CHGNetLayers(LayeredModel):
     """A potential for some of its elements as a chain of one layer for each update of the atoms."""
 
+    max_bonds = MAX_BONDS
+    node_properties = (MAGMOMS,)
+
     def __init__(self, trained: CHGNetModel, atomic_numbers: tuple[int, ...]):
         self.trained, self.atomic_numbers, self.cutoff = trained, atomic_numbers, trained.cutoff
         self.angle_cutoff = trained.spec.bond_cutoff
         layout = _Layout(trained)
         self.feature_widths = (layout.width,) * (trained.n_layers - 1)
-
-    @property
-    def max_bonds(self) -> int:
-        return MAX_BONDS
 
     @property
     def skip_widths(self) -> tuple[int, ...]:
@@ -131,7 +133,7 @@ class CHGNetChain(Chain):
         self.angles = [
             AngleNetwork(weights, spec, f"angle_layers.{t}.twoBody_bond", spec.angle_hidden) for t in range(n - 2)
         ]
-        self.readout = Readout(weights, spec)
+        self.readout, self.moments = Readout(weights, spec), weights.linear("site_wise")
 
     def layer(self, t: int, graph: EdgeGraph, features: Tensor | None, skips: Tensor | None) -> tuple[Named, Tensor]:
         bonds = _Bonds(self, graph)
@@ -141,7 +143,9 @@ class CHGNetChain(Chain):
         after = network(graph.edge_centre, self._radial(graph), nodes[-1], sources, bonds.edges, last)
         if t == self.n_layers:
             energies = self.readout(after)[:, 0].to(torch.float64)
-            return {}, energies + self.constants.index_select(0, graph.centre_species)
+            weight, bias = self.moments
+            moments = (nodes[-1] @ weight + bias).abs().to(torch.float64)
+            return {NODE_PROPERTIES: moments}, energies + self.constants.index_select(0, graph.centre_species)
 
         angles = self._angles(bonds, nodes[1:], updates)
         states = bonds.features if last is None else bonds.features + last
@@ -200,6 +204,30 @@ class CHGNetChain(Chain):
         return angles
 
 
+class _RowsOfBonds(torch.autograd.Function):
+    """Rows of edges that are bonds.
+
+    An edge is at most one bond, so the gradient needs no sum. That of ``index_select`` is a sum, which AOTInductor of
+    torch 2.13 loses where it adds the gradient of another use of the edges.
+    """
+
+    @staticmethod
+    def forward(values: Tensor, edges: Tensor, bond_of_edge: Tensor) -> Tensor:
+        return values.index_select(0, edges)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[2])
+
+    @staticmethod
+    def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, None, None]:
+        (bond_of_edge,) = ctx.saved_tensors
+        return gradients.index_select(0, bond_of_edge), None, None
+
+
+_rows_of_bonds = _RowsOfBonds.apply
+
+
 class _Bonds:
     """The bonds and the ordered pairs of bonds of each centre.
 
@@ -230,10 +258,11 @@ class _Bonds:
         self.is_real = is_real.to(dtype)
         self.centres = graph.edge_centre.index_select(0, self.edges)
         self.neighbours = graph.edge_neighbour.index_select(0, self.edges)
-        far = torch.full_like(graph.edge_vectors[:1], 2.0 * spec.cutoff)
-        self.vectors = torch.where(is_real, graph.edge_vectors.index_select(0, self.edges), far)
-
         order = is_bond.cumsum(0)
+        bond_of_edge = torch.where(is_bond, order - 1, n_bonds)
+        far = torch.full_like(graph.edge_vectors[:1], 2.0 * spec.cutoff)
+        self.vectors = torch.where(is_real, _rows_of_bonds(graph.edge_vectors, self.edges, bond_of_edge), far)
+
         self.counts = torch.zeros_like(graph.centre_species).index_add(0, graph.edge_centre, is_bond.to(torch.int64))
         before = self.counts.cumsum(0) - self.counts
         places = order.index_select(0, self.edges) - 1 - before.index_select(0, self.centres)
@@ -241,7 +270,6 @@ class _Bonds:
         self._n_rows = graph.n_local * MAX_BONDS
         self._rows = torch.where(is_real[:, 0], rows, self._n_rows)
 
-        bond_of_edge = torch.where(is_bond, order - 1, n_bonds)
         first, second = bond_of_edge.index_select(0, graph.angle_edges.reshape(-1)).view(-1, 2).unbind(1)
         self.first, self.second = torch.cat([first, second]), torch.cat([second, first])
 

@@ -2,15 +2,12 @@
 
 import numpy as np
 import torch
-from ase import Atoms
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mlip_lammps.families.chgnet.bases import ACTIVATIONS, angular_functions, radial_functions
-from mlip_lammps.families.chgnet.spec import CHGNetModel, linear_names
+from mlip_lammps.families.chgnet.spec import MAGMOMS, CHGNetModel, linear_names
 from mlip_lammps.families.reference import ReferenceModel
 from mlip_lammps.structure.angles import angles_of
-from mlip_lammps.structure.graph import build_graph
 
 _SAME_VECTOR = 1e-6
 """Angstrom: rounding of the two vectors of a bond."""
@@ -40,13 +37,11 @@ class CHGNetReference(ReferenceModel):
         energies = self._network("mlp", nodes, len(self.spec.readout_hidden) + 1)[:, 0]
         return energies + self.weights["constants"][species]
 
-    def magnetic_moments(self, atoms: Atoms) -> NDArray[np.float64]:
-        """Return the absolute magnetic moments of atoms in Bohr magnetons, shape (n_atoms,)."""
-        graph = build_graph(atoms, self.cutoff)
-        species = torch.from_numpy(self.species_of(graph.atomic_numbers))
-        edges = (torch.from_numpy(one) for one in (graph.edge_vectors, graph.edge_centre, graph.edge_neighbour))
-        nodes = self._nodes(self.spec.n_layers - 1, species, *edges)
-        return self._linear("site_wise", nodes)[:, 0].abs().numpy()
+    def node_properties(
+        self, species: Tensor, edge_vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor
+    ) -> dict[str, Tensor]:
+        nodes = self._nodes(self.spec.n_layers - 1, species, edge_vectors, edge_centre, edge_neighbour)
+        return {MAGMOMS: self._linear("site_wise", nodes)[:, 0].abs()}
 
     def _nodes(
         self, n_layers: int, species: Tensor, edge_vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor

@@ -13,6 +13,8 @@ from mlip_lammps.families.family import SpecifiedModel
 FAMILY_NAME = "chgnet"
 ACTIVATIONS = ("silu", "tanh", "gelu")
 """Activation functions of hidden layers; gates always have the sigmoid."""
+MAGMOMS = "magmoms"
+"""Absolute magnetic moments of atoms in Bohr magnetons, which depend on the atoms before the last layer."""
 N_ELEMENTS = 94
 """Elements of the embedding, in the order of their atomic numbers."""
 
@@ -28,7 +30,7 @@ class CHGNetSpec:
     cutoff, bond_cutoff
         Cutoffs of edges and of bonds in angstrom. Bonds are the edges that form angles.
     cutoff_power
-        Lowest power p of the cutoff function 1 - (p + 1)(p + 2) / 2 x^p + p (p + 2) x^(p + 1) - p (p + 1) / 2 x^(p + 2).
+        Lowest power p of the cutoff function 1 - x^p ((p + 1)(p + 2) / 2 - p (p + 2) x + p (p + 1) / 2 x^2), x = r / c.
     n_radial, n_angular
         Numbers of functions of a distance and of an angle; the second is odd.
     n_layers
