@@ -182,6 +182,11 @@ def test_energies_and_forces_are_continuous_at_the_bond_cutoff(compiled):
     np.testing.assert_allclose(forces, other_forces, rtol=0, atol=1e-4)
 
 
+def test_a_model_without_norms_passes_the_check_of_the_export():
+    path = compiled_model(file_of("plain"), dtype="mixed", elements=ELEMENTS)
+    assert read_metadata(path)["differences"]["energy_per_atom_ev"] < 1e-5
+
+
 def test_the_file_states_bonds_and_magnetic_moments(compiled):
     metadata = read_metadata(compiled)
     assert metadata["angle_cutoff"] == 2.6

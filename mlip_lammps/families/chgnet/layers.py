@@ -19,6 +19,7 @@ from mlip_lammps.families.chgnet.spec import MAGMOMS, CHGNetModel
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.families.state_weights import Weights
 from mlip_lammps.kernels.backend import LayerOperators, NoOperators
+from mlip_lammps.kernels.torch.rows import select_rows, sum_rows
 from mlip_lammps.model_file.contract import NODE_PROPERTIES
 
 MAX_BONDS = 40
@@ -91,7 +92,7 @@ class _Layout:
     def sources(self, features: Tensor, nodes: Tensor) -> Tensor:
         """Return the linear map of some nodes, shape (n, 2 * source_width)."""
         blocks = features.view(-1, self.n_blocks, self.block)[:, :2, : self.source_width]
-        return blocks.index_select(0, nodes).reshape(-1, 2 * self.source_width)
+        return select_rows(blocks, nodes).reshape(-1, 2 * self.source_width)
 
     def reverse_sums(self, features: Tensor, nodes: Tensor, vectors: Tensor) -> Tensor:
         """Return the sums of the bonds of some nodes whose vectors are the opposite, shape (n, bond_width).
@@ -102,7 +103,7 @@ class _Layout:
         candidates = blocks[:, 2:, -3:].detach().index_select(0, nodes).to(vectors.dtype)
         apart = (candidates + vectors.detach()[:, None, :]).square().sum(dim=2)
         least, place = apart.min(dim=1)
-        rows = blocks.view(-1, self.block)[:, : self.bond_width].index_select(0, nodes * self.n_blocks + 2 + place)
+        rows = select_rows(blocks.view(-1, self.block)[:, : self.bond_width], nodes * self.n_blocks + 2 + place)
         return rows * (least < _SAME_VECTOR**2)[:, None].to(rows.dtype)
 
 
@@ -207,8 +208,8 @@ class CHGNetChain(Chain):
 class _RowsOfBonds(torch.autograd.Function):
     """Rows of edges that are bonds.
 
-    An edge is at most one bond, so the gradient needs no sum. That of ``index_select`` is a sum, which AOTInductor of
-    torch 2.13 loses where it adds the gradient of another use of the edges.
+    An edge is at most one bond, so the gradient needs no sum. With a sum, AOTInductor of torch 2.13 adds the gradient
+    of the other use of the edges before the sum is there, and the check of the export fails.
     """
 
     @staticmethod
@@ -223,9 +224,6 @@ class _RowsOfBonds(torch.autograd.Function):
     def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, None, None]:
         (bond_of_edge,) = ctx.saved_tensors
         return gradients.index_select(0, bond_of_edge), None, None
-
-
-_rows_of_bonds = _RowsOfBonds.apply
 
 
 class _Bonds:
@@ -261,7 +259,8 @@ class _Bonds:
         order = is_bond.cumsum(0)
         bond_of_edge = torch.where(is_bond, order - 1, n_bonds)
         far = torch.full_like(graph.edge_vectors[:1], 2.0 * spec.cutoff)
-        self.vectors = torch.where(is_real, _rows_of_bonds(graph.edge_vectors, self.edges, bond_of_edge), far)
+        found_vectors = _RowsOfBonds.apply(graph.edge_vectors, self.edges, bond_of_edge)
+        self.vectors = torch.where(is_real, found_vectors, far)
 
         self.counts = torch.zeros_like(graph.centre_species).index_add(0, graph.edge_centre, is_bond.to(torch.int64))
         before = self.counts.cumsum(0) - self.counts
@@ -279,19 +278,19 @@ class _Bonds:
         bond_functions = radial_functions(spec, distances, chain.bond_frequencies, spec.bond_cutoff)
         self._weights = bond_functions.to(dtype) @ chain.bond_weights
         units = self.vectors / distances[:, None]
-        ends = (units.index_select(0, one) for one in (first, second))
+        ends = (select_rows(units, one) for one in (first, second))
         angles = angular_functions(*ends, chain.angle_frequencies).to(dtype) @ chain.angle_embedding
         self.angles = torch.cat([angles, angles])
 
     def sums_over_angles(self, messages: Tensor) -> Tensor:
         """Return the weighted sums of the messages of angles to their first bond, shape (n_bonds, bond_width)."""
-        messages = messages * self._weights.index_select(0, self.second)
-        return torch.zeros_like(self._weights).index_add(0, self.first, messages) * self._weights
+        messages = messages * select_rows(self._weights, self.second)
+        return sum_rows(messages, self.first, self._weights.shape[0]) * self._weights
 
     def by_atom(self, values: Tensor) -> Tensor:
         """Return values of bonds in the rows of their centres, shape (n_local * MAX_BONDS, width); others are zero."""
-        return values.new_zeros(self._n_rows + 1, values.shape[1]).index_add(0, self._rows, values)[: self._n_rows]
+        return sum_rows(values, self._rows, self._n_rows + 1)[: self._n_rows]
 
     def from_atoms(self, values: Tensor) -> Tensor:
         """Return the inverse of ``by_atom``; rows of padding have any value."""
-        return values.index_select(0, self._rows.clamp(max=self._n_rows - 1))
+        return select_rows(values, self._rows.clamp(max=self._n_rows - 1))

@@ -8,6 +8,7 @@ from torch import Tensor
 from mlip_lammps.families.chgnet.bases import ACTIVATIONS
 from mlip_lammps.families.chgnet.spec import CHGNetSpec, linear_names
 from mlip_lammps.families.state_weights import Weights
+from mlip_lammps.kernels.torch.rows import select_rows, sum_rows
 
 
 class Angles(Protocol):
@@ -80,11 +81,11 @@ class EdgeNetwork(_GatedNetwork):
             update.
         """
         functions, edge_weights = radial
-        hidden = functions @ self.radial + sources + (nodes @ self.own + self.bias).index_select(0, centre)
+        hidden = functions @ self.radial + sources + select_rows(nodes @ self.own + self.bias, centre)
         if update is not None:
-            hidden = hidden.index_add(0, bond_edges, update @ self.edge)
+            hidden = hidden + sum_rows(update @ self.edge, bond_edges, hidden.shape[0])
         messages = self.after_first(hidden) * edge_weights
-        return nodes + torch.zeros_like(nodes).index_add(0, centre, messages) @ self.output
+        return nodes + sum_rows(messages, centre, nodes.shape[0]) @ self.output
 
 
 class AngleNetwork(_GatedNetwork):
@@ -97,9 +98,9 @@ class AngleNetwork(_GatedNetwork):
 
     def __call__(self, of: Angles, bonds: Tensor, angles: Tensor, nodes: Tensor) -> Tensor:
         """Return the messages or updates of ordered angles, shape (n_ordered_angles, width)."""
-        own = (nodes @ self.own + self.bias).index_select(0, of.centres)
-        first = (bonds @ self.first + own).index_select(0, of.first)
-        second = (bonds @ self.second).index_select(0, of.second)
+        own = select_rows(nodes @ self.own + self.bias, of.centres)
+        first = select_rows(bonds @ self.first + own, of.first)
+        second = select_rows(bonds @ self.second, of.second)
         return self.after_first(first + second + angles @ self.angle)
 
 
