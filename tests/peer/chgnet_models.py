@@ -15,11 +15,11 @@ from sevennet_models import structures
 _COMMON = {"atom_graph_cutoff": 3.5, "num_radial": 5, "num_angular": 5}
 MODELS = {
     "norm": {
-        "n_conv": 3, "bond_graph_cutoff": 2.6, "atom_fea_dim": 6, "bond_fea_dim": 5, "angle_fea_dim": 4,
+        "n_conv": 2, "bond_graph_cutoff": 2.6, "atom_fea_dim": 6, "bond_fea_dim": 5, "angle_fea_dim": 4,
         "atom_conv_hidden_dim": 7, "bond_conv_hidden_dim": 6, "mlp_hidden_dims": [5, 6], "cutoff_coeff": 6,
     },
     "plain": {
-        "n_conv": 2, "bond_graph_cutoff": 3.0, "atom_fea_dim": 5, "bond_fea_dim": 6, "angle_fea_dim": 5,
+        "n_conv": 3, "bond_graph_cutoff": 3.0, "atom_fea_dim": 5, "bond_fea_dim": 6, "angle_fea_dim": 5,
         "atom_conv_hidden_dim": [4, 6], "bond_conv_hidden_dim": 0, "angle_layer_hidden_dim": 6, "mlp_hidden_dims": 5,
         "composition_model": None, "gMLP_norm": None, "readout_norm": None, "non_linearity": "tanh",
     },
