@@ -45,6 +45,7 @@ struct Results {
   const double *node_energies = nullptr;     // (n_local)     eV
   const double *edge_gradients = nullptr;    // (n_edges, 3)  dE_total / d r_ij, eV/angstrom
   const double *edge_moments = nullptr;      // (n_edges, 3, 3)  sum_k (x_k - x_i)_a dU_k / d r_ij,b, eV; may be null
+  const double *node_properties = nullptr;   // (n_local, n_properties)  see Metadata; null if the model has none
 };
 
 /* Atoms of one rank, for a model that finds its own edges on a GPU. Rows as in Graph. */
@@ -86,6 +87,7 @@ struct Metadata {
   std::vector<std::string> elements;         // element symbols, in the order of species rows
   double cutoff = 0.0;                       // angstrom
   double angle_cutoff = 0.0;                 // angstrom: edges up to this length form angles; 0: the model has none
+  int64_t max_bonds = 0;                     // most edges of a centre that form angles; 0: any number
   int64_t n_layers = 0;
   std::vector<int64_t> feature_widths;       // width of features_t, t = 1 .. n_layers-1
   std::vector<int64_t> skip_widths;          // width of skips_t, 0 if the next layer has no skip connection
@@ -94,6 +96,7 @@ struct Metadata {
   int feature_bytes = 8;                     // bytes of one feature value
   std::vector<double> min_distances;         // (n_elements, n_elements) smallest distances, angstrom; may be empty
   std::vector<GlobalInput> global_inputs;    // in the order of the tensor global_inputs; empty for most models
+  std::vector<std::string> node_properties;  // further results for each atom, such as magmoms; empty for most models
   std::string build_id;                      // identifies this compilation
   std::string source_sha256;
   std::string source_name;

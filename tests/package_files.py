@@ -63,7 +63,8 @@ def stored_results(path: Path, head: str = "") -> list[tuple[Atoms, dict[str, np
     """Return the structures and results in a file, see ``results_of_package``."""
     with np.load(path) as stored:
         found = []
-        for number in range(2):
+        n_structures = sum(key.startswith(f"{head}.") and key.endswith(".positions") for key in stored.files)
+        for number in range(n_structures):
             start = f"{head}.{number}."
             parts = {key.removeprefix(start): stored[key] for key in stored.files if key.startswith(start)}
             atoms = Atoms(parts["numbers"], positions=parts["positions"], cell=parts["cell"], pbc=parts["pbc"])

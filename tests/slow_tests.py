@@ -29,6 +29,7 @@ SLOW: dict[str, tuple[str, ...]] = {
         *(f"{LAMMPS}[{kind}-{n}]" for kind in ("nonlinear-info3", "numbers-info2") for n in (1, 2)),
         *(f"test_keywords_that_a_model_does_not_take_stop_all_ranks[no spin-{n}]" for n in (1, 2)),
     ),
+    "test_chgnet.py": ("test_a_model_without_norms_passes_the_check_of_the_export",),
     "test_conductivity.py": ("test_the_command_computes_the_conductivity_of_silicon",),
     "test_consistency.py": ("test_an_export_whose_programs_share_a_library_is_not_written",),
     "test_dynamics.py": (

@@ -1,6 +1,6 @@
 """Comparison of a compiled model with the reference, at sizes other than those of tracing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -8,6 +8,7 @@ from itertools import chain
 import numpy as np
 import torch
 from ase import Atoms
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mlip_lammps.core.errors import MlipError, TableError
@@ -130,13 +131,15 @@ def _compare(compiled: CompiledModel, expected: Sequence[ExpectedResults]) -> Di
     _check_empty(compiled)
     for one in expected:
         results = compiled.evaluate(one.exact.graph)
-        found = np.concatenate([results.node_energies, results.edge_gradients.ravel()])
+        properties = results.node_properties
+        found = np.concatenate([results.node_energies, results.edge_gradients.ravel(), *properties.values()])
         if not np.isfinite(found).all():
             raise MlipError(
                 f"the compiled model gives results that are not finite for {one.atoms.symbols}; the file was not "
                 "written; check that the trained model gives finite energies"
             )
         energy = max(energy, np.abs(results.node_energies - one.exact.node_energies).max(initial=0.0))
+        _check_properties(properties, one.exact.node_properties, tolerance.force, str(one.atoms.symbols))
         difference = np.abs(results.edge_gradients - one.exact.edge_gradients).max(initial=0.0)
         gradient = max(gradient, difference)
         relative = max(relative, difference / max(1.0, np.abs(one.exact.edge_gradients).max(initial=0.0)))
@@ -148,6 +151,20 @@ def _compare(compiled: CompiledModel, expected: Sequence[ExpectedResults]) -> Di
             )
     on_tables = [x for one in expected if (x := one.table_force_ev_per_angstrom) is not None]
     return Differences(float(energy), float(gradient), float(relative), max(on_tables, default=None), len(expected))
+
+
+def _check_properties(
+    found: Mapping[str, NDArray[np.float64]], expected: Mapping[str, NDArray[np.float64]], limit: float, symbols: str
+) -> None:
+    """Raise unless further results for each atom are those of the reference."""
+    for name, values in found.items():
+        scale = max(1.0, np.abs(expected[name]).max(initial=0.0))
+        difference = np.abs(values - expected[name]).max(initial=0.0) / scale
+        if difference > limit:
+            raise MlipError(
+                f"{name} of the compiled model differ from the reference for {symbols} by {difference:.1e} (limit "
+                f"{limit:.0e}); the file was not written; export with --dtype float64 or report the model"
+            )
 
 
 def _with_inputs(atoms: Atoms, global_inputs: Sequence[GlobalInput]) -> Iterator[Atoms]:

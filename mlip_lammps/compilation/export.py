@@ -197,6 +197,8 @@ class _Job:
             "elements": [chemical_symbols[z] for z in layers.atomic_numbers],
             "cutoff": layers.cutoff,
             **({"angle_cutoff": layers.angle_cutoff} if layers.angle_cutoff > 0.0 else {}),
+            **({"max_bonds": layers.max_bonds} if layers.max_bonds else {}),
+            **({"node_properties": list(layers.node_properties)} if layers.node_properties else {}),
             "n_layers": layers.n_layers,
             "feature_widths": list(layers.feature_widths),
             "skip_widths": list(layers.skip_widths),

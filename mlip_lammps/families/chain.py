@@ -106,7 +106,8 @@ class Chain(torch.nn.Module):
         -------
         handed
             ``features_t`` and, if the model has them, ``skips_t`` and ``messages_t`` (kept for ``layer_gradients``),
-            each of shape (n_local, width), in the precision of the features. Empty for the last layer.
+            each of shape (n_local, width), in the precision of the features. For the last layer ``node_properties`` if
+            the model has them, shape (n_local, n_properties), float64.
         node_energies
             Contribution of the layer to the atomic energies in eV, shape (n_local,), float64.
         """
@@ -174,10 +175,11 @@ class Program(torch.nn.Module):
         graph, variables = self._variables(graph, named)
         before = self.t - 1
         incoming = variables.get(f"feature_gradients_{before}"), variables.get(f"skip_gradients_{before}")
-        _, node_energies = self.chain.layer(self.t, graph, *incoming)
+        handed, node_energies = self.chain.layer(self.t, graph, *incoming)
         weighted = node_energies * named["energy_weights"]
         gradients = torch.autograd.grad(weighted.sum(), list(variables.values()), materialize_grads=True)
-        return dict(zip(variables, gradients, strict=True)) | {"node_energies": node_energies.detach()}
+        results = {name: tensor.detach() for name, tensor in handed.items()} | {"node_energies": node_energies.detach()}
+        return dict(zip(variables, gradients, strict=True)) | results
 
     def _backward(self, graph: EdgeGraph, named: Named) -> Named:
         graph, variables = self._variables(graph, named)

@@ -35,6 +35,10 @@ class LayeredModel(ABC):
         Whether a model without ``lowered`` has operators of its own in the backend of the CPU.
     global_inputs
         Numbers of the whole system that the first layer takes as ``EdgeGraph.global_inputs``.
+    max_bonds
+        Most edges of a centre that form angles; an atom with more is an error. 0 for any number.
+    node_properties
+        Names of further results for each atom, see ``Evaluation.node_properties``. The last layer returns them.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -44,6 +48,8 @@ class LayeredModel(ABC):
     lowered: LoweredModel | None = None
     has_operators: bool = False
     global_inputs: tuple[GlobalInput, ...] = ()
+    max_bonds: int = 0
+    node_properties: tuple[str, ...] = ()
 
     @property
     def skip_widths(self) -> tuple[int, ...]:
@@ -73,8 +79,14 @@ class LayeredModel(ABC):
     @property
     def programs(self) -> tuple[ProgramSpec, ...]:
         """The programs of the model in execution order, without tables of pairs of elements."""
-        has_inputs, has_angles = bool(self.global_inputs), self.angle_cutoff > 0.0
-        return program_specs(self.skip_widths, self.message_widths, self.has_pair_functions, has_inputs, has_angles)
+        widths = self.skip_widths, self.message_widths
+        return program_specs(
+            *widths,
+            has_pair_functions=self.has_pair_functions,
+            has_global_inputs=bool(self.global_inputs),
+            has_angles=self.angle_cutoff > 0.0,
+            has_node_properties=bool(self.node_properties),
+        )
 
     def programs_with(self, operators: LayerOperators | NoOperators) -> tuple[ProgramSpec, ...]:
         """Return the programs that call ``operators``, and those that make their tables."""

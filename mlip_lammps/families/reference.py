@@ -68,6 +68,12 @@ class ReferenceModel(nn.Module):
             Indices i and j, shape (n_edges,), int64; atom i receives messages from atom j.
         """
 
+    def node_properties(
+        self, species: Tensor, edge_vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor
+    ) -> dict[str, Tensor]:
+        """Return further results for each atom by name, shape (n_atoms,); for the parameters see ``node_energies``."""
+        return {}
+
     @property
     def has_repulsion(self) -> bool:
         """Whether the model has an explicit pair repulsion for atoms closer than a bond length."""
@@ -112,7 +118,10 @@ class ReferenceModel(nn.Module):
         (gradients,) = torch.autograd.grad(node_energies.sum(), vectors, materialize_grads=True)
         edge_gradients = gradients.to(torch.float64).numpy()
         per_atom = node_energies.detach().to(torch.float64).numpy()
-        return Evaluation.of_edges(graph, per_atom, edge_gradients)
+        with torch.no_grad():
+            further = self.node_properties(species, vectors, centre, neighbour)
+        properties = {name: values.to(torch.float64).numpy() for name, values in further.items()}
+        return Evaluation.of_edges(graph, per_atom, edge_gradients, None, properties)
 
     def centroid_virials(self, atoms: Atoms) -> NDArray[np.float64]:
         """Return the per-atom virials of an isolated cluster in eV, shape (n_atoms, 3, 3).

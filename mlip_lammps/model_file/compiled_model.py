@@ -100,6 +100,7 @@ class CompiledModel:
         self._lock = threading.Lock()  # copies may be used by several threads, and the library has one work space
         self.metadata = read_metadata(path)
         self.global_inputs = tuple(GlobalInput(**one) for one in self.metadata.get("global_inputs", ()))
+        self.node_properties = tuple(self.metadata.get("node_properties", ()))
         self._rows = {atomic_numbers[symbol]: row for row, symbol in enumerate(self.metadata["elements"])}
         self._is_lost = _forked.has_gpu and self._is_for_gpu
         self._require_gpu()
@@ -214,6 +215,7 @@ class CompiledModel:
         global_values = np.array(self.global_values(graph.global_inputs), dtype=np.float64)
         node_energies = np.empty(graph.n_atoms)
         edge_gradients = np.empty((graph.n_edges, 3))
+        properties = np.empty((graph.n_atoms, len(self.node_properties)))
         edge_moments = None
         if positions is not None:
             edge_moments = np.empty((graph.n_edges, 3, 3))
@@ -236,6 +238,7 @@ class CompiledModel:
             node_energies,
             edge_gradients,
             edge_moments,
+            properties,
         ]
         with self._lock:
             status = self._library.mlip_model_evaluate(
@@ -248,7 +251,8 @@ class CompiledModel:
             )
             if status != 0:
                 raise MlipError(self._error.value.decode())
-        return Evaluation.of_edges(graph, node_energies, edge_gradients, edge_moments)
+        by_name = dict(zip(self.node_properties, properties.T, strict=True))
+        return Evaluation.of_edges(graph, node_energies, edge_gradients, edge_moments, by_name)
 
     def evaluate_many(self, graphs: Sequence[Graph]) -> list[Evaluation]:
         """Return the results of several graphs from one evaluation, which is much faster on a GPU.
@@ -267,8 +271,10 @@ class CompiledModel:
         together = self.evaluate(join_graphs(graphs))
         results, atom, edge = [], 0, 0
         for graph in graphs:
-            energies = together.node_energies[atom : atom + graph.n_atoms]
-            results.append(Evaluation.of_edges(graph, energies, together.edge_gradients[edge : edge + graph.n_edges]))
+            atoms, edges = slice(atom, atom + graph.n_atoms), slice(edge, edge + graph.n_edges)
+            properties = {name: values[atoms] for name, values in together.node_properties.items()}
+            gradients = together.edge_gradients[edges]
+            results.append(Evaluation.of_edges(graph, together.node_energies[atoms], gradients, None, properties))
             atom, edge = atom + graph.n_atoms, edge + graph.n_edges
         return results
 
@@ -333,7 +339,7 @@ def _library() -> ctypes.CDLL:
     library.mlip_model_set_threads.argtypes = [ctypes.c_void_p, ctypes.c_int]
     library.mlip_model_evaluate.restype = ctypes.c_int
     library.mlip_model_evaluate.argtypes = (
-        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 9 + [ctypes.c_char_p, ctypes.c_int64]
+        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 10 + [ctypes.c_char_p, ctypes.c_int64]
     )
     library.mlip_model_gpu.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p]
     library.mlip_model_gpu.argtypes += [ctypes.c_char_p, ctypes.c_int64]

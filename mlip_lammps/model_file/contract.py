@@ -30,6 +30,9 @@ GRAPH_TENSORS = ("centre_species", "edge_vectors", "edge_centre", "edge_neighbou
 ANGLES = "angle_edges"
 """Input of the programs of models with angles."""
 
+NODE_PROPERTIES = "node_properties"
+"""Output of the last layer of models with further results for each atom."""
+
 NODE_TENSORS = ("species", "features_")
 """Names or name prefixes of inputs with n_nodes rows; all other inputs have n_local, n_edges or n_angles
 rows."""
@@ -70,6 +73,8 @@ class ProgramSpec:
         ``table_pairs`` (n_tables,) int64: pairs whose tables a program ``tables_T`` makes; all that it takes.
         ``node_energies`` (n_local,) float64: node energies in eV.
         ``edge_gradients`` (n_edges, 3) float64: gradients with respect to the edge vectors in eV/angstrom.
+        ``node_properties`` (n_local, n_properties) float64: further results for each atom, in the last layer of models
+        that have them. The metadata list their names.
     """
 
     name: str
@@ -83,6 +88,7 @@ def program_specs(
     has_pair_functions: bool = False,
     has_global_inputs: bool = False,
     has_angles: bool = False,
+    has_node_properties: bool = False,
 ) -> tuple[ProgramSpec, ...]:
     """Return the programs of a model in execution order.
 
@@ -99,8 +105,11 @@ def program_specs(
         Whether the first layer takes global inputs.
     has_angles
         Whether the layers take pairs of edges.
+    has_node_properties
+        Whether the last layer has further results for each atom.
     """
     graph = (*GRAPH_TENSORS, ANGLES) if has_angles else GRAPH_TENSORS
+    properties = (NODE_PROPERTIES,) if has_node_properties else ()
     n_layers = len(skip_widths) + 1
 
     def incoming(t: int) -> tuple[str, ...]:
@@ -128,7 +137,7 @@ def program_specs(
     last = ProgramSpec(
         "last",
         (*graph, *incoming(n_layers), "energy_weights"),
-        ("node_energies", "edge_gradients", *gradients_of(n_layers)),
+        ("node_energies", "edge_gradients", *gradients_of(n_layers), *properties),
     )
     backwards = [
         ProgramSpec(

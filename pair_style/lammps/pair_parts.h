@@ -19,6 +19,8 @@
 #include "step_faults.h"
 #include "step_profile.h"
 
+#include <vector>
+
 namespace LAMMPS_NS {
 
 constexpr int N_EXTRA = 3;    // values shown by compute pair
@@ -44,6 +46,7 @@ struct PairMlipTorch::Parts {
   mlip::Edges edges;
   mlip::Graph graph;
   mlip::Results results;
+  std::vector<std::vector<double>> properties;    // further results for the atoms of LAMMPS, as the metadata list them
   CommExchange exchange;
   ResidentStep resident;
   bool is_resident = false;     // whether the model finds the edges of this step

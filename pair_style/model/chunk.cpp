@@ -1,5 +1,21 @@
 #include "chunk.h"
 
+#include <stdexcept>
+#include <string>
+
+namespace {
+
+std::string too_many_bonds(const mlip::Metadata &metadata, int64_t species)
+{
+  std::string cutoff = std::to_string(metadata.angle_cutoff);
+  cutoff.erase(cutoff.find_last_not_of('0') + 1);
+  if (cutoff.back() == '.') cutoff.pop_back();
+  return "an atom of " + metadata.elements[species] + " has more than " + std::to_string(metadata.max_bonds) +
+      " neighbours within " + cutoff + " A, the most that this model takes; check the structure and its density";
+}
+
+}    // namespace
+
 namespace mlip {
 
 /* ---------------------------------------------------------------------- */
@@ -53,7 +69,7 @@ void Chunk::advance(const PaddedGraph &graph, int64_t new_end, const Metadata &m
   while (last < graph.n_edges && graph.edge_centre[last] < end) last++;
   n_edges = last - edge;
   n_padding = std::max<int64_t>(MIN_SIZE - n_edges, 0);
-  if (metadata.angle_cutoff > 0.0) find_angles(graph, metadata.angle_cutoff);
+  if (metadata.angle_cutoff > 0.0) find_angles(graph, metadata);
   centre.resize(n_padded());
   neighbour.resize(n_padded());
   for (int64_t e = 0; e < n_edges; e++) {
@@ -76,8 +92,9 @@ void Chunk::advance(const PaddedGraph &graph, int64_t new_end, const Metadata &m
 
 /* Lists the pairs of edges of each centre, or adds padding edges for padding angles. */
 
-void Chunk::find_angles(const PaddedGraph &graph, double angle_cutoff)
+void Chunk::find_angles(const PaddedGraph &graph, const Metadata &metadata)
 {
+  const double angle_cutoff = metadata.angle_cutoff;
   angle_edges.clear();
   close.clear();
   for (int64_t e = 0; e < n_edges; e++) {
@@ -89,6 +106,8 @@ void Chunk::find_angles(const PaddedGraph &graph, double angle_cutoff)
       angle_edges.push_back(e);
     }
     close.push_back(e);
+    if (metadata.max_bonds > 0 && static_cast<int64_t>(close.size()) > metadata.max_bonds)
+      throw std::runtime_error(too_many_bonds(metadata, graph.species[graph.edge_centre[edge + e]]));
   }
   if (n_angles() >= MIN_SIZE) return;
   n_padding = MIN_SIZE;

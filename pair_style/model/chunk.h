@@ -39,7 +39,7 @@ class Chunk {
   /* Moves before the first centre of the graph. */
   void restart();
 
-  /* Moves to the next centres, up to end. */
+  /* Moves to the next centres, up to end. Throws if a centre has more than max_bonds edges that form angles. */
   void advance(const PaddedGraph &, int64_t end, const Metadata &, bool is_compact);
 
   int64_t begin = 0, end = 0;              // range of centres
@@ -55,7 +55,7 @@ class Chunk {
   int64_t n_angles() const { return static_cast<int64_t>(angle_edges.size()) / 2; }
 
  private:
-  void find_angles(const PaddedGraph &, double angle_cutoff);
+  void find_angles(const PaddedGraph &, const Metadata &);
   void compact(int64_t n_nodes);
 
   int64_t n_padding = 0;

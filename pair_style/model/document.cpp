@@ -68,6 +68,8 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     m.elements = d.at("elements").get<std::vector<std::string>>();
     m.cutoff = d.at("cutoff").get<double>();
     m.angle_cutoff = d.value("angle_cutoff", 0.0);
+    m.max_bonds = d.value("max_bonds", int64_t(0));
+    m.node_properties = d.value("node_properties", std::vector<std::string>());
     m.n_layers = d.at("n_layers").get<int64_t>();
     m.feature_widths = d.at("feature_widths").get<std::vector<int64_t>>();
     m.dtype = d.at("dtype").get<std::string>();

@@ -85,6 +85,7 @@ void Evaluation::start(const Graph &given, bool needs_moments)
   graph.set(given);
   node_energies.assign(graph.n_local, 0.0);
   edge_gradients.assign(3 * graph.n_edges, 0.0);
+  node_properties.assign(metadata->node_properties.size() * graph.n_local, 0.0);
   const auto n_rows = [&](const std::string &name) { return has_node_rows(name) ? graph.n_nodes : graph.n_local; };
   for (auto &[name, rows] : tensors) shape(rows, rows.features.width, n_rows(name));
   if (!has_moments) return;
@@ -126,7 +127,9 @@ Features Evaluation::moment_rows(const std::string &tensor, int axis) const
 
 Results Evaluation::results() const
 {
-  return {node_energies.data() + graph.n_phantoms, edge_gradients.data(), has_moments ? edge_moments.data() : nullptr};
+  const int64_t n_properties = static_cast<int64_t>(metadata->node_properties.size());
+  return {node_energies.data() + graph.n_phantoms, edge_gradients.data(), has_moments ? edge_moments.data() : nullptr,
+          n_properties > 0 ? node_properties.data() + n_properties * graph.n_phantoms : nullptr};
 }
 
 int64_t Evaluation::count_chunks() const
@@ -256,6 +259,8 @@ void Evaluation::take(Tensor &&tensor, const std::string &name, int axis)
     for (int64_t k = 0; k < chunk.n_centres(); k++) node_energies[chunk.begin + k] += energies[k];
   } else if (name == "edge_gradients") {
     take_edge_gradients(tensor, axis);
+  } else if (name == "node_properties") {
+    if (axis == PLAIN) take_node_properties(tensor);
   } else if (chunk.is_compact && (has_node_rows(name) || (has_moments && moments.count(name)))) {
     take_gradients(tensor, name, axis);
   } else {
@@ -281,6 +286,14 @@ void Evaluation::take_edge_gradients(const Tensor &tensor, int axis)
       double *const moment = &edge_moments[9 * (chunk.edge + e) + 3 * a];
       for (int b = 0; b < 3; b++) moment[b] += factor * gradients[3 * e + b];
     }
+}
+
+void Evaluation::take_node_properties(const Tensor &tensor)
+{
+  const auto n_properties = static_cast<int64_t>(metadata->node_properties.size());
+  const auto *const values =
+      static_cast<const double *>(tensor.values(scratch, {chunk.n_centres(), n_properties}, DType::FLOAT64));
+  std::copy_n(values, chunk.n_centres() * n_properties, node_properties.begin() + chunk.begin * n_properties);
 }
 
 /* Gradients of features (rows of the compact chunk) or of skips (its centres). */

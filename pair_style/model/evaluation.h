@@ -65,6 +65,7 @@ class Evaluation {
   const void *weigh(const std::string &tensor, const Features &all, int axis);
   void take(Tensor &&, const std::string &name, int axis);
   void take_edge_gradients(const Tensor &, int axis);
+  void take_node_properties(const Tensor &);
   void take_gradients(const Tensor &, const std::string &name, int axis);
   Features centre_rows(const Features &) const;
   void add(const Features &from, const Rows &to, bool has_nodes, int less_axis) const;
@@ -84,6 +85,7 @@ class Evaluation {
   std::vector<double> weights, scratch;        // of one chunk
   std::vector<int64_t> edge_species;           // of the neighbours, one chunk
   std::vector<double> node_energies, edge_gradients, edge_moments;
+  std::vector<double> node_properties;         // (n_local, n_properties)
 };
 
 }    // namespace mlip

@@ -59,7 +59,8 @@ void mlip_model_close(mlip_model *model)
 int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, const int64_t *species,
                         const double *edge_vectors, const int64_t *edge_centre, const int64_t *edge_neighbour,
                         const double *global_inputs, const double *positions, double *node_energies,
-                        double *edge_gradients, double *edge_moments, char *error, int64_t n_error)
+                        double *edge_gradients, double *edge_moments, double *node_properties, char *error,
+                        int64_t n_error)
 {
   try {
     const mlip::Graph graph{n_atoms, 0, n_edges, species, edge_vectors, edge_centre, edge_neighbour, positions};
@@ -70,6 +71,9 @@ int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, con
     std::copy_n(results.node_energies, n_atoms, node_energies);
     std::copy_n(results.edge_gradients, 3 * n_edges, edge_gradients);
     if (positions) std::copy_n(results.edge_moments, 9 * n_edges, edge_moments);
+    const auto n_properties = static_cast<int64_t>(model->model->metadata().node_properties.size());
+    if (node_properties && results.node_properties)
+      std::copy_n(results.node_properties, n_properties * n_atoms, node_properties);
     return 0;
   } catch (const std::exception &fault) {
     report(fault, error, n_error);

@@ -17,12 +17,13 @@ void mlip_model_close(mlip_model *model);
 
 /* Energies (n_atoms) and edge gradients (n_edges, 3) of a graph without ghosts. global_inputs has a value for each global
    input of the metadata. With positions (n_atoms, 3) also edge
-   moments (n_edges, 3, 3), for atoms without periodic images; else both null. Returns 0, or 1 with a message in
-   error. */
+   moments (n_edges, 3, 3), for atoms without periodic images; else both null. node_properties (n_atoms, n_properties)
+   of the metadata, or null. Returns 0, or 1 with a message in error. */
 int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, const int64_t *species,
                         const double *edge_vectors, const int64_t *edge_centre, const int64_t *edge_neighbour,
                         const double *global_inputs, const double *positions, double *node_energies,
-                        double *edge_gradients, double *edge_moments, char *error, int64_t n_error);
+                        double *edge_gradients, double *edge_moments, double *node_properties, char *error,
+                        int64_t n_error);
 
 /* Returns 1 if the model finds its own edges, on a GPU. */
 int mlip_model_finds_edges(const mlip_model *model);

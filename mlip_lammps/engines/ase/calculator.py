@@ -51,7 +51,8 @@ class MlipCalculator(Calculator):
     ``stresses`` are per-atom stresses, shape (n_atoms, 6). Their sum is ``stress``. Times the volume and in bar, they
     equal ``compute stress/atom NULL virial`` of LAMMPS. A model with a charge or spin embedding takes
     ``atoms.info["charge"]`` and ``atoms.info["spin"]`` (the spin multiplicity), 0 and 1 by default; other models ignore
-    them. A copy shares the open model. A pickle contains the path of the
+    them. A model with magnetic moments (CHGNet) gives their absolute values in Bohr magnetons as ``magmoms``. A copy
+    shares the open model. A pickle contains the path of the
     compiled file, which unpickling opens.
     """
 
@@ -72,6 +73,7 @@ class MlipCalculator(Calculator):
             self.model = model
         else:
             self.model = CompiledModel(runnable_model(model, device, head), n_threads)
+        self.implemented_properties = [*type(self).implemented_properties, *self.model.node_properties]
         self._has_warned = False
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
@@ -100,6 +102,7 @@ class MlipCalculator(Calculator):
             "free_energy": found.energy,
             "energies": found.node_energies,
             "forces": found.forces,
+            **found.node_properties,
         }
         if has_volume:
             self.results["stress"] = found.stress

@@ -15,6 +15,7 @@ from mlip_lammps.families.chain import Chain, EdgeGraph, Named
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.families.m3gnet.bases import ACTIVATIONS, radial_functions, threebody_envelope
 from mlip_lammps.families.m3gnet.spec import M3GNetModel
+from mlip_lammps.families.state_weights import Weights
 from mlip_lammps.kernels.backend import LayerOperators, NoOperators
 from mlip_lammps.kernels.torch.spherical_harmonics import spherical_harmonics
 
@@ -56,7 +57,7 @@ class M3GNetChain(Chain):
         super().__init__(dtype, trained.n_layers)
         self.spec = spec = trained.spec
         rows = [spec.atomic_numbers.index(number) for number in atomic_numbers]
-        weights = _Weights(trained, self.precision.features)
+        weights = Weights(trained.weights, self.precision.features)
         self.embedding = weights["embedding.layer_node_embedding.weight"][rows].contiguous()
         self.edge_embedding = weights.linear("embedding.layer_edge_embedding.layers.0")
         self.blocks = [_Block(weights, block, spec.node_width) for block in range(spec.n_blocks)]
@@ -125,7 +126,7 @@ class _Geometry:
 class _Block:
     """Updates of edges and nodes."""
 
-    def __init__(self, weights: "_Weights", block: int, node_width: int):
+    def __init__(self, weights: Weights, block: int, node_width: int):
         threebody, graph = f"three_body_interactions.{block}", f"graph_layers.{block}.conv"
         self.factors = weights.linear(f"{threebody}.update_network_atom.layers.0")
         self.threebody = _GatedNetwork(weights, f"{threebody}.update_network_bond", 1)
@@ -164,7 +165,7 @@ class _Block:
 class _GatedNetwork:
     """A network times the sigmoid of another one. The first linear map is that of both, side by side."""
 
-    def __init__(self, weights: "_Weights", name: str, n_linear: int, is_last_linear: bool = False):
+    def __init__(self, weights: Weights, name: str, n_linear: int, is_last_linear: bool = False):
         both = [weights.linear(f"{name}.{part}.0") for part in ("layers", "gates")]
         self.weight = torch.cat([weight for weight, _ in both], dim=1)
         self.bias = torch.cat([bias for _, bias in both])
@@ -188,7 +189,7 @@ class _GatedNetwork:
 class _EdgeNetwork(_GatedNetwork):
     """A gated network of the features of centre, neighbour and edge; those of atoms are mapped once for each atom."""
 
-    def __init__(self, weights: "_Weights", name: str, node_width: int):
+    def __init__(self, weights: Weights, name: str, node_width: int):
         super().__init__(weights, name, 3)
         edge_width = len(self.weight) - 2 * node_width
         self.own, self.source, self.edge = self.weight.split([node_width, node_width, edge_width])
@@ -196,19 +197,3 @@ class _EdgeNetwork(_GatedNetwork):
     def __call__(self, centre: Tensor, edges: Tensor, own: Tensor, sources: Tensor, rows: Tensor) -> Tensor:
         hidden = (own @ self.own + self.bias).index_select(0, centre) + (sources @ self.source).index_select(0, rows)
         return self.after_first(hidden + edges @ self.edge)
-
-
-class _Weights:
-    """Weights in one precision."""
-
-    def __init__(self, trained: M3GNetModel, dtype: torch.dtype):
-        self._arrays, self._dtype = trained.weights, dtype
-
-    def __getitem__(self, name: str) -> Tensor:
-        return torch.from_numpy(self._arrays[name]).to(self._dtype)
-
-    def linear(self, name: str) -> tuple[Tensor, Tensor]:
-        """Return a linear map, shape (n_in, n_out), and its bias, which is zero where the file has none."""
-        weight = self[f"{name}.weight"].T.contiguous()
-        has_bias = f"{name}.bias" in self._arrays
-        return weight, self[f"{name}.bias"] if has_bias else weight.new_zeros(weight.shape[1])

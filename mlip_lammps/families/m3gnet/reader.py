@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.checkpoints.archive import TorchArchive, small_pickle
+from mlip_lammps.families.checkpoints.weights import weight_of
 from mlip_lammps.families.m3gnet.settings import spec_of
 from mlip_lammps.families.m3gnet.spec import M3GNetModel, M3GNetSpec
 from mlip_lammps.models import MATGL_NAMES
@@ -85,16 +86,7 @@ def _weights(
     n_elements = len(spec.atomic_numbers)
 
     def array(name: str, shape: tuple[int, ...]) -> NDArray[np.floating]:
-        if name not in records:
-            raise ModelFileError(f"{archive.name} lacks the weight {name}; copy the file again")
-        found = archive.array(records[name], name)
-        if found.shape != shape:
-            raise ModelFileError(f"{name} of {archive.name} has shape {found.shape}, expected {shape}; copy it again")
-        if found.dtype not in (np.float32, np.float64):
-            raise ModelFileError(f"{name} of {archive.name} is {found.dtype}, expected float32 or float64; save again")
-        if not np.isfinite(found).all():
-            raise ModelFileError(f"{name} of {archive.name} has values that are not finite; train again")
-        return found
+        return weight_of(archive, records, name, shape)
 
     weights = {name: array(f"model.{name}", shape) for name, shape in spec.weight_shapes().items()}
     weights["scale"] = array("data_std", ())

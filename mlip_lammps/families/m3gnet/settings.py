@@ -10,7 +10,7 @@ from mlip_lammps.families.m3gnet.spec import ACTIVATIONS, M3GNetSpec
 
 _OTHER_MODELS = {
     "MEGNet": "it predicts a property of the whole structure, and forces need the energy of each atom",
-    "CHGNet": "it needs layers that update the features of angles",
+    "CHGNet": "of CHGNet it reads checkpoints of the package chgnet, and MatGL has other layers",
     "TensorNet": "it needs layers of tensor features",
     "SO3Net": "it needs layers of equivariant features",
     "QET": "it has charges, which need sums over all atoms of the system",
