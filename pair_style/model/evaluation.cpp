@@ -137,16 +137,17 @@ int64_t Evaluation::count_chunks() const
   return graph.n_local / std::max(metadata->chunk_atoms, 2 * MIN_SIZE) + 1;
 }
 
-/* Runs a program on all owned atoms, chunk by chunk. */
+/* Runs a program on all owned atoms, chunk by chunk. Chunks of a program that takes features have the rows of their own
+   neighbours only: what it does to each row would otherwise be repeated for all nodes in every chunk. */
 
 void Evaluation::run(NamedProgram &entry)
 {
   const auto start = std::chrono::steady_clock::now();
   const int64_t n_chunks = count_chunks();
-  const bool is_compact = has(entry.outputs, "feature_gradients_") && (n_chunks > 1 || has_moments);
+  const bool is_compact = has(entry.inputs, "features_") && (n_chunks > 1 || has_moments);
   if (is_compact)
     for (const auto &tensor : entry.outputs)
-      if (has_node_rows(tensor)) clear(tensors.at(tensor));
+      if (begins_with(tensor, "feature_gradients_")) clear(tensors.at(tensor));
   const int n_calls = has_moments && has(entry.inputs, "energy_weights") ? 4 : 1;
   chunk.restart();
   for (int64_t k = 1; k <= n_chunks; k++) {
@@ -261,7 +262,7 @@ void Evaluation::take(Tensor &&tensor, const std::string &name, int axis)
     take_edge_gradients(tensor, axis);
   } else if (name == "node_properties") {
     if (axis == PLAIN) take_node_properties(tensor);
-  } else if (chunk.is_compact && (has_node_rows(name) || (has_moments && moments.count(name)))) {
+  } else if (chunk.is_compact && (begins_with(name, "feature_gradients_") || (has_moments && moments.count(name)))) {
     take_gradients(tensor, name, axis);
   } else {
     const Features &all = tensors.at(name).features;

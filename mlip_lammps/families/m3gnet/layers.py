@@ -17,6 +17,7 @@ from mlip_lammps.families.m3gnet.bases import ACTIVATIONS, radial_functions, thr
 from mlip_lammps.families.m3gnet.spec import M3GNetModel
 from mlip_lammps.families.state_weights import Weights
 from mlip_lammps.kernels.backend import LayerOperators, NoOperators
+from mlip_lammps.kernels.torch.rows import select_rows, sum_rows
 from mlip_lammps.kernels.torch.spherical_harmonics import spherical_harmonics
 
 _CHUNK_ATOMS = 32
@@ -117,8 +118,8 @@ class _Geometry:
         for order, harmonics in enumerate(self.harmonics):
             own = sent[:, order]
             terms = harmonics[:, :, None] * own[:, None, :]
-            moments = terms.new_zeros(self.n_local, *terms.shape[1:]).index_add(0, self.centre, terms)
-            every = (harmonics[:, :, None] * moments.index_select(0, self.centre)).sum(dim=1)
+            moments = sum_rows(terms, self.centre, self.n_local)
+            every = (harmonics[:, :, None] * select_rows(moments, self.centre)).sum(dim=1)
             columns.append(self.received[order] * (every - (2 * order + 1) * own))
         return torch.cat(columns, dim=1)
 
@@ -146,14 +147,14 @@ class _Block:
             Node features of neighbours before this block, and the row of each edge's neighbour in them.
         """
         weight, bias = self.factors
-        factors = torch.sigmoid(sources @ weight + bias).index_select(0, rows)
+        factors = select_rows(torch.sigmoid(sources @ weight + bias), rows)
         edges = edges + self.threebody(geometry.threebody_sums(factors))
         return edges + self._update("edge", geometry, edges, own, sources, rows)
 
     def messages(self, geometry: _Geometry, edges: Tensor, own: Tensor, sources: Tensor, rows: Tensor) -> Tensor:
         """Return the sums over neighbours of this block, shape (n_local, node_width), see ``edges``."""
         update = self._update("node", geometry, edges, own, sources, rows)
-        return update.new_zeros(geometry.n_local, update.shape[1]).index_add(0, geometry.centre, update)
+        return sum_rows(update, geometry.centre, geometry.n_local)
 
     def _update(
         self, kind: str, geometry: _Geometry, edges: Tensor, own: Tensor, sources: Tensor, rows: Tensor
@@ -195,5 +196,5 @@ class _EdgeNetwork(_GatedNetwork):
         self.own, self.source, self.edge = self.weight.split([node_width, node_width, edge_width])
 
     def __call__(self, centre: Tensor, edges: Tensor, own: Tensor, sources: Tensor, rows: Tensor) -> Tensor:
-        hidden = (own @ self.own + self.bias).index_select(0, centre) + (sources @ self.source).index_select(0, rows)
+        hidden = select_rows(own @ self.own + self.bias, centre) + select_rows(sources @ self.source, rows)
         return self.after_first(hidden + edges @ self.edge)
