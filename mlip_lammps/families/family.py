@@ -32,6 +32,14 @@ class SpecifiedModel:
     def atomic_numbers(self) -> tuple[int, ...]:
         return self.spec.atomic_numbers
 
+    @property
+    def cutoff(self) -> float:
+        return self.spec.cutoff
+
+    @property
+    def n_layers(self) -> int:
+        return self.spec.n_layers
+
     def content_digest(self) -> str:
         """Return a digest of specification and weights; those of a portable file may differ from its source file."""
         return digest_of(self.spec, self.weights)

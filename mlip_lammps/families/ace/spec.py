@@ -113,15 +113,12 @@ class AceModel(SpecifiedModel):
         and ``coefficients.e.r`` (n_terms, n_densities) float64. With one factor R_nl is g_n.
     """
 
+    family = FAMILY_NAME
     spec: AceSpec
     weights: dict[str, NDArray[np.generic]]
     source_sha256: str
     source_name: str
     remarks: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def family(self) -> str:
-        return FAMILY_NAME
 
     @property
     def cutoff(self) -> float:

@@ -133,16 +133,13 @@ class AniModel(SpecifiedModel):
         ``repulsion.k`` of pairs of elements, (n_elements, n_elements), in atomic units.
     """
 
+    family = FAMILY_NAME
     spec: AniSpec
     weights: dict[str, NDArray[np.floating]]
     source_sha256: str
     source_name: str
     form: str
     remarks: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def family(self) -> str:
-        return FAMILY_NAME
 
     @property
     def cutoff(self) -> float:

@@ -61,9 +61,8 @@ def read_potential(path: Path) -> BpnnModel:
     weights = _scaling_weights(file, spec)
     for number, functions, network in zip(elements, spec.functions, spec.networks, strict=True):
         weights |= _network_weights(path.with_name(weights_name(number)), number, len(functions), network.widths)
-    cutoff = max(spec.longest(False), spec.longest(True)) * ANGSTROM[spec.length_unit]
     name = path.absolute().parent.name or path.name
-    return BpnnModel(spec, weights, cutoff, _digest(path, spec), name, {"citation": CITATION})
+    return BpnnModel(spec, weights, _digest(path, spec), name, {"citation": CITATION})
 
 
 def _energy_conversion(file: InputFile) -> tuple[float, float]:

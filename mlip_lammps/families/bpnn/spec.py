@@ -142,20 +142,18 @@ class BpnnModel(SpecifiedModel):
     weights
         float64 arrays: for each atomic number Z, ``scaling.Z.factor`` and ``scaling.Z.offset`` (n_functions,), by which
         inputs are factor * G + offset, ``networks.Z.K.weight`` (n_in, n_out) and ``networks.Z.K.bias`` (n_out,).
-    cutoff
-        In angstrom.
     """
 
+    family = FAMILY_NAME
     spec: BpnnSpec
     weights: dict[str, NDArray[np.float64]]
-    cutoff: float
     source_sha256: str
     source_name: str
     remarks: dict[str, str] = field(default_factory=dict)
 
     @property
-    def family(self) -> str:
-        return FAMILY_NAME
+    def cutoff(self) -> float:
+        return max(self.spec.longest(False), self.spec.longest(True)) * ANGSTROM[self.spec.length_unit]
 
     @property
     def dtype(self) -> str:

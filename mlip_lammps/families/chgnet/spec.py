@@ -134,6 +134,7 @@ class CHGNetModel(SpecifiedModel):
         energies of atoms.
     """
 
+    family = FAMILY_NAME
     spec: CHGNetSpec
     weights: dict[str, NDArray[np.floating]]
     source_sha256: str
@@ -141,20 +142,8 @@ class CHGNetModel(SpecifiedModel):
     remarks: dict[str, str] = field(default_factory=dict)
 
     @property
-    def family(self) -> str:
-        return FAMILY_NAME
-
-    @property
-    def cutoff(self) -> float:
-        return self.spec.cutoff
-
-    @property
     def dtype(self) -> str:
         return self.weights["atom_embedding.embedding.weight"].dtype.name
-
-    @property
-    def n_layers(self) -> int:
-        return self.spec.n_layers
 
     def facts(self) -> dict[str, Any]:
         """Return the properties that ``mlip-lammps info`` prints."""

@@ -177,16 +177,8 @@ class GatedModel(SpecifiedModel):
     remarks: dict[str, str] = field(default_factory=dict)
 
     @property
-    def cutoff(self) -> float:
-        return self.spec.cutoff
-
-    @property
     def dtype(self) -> str:
         return self.spec.dtype
-
-    @property
-    def n_layers(self) -> int:
-        return self.spec.n_layers
 
     def facts(self) -> dict[str, Any]:
         """Return the properties that ``mlip-lammps info`` prints."""

@@ -104,19 +104,12 @@ class M3GNetModel(SpecifiedModel):
         element.
     """
 
+    family = FAMILY_NAME
     spec: M3GNetSpec
     weights: dict[str, NDArray[np.floating]]
     source_sha256: str
     source_name: str
     remarks: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def family(self) -> str:
-        return FAMILY_NAME
-
-    @property
-    def cutoff(self) -> float:
-        return self.spec.cutoff
 
     @property
     def dtype(self) -> str:

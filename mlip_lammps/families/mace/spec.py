@@ -228,26 +228,15 @@ class MaceModel(SpecifiedModel):
         SHA-256 of the original file; a portable file stores that of the file it was made from.
     """
 
+    family = FAMILY_NAME
     spec: ModelSpec
     weights: dict[str, NDArray[np.generic]]
     source_sha256: str
     source_name: str
 
     @property
-    def family(self) -> str:
-        return FAMILY_NAME
-
-    @property
-    def cutoff(self) -> float:
-        return self.spec.cutoff
-
-    @property
     def dtype(self) -> str:
         return self.spec.dtype
-
-    @property
-    def n_layers(self) -> int:
-        return self.spec.n_layers
 
     def facts(self) -> dict[str, Any]:
         """Return the properties that ``mlip-lammps info`` prints."""
