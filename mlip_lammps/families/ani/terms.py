@@ -1,8 +1,4 @@
-"""Terms of ANI potentials as torch functions. All are zero with a zero gradient beyond their cutoff.
-
-Terms are written one by one and stacked: programs that broadcast over shifts and sections, compiled by torch 2.13,
-corrupted memory. The cause is not known.
-"""
+"""Terms of ANI potentials as torch functions. All are zero with a zero gradient beyond their cutoff."""
 
 import math
 from collections.abc import Callable
