@@ -91,7 +91,7 @@ template <typename Shape> struct SymmetrySums {
   /* The neighbours of a centre by element, each element in whole vectors: the rest is far away. */
   struct Neighbours {
     Buffer<double> distance, values, slopes;
-    Buffer<Row> place;    // x, y, z, 1
+    Buffer<Row> place;    // x, y, z, 0
     Buffer<int64_t> edge;
     int64_t first[E + 1], count[E], n;
 
@@ -106,14 +106,14 @@ template <typename Shape> struct SymmetrySums {
       Row *const x = place.resize(n);
       int64_t *const number = edge.resize(n);
       std::fill_n(r, n, FAR * FAR);
-      std::fill_n(x, n, Row{FAR, 0.0, 0.0, 1.0});
+      std::fill_n(x, n, Row{FAR, 0.0, 0.0, 0.0});
       int64_t next[E];
       std::copy_n(first, E, next);
       for (int64_t e = begin; e < end; e++) {
         const double *const v = vectors + 3 * e;
         const int64_t k = next[E == 1 ? 0 : element[e]]++;
         number[k] = e;
-        x[k] = Row{v[0], v[1], v[2], 1.0};
+        x[k] = Row{v[0], v[1], v[2], 0.0};
         r[k] = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
       }
       for (int64_t k = 0; k < n; k++) r[k] = std::sqrt(r[k]);
@@ -198,20 +198,27 @@ template <typename Shape> struct SymmetrySums {
     int m;    // vectors
     V cosine[U], one[U], other[U], between[U];    // distances
     V sine[U], angle[U];
+    V cross[U], of_one[U], of_other[U];    // gradients are cross * the other vector + of_... * the own vector
     Buffer<V> radial, angular, angular_slopes, gaussian, factors;    // [function][U]
 
     void prepare(const AngularGroup &group, const Neighbours &all, const Angles &angles, int64_t start)
     {
       m = static_cast<int>(std::min<int64_t>(U, (angles.n - start + N - 1) / N));
-      const double *const r = all.distance.data();
-      for (int k = 0; k < m * N; k++) {
-        one[k / N][k % N] = r[angles.one.data()[start + k]];
-        other[k / N][k % N] = r[angles.other.data()[start + k]];
-      }
+      gather(all.distance.data(), angles.one.data() + start, one);
+      gather(all.distance.data(), angles.other.data() + start, other);
       const V *const dot = vectors_of(angles.dot.data() + start);
       for (int u = 0; u < m; u++) cosine[u] = dot[u] / (one[u] * other[u]);
-      if (group.has_between)
-        for (int k = 0; k < m * N; k++) between[k / N][k % N] = std::sqrt(angles.square.data()[start + k]);
+      if (group.has_between) {
+        const double *const square = angles.square.data() + start;
+        double *const distance = reinterpret_cast<double *>(between);
+        for (int k = 0; k < m * N; k++) distance[k] = std::sqrt(square[k]);
+      }
+    }
+
+    void gather(const double *values, const int32_t *place, V *result) const
+    {
+      double *const all = reinterpret_cast<double *>(result);
+      for (int k = 0; k < m * N; k++) all[k] = values[place[k]];
     }
 
     /* Products of cutoff functions times Gaussians. factors: product and its derivatives by the distances */
@@ -222,30 +229,28 @@ template <typename Shape> struct SymmetrySums {
       V *e = HAS_SLOPES ? gaussian.resize(group.n_gaussians * U) : nullptr;
       V *f = factors.resize((HAS_SLOPES ? 4 : 1) * group.n_classes * U);
       const double *numbers = group.gaussians;
-      const int64_t n_valid = angles.n - start;
+      const int n_valid = static_cast<int>(std::min<int64_t>(U * N, angles.n - start));
       for (int64_t c = 0; c < group.n_classes; c++) {
         const int64_t cutoff = group.classes[3 * c], over = group.classes[3 * c + 1];
         const int32_t *const i = angles.one.data() + start, *const j = angles.other.data() + start;
         const double *const values = all.values.data() + cutoff * all.n, *const slopes = all.slopes.data() + cutoff * all.n;
-        V third[U], third_slope[U];
+        V x[U], y[U], dx[U], dy[U], third[U], third_slope[U];
+        gather(values, i, x);
+        gather(values, j, y);
+        for (int k = n_valid; k < m * N; k++) x[k / N][k % N] = 0.0;
+        if constexpr (HAS_SLOPES) {
+          gather(slopes, i, dx);
+          gather(slopes, j, dy);
+          for (int k = n_valid; k < m * N; k++) dx[k / N][k % N] = 0.0;
+        }
         if (over == ALL)
           F::evaluate(plan.falling(cutoff), plan.falling_numbers(cutoff), m, between, third, third_slope);
         for (int u = 0; u < m; u++) {
-          V x, y, dx, dy;
-          for (int k = 0; k < N; k++) {
-            x[k] = u * N + k < n_valid ? values[i[u * N + k]] : 0.0;
-            y[k] = values[j[u * N + k]];
-          }
-          const V product = x * y;
-          f[u] = over == ALL ? product * third[u] : product;
+          const V product = x[u] * y[u], rest = over == ALL ? third[u] : 1.0 - V{};
+          f[u] = product * rest;
           if constexpr (HAS_SLOPES) {
-            for (int k = 0; k < N; k++) {
-              dx[k] = u * N + k < n_valid ? slopes[i[u * N + k]] : 0.0;
-              dy[k] = slopes[j[u * N + k]];
-            }
-            const V rest = over == ALL ? third[u] : 1.0 - V{};
-            f[U + u] = dx * y * rest;
-            f[2 * U + u] = x * dy * rest;
+            f[U + u] = dx[u] * y[u] * rest;
+            f[2 * U + u] = x[u] * dy[u] * rest;
             f[3 * U + u] = over == ALL ? product * third_slope[u] : V{};
           }
         }
@@ -273,11 +278,10 @@ template <typename Shape> struct SymmetrySums {
       V *value = angular.resize(group.n_angles * U);
       V *slope = HAS_SLOPES ? angular_slopes.resize(group.n_angles * U) : nullptr;
       if (group.has_sine)
-        for (int u = 0; u < m; u++)
-          for (int k = 0; k < N; k++) {
-            const double c = group.shrink * cosine[u][k];
-            sine[u][k] = std::sqrt(1.0 - c * c);
-          }
+        for (int k = 0; k < m * N; k++) {
+          const double c = group.shrink * reinterpret_cast<const double *>(cosine)[k];
+          reinterpret_cast<double *>(sine)[k] = std::sqrt(1.0 - c * c);
+        }
       const double *p = group.angle_numbers;
       for (int64_t a = 0; a < group.n_angles; a++, value += U, p += 5) {
         const int64_t exponent = group.angles[2 * a], falling = group.angles[2 * a + 1];
@@ -329,8 +333,8 @@ template <typename Shape> struct SymmetrySums {
     Angles angles;
     Block block;
     Buffer<V> sums, radial_gradients, angular_gradients;
-    Buffer<double> strengths, distance_gradients;
-    Buffer<Row> gradients;    // x, y, z, and a factor of the neighbour's own vector
+    Buffer<double> strengths, own_gradients;    // factors of the neighbours' own vectors
+    Buffer<Row> gradients;
   };
 
   static void forward(int64_t n_local, int64_t n_edges, const double *vectors, const int64_t *centre,
@@ -414,14 +418,14 @@ template <typename Shape> struct SymmetrySums {
         if (first[i] == first[i + 1]) continue;
         const Neighbours &all = work.all;
         work.all.prepare(plan, first[i], first[i + 1], vectors, element);
-        double *const by_distance = work.distance_gradients.resize(all.n);
+        double *const own_factors = work.own_gradients.resize(all.n);
         Row *const gradients = work.gradients.resize(all.n);
-        std::fill_n(by_distance, all.n, 0.0);
+        std::fill_n(own_factors, all.n, 0.0);
         std::fill_n(gradients, all.n, Row{});
         const int64_t own = E == 1 ? 0 : species[i];
         for (int z = 0; z < E; z++)
           if (all.count[z] > 0)
-            neighbours_adjoint(RadialGroup(plan, plan.group(own, z)), all, z, upstream + i * W, by_distance);
+            neighbours_adjoint(RadialGroup(plan, plan.group(own, z)), all, z, upstream + i * W, own_factors);
         int pair = E;
         for (int a = 0; a < E; a++)
           for (int b = a; b < E; b++) {
@@ -430,7 +434,7 @@ template <typename Shape> struct SymmetrySums {
           }
         for (int z = 0; z < E; z++)
           for (int64_t k = all.first[z]; k < all.first[z] + all.count[z]; k++) {
-            const Row g = gradients[k] + (gradients[k][3] + by_distance[k] / all.distance.data()[k]) * all.place.data()[k];
+            const Row g = gradients[k] + own_factors[k] * all.place.data()[k];
             for (int axis = 0; axis < 3; axis++) edge_gradients[3 * all.edge.data()[k] + axis] = g[axis];
           }
       }
@@ -438,11 +442,11 @@ template <typename Shape> struct SymmetrySums {
   }
 
   static void neighbours_adjoint(const RadialGroup &group, const Neighbours &all, int z, const double *upstream,
-                                 double *by_distance)
+                                 double *own_factors)
   {
     const int64_t n = (all.first[z + 1] - all.first[z]) / N;
     const V *const r = vectors_of(all.distance.data() + all.first[z]);
-    V *const gradient = vectors_of(by_distance + all.first[z]);
+    V *const gradient = vectors_of(own_factors + all.first[z]);
     for (int64_t t = 0; t < group.n; t++) {
       const double eta = group.numbers[3 * t], shift = group.numbers[3 * t + 1];
       const double strength = group.numbers[3 * t + 2] * upstream[group.terms[2 * t + 1]];
@@ -454,6 +458,7 @@ template <typename Shape> struct SymmetrySums {
             (slope[k] - (2.0 * eta) * d * cutoff[k]);
       }
     }
+    for (int64_t k = 0; k < n; k++) gradient[k] /= r[k];
   }
 
   static void pairs_adjoint(const Plan &plan, const AngularGroup &group, Work &work, int a, int b,
@@ -481,14 +486,13 @@ template <typename Shape> struct SymmetrySums {
           by_angular[q + u] += strength * block.radial.data()[p + u];
         }
       }
-      for (int u = 0; u < block.m; u++)
-        angles_adjoint(group, block, u, by_radial, by_angular, start + u * N, work);
+      for (int u = 0; u < block.m; u++) angles_adjoint(group, block, u, by_radial, by_angular);
+      add_gradients(block, start, work);
     }
   }
 
   /* From the radial and angular functions of a vector of angles to the vectors of their neighbours. */
-  static void angles_adjoint(const AngularGroup &group, const Block &block, int u, const V *by_radial,
-                             const V *by_angular, int64_t start, Work &work)
+  static void angles_adjoint(const AngularGroup &group, Block &block, int u, const V *by_radial, const V *by_angular)
   {
     V by_cosine = {}, by_one = {}, by_other = {}, by_between = {};
     for (int64_t a = 0; a < group.n_angles; a++)
@@ -518,22 +522,36 @@ template <typename Shape> struct SymmetrySums {
       if (over == ALL) by_between += total * f[3 * U] - 2.0 * f[0] * (widths * between - shifts);
     }
     const V inverse = 1.0 / (one * other), per_one = inverse * other, per_other = inverse * one;
-    V cross = by_cosine * inverse;
-    V of_one = (by_one - by_cosine * block.cosine[u] * per_one) * per_one;
-    V of_other = (by_other - by_cosine * block.cosine[u] * per_other) * per_other;
-    if (group.has_between) {
-      const V tension = between > 0.0 ? by_between / between : V{};
-      of_one += tension;
-      of_other += tension;
-      cross -= tension;
-    }
-    const int n = static_cast<int>(std::min<int64_t>(N, work.angles.n - start));
+    const V tension = group.has_between ? (between > 0.0 ? by_between / between : V{}) : V{};
+    block.cross[u] = by_cosine * inverse - tension;
+    block.of_one[u] = (by_one - by_cosine * block.cosine[u] * per_one) * per_one + tension;
+    block.of_other[u] = (by_other - by_cosine * block.cosine[u] * per_other) * per_other + tension;
+  }
+
+  /* The first neighbour of successive angles is mostly the same: its sums stay in registers. */
+  static void add_gradients(const Block &block, int64_t start, Work &work)
+  {
+    const int n = static_cast<int>(std::min<int64_t>(block.m * N, work.angles.n - start));
     const int32_t *const i = work.angles.one.data() + start, *const j = work.angles.other.data() + start;
+    const double *const cross = reinterpret_cast<const double *>(block.cross);
+    const double *const of_one = reinterpret_cast<const double *>(block.of_one);
+    const double *const of_other = reinterpret_cast<const double *>(block.of_other);
     Row *const gradients = work.gradients.data();
+    double *const own = work.own_gradients.data();
     const Row *const place = work.all.place.data();
-    for (int k = 0; k < n; k++) {
-      gradients[i[k]] += Row{cross[k], cross[k], cross[k], of_one[k]} * place[j[k]];
-      gradients[j[k]] += Row{cross[k], cross[k], cross[k], of_other[k]} * place[i[k]];
+    for (int k = 0; k < n;) {
+      const int32_t first = i[k];
+      const Row x = place[first];
+      Row sum = {};
+      double total = 0.0;
+      for (; k < n && i[k] == first; k++) {
+        sum += cross[k] * place[j[k]];
+        total += of_one[k];
+        gradients[j[k]] += cross[k] * x;
+        own[j[k]] += of_other[k];
+      }
+      gradients[first] += sum;
+      own[first] += total;
     }
   }
 };
