@@ -137,16 +137,16 @@ template <typename Shape> struct SymmetrySums {
 
   /* Pairs of neighbours of two elements, with a whole vector of copies after the last. */
   struct Angles {
-    Buffer<double> near;    // x, y, z, r of the neighbours within reach
+    Buffer<double> near;    // x, y, z of the neighbours within reach
     Buffer<int32_t> near_place, one, other;
-    Buffer<double> dot, square, row_dot, row_square;
+    Buffer<double> dot, square;
     int64_t n;
 
     void list(const AngularGroup &group, const Neighbours &all, int a, int b)
     {
       n = 0;
-      double *const x = near.resize(4 * all.n), *const y = x + all.n, *const z = y + all.n, *const r = z + all.n;
-      int32_t *const place = near_place.resize(all.n);
+      double *const x = near.resize(3 * all.n + N), *const y = x + all.n, *const z = y + all.n;
+      int32_t *const place = near_place.resize(all.n + N);
       int64_t end[2] = {0, 0};
       for (int s = 0; s < (a == b ? 1 : 2); s++) {
         const int element = s == 0 ? a : b;
@@ -156,8 +156,7 @@ template <typename Shape> struct SymmetrySums {
           place[k] = static_cast<int32_t>(p);
           x[k] = all.place.data()[p][0];
           y[k] = all.place.data()[p][1];
-          z[k] = all.place.data()[p][2];
-          r[k++] = all.distance.data()[p];
+          z[k++] = all.place.data()[p][2];
         }
         end[s] = k;
       }
@@ -166,22 +165,18 @@ template <typename Shape> struct SymmetrySums {
       if (most == 0) return;
       int32_t *const i = one.resize(most + 2 * N), *const j = other.resize(most + 2 * N);
       double *const angle_dot = dot.resize(most + 2 * N), *const angle_square = square.resize(most + 2 * N);
-      double *const d = row_dot.resize(last), *const s = row_square.resize(last);
       const double limit = group.reach_between * group.reach_between;
+      V lanes;
+      for (int k = 0; k < N; k++) lanes[k] = k;
       for (int64_t p = 0; p < n_first; p++) {
-        const int64_t begin = a == b ? p + 1 : n_first;
         const double px = x[p], py = y[p], pz = z[p];
-        for (int64_t q = begin; q < last; q++) {
-          const double dx = x[q] - px, dy = y[q] - py, dz = z[q] - pz;
-          d[q] = px * x[q] + py * y[q] + pz * z[q];
-          s[q] = dx * dx + dy * dy + dz * dz;
-        }
-        for (int64_t q = begin; q < last; q++) {
-          i[n] = place[p];
-          j[n] = place[q];
-          angle_dot[n] = d[q];
-          angle_square[n] = s[q];
-          n += !(s[q] >= limit);
+        for (int64_t q = a == b ? p + 1 : n_first; q < last; q += N) {
+          const V vx = *vectors_of(x + q), vy = *vectors_of(y + q), vz = *vectors_of(z + q);
+          const V dx = vx - px, dy = vy - py, dz = vz - pz, between = dx * dx + dy * dy + dz * dz;
+          const auto is_kept = !(between >= limit) & (lanes < static_cast<double>(last - q));
+          for (int k = 0; k < N; k++) i[n + k] = place[p];
+          n += store_some<N>(is_kept, px * vx + py * vy + pz * vz, between, place + q, angle_dot + n, angle_square + n,
+                             j + n);
         }
       }
       for (int k = 0; k < N && n > 0; k++) {
