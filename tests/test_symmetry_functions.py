@@ -163,6 +163,14 @@ def test_a_nan_distance_stays_a_nan(kernels):
     assert not sums[4].isnan().any()
 
 
+def test_a_neighbour_at_distance_zero_gives_nan(kernels):
+    """Every function of its angles, in particular powers that are not integers."""
+    vectors, centre, source, species = edges()
+    vectors[torch.nonzero(centre == 3)[0, 0]] = 0.0
+    angular = kernels.sums(vectors, centre, source, species)[3, len(RADIAL) + 3 :]
+    assert angular.isnan().all()
+
+
 def test_kernels_written_for_another_processor_equal_plain_torch(kernel_folder, plain, monkeypatch):
     """Results do not depend on the SIMD width."""
     monkeypatch.setattr(simd, "widest_vectors", lambda: Vectors("short", 16, 16))

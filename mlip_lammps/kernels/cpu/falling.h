@@ -1,4 +1,5 @@
-/* Functions of a distance or an angle that fall to zero, and their slopes; see ``Falling`` in symmetry_functions.py.
+/* Functions of a distance or an angle that fall to zero, and their slopes; see ``Falling`` in
+   kernels/symmetry_functions.py.
 
    Plan: form, is_even, is_skewed, order. Numbers: origin, 1 / width, scale, floor. */
 
@@ -12,6 +13,8 @@ namespace mlip_kernels {
 template <int N> struct Falling {
   using V = typename VectorOf<double, N>::type;
   static constexpr int PLAN = 4, NUMBERS = 4;
+  // in the order of _FORMS in symmetry_functions.py
+  enum Form { COS, SMOOTH, TANH, POLY1, POLY2, POLY3, POLY4, BIWEIGHT, TRIWEIGHT };
 
   /* n vectors */
   static void evaluate(const int64_t *plan, const double *numbers, int64_t n, const V *t, V *value, V *slope)
@@ -19,14 +22,14 @@ template <int N> struct Falling {
     const int64_t order = plan[3];
     const double floor = numbers[3];
     switch (plan[0]) {
-    case 0:
+    case COS:
       return each(plan, numbers, n, t, value, slope, [](const V &x, V &f, V &d) {
         V s, c;
         sine_and_cosine<N>(M_PI * x, s, c);
         f = 0.5 * c + 0.5;
         d = (-0.5 * M_PI) * s;
       });
-    case 1:
+    case SMOOTH:
       return each(plan, numbers, n, t, value, slope, [=](const V &x, V &f, V &d) {
         const V before = power(x, order - 1), rest = 1.0 - before * x;
         const auto is_inside = !(rest < floor);
@@ -34,42 +37,42 @@ template <int N> struct Falling {
         f = exponential<double, N>(1.0 - inverse);
         d = is_inside ? (-static_cast<double>(order)) * before * inverse * inverse * f : V{};
       });
-    case 2:
+    case TANH:
       return each(plan, numbers, n, t, value, slope, [](const V &x, V &f, V &d) {
         const V h = 2.0 * logistic<double, N>(2.0 * (1.0 - x)) - 1.0, square = h * h;
         f = square * h;
         d = 3.0 * square * (square - 1.0);
       });
-    case 3:
+    case POLY1:
       return each(plan, numbers, n, t, value, slope, [](const V &x, V &f, V &d) {
         f = (2.0 * x - 3.0) * x * x + 1.0;
         d = 6.0 * x * (x - 1.0);
       });
-    case 4:
+    case POLY2:
       return each(plan, numbers, n, t, value, slope, [](const V &x, V &f, V &d) {
         const V y = x * (1.0 - x);
         f = ((15.0 - 6.0 * x) * x - 10.0) * x * x * x + 1.0;
         d = -30.0 * y * y;
       });
-    case 5:
+    case POLY3:
       return each(plan, numbers, n, t, value, slope, [](const V &x, V &f, V &d) {
         const V y = x * (1.0 - x), square = x * x;
         f = (x * (x * (20.0 * x - 70.0) + 84.0) - 35.0) * square * square + 1.0;
         d = -140.0 * y * y * y;
       });
-    case 6:
+    case POLY4:
       return each(plan, numbers, n, t, value, slope, [](const V &x, V &f, V &d) {
         const V y = x * (1.0 - x), square = x * x;
         f = (x * (x * ((315.0 - 70.0 * x) * x - 540.0) + 420.0) - 126.0) * square * square * x + 1.0;
         d = -630.0 * y * y * y * y;
       });
-    case 7:
+    case BIWEIGHT:
       return each(plan, numbers, n, t, value, slope, [](const V &x, V &f, V &d) {
         const V rest = 1.0 - x * x;
         f = rest * rest;
         d = -4.0 * x * rest;
       });
-    default:
+    default:    // TRIWEIGHT
       return each(plan, numbers, n, t, value, slope, [](const V &x, V &f, V &d) {
         const V rest = 1.0 - x * x;
         f = rest * rest * rest;

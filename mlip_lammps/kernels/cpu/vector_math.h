@@ -78,7 +78,7 @@ template <typename T, int N> inline typename VectorOf<T, N>::type exponential(ty
   return is_zero ? V{} : reinterpret_cast<const V &>(scaled) / bottom;
 }
 
-/* Natural logarithm of positive normal numbers (polynomials of the Cephes library). */
+/* Natural logarithm of positive normal numbers (polynomials of the Cephes library); NaN of NaN. */
 template <int N> inline typename VectorOf<double, N>::type logarithm(const typename VectorOf<double, N>::type &x)
 {
   using V = typename VectorOf<double, N>::type;
@@ -98,7 +98,7 @@ template <int N> inline typename VectorOf<double, N>::type logarithm(const typen
   const V bottom = ((((y + 1.12873587189167450590e1) * y + 4.52279145837532221105e1) * y + 8.29875266912776603211e1) * y +
       7.11544750618563894466e1) * y + 2.31251620126765340583e1;
   const V tail = y * (z * top / bottom) - n * 2.121944400546905827679e-4 - 0.5 * z;
-  return (y + tail) + n * 0.693359375;
+  return x == x ? (y + tail) + n * 0.693359375 : x;
 }
 
 /* Sine and cosine of moderate arguments, |x| < 1e5 (polynomials of fdlibm). */
