@@ -16,6 +16,7 @@ from torch import Tensor
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
 from mlip_lammps.kernels.expansion import ClusterExpansion
 from mlip_lammps.kernels.lowered import LoweredModel
+from mlip_lammps.kernels.symmetry_functions import SymmetryFunctions
 
 _HOMES = {"cpu": "mlip_lammps.kernels.cpu", "cuda": "mlip_lammps.kernels.gpu", "emulated": "mlip_lammps.kernels.gpu"}
 """Backend package of each device; ``emulated`` runs the GPU kernels and the GPU engine on the CPU, for tests."""
@@ -146,6 +147,32 @@ class ExpansionOperators(Protocol):
 
     def table_inputs(self, t: int) -> tuple[TableInput, ...]:
         """Return nothing: the tables are constants."""
+
+    def compile(self) -> None:
+        """Compile the native code."""
+
+    def code(self) -> OperatorCode:
+        """Return the code for the model file; call ``compile`` first."""
+
+
+class SymmetryOperators(Protocol):
+    """Performance-critical operations of models with symmetry functions."""
+
+    def sums(self, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor) -> Tensor:
+        """Return the sums of each atom, shape (n_local, n_columns), float64.
+
+        Parameters
+        ----------
+        vectors
+            Edge vectors in the unit of the functions, shape (n_edges, 3), float64.
+        centre, source
+            Centres i, in ascending order, and species of the neighbours, shape (n_edges,).
+        centre_species
+            Shape (n_local,).
+        """
+
+    def table_inputs(self, t: int) -> tuple[TableInput, ...]:
+        """Return nothing: there are no tables."""
 
     def compile(self) -> None:
         """Compile the native code."""
@@ -311,3 +338,9 @@ def expansion_operators(name: str, expansion: ClusterExpansion, radial: str, scr
     """Return the operators of a backend (``cpu``) for an atomic cluster expansion."""
     module = importlib.import_module(f"mlip_lammps.kernels.{name}.expansion_operators")
     return module.make_operators(expansion, radial, scratch)
+
+
+def symmetry_operators(name: str, functions: SymmetryFunctions, scratch: Path) -> SymmetryOperators:
+    """Return the operators of a backend (``torch`` or ``cpu``) for symmetry functions."""
+    module = importlib.import_module(f"mlip_lammps.kernels.{name}.symmetry_operators")
+    return module.make_operators(functions, scratch)

@@ -1,23 +1,20 @@
-"""ANI potentials as one layer of torch functions."""
+"""ANI potentials as one layer: terms of the kernels, and networks in torch."""
+
+from pathlib import Path
 
 import numpy as np
 import torch
 from ase.units import Hartree
 from torch import Tensor
 
+from mlip_lammps.families.ani.lowering import lowered_terms
 from mlip_lammps.families.ani.spec import AniModel
-from mlip_lammps.families.ani.terms import (
-    ACTIVATIONS,
-    angular_values,
-    cutoff_value,
-    radial_values,
-    repulsion_energies,
-)
+from mlip_lammps.families.ani.terms import ACTIVATIONS, repulsion_energies
 from mlip_lammps.families.atom_centred.networks import energies_by_element
-from mlip_lammps.families.atom_centred.sums import ElementSums
 from mlip_lammps.families.chain import Chain, EdgeGraph, Named
 from mlip_lammps.families.layered import LayeredModel
-from mlip_lammps.kernels.backend import LayerOperators, NoOperators
+from mlip_lammps.kernels.backend import SymmetryOperators, symmetry_operators
+from mlip_lammps.kernels.symmetry_functions import element_pairs
 
 _CHUNK_ATOMS = 128
 """Centres of a call: enough rows of each element for the products of its networks."""
@@ -26,26 +23,30 @@ _CHUNK_ATOMS = 128
 class AniLayers(LayeredModel):
     """A potential for some of its elements as a chain of one layer."""
 
+    has_operators = True
+
     def __init__(self, trained: AniModel, atomic_numbers: tuple[int, ...]):
         self.trained, self.atomic_numbers, self.cutoff = trained, atomic_numbers, trained.cutoff
-        self.angle_cutoff = trained.spec.angular.cutoff
 
     def chunk_atoms(self) -> int:
         return _CHUNK_ATOMS
 
-    def chain(self, dtype: str, operators: LayerOperators | NoOperators) -> "AniChain":
-        return AniChain(self.trained, self.atomic_numbers, dtype)
+    def operators(self, name: str, dtype: str, radial: str, scratch: Path) -> SymmetryOperators:
+        return symmetry_operators(name, lowered_terms(self.trained.spec, len(self.atomic_numbers)), scratch)
+
+    def chain(self, dtype: str, operators: SymmetryOperators) -> "AniChain":
+        return AniChain(self.trained, self.atomic_numbers, dtype, operators)
 
 
 class AniChain(Chain):
     """Terms in float64, and networks in the precision of the features."""
 
-    def __init__(self, trained: AniModel, atomic_numbers: tuple[int, ...], dtype: str):
+    def __init__(self, trained: AniModel, atomic_numbers: tuple[int, ...], dtype: str, operators: SymmetryOperators):
         super().__init__(dtype, 1)
+        self.operators = operators
         spec = self.spec = trained.spec
         rows = [spec.atomic_numbers.index(number) for number in atomic_numbers]
-        self.sums = ElementSums(len(rows))
-        inputs = _inputs(trained, rows, self.sums.pairs)
+        inputs = _inputs(trained, rows)
         self.networks = [_Networks(trained, row, inputs, self.precision.features) for row in rows]
         self.self_energies = torch.tensor([spec.self_energies[row] for row in rows], dtype=torch.float64)
         names = ("y", "sqrt_alpha", "k") if spec.repulsion is not None else ()
@@ -55,33 +56,18 @@ class AniChain(Chain):
         ]
 
     def layer(self, t: int, graph: EdgeGraph, features: Tensor | None, skips: Tensor | None) -> tuple[Named, Tensor]:
-        spec = self.spec
-        distances = graph.edge_vectors.square().sum(dim=1).sqrt()
-        radial = radial_values(spec.radial, spec.cutoff_function, distances)
-        inputs = torch.cat(
-            [
-                self.sums.over_edges(radial, graph),
-                self.sums.over_angles(self._angular(graph, distances), graph),
-            ],
-            dim=1,
-        )
-        energies = energies_by_element(self.networks, inputs.to(self.precision.features), graph.centre_species)
-        energies = energies.to(torch.float64) + self.self_energies.index_select(0, graph.centre_species)
-        if spec.repulsion is not None:
-            energies = energies.index_add(0, graph.edge_centre, 0.5 * self._repulsion(graph, distances))
+        neighbours, species = graph.neighbour_species(), graph.centre_species
+        inputs = self.operators.sums(graph.edge_vectors, graph.edge_centre, neighbours, species)
+        energies = energies_by_element(self.networks, inputs.to(self.precision.features), species)
+        energies = energies.to(torch.float64) + self.self_energies.index_select(0, species)
+        if self.spec.repulsion is not None:
+            energies = energies.index_add(0, graph.edge_centre, 0.5 * self._repulsion(graph, neighbours))
         return {}, energies * Hartree
 
-    def _angular(self, graph: EdgeGraph, distances: Tensor) -> Tensor:
-        spec = self.spec
-        factors = cutoff_value(spec.cutoff_function, distances, spec.angular.cutoff)
-        table = torch.cat([graph.edge_vectors, torch.stack([distances, factors], dim=1)], dim=1)
-        one, other = (table.index_select(0, graph.angle_edges[:, k]) for k in (0, 1))
-        cosines = (one[:, :3] * other[:, :3]).sum(dim=1) / (one[:, 3] * other[:, 3])
-        return angular_values(spec.angular, cosines, 0.5 * (one[:, 3] + other[:, 3]), one[:, 4] * other[:, 4])
-
-    def _repulsion(self, graph: EdgeGraph, distances: Tensor) -> Tensor:
+    def _repulsion(self, graph: EdgeGraph, neighbours: Tensor) -> Tensor:
+        distances = graph.edge_vectors.square().sum(dim=1).sqrt()
         centres = graph.centre_species.index_select(0, graph.edge_centre)
-        pairs = centres * self.sums.n_elements + graph.neighbour_species()
+        pairs = centres * len(self.networks) + neighbours
         parameters = [one.index_select(0, pairs) for one in self.repulsion]
         return repulsion_energies(self.spec.repulsion, distances, *parameters)
 
@@ -115,14 +101,14 @@ class _Networks:
         return total / len(self.members)
 
 
-def _inputs(trained: AniModel, rows: list[int], pairs: tuple[tuple[int, int], ...]) -> list[int]:
+def _inputs(trained: AniModel, rows: list[int]) -> list[int]:
     """Return the places of the sums for some elements among the inputs of the trained networks."""
     spec = trained.spec
     n_elements, n_radial, n_angular = len(spec.atomic_numbers), len(spec.radial.shifts), spec.angular.n_terms
-    trained_pairs = ElementSums(n_elements).pairs
+    trained_pairs = element_pairs(n_elements)
     starts = [row * n_radial for row in rows]
     places = [start + k for start in starts for k in range(n_radial)]
-    for a, b in pairs:
+    for a, b in element_pairs(len(rows)):
         pair = trained_pairs.index((min(rows[a], rows[b]), max(rows[a], rows[b])))
         start = n_elements * n_radial + pair * n_angular
         places += range(start, start + n_angular)

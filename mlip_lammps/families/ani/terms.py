@@ -1,8 +1,4 @@
-"""Terms of ANI potentials as torch functions. All are zero with a zero gradient beyond their cutoff.
-
-Terms are written one by one and stacked: programs that broadcast over shifts and sections, compiled by torch 2.13,
-corrupted memory. The cause is not known.
-"""
+"""Terms of ANI potentials as torch functions. All are zero with a zero gradient beyond their cutoff."""
 
 import math
 from collections.abc import Callable
@@ -35,7 +31,7 @@ def cutoff_value(function: CutoffFunction, distances: Tensor, cutoff: float) -> 
 def radial_values(terms: RadialTerms, function: CutoffFunction, distances: Tensor) -> Tensor:
     """Return the radial terms of distances (n,), shape (n_terms, n)."""
     factors = 0.25 * cutoff_value(function, distances, terms.cutoff)
-    return torch.stack([factors * torch.exp(-terms.eta * (distances - shift).square()) for shift in terms.shifts])
+    return factors * torch.exp(-terms.eta * (distances - _column(terms.shifts)).square())
 
 
 def angular_values(terms: AngularTerms, cosines: Tensor, means: Tensor, factors: Tensor) -> Tensor:
@@ -50,14 +46,14 @@ def angular_values(terms: AngularTerms, cosines: Tensor, means: Tensor, factors:
     factors
         Products of the cutoff functions of both distances, shape (n,).
     """
-    cosines = COSINE_FACTOR * cosines
-    sines = (1.0 - cosines.square()).sqrt()
-    by_section = []
-    for section in terms.sections:
-        deviation = math.cos(section) * cosines + math.sin(section) * sines
-        by_section.append(2.0 * (0.5 + 0.5 * deviation).clamp(min=0.0) ** terms.zeta)
-    by_shift = [factors * torch.exp(-terms.eta * (means - shift).square()) for shift in terms.shifts]
-    return torch.stack([one * other for one in by_shift for other in by_section])
+    angles = torch.acos(COSINE_FACTOR * cosines)
+    by_section = 2.0 * (0.5 + 0.5 * torch.cos(angles - _column(terms.sections))) ** terms.zeta
+    by_shift = factors * torch.exp(-terms.eta * (means - _column(terms.shifts)).square())
+    return (by_shift[:, None] * by_section).flatten(0, 1)
+
+
+def _column(numbers: tuple[float, ...]) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64)[:, None]
 
 
 def repulsion_energies(

@@ -1,1 +1,1 @@
-"""Parts that networks of atom-centred functions share: sums over neighbours by element, and networks by element."""
+"""Parts that networks of atom-centred functions share: networks by element."""

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mlip_lammps.families.bpnn.spec import AngularShape, RadialShape
 
-_TANH_SCALE = (1.0 / math.tanh(1.0)) ** 3
+TANH_SCALE = (1.0 / math.tanh(1.0)) ** 3
+"""Factor of the cutoff function tanh, which makes it one at distance zero."""
 _NEARLY_ONE = 1.0 - 1e-15
 """Largest cosine: the angle has no derivative at 0 and 180 degrees."""
 
@@ -44,7 +45,7 @@ def angular_value(shape: AngularShape, cosines: Tensor) -> Tensor:
 def _cutoff_value(shape: RadialShape, distances: Tensor) -> Tensor:
     if shape.form in ("tanh", "tanh_unscaled"):
         value = torch.tanh((1.0 - distances / shape.cutoff).clamp(min=0.0)) ** 3
-        return _TANH_SCALE * value if shape.form == "tanh" else value
+        return TANH_SCALE * value if shape.form == "tanh" else value
     inner = shape.alpha * shape.cutoff
     return _falling(shape.form, ((distances - inner) / (shape.cutoff - inner)).clamp(0.0, 1.0))
 

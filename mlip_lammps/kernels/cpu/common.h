@@ -13,6 +13,9 @@
 #include <omp.h>
 #include <type_traits>
 #include <vector>
+#ifdef __AVX512VL__
+#include <immintrin.h>
+#endif
 
 namespace mlip_kernels {
 
@@ -89,6 +92,34 @@ template <typename T, int N, int STEP = 1> inline void transpose(typename Vector
     }
     transpose<T, N, 2 * STEP>(v);
   }
+}
+
+/* Store the lanes of two vectors and of N integers where ``is_chosen`` is -1, without gaps; return their number. The
+   lanes behind them are overwritten. */
+template <int N>
+inline int store_some(const typename VectorOf<int64_t, N>::type &is_chosen, const typename VectorOf<double, N>::type &x,
+                      const typename VectorOf<double, N>::type &y, const int32_t *numbers, double *to_x, double *to_y,
+                      int32_t *to_numbers)
+{
+#ifdef __AVX512VL__
+  if constexpr (N == 8) {
+    // twice as fast as one lane after the other
+    const __mmask8 mask = _mm512_cmpneq_epi64_mask((__m512i) is_chosen, _mm512_setzero_si512());
+    const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i_u *>(numbers));
+    _mm512_storeu_pd(to_x, _mm512_maskz_compress_pd(mask, (__m512d) x));
+    _mm512_storeu_pd(to_y, _mm512_maskz_compress_pd(mask, (__m512d) y));
+    _mm256_storeu_si256(reinterpret_cast<__m256i_u *>(to_numbers), _mm256_maskz_compress_epi32(mask, all));
+    return __builtin_popcount(mask);
+  }
+#endif
+  int n = 0;
+  for (int k = 0; k < N; k++) {
+    to_x[n] = x[k];
+    to_y[n] = y[k];
+    to_numbers[n] = numbers[k];
+    n -= static_cast<int>(is_chosen[k]);
+  }
+  return n;
 }
 
 /* first[i] .. first[i+1]: the edges of centre i, in a list that is sorted by centre. */

@@ -29,8 +29,10 @@ from mlip_lammps.kernels.cpu.operators import (
     LinearOp,
     MomentsOp,
     NetworkOp,
+    SymmetryOp,
 )
 from mlip_lammps.kernels.cpu.simd import COMPILE, n_registers
+from mlip_lammps.kernels.cpu.symmetry_functions import SymmetryShape
 
 _HEADERS = Path(__file__).parent
 
@@ -42,6 +44,7 @@ Shape = (
     | ContractionShape
     | ExpansionShape
     | LinearShape
+    | SymmetryShape
 )
 _OPERATORS = {
     ConvolutionShape: ConvolutionOp,
@@ -51,6 +54,7 @@ _OPERATORS = {
     ContractionShape: ContractionOp,
     ExpansionShape: ExpansionOp,
     LinearShape: LinearOp,
+    SymmetryShape: SymmetryOp,
 }
 
 _BEGIN = """namespace mlip_kernels {{ constexpr int VECTOR_REGISTERS = {n_registers}; }}
@@ -61,6 +65,7 @@ _BEGIN = """namespace mlip_kernels {{ constexpr int VECTOR_REGISTERS = {n_regist
 #include "linear.h"
 #include "moments.h"
 #include "network.h"
+#include "symmetry_functions.h"
 using namespace mlip_kernels;
 namespace {{
 """

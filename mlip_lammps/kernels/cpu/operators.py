@@ -11,6 +11,7 @@ from mlip_lammps.kernels.cpu.linear import LinearShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
 from mlip_lammps.kernels.cpu.network import NetworkShape
 from mlip_lammps.kernels.cpu.radials import in_braces
+from mlip_lammps.kernels.cpu.symmetry_functions import SymmetryShape
 
 _EDGES = (Input("vectors", "double"), Input("centre", "int64_t"), Input("source", "int64_t"))
 
@@ -142,6 +143,40 @@ class DensityOp(_SumOverEdges):
             (Output("edge_gradients", "double", "vectors", 3),),
             f"  {template}::backward({edges}, gradients, edge_gradients);",
         )
+
+
+class SymmetryOp(_SumOverEdges):
+    """Sums over neighbours and pairs of neighbours as an operator with a gradient.
+
+    Call it with edge vectors, centres, species of the neighbours, integers and numbers of the plan (``symmetry_plan``)
+    and species of the centres; it returns (n_local, ``shape.n_columns``), float64.
+    """
+
+    def __init__(self, shape: SymmetryShape, digest: str):
+        self.shape = shape
+        template = f"SymmetrySums<{shape.name}>"
+        inputs = (*_EDGES, Input("plan", "int64_t"), Input("numbers", "double"), Input("species", "int64_t"))
+        arguments = "species_rows, vectors_rows, vectors, centre, source, plan, numbers, species"
+        self.forward = KernelFunction(
+            f"{shape.name}_{digest}",
+            inputs,
+            (Output("sums", "double", "species", shape.n_columns),),
+            f"  {template}::forward({arguments}, sums);",
+        )
+        self.adjoint = KernelFunction(
+            f"{shape.name}_{digest}_adjoint",
+            (*inputs, Input("gradients", "double")),
+            (Output("edge_gradients", "double", "vectors", 3),),
+            f"  {template}::backward({arguments}, gradients, edge_gradients);",
+        )
+
+    def connect(self) -> None:
+        """Register the gradient."""
+
+        def gradient(arguments, needed, upstream):
+            return {"vectors": self.adjoint(*arguments, upstream)}
+
+        register_gradient(self.forward, gradient)
 
 
 class NetworkOp:

@@ -60,6 +60,47 @@ template <typename T, int N> inline typename VectorOf<T, N>::type logistic(typen
   return bottom / (bottom + reinterpret_cast<const V &>(scaled));
 }
 
+/* exp(z), and zero where that is less than exp(-LARGEST) */
+template <typename T, int N> inline typename VectorOf<T, N>::type exponential(typename VectorOf<T, N>::type z)
+{
+  using E = Exponential<T>;
+  using V = typename VectorOf<T, N>::type;
+  using Bits = typename VectorOf<typename E::Bits, N>::type;
+  const V most = E::LARGEST - V{};
+  z = z > most ? most : z;
+  const auto is_zero = z < -most;
+  const V rounded = z * static_cast<T>(1.4426950408889634) + E::ROUND, n = rounded - E::ROUND;
+  const V r = (z - n * E::LOG2_HIGH) - n * E::LOG2_LOW;
+  V top, bottom;
+  E::ratio(r, top, bottom);
+  const Bits power = reinterpret_cast<const Bits &>(rounded) << E::SHIFT;
+  const Bits scaled = reinterpret_cast<const Bits &>(top) + power;
+  return is_zero ? V{} : reinterpret_cast<const V &>(scaled) / bottom;
+}
+
+/* Natural logarithm of positive normal numbers (polynomials of the Cephes library); NaN of NaN. */
+template <int N> inline typename VectorOf<double, N>::type logarithm(const typename VectorOf<double, N>::type &x)
+{
+  using V = typename VectorOf<double, N>::type;
+  using Bits = typename VectorOf<int64_t, N>::type;
+  constexpr double ROUND = Exponential<double>::ROUND;
+  const V rounding = ROUND - V{};
+  const Bits bits = reinterpret_cast<const Bits &>(x);
+  const Bits fraction = (bits & 0x000fffffffffffffll) | 0x3fe0000000000000ll;    // 0.5 to 1
+  const Bits exponent = (bits >> 52) - 1022 + reinterpret_cast<const Bits &>(rounding);
+  V m = reinterpret_cast<const V &>(fraction), n = reinterpret_cast<const V &>(exponent) - ROUND;
+  const auto is_small = m < 0.70710678118654752440;
+  m = is_small ? m + m : m;
+  n = is_small ? n - 1.0 : n;
+  const V y = m - 1.0, z = y * y;
+  const V top = ((((1.01875663804580931796e-4 * y + 4.97494994976747001425e-1) * y + 4.70579119878881725854) * y +
+      1.44989225341610930846e1) * y + 1.79368678507819816313e1) * y + 7.70838733755885391666;
+  const V bottom = ((((y + 1.12873587189167450590e1) * y + 4.52279145837532221105e1) * y + 8.29875266912776603211e1) * y +
+      7.11544750618563894466e1) * y + 2.31251620126765340583e1;
+  const V tail = y * (z * top / bottom) - n * 2.121944400546905827679e-4 - 0.5 * z;
+  return x == x ? (y + tail) + n * 0.693359375 : x;
+}
+
 /* Sine and cosine of moderate arguments, |x| < 1e5 (polynomials of fdlibm). */
 template <int N>
 inline void sine_and_cosine(const typename VectorOf<double, N>::type &x, typename VectorOf<double, N>::type &sine,
