@@ -22,8 +22,8 @@ from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.engines.lammps.process import find_program
 from mlip_lammps.families import read_model
 from mlip_lammps.families.mace import MaceReference, lower, write_portable
-from mlip_lammps.kernels.backend import OperatorCode
 from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
+from mlip_lammps.kernels.operators import OperatorCode
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.model_file.contract import CHECKSUMS_PATH, METADATA_PATH

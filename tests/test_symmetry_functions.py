@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.backend import SymmetryOperators, symmetry_operators
 from mlip_lammps.kernels.cpu import simd
 from mlip_lammps.kernels.cpu.simd import Vectors
+from mlip_lammps.kernels.operators import SymmetryOperators, symmetry_operators
 from mlip_lammps.kernels.symmetry_functions import (
     AngularTerm,
     Falling,

@@ -14,8 +14,8 @@ from mlip_lammps.compilation.libraries import ProgramFiles, require_own_librarie
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.core.processes import python_module
 from mlip_lammps.families.layered import LayeredModel
-from mlip_lammps.kernels.backend import OperatorCode
 from mlip_lammps.kernels.cpu.simd import COMPILER
+from mlip_lammps.kernels.operators import OperatorCode
 from mlip_lammps.model_file.archive import add_member
 
 FILES = ".files.json"

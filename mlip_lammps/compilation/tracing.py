@@ -9,7 +9,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from mlip_lammps.families.chain import Chain, Program
 from mlip_lammps.families.layered import LayeredModel
-from mlip_lammps.kernels.backend import TableInput
+from mlip_lammps.kernels.operators import TableInput
 from mlip_lammps.kernels.precision import Precision
 from mlip_lammps.model_file.contract import (
     ANGLES,

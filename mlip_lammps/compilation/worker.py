@@ -26,7 +26,7 @@ from mlip_lammps.compilation.programs import CODE, FILES, JOB
 from mlip_lammps.compilation.tracing import trace
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.families.layered import LayeredModel
-from mlip_lammps.kernels.backend import LayerOperators, NoOperators
+from mlip_lammps.kernels.operators import LayerOperators, NoOperators
 from mlip_lammps.model_file.contract import ProgramSpec
 
 _fork = multiprocessing.get_context("fork")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.backend import LayerOperators, NoOperators
+from mlip_lammps.kernels.operators import LayerOperators, NoOperators
 from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.model_file.contract import (
     ANGLES,

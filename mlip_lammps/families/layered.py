@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from mlip_lammps.families.chain import Chain
-from mlip_lammps.kernels.backend import LayerOperators, NoOperators
 from mlip_lammps.kernels.lowered import LoweredModel
+from mlip_lammps.kernels.operators import LayerOperators, NoOperators
 from mlip_lammps.model_file.contract import ProgramSpec, program_specs, with_pair_tables
 from mlip_lammps.structure.global_inputs import GlobalInput
 

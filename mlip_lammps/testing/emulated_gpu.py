@@ -16,7 +16,8 @@ from scipy.spatial import cKDTree
 from mlip_lammps.core.errors import MlipError, ModelFileError
 from mlip_lammps.core.native import MODEL_LIBRARY, native_folder, torch_folder
 from mlip_lammps.families import TrainedModel, family_of
-from mlip_lammps.kernels.backend import CompileRequest, OperatorCode, backend_of
+from mlip_lammps.kernels.backend import CompileRequest, backend_of
+from mlip_lammps.kernels.operators import OperatorCode
 from mlip_lammps.model_file.archive import add_metadata, read_metadata
 from mlip_lammps.model_file.contract import FORMAT_VERSION
 from mlip_lammps.structure.min_distances import min_distances

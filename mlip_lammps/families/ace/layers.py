@@ -9,7 +9,7 @@ from mlip_lammps.families.ace.expansion import cluster_expansion, turned
 from mlip_lammps.families.ace.spec import AceModel
 from mlip_lammps.families.chain import Chain, EdgeGraph, Named
 from mlip_lammps.families.layered import LayeredModel
-from mlip_lammps.kernels.backend import ExpansionOperators, expansion_operators
+from mlip_lammps.kernels.operators import ExpansionOperators, expansion_operators
 
 _CHUNK_ATOMS = 128
 

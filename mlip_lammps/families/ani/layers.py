@@ -13,7 +13,7 @@ from mlip_lammps.families.ani.terms import ACTIVATIONS, repulsion_energies
 from mlip_lammps.families.atom_centred.networks import energies_by_element
 from mlip_lammps.families.chain import Chain, EdgeGraph, Named
 from mlip_lammps.families.layered import LayeredModel
-from mlip_lammps.kernels.backend import SymmetryOperators, symmetry_operators
+from mlip_lammps.kernels.operators import SymmetryOperators, symmetry_operators
 from mlip_lammps.kernels.symmetry_functions import element_pairs
 
 _CHUNK_ATOMS = 128

@@ -11,7 +11,7 @@ from mlip_lammps.families.bpnn.lowering import lowered_functions
 from mlip_lammps.families.bpnn.spec import ANGSTROM, EV, BpnnModel
 from mlip_lammps.families.chain import Chain, EdgeGraph, Named
 from mlip_lammps.families.layered import LayeredModel
-from mlip_lammps.kernels.backend import SymmetryOperators, symmetry_operators
+from mlip_lammps.kernels.operators import SymmetryOperators, symmetry_operators
 
 
 class BpnnLayers(LayeredModel):

@@ -18,7 +18,7 @@ from mlip_lammps.families.chgnet.networks import AngleNetwork, EdgeNetwork, Read
 from mlip_lammps.families.chgnet.spec import MAGMOMS, CHGNetModel
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.families.state_weights import Weights
-from mlip_lammps.kernels.backend import LayerOperators, NoOperators
+from mlip_lammps.kernels.operators import LayerOperators, NoOperators
 from mlip_lammps.kernels.torch.rows import select_rows, sum_rows
 from mlip_lammps.model_file.contract import NODE_PROPERTIES
 

@@ -10,8 +10,8 @@ from mlip_lammps.families.chain import Chain, EdgeGraph, Named, weighted_outputs
 from mlip_lammps.families.gated.activations import activation
 from mlip_lammps.families.gated.lowering import GatePart, LoweredGatedModel
 from mlip_lammps.families.layered import LayeredModel
-from mlip_lammps.kernels.backend import LayerOperators, layer_operators
 from mlip_lammps.kernels.lowered import LoweredModel
+from mlip_lammps.kernels.operators import LayerOperators, layer_operators
 from mlip_lammps.kernels.torch.layer_operators import flat
 from mlip_lammps.kernels.torch.linear import irrep_linear
 

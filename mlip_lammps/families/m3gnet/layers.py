@@ -16,7 +16,7 @@ from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.families.m3gnet.bases import ACTIVATIONS, radial_functions, threebody_envelope
 from mlip_lammps.families.m3gnet.spec import M3GNetModel
 from mlip_lammps.families.state_weights import Weights
-from mlip_lammps.kernels.backend import LayerOperators, NoOperators
+from mlip_lammps.kernels.operators import LayerOperators, NoOperators
 from mlip_lammps.kernels.torch.rows import select_rows, sum_rows
 from mlip_lammps.kernels.torch.spherical_harmonics import spherical_harmonics
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from mlip_lammps.families.chain import Chain, EdgeGraph, Named, weighted_outputs
 from mlip_lammps.families.layered import LayeredModel
-from mlip_lammps.kernels.backend import LayerOperators, layer_operators
 from mlip_lammps.kernels.lowered import LoweredLayer, LoweredModel
+from mlip_lammps.kernels.operators import LayerOperators, layer_operators
 from mlip_lammps.kernels.torch.global_embedding import global_features
 from mlip_lammps.kernels.torch.layer_operators import cast, flat
 from mlip_lammps.kernels.torch.linear import irrep_linear

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.backend import OperatorCode
 from mlip_lammps.kernels.cpu.density import DensityShape
 from mlip_lammps.kernels.cpu.expansion import ExpansionShape, expansion_plan
 from mlip_lammps.kernels.cpu.library import KernelLibrary
@@ -14,6 +13,7 @@ from mlip_lammps.kernels.cpu.moments import MomentsShape
 from mlip_lammps.kernels.cpu.radials import FromNetwork, FromTable
 from mlip_lammps.kernels.cpu.simd import widest_vectors
 from mlip_lammps.kernels.expansion import ClusterExpansion
+from mlip_lammps.kernels.operators import OperatorCode
 from mlip_lammps.kernels.torch.expansion_operators import CoreRepulsion
 from mlip_lammps.model_file.contract import KERNELS_PATH
 

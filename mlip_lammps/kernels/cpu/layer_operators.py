@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.backend import OperatorCode, TableInput
 from mlip_lammps.kernels.cpu.contraction import ContractionShape, contraction_terms
 from mlip_lammps.kernels.cpu.density import DensityTable, density_table
 from mlip_lammps.kernels.cpu.library import KernelLibrary
@@ -25,6 +24,7 @@ from mlip_lammps.kernels.cpu.neighbour_sums import (
 )
 from mlip_lammps.kernels.cpu.simd import widest_vectors
 from mlip_lammps.kernels.lowered import LinearBlock, LoweredModel
+from mlip_lammps.kernels.operators import OperatorCode, TableInput
 from mlip_lammps.kernels.pair_tables import PairKinds, PairTable, TabulatedPairs, pair_record
 from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.kernels.radial_functions import TabulatedLayer, table_record

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mlip_lammps.kernels.backend import NoOperators, OperatorCode
 from mlip_lammps.kernels.cpu.library import KernelLibrary
 from mlip_lammps.kernels.cpu.simd import widest_vectors
 from mlip_lammps.kernels.cpu.symmetry_functions import SymmetryShape, symmetry_plan
+from mlip_lammps.kernels.operators import NoOperators, OperatorCode
 from mlip_lammps.kernels.symmetry_functions import SymmetryFunctions
 from mlip_lammps.model_file.contract import KERNELS_PATH
 

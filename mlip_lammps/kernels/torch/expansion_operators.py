@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.backend import NoOperators
 from mlip_lammps.kernels.expansion import ClusterExpansion, ElementExpansion
+from mlip_lammps.kernels.operators import NoOperators
 from mlip_lammps.kernels.torch.spherical_harmonics import spherical_harmonics
 
 _NUMBERS_TOGETHER = 1 << 24

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.backend import OperatorCode, TableInput
 from mlip_lammps.kernels.lowered import LoweredModel
+from mlip_lammps.kernels.operators import OperatorCode, TableInput
 from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.kernels.torch.edge_convolution import edge_convolution
 from mlip_lammps.kernels.torch.linear import irrep_linear

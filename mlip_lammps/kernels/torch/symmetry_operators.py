@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mlip_lammps.kernels.backend import NoOperators
+from mlip_lammps.kernels.operators import NoOperators
 from mlip_lammps.kernels.symmetry_functions import (
     AngularTerm,
     Falling,
