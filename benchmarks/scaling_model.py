@@ -166,7 +166,9 @@ def main() -> None:
         silicon = Potential("silicon-pbe", 0.0, 0.0, (0,), cutoff)
         with tempfile.TemporaryDirectory() as folder:
             runs = {n: [measure(model, k, n, 1, 2.0, Path(folder))[0] for k in REPEATS] for n in RANKS}
-        parts.append(f"Shipped silicon-pbe, measured on {machine()}; ranks beyond the cores share them:\n")
+        facts = machine()
+        where = f"{facts['processor']}, {facts['cores']} cores, torch {facts['torch']}"
+        parts.append(f"Shipped silicon-pbe, measured on {where}; ranks beyond the cores share them:\n")
         parts.append(measured_table(runs, silicon, density) + "\n")
     arguments.out.write_text("\n".join(parts))
     print("\n".join(parts))
