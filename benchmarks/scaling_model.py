@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling_model [--measure] [--out benchmarks/results/scaling.md]
 
-With ``--measure``, ghosts and times of real runs on 1 to 8 ranks of this machine stand beside the model (two minutes).
+With ``--measure``, ghosts and times of real runs on 1 to 8 ranks of this machine stand beside the model (five minutes).
 """
 
 import argparse
@@ -23,7 +23,8 @@ from mlip_lammps.workflows.estimate import SKIN, ghosts
 MESSAGES = 6
 """Messages of an exchange: two in each direction of space."""
 _POSITION_BYTES = 3 * 8
-RANKS, REPEATS = (1, 2, 4, 8), (6, 12)
+MEASURED = ((1, 4), (1, 6), (1, 12), (1, 23), (2, 6), (2, 12), (2, 23), (2, 50), (4, 12), (8, 12))
+"""Ranks and cells along each edge of the measured boxes: 512 to 1,000,000 atoms."""
 
 
 @dataclass(frozen=True)
@@ -128,16 +129,16 @@ def strong_table(potential: Potential, network: Network, n_atoms: int, ranks: Se
     return markdown_table(headings, rows)
 
 
-def measured_table(runs: dict[int, list[Run]], potential: Potential, density: float) -> str:
-    """Return ghosts and core times of real runs beside the model."""
+def measured_table(runs: Sequence[tuple[int, Run]], potential: Potential, density: float) -> str:
+    """Return ghosts, core times and memory of real runs, with their numbers of ranks, beside the model."""
     rows = []
-    for n_ranks, found in runs.items():
-        for run in found:
-            expected = ghosts(run.n_atoms / n_ranks, density, potential.cutoff + SKIN)
-            rows.append(
-                (n_ranks, f"{run.n_atoms:,}", f"{run.n_ghost:,.0f}", f"{expected:,}", f"{run.microseconds:.1f}")
-            )
-    headings = ("ranks", "atoms", "ghosts of a rank", "of a cube", "rank-microseconds per atom and step")
+    for n_ranks, run in runs:
+        expected = ghosts(run.n_atoms / n_ranks, density, potential.cutoff + SKIN)
+        measured = f"{run.microseconds:.1f}", f"{run.peak_mb:,.0f}"
+        rows.append((n_ranks, f"{run.n_atoms:,}", f"{run.n_ghost:,.0f}", f"{expected:,}", *measured))
+    headings = (
+        "ranks", "atoms", "ghosts of a rank", "of a cube", "rank-microseconds per atom and step", "peak MB of a rank"
+    )  # fmt: skip
     return markdown_table(headings, rows)
 
 
@@ -165,7 +166,7 @@ def main() -> None:
         cutoff = read_metadata(model)["cutoff"]
         silicon = Potential("silicon-pbe", 0.0, 0.0, (0,), cutoff)
         with tempfile.TemporaryDirectory() as folder:
-            runs = {n: [measure(model, k, n, 1, 2.0, Path(folder))[0] for k in REPEATS] for n in RANKS}
+            runs = [(n, measure(model, k, n, 1, 3.0, Path(folder))[0]) for n, k in MEASURED]
         facts = machine()
         where = f"{facts['processor']}, {facts['cores']} cores, torch {facts['torch']}"
         parts.append(f"Shipped silicon-pbe, measured on {where}; ranks beyond the cores share them:\n")
