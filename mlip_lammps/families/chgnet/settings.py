@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.families.checkpoints.settings import distance_of, whole_of
 from mlip_lammps.families.chgnet.spec import ACTIVATIONS, N_ELEMENTS, CHGNetSpec
 
 _EXPECTED = {
@@ -56,7 +57,7 @@ def spec_of(options: Mapping[str, Any], names: Mapping[str, Any], source: str) -
     for name, (value, words) in _EXPECTED.items():
         if settings.get(name, value) != value:
             raise UnsupportedModelError(f"{source} has {words}")
-    cutoff, bond_cutoff = (_distance(settings, name, source) for name in ("atom_graph_cutoff", "bond_graph_cutoff"))
+    cutoff, bond_cutoff = (distance_of(settings, name, source) for name in ("atom_graph_cutoff", "bond_graph_cutoff"))
     if bond_cutoff > cutoff:
         raise UnsupportedModelError(
             f"{source} has a bond_graph_cutoff of {bond_cutoff:g} angstrom, which is longer than the atom_graph_cutoff "
@@ -90,6 +91,10 @@ def spec_of(options: Mapping[str, Any], names: Mapping[str, Any], source: str) -
     )
 
 
+def _whole(settings: Mapping[str, Any], name: str, source: str) -> int:
+    return whole_of(settings, name, source, _LARGEST.get(name, _WIDEST), _SMALLEST.get(name, 1))
+
+
 def _elements(settings: Mapping[str, Any], source: str) -> tuple[int, ...]:
     known = tuple(_UNTRAINED)
     references = _choice(settings, "composition_model", known, "the reference energies (composition_model)", source)
@@ -109,23 +114,6 @@ def _choice(settings: Mapping[str, Any], name: str, known: tuple[Any, ...], word
 
 def _has_norm(settings: Mapping[str, Any], name: str, source: str) -> bool:
     return _choice(settings, name, ("layer", None), f"the normalisation ({name})", source) is not None
-
-
-def _distance(settings: Mapping[str, Any], name: str, source: str) -> float:
-    value = settings[name]
-    if type(value) not in (int, float) or not 0.1 <= value <= 100.0:
-        raise ModelFileError(f"the setting {name} of {source} is {value}, expected a distance; copy the file again")
-    return float(value)
-
-
-def _whole(settings: Mapping[str, Any], name: str, source: str) -> int:
-    value, smallest, largest = settings[name], _SMALLEST.get(name, 1), _LARGEST.get(name, _WIDEST)
-    if type(value) is not int or not smallest <= value <= largest:
-        raise ModelFileError(
-            f"the setting {name} of {source} is {str(value)[:40]}, expected {smallest} to {largest}; copy the file "
-            "again"
-        )
-    return value
 
 
 def _widths(settings: Mapping[str, Any], name: str, source: str) -> tuple[int, ...]:

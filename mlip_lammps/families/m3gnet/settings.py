@@ -6,6 +6,7 @@ from typing import Any
 from ase.data import atomic_numbers
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.families.checkpoints.settings import distance_of, whole_of
 from mlip_lammps.families.m3gnet.spec import ACTIVATIONS, M3GNetSpec
 
 _OTHER_MODELS = {
@@ -56,7 +57,7 @@ def spec_of(options: Mapping[str, Any], source: str) -> M3GNetSpec:
             f"{source} has the activation function {str(activation)[:20]}, and this package supports "
             f"{', '.join(ACTIVATIONS)}; train with one of these"
         )
-    cutoff, threebody_cutoff = (_distance(settings, name, source) for name in ("cutoff", "threebody_cutoff"))
+    cutoff, threebody_cutoff = (distance_of(settings, name, source) for name in ("cutoff", "threebody_cutoff"))
     if threebody_cutoff > cutoff:
         raise UnsupportedModelError(
             f"{source} has a threebody_cutoff of {threebody_cutoff:g} angstrom, which is longer than the cutoff "
@@ -99,20 +100,8 @@ def _arguments_of_network(options: Mapping[str, Any], source: str) -> Mapping[st
     return model["init_args"]
 
 
-def _distance(settings: Mapping[str, Any], name: str, source: str) -> float:
-    value = settings[name]
-    if type(value) not in (int, float) or not 0.1 <= value <= 100.0:
-        raise ModelFileError(f"the setting {name} of {source} is {value}, expected a distance; copy the files again")
-    return float(value)
-
-
 def _whole(settings: Mapping[str, Any], name: str, source: str) -> int:
-    value, largest = settings[name], _LARGEST.get(name, _WIDEST)
-    if type(value) is not int or not 1 <= value <= largest:
-        raise ModelFileError(
-            f"the setting {name} of {source} is {str(value)[:40]}, expected 1 to {largest}; copy the files again"
-        )
-    return value
+    return whole_of(settings, name, source, _LARGEST.get(name, _WIDEST))
 
 
 def _elements(settings: Mapping[str, Any], source: str) -> tuple[int, ...]:

@@ -1,21 +1,18 @@
 """The C++ kernels of an atomic cluster expansion: moments of the base functions, and their products."""
 
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mlip_lammps.kernels.cpu.density import DensityShape
 from mlip_lammps.kernels.cpu.expansion import ExpansionShape, expansion_plan
-from mlip_lammps.kernels.cpu.library import KernelLibrary
+from mlip_lammps.kernels.cpu.library import LibraryOperators
 from mlip_lammps.kernels.cpu.moments import MomentsShape
 from mlip_lammps.kernels.cpu.radials import FromNetwork, FromTable
-from mlip_lammps.kernels.cpu.simd import widest_vectors
 from mlip_lammps.kernels.expansion import ClusterExpansion
-from mlip_lammps.kernels.operators import OperatorCode
 from mlip_lammps.kernels.torch.expansion_operators import CoreRepulsion
-from mlip_lammps.model_file.contract import KERNELS_PATH
 
 _MULTIPLE = 8
 _DTYPE = torch.float64
@@ -23,7 +20,7 @@ _DTYPE = torch.float64
 _MOST_TABLE_BYTES = 256 << 20
 
 
-class CpuExpansion(CoreRepulsion):
+class CpuExpansion(LibraryOperators, CoreRepulsion):
     """``ExpansionOperators`` in C++, in float64.
 
     Parameters
@@ -34,10 +31,10 @@ class CpuExpansion(CoreRepulsion):
     """
 
     def __init__(self, expansion: ClusterExpansion, radial: str, folder: Path):
-        super().__init__(expansion)
+        LibraryOperators.__init__(self, folder)
+        CoreRepulsion.__init__(self, expansion)
         n_functions = -(-expansion.n_base // _MULTIPLE) * _MULTIPLE
         sizes = {"l_max": expansion.l_max, "n_elements": expansion.n_elements, "n_functions": n_functions}
-        self._folder = folder
         self._n_empty = n_functions - expansion.splines.n_functions
         self._core_shape: DensityShape | None = None
         self.has_table = radial == "table" and _has_table(expansion, n_functions)
@@ -56,19 +53,11 @@ class CpuExpansion(CoreRepulsion):
         sizes |= {"n_base": expansion.n_base, "n_out": expansion.n_densities}
         self.shape = ExpansionShape("Expansion1", _DTYPE, **sizes)
         self._plan, self._weights = expansion_plan(expansion, self.shape)
+        shapes = self.moments, self.shape, self._core_shape
+        self.shapes = [shape for shape in shapes if shape is not None]
 
-    @cached_property
-    def library(self) -> KernelLibrary:
-        """The operators, compiled when they are first asked for."""
-        shapes = [self.moments, self.shape]
-        return KernelLibrary(shapes if self._core_shape is None else [*shapes, self._core_shape], self._folder)
-
-    def compile(self) -> None:
-        _ = self.library
-
-    def code(self) -> OperatorCode:
-        record = {"instruction_set": widest_vectors().instruction_set, "radial": "table" if self.has_table else "exact"}
-        return OperatorCode({KERNELS_PATH: self.library.path}, record, self.library.shims())
+    def record(self) -> dict[str, Any]:
+        return {"radial": "table" if self.has_table else "exact"}
 
     def densities(self, vectors: Tensor, centre: Tensor, source: Tensor, centre_species: Tensor) -> Tensor:
         vectors = vectors.contiguous()

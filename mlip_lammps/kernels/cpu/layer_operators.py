@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mlip_lammps.kernels.cpu.contraction import ContractionShape, contraction_terms
 from mlip_lammps.kernels.cpu.density import DensityTable, density_table
-from mlip_lammps.kernels.cpu.library import KernelLibrary
+from mlip_lammps.kernels.cpu.library import LibraryOperators, Shape
 from mlip_lammps.kernels.cpu.linear import LinearShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
 from mlip_lammps.kernels.cpu.neighbour_sums import (
@@ -22,7 +22,6 @@ from mlip_lammps.kernels.cpu.neighbour_sums import (
     sum_on_network,
     sum_on_table,
 )
-from mlip_lammps.kernels.cpu.simd import widest_vectors
 from mlip_lammps.kernels.lowered import LinearBlock, LoweredModel
 from mlip_lammps.kernels.operators import OperatorCode, TableInput
 from mlip_lammps.kernels.pair_tables import PairKinds, PairTable, TabulatedPairs, pair_record
@@ -30,7 +29,7 @@ from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.kernels.radial_functions import TabulatedLayer, table_record
 from mlip_lammps.kernels.radial_table import RadialTable
 from mlip_lammps.kernels.torch.layer_operators import TorchOperators
-from mlip_lammps.model_file.contract import DENSITY_TABLE, KERNELS_PATH, RADIAL_TABLE, TABLE_OF_PAIR
+from mlip_lammps.model_file.contract import DENSITY_TABLE, RADIAL_TABLE, TABLE_OF_PAIR
 
 _EXACT_CHUNK_ATOMS = 64
 """Centres of one call where the network runs: the hidden functions of their edges stay near the second cache level."""
@@ -44,7 +43,7 @@ class LinearMap:
     matrices: tuple[Tensor, Tensor]
 
 
-class CpuOperators:
+class CpuOperators(LibraryOperators):
     """``LayerOperators`` in C++.
 
     Parameters
@@ -67,6 +66,7 @@ class CpuOperators:
     """
 
     def __init__(self, model: LoweredModel, features: torch.dtype, folder: Path, radial: str = "table"):
+        super().__init__(folder)
         self._model = model
         self._dtype = features
         self._chunk_atoms = model.chunk_atoms()
@@ -89,31 +89,24 @@ class CpuOperators:
             name = f"Contraction{t}"
             sizes = layer.n_components_message, layer.n_components_out
             self.contractions.append(contraction_terms(name, features, layer.polynomial, *sizes))
-        self._folder = folder
         on_tables = [s.radials for s in self.sums if isinstance(s.radials, TableRadials | PairRadials)]
         self.tables = tuple(radials.table for radials in on_tables)
         self.has_pair_tables = any(isinstance(radials, PairRadials) for radials in on_tables)
 
-    @cached_property
-    def library(self) -> KernelLibrary:
-        """All operators, compiled when they are first asked for."""
+    @property
+    def shapes(self) -> list[Shape]:
         shapes = [s.shape for s in self.sums] + [m.shape for m in self.maps.values()]
         shapes += [s.radials.shape for s in self.sums if isinstance(s.radials, NetworkRadials)]
         shapes += [shape for shape, _ in self.contractions]
-        shapes += [density.shape for density in self._densities.values()]
-        return KernelLibrary(shapes, self._folder)
-
-    def compile(self) -> None:
-        _ = self.library
+        return shapes + [density.shape for density in self._densities.values()]
 
     def code(self) -> OperatorCode:
-        record = {"instruction_set": widest_vectors().instruction_set}
-        contents = self.tabulated()
-        if contents is not None:
-            record |= {"radial": "table"} | self._table_record()
-        else:
-            record |= {"radial": "exact", "chunk_atoms": min(self._chunk_atoms, _EXACT_CHUNK_ATOMS)}
-        return OperatorCode({KERNELS_PATH: self.library.path}, record, self.library.shims(), contents)
+        return replace(super().code(), tables=self.tabulated())
+
+    def record(self) -> dict[str, Any]:
+        if self.tables:
+            return {"radial": "table"} | self._table_record()
+        return {"radial": "exact", "chunk_atoms": min(self._chunk_atoms, _EXACT_CHUNK_ATOMS)}
 
     def _table_record(self) -> dict[str, Any]:
         if not self.has_pair_tables:

@@ -9,7 +9,9 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,8 +33,10 @@ from mlip_lammps.kernels.cpu.operators import (
     NetworkOp,
     SymmetryOp,
 )
-from mlip_lammps.kernels.cpu.simd import COMPILE, n_registers
+from mlip_lammps.kernels.cpu.simd import COMPILE, n_registers, widest_vectors
 from mlip_lammps.kernels.cpu.symmetry_functions import SymmetryShape
+from mlip_lammps.kernels.operators import NoOperators, OperatorCode
+from mlip_lammps.model_file.contract import KERNELS_PATH
 
 _HEADERS = Path(__file__).parent
 
@@ -114,6 +118,42 @@ template <typename... Handles> bool all_contiguous(Handles... tensors)
 }
 }    // namespace
 """
+
+
+class LibraryOperators(NoOperators):
+    """Operators in one library, which is compiled when it is first asked for.
+
+    Parameters
+    ----------
+    folder
+        See ``KernelLibrary``.
+
+    Attributes
+    ----------
+    shapes
+        Of every operator; derived classes set them.
+    """
+
+    shapes: Sequence[Shape]
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    @cached_property
+    def library(self) -> "KernelLibrary":
+        """All operators."""
+        return KernelLibrary(self.shapes, self._folder)
+
+    def compile(self) -> None:
+        _ = self.library
+
+    def code(self) -> OperatorCode:
+        record = {"instruction_set": widest_vectors().instruction_set, **self.record()}
+        return OperatorCode({KERNELS_PATH: self.library.path}, record, self.library.shims())
+
+    def record(self) -> dict[str, Any]:
+        """Return further metadata entries."""
+        return {}
 
 
 def _function_sources(shape: Shape, digest: str) -> str:
