@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling_model [--measure] [--out benchmarks/results/scaling.md]
 
-With ``--measure``, ghosts and times of real runs on 1 to 8 ranks of this machine stand beside the model (five minutes).
+With ``--measure``, ghosts and times of real runs on 1 to 8 ranks of this machine stand beside the model (two minutes).
 """
 
 import argparse
