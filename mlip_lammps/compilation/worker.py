@@ -98,6 +98,7 @@ def _compile_program(
         "aot_inductor.package_constants_on_disk_format": "binary_blob",
         # The wrapper calls the kernels once per several hundred atoms: its own speed does not matter.
         "aot_inductor.compile_wrapper_opt_level": "O0",
+        "aot_inductor.enable_line_tables": False,
         # One build for any number of threads: the loops query it at run time.
         "cpp.dynamic_threads": True,
         "cpp.threads": max(2, len(os.sched_getaffinity(0))),
