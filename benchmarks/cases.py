@@ -41,6 +41,10 @@ _NON_LINEAR = {
         "use_agnostic_product": True,
     },
 }
+_DENSITY = {
+    "interactions": ("RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock"),
+    "more": {"distance_transform": "Agnesi", "pair_repulsion": True},
+}
 _SILICON = {"atomic_numbers": [14], "r_max": 6.0, "max_ell": 3, "correlation": 3}
 
 CASES = (
@@ -52,6 +56,14 @@ CASES = (
         "silicon",
         6,
         peer_repeats=5,  # mace-torch needs more than 22 GB for 1,728 atoms
+    ),
+    Case(
+        "density",
+        "MACE-MP-0b3 architecture (medium with density blocks, Agnesi, ZBL), 1,728 Si",
+        {"hidden_irreps": "128x0e+128x1o", **_DENSITY, **_SILICON},
+        "silicon",
+        6,
+        peer_repeats=5,
     ),
     Case(
         "water",
