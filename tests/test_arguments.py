@@ -85,6 +85,7 @@ WORKFLOWS = {
     "lattice_conductivity": (COPPER,),
     "layer_elastic_tensor": (COPPER,),
     "minimize": (COPPER,),
+    "mode_spectra": (None, "run"),
     "phonon_frequencies": (COPPER, (1, 1, 1), ["G"]),
     "phonons": (COPPER,),
     "quasi_harmonic": (COPPER,),

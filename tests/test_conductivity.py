@@ -38,6 +38,15 @@ def test_the_conductivity_of_a_cubic_crystal_is_isotropic_and_falls_with_the_tem
     assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("*.json")} == files
 
 
+def test_force_constants_fitted_to_snapshots_give_the_conductivity_of_pairs(copper):
+    options = {"mesh": (5, 5, 5), "temperatures": (300,), "displacement": 0.01}
+    pairs = lattice_conductivity(copper, EMT(), (2, 2, 2), **options)
+    fitted = lattice_conductivity(copper, EMT(), (2, 2, 2), n_snapshots=8, **options)
+    assert fitted.n_displacements == 8
+    # EMT is not smooth: other displacements change the conductivity of pairs by as much
+    assert fitted.mean_w_per_m_k[0] == pytest.approx(pairs.mean_w_per_m_k[0], rel=0.06)
+
+
 def test_an_unstable_crystal_and_a_missing_package_are_refused(monkeypatch, copper):
     cubic = relax(bulk("Cu", "sc", a=2.4), EMT(), cell="isotropic").atoms
     with pytest.raises(MlipError, match="a frequency is imaginary"):

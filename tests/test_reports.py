@@ -129,6 +129,8 @@ def methods(words: str) -> str:
         ("elastic m --layer", "in-plane elastic tensor of the layer", "[hill]"),
         ("phonons m --qha --no-relax", "quasi-harmonic approximation with Vinet's equation [vinet]", "until"),
         ("phonons m --anharmonic", "on 11 11 11 q-points with phono3py [phono3py]", "quasi-harmonic"),
+        ("phonons m --anharmonic --snapshots 40", "fitted to 40 random snapshots, in the relaxation", "quasi-harmonic"),
+        ("phonons m --spectrum-temperature 300", "at 300 K were obtained from 50 ps", "conductivity"),
         ("slab m --no-relax --fix 2", "The lowest 2 repeat units were fixed; the energy", "with its cell"),
         ("adsorb m --adsorbate O --gas O2 --free-slab", "and O2 in the gas", "part of the slab was fixed"),
         ("vibrations m --kind harmonic --no-relax", "K is harmonic as implemented", "ideal gas"),

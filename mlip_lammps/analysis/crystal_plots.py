@@ -162,6 +162,40 @@ def plot_against(path: Path, x: NDArray[np.float64], panels: Mapping[str, NDArra
     figure.savefig(path, dpi=150)
 
 
+def plot_mode_spectra(
+    path: Path,
+    frequency: NDArray[np.float64],
+    points: Mapping[str, tuple[NDArray[np.float64], Sequence[float], Sequence[float]]],
+    title: str = "",
+) -> None:
+    """Plot the power spectra of the modes at several points, one below the other.
+
+    Parameters
+    ----------
+    frequency
+        In THz, shape (n,).
+    points
+        For each point: power in 1/THz, shape (n,), and frequencies in THz of the harmonic crystal and of fitted lines.
+    """
+    figure = new_figure(7.0, 1.0 + 1.1 * len(points))
+    highest = max(max(harmonic) for _, harmonic, _ in points.values())
+    for axes, (name, (power, harmonic, fitted)) in zip(
+        figure.subplots(len(points), 1, sharex=True, squeeze=False)[:, 0], points.items(), strict=True
+    ):
+        axes.plot(frequency, power, color=DEEP, lw=1.0)
+        for k, value in enumerate(harmonic):
+            axes.axvline(value, color=GREY, lw=0.8, ls=(0, (2, 3)), label=None if k else "harmonic")
+        axes.plot(fitted, np.zeros(len(fitted)), "^", ms=5, color=WARM, clip_on=False, label="fitted line")
+        axes.set_yticks([])
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        axes.set_xlim(0, 1.1 * highest)
+        strip(axes)
+    axes.set_xlabel("frequency (THz)")
+    figure.axes[0].legend(frameon=False, fontsize=8, loc="upper left")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
+    figure.savefig(path, dpi=150)
+
+
 def plot_hull(path: Path, points: Mapping[str, tuple[float, float, bool]], element: str) -> None:
     """Plot formation energies over composition with their convex hull.
 

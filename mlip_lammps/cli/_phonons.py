@@ -5,7 +5,8 @@ import argparse
 import numpy as np
 from ase import Atoms
 
-from mlip_lammps.analysis.crystal_plots import plot_against, plot_bands
+from mlip_lammps.analysis.averages import Average
+from mlip_lammps.analysis.crystal_plots import plot_against, plot_bands, plot_mode_spectra
 from mlip_lammps.cli import options
 from mlip_lammps.cli._run import Run, open_run
 from mlip_lammps.workflows.crystals.conductivity import (
@@ -14,6 +15,7 @@ from mlip_lammps.workflows.crystals.conductivity import (
     require_phono3py,
 )
 from mlip_lammps.workflows.crystals.convergence import converge_supercell
+from mlip_lammps.workflows.crystals.mode_spectra import ModeSpectra, mode_spectra
 from mlip_lammps.workflows.crystals.phonons import Bands, Phonons, phonons, read_label
 from mlip_lammps.workflows.crystals.quasi_harmonic import Gruneisen, QuasiHarmonic, gruneisen, quasi_harmonic
 
@@ -57,6 +59,8 @@ def run_phonons(arguments: argparse.Namespace) -> int:
             results["gruneisen"] = gruneisen(atoms, run.calculator, supercell, **shared)
         if arguments.anharmonic:
             results["conductivity"] = _run_conductivity(run, atoms, supercell, arguments)
+        if arguments.spectrum_temperature is not None:
+            results["mode_spectra"] = _run_spectra(run, found, arguments)
         run.folder.write_results(results)
         _draw(run, found, results.get("quasi_harmonic"), results.get("gruneisen"))
         if steps:
@@ -68,6 +72,8 @@ def run_phonons(arguments: argparse.Namespace) -> int:
         _show(run, found, results.get("quasi_harmonic"), results.get("gruneisen"))
         if arguments.anharmonic:
             _show_conductivity(run, results["conductivity"])
+        if arguments.spectrum_temperature is not None:
+            _show_spectra(run, results["mode_spectra"])
     return 0
 
 
@@ -78,6 +84,7 @@ def _run_conductivity(run: Run, atoms: Atoms, supercell: tuple | None, arguments
         run.calculator,
         supercell,
         mesh=arguments.mesh,
+        n_snapshots=arguments.snapshots,
         temperatures=np.arange(min(first, arguments.t_max), arguments.t_max + step / 2, step),
         symmetry_tolerance=arguments.symmetry_tolerance,
         tasks=run.tasks,
@@ -86,6 +93,43 @@ def _run_conductivity(run: Run, atoms: Atoms, supercell: tuple | None, arguments
     panels = {"conductivity (W/m/K)": found.mean_w_per_m_k}
     plot_against(run.folder.path / "conductivity.png", found.temperatures, panels, "temperature (K)")
     return found
+
+
+def _run_spectra(run: Run, phonons: Phonons, arguments: argparse.Namespace) -> ModeSpectra:
+    found = mode_spectra(
+        phonons,
+        run.calculator,
+        run.folder.path / "dynamics",
+        temperature=arguments.spectrum_temperature,
+        run_ps=arguments.spectrum_time,
+        n_ranks=arguments.ranks,
+        report=run.tasks.report,
+    )
+    points: dict[str, tuple[np.ndarray, list[float], list[float]]] = {}
+    for mode in found.modes:
+        total, harmonic, fitted = points.setdefault(_point(mode.q_point), (0.0 * found.frequency_thz, [], []))
+        total += mode.degeneracy * mode.power
+        harmonic.append(mode.harmonic_thz)
+        fitted.append(mode.freq_thz.mean)
+    title = f"spectra of modes at q-points, {found.temperature:g} K"
+    plot_mode_spectra(run.folder.path / "spectra.png", found.frequency_thz, points, title)
+    return found
+
+
+def _point(q_point: np.ndarray) -> str:
+    return " ".join(f"{q:.3g}" for q in q_point)
+
+
+def _show_spectra(run: Run, found: ModeSpectra) -> None:
+    def show(average: Average) -> str:
+        return f"{average.mean:.3f} ± {average.error:.3f}"
+
+    rows = [
+        (_point(mode.q_point), mode.degeneracy, f"{mode.harmonic_thz:.3f}", show(mode.freq_thz), show(mode.width_thz))
+        for mode in found.modes
+    ]
+    names = ("q-point", "modes", "harmonic, THz", f"at {found.temperature:g} K, THz", "width, THz")
+    run.show_table(names, rows)
 
 
 def _show_conductivity(run: Run, found: LatticeConductivity) -> None:

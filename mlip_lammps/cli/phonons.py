@@ -69,6 +69,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar=("NA", "NB", "NC"),
         help="q-points of --anharmonic (default: 11 11 11)",
     )
+    parser.add_argument(
+        "--snapshots",
+        type=options.number("n_snapshots"),
+        metavar="N",
+        help="fit the force constants of --anharmonic to N random snapshots, instead of all pairs of displacements",
+    )
+    parser.add_argument(
+        "--spectrum-temperature",
+        type=options.number("temperature"),
+        metavar="KELVIN",
+        help="frequencies and line widths at this temperature, from molecular dynamics",
+    )
+    parser.add_argument(
+        "--spectrum-time",
+        type=options.number("run_ps"),
+        default=50.0,
+        metavar="PS",
+        help="length of the run of --spectrum-temperature (default: 50 ps)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -18,6 +18,8 @@ NUMBERS = {
     "mesh_length": Number(1, 1000),
     "tolerance_thz": POSITIVE,
     "n_most": Number(1, 100, is_whole=True),
+    "n_snapshots": Number(1, is_whole=True, is_optional=True),
+    "seed": Number(1, 2**30, is_whole=True),
     "n_volumes": Number(5, 1000, is_whole=True),
     "length_change_percent": Number(-20, 20),
     "t_max": Number(10, _HIGHEST_TEMPERATURE),
@@ -37,6 +39,7 @@ NUMBERS = {
     # dynamics
     "equilibration_ps": Number(0, is_optional=True),
     "viscosity": Number(0, is_above=True, is_optional=True),
+    "run_ps": Number(2),
 }
 
 DYNAMICS = {
@@ -49,7 +52,7 @@ DYNAMICS = {
     "timestep_fs": Number(0, 20, is_above=True),
     "thermostat_fs": POSITIVE,
     "barostat_fs": POSITIVE,
-    "seed": Number(1, 2**30, is_whole=True),
+    "seed": NUMBERS["seed"],
     "thermo_every": COUNT,
     "trajectory_every": COUNT,
     "restart_every": COUNT,

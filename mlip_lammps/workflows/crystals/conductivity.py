@@ -82,6 +82,8 @@ def lattice_conductivity(
     mesh: Sequence[int] = MESH,
     temperatures: Sequence[float] = TEMPERATURES,
     displacement: float = DISPLACEMENT,
+    n_snapshots: int | None = None,
+    seed: int = 2026,
     symmetry_tolerance: float = SYMMETRY_TOLERANCE,
     tasks: Tasks | None = None,
 ) -> LatticeConductivity:
@@ -96,7 +98,12 @@ def lattice_conductivity(
     temperatures
         Ascending temperatures above 0 K.
     displacement
-        Displacement of atoms in angstrom, for pairs of atoms and for single ones.
+        Displacement of atoms in angstrom, for pairs of atoms and for single ones, or for all atoms of a snapshot.
+    n_snapshots
+        Number of supercells whose atoms are all displaced in random directions, and to whose forces symfc fits the
+        force constants; None to displace pairs of atoms.
+    seed
+        Seed of the random directions.
 
     Raises
     ------
@@ -108,15 +115,18 @@ def lattice_conductivity(
     Notes
     -----
     Third-order force constants are central differences of forces over all pairs of displacements that differ by
-    symmetry. Lifetimes follow from three-phonon scattering in the relaxation time approximation: A. Togo, L. Chaput,
-    I. Tanaka, Phys. Rev. B 91, 094306 (2015). Isotopes and boundaries do not scatter.
+    symmetry, or are fitted to random snapshots: A. Seko, A. Togo, Phys. Rev. B 110, 214302 (2024). Fewer snapshots
+    are enough, but compare two numbers of them. Lifetimes follow from three-phonon scattering in the relaxation time
+    approximation: A. Togo, L. Chaput, I. Tanaka, Phys. Rev. B 91, 094306 (2015). Isotopes and boundaries do not
+    scatter.
     """
     require_phono3py()
-    require_settings(displacement=displacement)
+    require_settings(displacement=displacement, n_snapshots=n_snapshots, seed=seed)
     require_numbers("mesh", mesh, COUNT, n=3)
     require_numbers("temperatures", temperatures, NUMBERS["temperature"])
     symmetric, _, supercell = prepare_crystal(atoms, calculator, supercell, symmetry_tolerance)
-    crystal = _with_force_constants(symmetric, supercell, calculator, displacement, tasks or Tasks())
+    crystal = _displaced(symmetric, supercell, displacement, n_snapshots, seed)
+    _find_force_constants(crystal, calculator, "pairs" if n_snapshots is None else "snapshots", tasks or Tasks())
     crystal.mesh_numbers = list(mesh)
     crystal.init_phph_interaction()
     crystal.run_phonon_solver()
@@ -137,8 +147,8 @@ def lattice_conductivity(
     )
 
 
-def _with_force_constants(
-    symmetric: Atoms, supercell: Sequence[int], calculator: Calculator, displacement: float, tasks: Tasks
+def _displaced(
+    symmetric: Atoms, supercell: Sequence[int], displacement: float, n_snapshots: int | None, seed: int
 ) -> "Phono3py":
     from phono3py import Phono3py
 
@@ -146,11 +156,21 @@ def _with_force_constants(
     crystal = Phono3py(
         cell, supercell_matrix=np.diag(supercell), primitive_matrix=primitive_matrix(cell), symprec=EXACT
     )
-    crystal.generate_displacements(distance=displacement)
+    if n_snapshots is None:
+        crystal.generate_displacements(distance=displacement)
+    else:
+        crystal.generate_displacements(distance=displacement, number_of_snapshots=n_snapshots, random_seed=seed)
+    return crystal
+
+
+def _find_force_constants(crystal: "Phono3py", calculator: Calculator, kind: str, tasks: Tasks) -> None:
     items = [to_ase(displaced) for displaced in crystal.supercells_with_displacements]
-    crystal.forces = np.array(tasks.map("pairs of displacements", force_task, calculator, items))
+    stage = {"pairs": "pairs of displacements", "snapshots": "random snapshots"}[kind]
+    crystal.forces = np.array(tasks.map(stage, force_task, calculator, items))
+    if kind == "snapshots":
+        crystal.produce_fc3(fc_calculator="symfc")  # fits the second order with the third
+        return
     crystal.produce_fc3()
     crystal.produce_fc2()
     crystal.symmetrize_fc3()
     crystal.symmetrize_fc2()
-    return crystal

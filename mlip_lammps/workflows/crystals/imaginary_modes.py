@@ -41,17 +41,15 @@ class ImaginaryMode:
 
 def find_imaginary(crystal: Phonopy, largest: float = PATTERN_AMPLITUDE) -> tuple[ImaginaryMode, ...]:
     """Return the imaginary modes at the points that the supercell contains exactly; see `Phonons`."""
-    repeats = np.rint(np.linalg.inv(crystal.primitive_matrix) @ crystal.supercell_matrix).astype(int)
-    points = _independent(get_commensurate_points(repeats), crystal.primitive_symmetry.pointgroup_operations)
     found: list[ImaginaryMode] = []
-    for point in points:
+    for point, *_ in independent_points(crystal):
         crystal.run_qpoints([point])
         frequencies = crystal.qpoints.frequencies[0]
         lowest = float(frequencies[0])
         if lowest > -IMAGINARY_THZ:
             continue
         degeneracy = int((frequencies < lowest + 1e-3).sum())
-        crystal.run_modulations(repeats, [[point, 0, 1.0, 0.0]])
+        crystal.run_modulations(_repeats(crystal), [[point, 0, 1.0, 0.0]])
         at_rest, moved = to_ase(crystal.modulation.supercell), to_ase(crystal.modulation.modulated_supercells[0])
         shifts = moved.get_scaled_positions(wrap=False) - at_rest.get_scaled_positions(wrap=False)
         shifts = (shifts - np.round(shifts)) @ at_rest.cell[:]
@@ -61,13 +59,28 @@ def find_imaginary(crystal: Phonopy, largest: float = PATTERN_AMPLITUDE) -> tupl
     return tuple(sorted(found, key=lambda mode: mode.freq_thz))
 
 
-def _independent(points: NDArray[np.float64], rotations: NDArray[np.int64]) -> list[NDArray[np.float64]]:
-    """Return one point of each set that is equal up to a symmetry and a reciprocal vector."""
-    operations, kept = np.concatenate([rotations, -rotations]), []
-    for point in points:
+def independent_points(crystal: Phonopy) -> list[NDArray[np.float64]]:
+    """Return the points that the supercell contains exactly, in sets of points that are equal by symmetry.
+
+    Returns
+    -------
+    list of ndarray
+        Points in reciprocal vectors of the primitive cell, shape (n, 3) for each set.
+    """
+    rotations = crystal.primitive_symmetry.pointgroup_operations
+    operations = np.concatenate([rotations, -rotations])
+    sets: list[list[NDArray[np.float64]]] = []
+    for point in get_commensurate_points(_repeats(crystal)):
         images = point @ operations
-        if not any(
-            (np.abs(images - other - np.round(images - other)).max(axis=1) < 1e-5).any() for other in kept
-        ):
-            kept.append(point)
-    return kept
+        for known in sets:
+            if (np.abs(images - known[0] - np.round(images - known[0])).max(axis=1) < 1e-5).any():
+                known.append(point)
+                break
+        else:
+            sets.append([point])
+    return [np.array(one) for one in sets]
+
+
+def _repeats(crystal: Phonopy) -> NDArray[np.int64]:
+    """Return the supercell in vectors of the primitive cell."""
+    return np.rint(np.linalg.inv(crystal.primitive_matrix) @ crystal.supercell_matrix).astype(int)

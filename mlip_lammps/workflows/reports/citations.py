@@ -106,9 +106,16 @@ def _phonons(settings: Settings) -> str:
         parts.append("Grüneisen parameters are differences of frequencies at three volumes.")
     if settings["anharmonic"]:
         mesh = " ".join(map(str, settings["mesh"]))
+        fitted = f", fitted to {n} random snapshots," if (n := settings["snapshots"]) else ""
         parts.append(
-            "The lattice thermal conductivity was obtained from third-order force constants in the relaxation time "
-            f"approximation on {mesh} q-points with phono3py [phono3py]."
+            f"The lattice thermal conductivity was obtained from third-order force constants{fitted} in the relaxation "
+            f"time approximation on {mesh} q-points with phono3py [phono3py]."
+        )
+    if (kelvin := settings["spectrum_temperature"]) is not None:
+        parts.append(
+            f"Frequencies and line widths at {kelvin:g} K were obtained from {settings['spectrum_time']:g} ps of "
+            "molecular dynamics with LAMMPS [lammps], whose velocities were projected on the modes of the harmonic "
+            "crystal."
         )
     return " ".join(parts)
 
