@@ -98,13 +98,14 @@ def _compile_program(
         "aot_inductor.package_constants_on_disk_format": "binary_blob",
         # The wrapper calls the kernels once per several hundred atoms: its own speed does not matter.
         "aot_inductor.compile_wrapper_opt_level": "O0",
-        "aot_inductor.enable_line_tables": False,
         # One build for any number of threads: the loops query it at run time.
         "cpp.dynamic_threads": True,
         "cpp.threads": max(2, len(os.sched_getaffinity(0))),
         "compile_threads": 1,
         "aot_inductor.custom_ops_to_c_shims": shims,
     }
+    if hasattr(torch._inductor.config.aot_inductor, "enable_line_tables"):  # newer versions of torch
+        options["aot_inductor.enable_line_tables"] = False
     if platform.machine() == "x86_64":
         # Supported g++ versions know the processor's instruction sets: skip torch's trial compilation of each.
         options["cpp.vec_isa_ok"] = True
