@@ -7,7 +7,7 @@ from lammps_files import with_metadata
 from mlip_lammps.compilation import export_model
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.engines.lammps.session import LammpsSession
-from mlip_lammps.families.mace import lower, write_portable
+from mlip_lammps.families.mace import MaceReference, lower, write_portable
 from mlip_lammps.kernels.cpu.neighbour_sums import SLOPE_TOLERANCES
 from mlip_lammps.kernels.pair_tables import PairKinds, pair_table
 from mlip_lammps.kernels.torch.radial import radial_weights
@@ -38,13 +38,20 @@ def kind(request):
 
 
 @pytest.fixture(scope="module")
-def files(kind, tmp_path_factory):
-    """Return the files for all elements and for a few of them; the portable file is beside them."""
+def every(kind, tmp_path_factory):
+    """Return the file for all elements; the portable file is beside it."""
     folder = tmp_path_factory.mktemp(kind)
     write_portable(model_of(kind), folder / "model.safetensors")
-    for name, elements in (("all", None), ("few", FEW)):
-        export_model(folder / "model.safetensors", folder / f"{name}.pt2", dtype="float64", elements=elements)
-    return folder / "all.pt2", folder / "few.pt2"
+    export_model(folder / "model.safetensors", folder / "all.pt2", dtype="float64")
+    return folder / "all.pt2"
+
+
+@pytest.fixture(scope="module")
+def few(every):
+    """Return the file for a few elements."""
+    path = every.with_name("few.pt2")
+    export_model(every.with_name("model.safetensors"), path, dtype="float64", elements=FEW)
+    return path
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -70,40 +77,39 @@ def test_tables_sized_by_some_pairs_are_right_for_all(kind, dtype):
     assert error <= 1.5 * tolerance * largest
 
 
-def test_a_file_for_all_elements_gives_the_energies_of_one_for_few(files):
-    every, few = (CompiledModel(path, n_threads=1) for path in files)
+def test_a_file_for_all_elements_gives_the_energies_of_one_for_few(every, few):
+    assert every.stat().st_size < 1.5 * few.stat().st_size  # without tables in it
+    models = [CompiledModel(path, n_threads=1) for path in (every, few)]
     for elements in (FEW[:1], FEW, FEW[1:]):  # the second structure needs more tables than the first
         atoms = rattled_triclinic(elements, repeat=(2, 2, 3))
-        found, expected = (model.evaluate(build_graph(atoms, model.cutoff)) for model in (every, few))
+        found, expected = (model.evaluate(build_graph(atoms, model.cutoff)) for model in models)
         assert_energies_agree(found.energy, expected.energy, len(atoms), tolerances.TABLE_REFERENCE)
         assert_forces_agree(found.forces, expected.forces, tolerances.TABLE_REFERENCE)
 
 
-def test_lammps_makes_the_tables_of_the_named_elements(files, kind, tmp_path):
-    atoms, few = rattled_triclinic(FEW, repeat=(2, 2, 3)), CompiledModel(files[1], n_threads=1)
+def test_lammps_makes_the_tables_of_the_named_elements(every, kind, tmp_path):
+    atoms, expected = rattled_triclinic(FEW, repeat=(2, 2, 3)), MaceReference(model_of(kind))
     log = tmp_path / "log.lammps"
     with LammpsSession(command_line=("-log", str(log), "-screen", "none", "-nocite")) as session:
         session.set_structure(atoms)
-        session.set_model(files[0])
+        session.set_model(every)
         found = session.evaluate()
-    assert_forces_agree(found.forces, few.evaluate(build_graph(atoms, few.cutoff)).forces, tolerances.TABLE_REFERENCE)
+    assert_forces_agree(found.forces, expected.evaluate(atoms).forces, tolerances.TABLE_REFERENCE)
     n_kinds = {"density": 6, "nonlinear": 9}[kind]  # unordered and ordered pairs
     assert f"radial tables of {n_kinds} kinds of pairs" in log.read_text()
 
 
-def test_a_file_for_all_elements_has_no_tables_in_it(files):
-    every, few = (path.stat().st_size for path in files)
-    assert every < 1.5 * few
-    assert len(read_metadata(files[0])["pair_tables"]["kind_of_pair"]) == len(MANY) ** 2
+def test_a_file_for_all_elements_has_the_kinds_of_all_pairs(every):
+    assert len(read_metadata(every)["pair_tables"]["kind_of_pair"]) == len(MANY) ** 2
 
 
-def test_tables_of_more_than_4_gb_are_refused_before_they_are_made(files, kind, tmp_path):
+def test_tables_of_more_than_4_gb_are_refused_before_they_are_made(every, kind, tmp_path):
     """The metadata say 24 MB for each kind of pair, so that few kinds would fit and those of all elements do not."""
 
     def enlarge(metadata):
         metadata["pair_tables"]["tables"][0] |= {"n_values": 3_000_000, "value_bytes": 8}
 
-    large = with_metadata(files[0], tmp_path / "large.pt2", enlarge)
+    large = with_metadata(every, tmp_path / "large.pt2", enlarge)
     n_kinds = {"density": 465, "nonlinear": 900}[kind]
     n_kinds = {"density": 210, "nonlinear": 900}[kind]
     with LammpsSession(command_line=("-log", "none", "-screen", "none", "-nocite")) as session:
@@ -112,9 +118,9 @@ def test_tables_of_more_than_4_gb_are_refused_before_they_are_made(files, kind, 
             session.set_model(large)
 
 
-def test_verify_passes_on_two_ranks_with_some_of_the_elements(files, kind):
+def test_verify_passes_on_two_ranks_with_some_of_the_elements(every, kind):
     if kind != "density":
         pytest.skip("one kind is enough: minutes")
-    verification = verify_model(find_subject(files[0], files[0].with_name("model.safetensors")), n_ranks=(2,))
+    verification = verify_model(find_subject(every, every.with_name("model.safetensors")), n_ranks=(2,))
     assert not verification.with_verdict("fail")
     assert len(verification.facts["elements"]) == 8

@@ -69,6 +69,25 @@ def test_the_page_contains_everything_and_needs_no_other_file(report):
     assert "float64 precision" in report
 
 
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_browser_draws_the_structure(report):
+    options = ["--headless=new", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
+    options.append("--virtual-time-budget=9000")
+    page_file = Path("out/elastic/report.html").resolve().as_uri()
+    shown = subprocess.run(
+        ["chromium", *options, "--dump-dom", page_file], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+    viewer = shown[shown.index('id="viewer0"') :]
+    assert "<canvas" in viewer[: viewer.index("</figure>")]
+
+
+def test_averages_are_shown_with_the_digits_of_their_errors():
+    results = {"density": {"mean": 0.99734, "error": 0.0123}, "drift": {"mean": 2.0, "error": None}}
+    shown = page._value(results)
+    assert "<td>0.997 ± 0.012</td>" in shown
+    assert "<td>2</td>" in shown
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_the_scripts_are_valid_javascript(report, tmp_path):
     for number, script in enumerate(Reader(report).scripts):

@@ -16,7 +16,7 @@ from mlip_lammps.workflows.crystals.conductivity import (
 )
 from mlip_lammps.workflows.crystals.convergence import converge_supercell
 from mlip_lammps.workflows.crystals.mode_spectra import ModeSpectra, mode_spectra
-from mlip_lammps.workflows.crystals.phonons import Bands, Phonons, phonons, read_label
+from mlip_lammps.workflows.crystals.phonons import Bands, Phonons, phonons
 from mlip_lammps.workflows.crystals.quasi_harmonic import Gruneisen, QuasiHarmonic, gruneisen, quasi_harmonic
 
 _TEMPERATURE_STEP = 10.0
@@ -50,7 +50,9 @@ def run_phonons(arguments: argparse.Namespace) -> int:
             **shared,
         )
         found.write(run.folder.path)
-        results = {"phonons": found, "supercells": steps}
+        results = {"phonons": found}
+        if steps:
+            results["supercells"] = steps
         if arguments.qha:
             results["quasi_harmonic"] = quasi_harmonic(
                 atoms, run.calculator, supercell, temperatures=temperatures, **shared
@@ -171,18 +173,15 @@ def _draw(run: Run, found: Phonons, expansion: QuasiHarmonic | None, parameters:
 
 
 def _lines(bands: Bands) -> list[tuple]:
-    return [
-        (tuple(map(read_label, labels)), distances, values)
-        for labels, distances, values in zip(bands.labels, bands.distances, bands.freq_thz, strict=True)
-    ]
+    return list(zip(bands.labels, bands.distances, bands.freq_thz, strict=True))
 
 
 def _show(run: Run, found: Phonons, expansion: QuasiHarmonic | None, parameters: Gruneisen | None) -> None:
     thermal = found.thermal
     points: dict[str, np.ndarray] = {}
     for labels, values in zip(found.bands.labels, found.bands.freq_thz, strict=True):
-        points.setdefault(read_label(labels[0]), values[0])
-        points.setdefault(read_label(labels[1]), values[-1])
+        points.setdefault(labels[0], values[0])
+        points.setdefault(labels[1], values[-1])
     run.show_table(
         ("point", "frequencies, THz"), [(name, " ".join(f"{f:.2f}" for f in row)) for name, row in points.items()]
     )

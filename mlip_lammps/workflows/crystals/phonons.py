@@ -55,7 +55,7 @@ class Bands:
     Attributes
     ----------
     labels
-        Names of the first and last point of each line, as phonopy writes them; see `read_label`.
+        Names of the first and last point of each line, for instance ``Γ`` and ``X_1``.
     q_points
         Points of each line in reciprocal vectors of the primitive cell, shape (n_q, 3) each.
     distances
@@ -319,7 +319,7 @@ def run_bands(crystal: Phonopy) -> Bands:
     crystal.run_band_structure(paths, path_connections=connections, labels=labels)
     found = crystal.band_structure
     # phonopy lists a label once if a line continues with the next
-    names, rest = [], list(labels)
+    names, rest = [], list(map(read_label, labels))
     for connected in connections:
         names.append((rest[0], rest[1]))
         rest = rest[1:] if connected else rest[2:]

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from html import escape
+from math import floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,11 @@ def _page(folder: Path, record: Mapping[str, Any], results: Any) -> str:
     command, status = escape(record["command"]), escape(str(record.get("status")))
     parts = [
         f"<p>{escape(record.get('started', ''))}, {record.get('seconds', 0):.1f} s, {status}</p>",
-        "<h2>Results</h2>",
-        _value(results),
         *_plots(folder),
         _structures(folder),
+        "<h2>Results</h2>",
+        "<p>Where no unit is given: eV, Å, eV/Å for forces, eV/Å³ for stresses, K.</p>",
+        _value(results),
         "<h2>Settings</h2>",
         _value({name: value for name, value in record["settings"].items() if value is not None}),
         "<h2>Inputs</h2>",
@@ -112,7 +114,7 @@ def _value(value: Any, level: int = 3) -> str:
 def _is_nested(value: Any) -> bool:
     """Return whether a value needs a table of its own."""
     if isinstance(value, Mapping):
-        return True
+        return not _is_average(value)
     if not isinstance(value, list) or not value:
         return False
     is_small = len(value) <= _LONGEST_LIST and all(isinstance(row, list) and len(row) <= _LONGEST_LIST for row in value)
@@ -121,7 +123,17 @@ def _is_nested(value: Any) -> bool:
     )
 
 
+def _is_average(value: Mapping[str, Any]) -> bool:
+    return set(value) == {"mean", "error"}
+
+
 def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        mean, error = value["mean"], value["error"]
+        if not error:
+            return _cell(mean)
+        n_digits = max(0, 1 - floor(log10(error)))  # two digits of the error
+        return f"{mean:.{n_digits}f} ± {error:.{n_digits}f}"
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, float):
@@ -140,7 +152,8 @@ def _flat(value: Any) -> list:
 
 def _words(name: str) -> str:
     """Return the name of a field as words with its unit."""
-    units = {"_gpa": " (GPa)", "_thz": " (THz)", "_j_per_m2": " (J/m²)", "_cm": " (1/cm)", "_kj_per_mol": " (kJ/mol)",
+    units = {"_gpa": " (GPa)", "_thz": " (THz)",
+             "_ps": " (ps)", "_j_per_m2": " (J/m²)", "_cm": " (1/cm)", "_kj_per_mol": " (kJ/mol)",
              "_j_per_k_mol": " (J/K/mol)", "_per_atom": " (eV per atom)", "_n_per_m": " (N/m)"}  # fmt: skip
     for ending, unit in units.items():
         if name.endswith(ending):
