@@ -18,7 +18,7 @@ from mlip_lammps.families.esen.networks import (
     StateEmbedding,
 )
 from mlip_lammps.families.esen.rotations import couplings, rotation_matrices
-from mlip_lammps.families.esen.spec import EsenModel
+from mlip_lammps.families.esen.spec import EsenModel, EsenSpec
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.families.state_weights import Weights
 from mlip_lammps.kernels.operators import LayerOperators, NoOperators
@@ -70,7 +70,7 @@ class EsenChain(Chain):
         weights, exact = (Weights(arrays, kind) for kind in (self.precision.features, torch.float64))
         self.embedding = weights["sphere_embedding.weight"]
         self.state = StateEmbedding(weights, exact, spec) if spec.global_inputs else None
-        self.couplings = couplings(spec.max_degree)
+        self.couplings, self.places = couplings(spec.max_degree), _places(spec)
         self.gaussians = torch.linspace(0.0, spec.cutoff, spec.n_gaussians, dtype=torch.float64)
         self.radial = RadialNetwork(weights, spec, "edge_degree_embedding.rad_func")
         names = [f"blocks.{block}" for block in range(spec.n_blocks)]
@@ -144,13 +144,27 @@ class EsenChain(Chain):
 
     def _rotations(self, units: Tensor) -> Tensor:
         """Return the rows of the orders of messages, shape (n_edges, n_rows, n_coefficients)."""
-        blocks = [units.new_ones(units.shape[0], 1, 1), *rotation_matrices(units, self.couplings)]
-        rows = []
-        for row in (row for order in self.spec.order_rows() for row in order):
-            degree = int(row**0.5)
-            after = self.spec.n_coefficients - (degree + 1) ** 2
-            rows.append(torch.nn.functional.pad(blocks[degree][:, row - degree**2], (degree**2, after)))
-        return torch.stack(rows, dim=1)
+        blocks = [one.flatten(1) for one in rotation_matrices(units, self.couplings)]
+        blocks = [torch.ones_like(units[:, :1]), *blocks]
+        whole = torch.cat(blocks, dim=1) @ self.places
+        return whole.view(units.shape[0], -1, self.spec.n_coefficients)
+
+
+def _places(spec: EsenSpec) -> Tensor:
+    """Return the map from the entries of the matrices of all degrees to the rows of the orders of messages.
+
+    A product with it compiles to one call, and gathering rows to a long program.
+    """
+    rows = [row for order in spec.order_rows() for row in order]
+    n_entries = sum((2 * degree + 1) ** 2 for degree in range(spec.max_degree + 1))
+    places = torch.zeros(n_entries, len(rows) * spec.n_coefficients, dtype=torch.float64)
+    for place, row in enumerate(rows):
+        degree = int(row**0.5)
+        n_columns = 2 * degree + 1
+        first = sum((2 * lower + 1) ** 2 for lower in range(degree)) + (row - degree**2) * n_columns
+        for column in range(n_columns):
+            places[first + column, place * spec.n_coefficients + degree**2 + column] = 1.0
+    return places
 
 
 def _with_state(nodes: Tensor, state: Tensor | None) -> Tensor:

@@ -112,16 +112,17 @@ class EsenReference(ReferenceModel):
         spec, n_edges = self.spec, len(edges)
         radial = self._radial(f"{name}.so2_conv_1.rad_func", edges)
         sizes = [(spec.max_degree + 1 - m) * 2 * spec.sphere_width for m in range(spec.max_order + 1)]
+        signs = [1 if m == 0 else 2 for m in range(spec.max_order + 1)]
         inputs = [
-            one.reshape(n_edges, -1, size) * factor[:, None]
-            for one, size, factor in zip(inputs, sizes, radial.split(sizes, dim=1), strict=True)
+            one.reshape(n_edges, n_signs, size) * factor[:, None]
+            for one, n_signs, size, factor in zip(inputs, signs, sizes, radial.split(sizes, dim=1), strict=True)
         ]
         n_gates = spec.max_degree * spec.hidden_width
         gates, hidden = self._convolution(f"{name}.so2_conv_1", inputs, spec.hidden_width, n_gates)
         gates = torch.sigmoid(gates).view(n_edges, spec.max_degree, spec.hidden_width)
         first = torch.cat([_silu(hidden[0][:, :1]), hidden[0][:, 1:] * gates], dim=1)
         others = [one * torch.cat([gates[:, m:], gates[:, m:]], dim=1) for m, one in enumerate(hidden[1:])]
-        hidden = [first.reshape(n_edges, 1, -1), *(one.reshape(n_edges, 2, -1) for one in others)]
+        hidden = [one.flatten(1).unflatten(1, (n_signs, -1)) for one, n_signs in zip([first, *others], signs, strict=True)]
         return self._convolution(f"{name}.so2_conv_2", hidden, spec.sphere_width, 0)[1]
 
     def _convolution(self, name: str, inputs: list[Tensor], width: int, n_gates: int) -> tuple[Tensor, list[Tensor]]:
@@ -131,11 +132,11 @@ class EsenReference(ReferenceModel):
         """
         n_scalars = (self.spec.max_degree + 1) * width
         gates, first = self._linear(f"{name}.fc_m0", inputs[0][:, 0]).split([n_gates, n_scalars], dim=1)
-        outputs = [first.view(len(first), -1, width)]
+        outputs = [first.unflatten(1, (-1, width))]
         for m, one in enumerate(inputs[1:]):
             real, imaginary = self._linear(f"{name}.so2_m_conv.{m}.fc", one).chunk(2, dim=2)
             parts = real[:, 0] - imaginary[:, 1], real[:, 1] + imaginary[:, 0]
-            outputs.append(torch.cat([part.view(len(one), -1, width) for part in parts], dim=1))
+            outputs.append(torch.cat([part.unflatten(1, (-1, width)) for part in parts], dim=1))
         return gates, outputs
 
     def _atom_network(self, name: str, nodes: Tensor) -> Tensor:
