@@ -211,6 +211,11 @@ def _grid(settings: Mapping[str, Any], max_degree: int, source: str) -> tuple[in
 def _experts(settings: Mapping[str, Any], model_id: Any, source: str) -> ExpertSpec | None:
     if "num_experts" not in settings or _whole(settings, "num_experts", source) == 0:
         return None
+    raise UnsupportedModelError(
+        f"{source} is a mixture of {settings['num_experts']} linear experts (UMA): their weights depend on the "
+        "composition, charge, spin and dataset of the whole system, which programs of layers do not have; give a model "
+        "without experts (eSEN)"
+    )
     norm = _choice(settings, "moe_expert_coefficient_norm", ("softmax", "pnorm"), source)
     has_composition = bool(settings["use_composition_embedding"])
     return ExpertSpec(settings["num_experts"], norm, has_composition, model_id == _COUNTS_ZERO)
