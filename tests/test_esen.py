@@ -61,6 +61,11 @@ def results_of_fairchem(name: str, dataset: str) -> list[tuple[Atoms, dict[str, 
     return results
 
 
+def structures_of(name: str, dataset: str) -> list[Atoms]:
+    results = stored_results(FOLDER / "esen" / "version_one.npz")
+    return [atoms for atoms, _ in (results if name == "version_one" else results_of_fairchem(name, dataset))]
+
+
 @pytest.mark.parametrize(("name", "dataset"), CASES)
 def test_the_reference_gives_the_results_of_fairchem(name, dataset):
     reference = reference_of(name, dataset)
@@ -70,21 +75,38 @@ def test_the_reference_gives_the_results_of_fairchem(name, dataset):
         assert_equals_package(reference.evaluate(atoms), atoms, expected)
 
 
-@pytest.mark.parametrize(("name", "dataset"), [("datasets", "omol"), ("grid", "omol"), ("heads", "oc20")])
+def test_the_reference_gives_the_results_of_version_one():
+    """Version 1 takes edges near the y axis as parallel to it; the last structure compares differences of energies."""
+    reference = reference_of("version_one", "energy")
+    results = stored_results(FOLDER / "esen" / "version_one.npz")
+    assert len(results) == 4
+    for atoms, expected in results:
+        found = reference.evaluate(atoms)
+        if "slopes" in expected:
+            assert_energies_agree(found.energy, expected["energy"], len(atoms), tolerances.PACKAGE_ENERGY_PER_ATOM)
+            np.testing.assert_allclose(found.forces, expected["slopes"], rtol=0, atol=1e-6)
+            assert np.abs(found.forces - expected["forces"]).max() > 0.1
+        else:
+            assert_equals_package(found, atoms, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"), [("datasets", "omol"), ("grid", "omol"), ("heads", "oc20"), ("version_one", "energy")]
+)
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])
 def test_the_layers_equal_the_reference(name, dataset, dtype):
     """Without compilation, and with the layers one after the other on all atoms."""
     trained, reference = trained_of(name, dataset), reference_of(name, dataset)
     layers = family_of(trained).layers(trained, trained.atomic_numbers)
     chain = layers.chain(dtype, layers.operators("torch", dtype, "exact", Path()))
-    for atoms, _ in results_of_fairchem(name, dataset):
+    for atoms in structures_of(name, dataset):
         edges = build_graph(atoms, layers.cutoff)
         species, centre, neighbour = (
             torch.from_numpy(one)
             for one in (reference.species_of(edges.atomic_numbers), edges.edge_centre, edges.edge_neighbour)
         )
         vectors = torch.from_numpy(edges.edge_vectors).requires_grad_(True)
-        state = torch.tensor([atoms.info["charge"], atoms.info["spin"]], dtype=torch.float64)
+        state = torch.tensor([atoms.info.get(name, 0) for name in ("charge", "spin")], dtype=torch.float64)
         graph = EdgeGraph(species, vectors, centre, neighbour, species, global_inputs=state)
         features = skips = None
         for t in range(1, layers.n_layers + 1):
@@ -161,7 +183,7 @@ def test_lammps_takes_charge_and_spin(n_ranks, compiled, tmp_path):
 
 def test_a_charge_that_the_model_does_not_know_is_refused(compiled):
     atoms = Atoms("OH", positions=[[0, 0, 0], [0, 0, 1]], info={"charge": 101}, calculator=MlipCalculator(compiled))
-    with pytest.raises(UserInputError, match="charge of the structure is 101, but .* a whole number from -100 to 100"):
+    with pytest.raises(UserInputError, match=r"charge of the structure is 101, but .* a whole number from -100 to 100"):
         atoms.get_potential_energy()
 
 
@@ -213,7 +235,7 @@ BACKBONE = {
     "norm": ({"norm_type": "layer_norm"}, r"normalisation \(norm_type\)"),
     "distances": ({"distance_function": "bessel"}, r"\(distance_function\)"),
     "lin_emb": ({"chg_spin_emb_type": "lin_emb"}, "chg_spin_emb_type lin_emb, .* supports rand_emb and pos_emb"),
-    "balanced": ({"charge_balanced_channels": [0, 1]}, r"\(charge_balanced_channels\), which needs sums over the whole"),
+    "balanced": ({"charge_balanced_channels": [0, 1]}, r"\(charge_balanced_channels\), which needs sums"),
     "few neighbours": ({"max_neighbors": 30}, r"counts 30 neighbours of an atom \(max_neighbors\)"),
     "unknown": ({"attention": 3}, "has the setting attention, which version 2.24"),
     "network": ({"ff_type": "dense"}, "ff_type dense, and this package supports spectral and grid"),
@@ -278,6 +300,56 @@ def test_damaged_settings_are_refused(settings, message, checkpoint, tmp_path):
     checkpoint.model_config["backbone"] |= settings
     with pytest.raises(ModelFileError, match=message):
         read_model(saved(checkpoint, tmp_path))
+
+
+VERSION_ONE = {
+    "envelope": ({"use_envelope": False}, r"messages that do not fade at the cutoff \(use_envelope False\)"),
+    "direct": ({"direct_forces": True}, r"\(direct_forces\)"),
+    "s2": ({"act_type": "s2"}, r"act_type s2\): energies depend on how the grid is turned"),
+    "bessel": ({"distance_function": "bessel"}, r"\(distance_function\)"),
+    "few neighbours": ({"max_neighbors": 20}, "counts 20 neighbours"),
+    "unknown": ({"attention": 3}, "has the setting attention"),
+    "EquiformerV2": ({"model": "equiformer_v2_backbone"}, r"EquiformerV2 model .* its energy is not a smooth function"),
+    "eSCN": ({"model": "escn_backbone"}, "eSCN model of fairchem .* frames of edges at random"),
+    "GemNet": ({"model": "gemnet_oc_backbone"}, "GemNet model of fairchem .* nearest neighbours"),
+    "denoising": ({"model": "esen_backbone_dens"}, "model of fairchem with esen_backbone_dens"),
+}
+
+
+@pytest.mark.parametrize(("settings", "message"), VERSION_ONE.values(), ids=VERSION_ONE)
+def test_an_unsupported_model_of_version_one_is_named(settings, message, tmp_path):
+    content = torch.load(file_of("version_one"), weights_only=False)
+    content["config"]["model"]["backbone"] |= settings
+    with pytest.raises(UnsupportedModelError, match=message):
+        read_model(saved(content, tmp_path))
+
+
+def test_models_of_version_one_without_a_backbone_are_named(tmp_path):
+    """Before version 1.0 the configuration names the model alone."""
+    content = {"state_dict": {}, "config": {"model": "painn", "model_attributes": {"cutoff": 6.0}}}
+    with pytest.raises(UnsupportedModelError, match=r"PaiNN model of fairchem .* nearest neighbours"):
+        read_model(saved(content, tmp_path))
+
+
+def test_the_state_of_a_training_is_refused(tmp_path):
+    content = torch.load(file_of("version_one"), weights_only=False)
+    content["ema"] = {"decay": 0.999, "shadow_params": [torch.zeros(3)]}
+    with pytest.raises(UnsupportedModelError, match="give the checkpoint for inference"):
+        read_model(saved(content, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"energy": {"mean": torch.tensor(2.0), "rmsd": torch.tensor(1.7)}}, "adds the mean 2 to the energy"),
+        ({"forces": {"mean": torch.tensor(0.0), "rmsd": torch.tensor(3.0)}}, r"scales forces by 3 and energies by 1"),
+    ],
+)
+def test_normalisers_of_version_one_that_are_not_supported_are_named(part, message, tmp_path):
+    content = torch.load(file_of("version_one"), weights_only=False)
+    content["normalizers"] |= part
+    with pytest.raises(UnsupportedModelError, match=message):
+        read_model(saved(content, tmp_path))
 
 
 def test_weights_that_the_settings_do_not_have_are_refused(checkpoint, tmp_path):

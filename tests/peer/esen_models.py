@@ -1,4 +1,4 @@
-"""Create small models of fairchem (eSEN, UMA) and evaluate them in float64; runs in an interpreter with fairchem-core 2.
+"""Create small models of fairchem (eSEN, UMA) and evaluate them with fairchem-core 2 in float64.
 
 Usage: ``python esen_models.py create FOLDER`` writes an inference checkpoint ``NAME.pt`` with random weights for each
 entry of `MODELS`, and ``python esen_models.py evaluate FOLDER`` writes ``NAME.npz`` (structures and results) for each

@@ -15,6 +15,7 @@ from mlip_lammps.families.checkpoints.pickle_reader import Record
 from mlip_lammps.families.checkpoints.weights import weight_of
 from mlip_lammps.families.esen.settings import Source, source_of
 from mlip_lammps.families.esen.spec import EsenModel
+from mlip_lammps.families.esen.version_one import marks, model_config_of, source_of_version_one
 
 CITATION = "Fu et al., arXiv:2502.12147 (2025); Wood et al., arXiv:2506.23971 (2025)"
 
@@ -40,7 +41,10 @@ _BUFFERS = re.compile(
 def is_checkpoint(path: Path, start: bytes) -> bool:
     """Return whether a file contains a model of fairchem."""
     pickled = small_pickle(path, start)
-    return pickled is not None and b"MLIPInferenceCheckpoint" in pickled
+    if pickled is None:
+        return False
+    is_first = b"state_dict" in pickled and b"config" in pickled and any(mark in pickled for mark in marks())
+    return is_first or b"MLIPInferenceCheckpoint" in pickled
 
 
 def read_checkpoint(path: Path) -> EsenModel:
@@ -54,13 +58,18 @@ def read_checkpoint(path: Path) -> EsenModel:
         If the model has a feature that is not supported; the message names it.
     """
     with TorchArchive(path, _ALLOWED) as archive:
+        root, _ = archive.any_root()
+        if isinstance(root, dict):
+            model_config_of(_plain_config(root, path), path)  # refuses other models by name
         root = archive.root()
-        if not isinstance(root, Record) or root.name != _CHECKPOINT or not isinstance(root.state, dict):
+        if isinstance(root, dict):
+            source, records = source_of_version_one(_plain_config(root, path), archive, path), root["state_dict"]
+        elif isinstance(root, Record) and root.name == _CHECKPOINT and isinstance(root.state, dict):
+            configurations = (_plain(root.state.get(name), path) for name in ("model_config", "tasks_config"))
+            source, records = source_of(*configurations, str(path)), _averaged(root.state, path)
+        else:
             raise ModelFileError(f"{path} contains no inference checkpoint of fairchem; give inference_ckpt.pt")
-        source = source_of(
-            _plain(root.state.get("model_config"), path), _plain(root.state.get("tasks_config"), path), str(path)
-        )
-        weights = _weights(source, _averaged(root.state, path), archive)
+        weights = _weights(source, _without_wrappers(records), archive)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return EsenModel(source.spec, weights, digest, path.name, {"citation": CITATION})
 
@@ -81,18 +90,21 @@ def _plain(value: Any, path: Path, depth: int = 0) -> Any:
     return value
 
 
+def _plain_config(root: dict[str, Any], path: Path) -> dict[str, Any]:
+    return root | {"config": _plain(root.get("config"), path)}
+
+
 def _averaged(state: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return the records of the averaged weights by their names in the model, which the package uses."""
+    """Return the records of the averaged weights, which the package uses."""
     found = state.get("ema_state_dict")
     if not isinstance(found, dict) or not found:
         raise ModelFileError(f"{path} contains no averaged weights (ema_state_dict); give inference_ckpt.pt")
-    records = {}
-    for name, record in found.items():
-        if isinstance(name, str):
-            while name.startswith("module."):
-                name = name.removeprefix("module.")
-            records[name] = record
-    return records
+    return found
+
+
+def _without_wrappers(records: Mapping[str, Any]) -> dict[str, Any]:
+    """Return records by their names in the model without the wrappers of averages and parallel trainings."""
+    return {re.sub(r"^(module\.)+", "", name): record for name, record in records.items() if isinstance(name, str)}
 
 
 def _weights(source: Source, records: Mapping[str, Any], archive: TorchArchive) -> dict[str, NDArray[np.floating]]:
@@ -108,7 +120,9 @@ def _weights(source: Source, records: Mapping[str, Any], archive: TorchArchive) 
         names = [f"backbone.dataset_embedding.dataset_emb_dict.{one}.weight" for one in source.embedded]
         shape = (1, spec.sphere_width)
         weights["dataset_embedding"] = np.concatenate([weight_of(archive, records, one, shape) for one in names])
-    weights["references"] = np.array([[energies[z] for z in rows] for energies in source.references])
+    weights["references"] = np.array(
+        [[energies[z] if energies else 0.0 for z in rows] for energies in source.references]
+    )
     return weights
 
 

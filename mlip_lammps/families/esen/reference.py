@@ -122,7 +122,9 @@ class EsenReference(ReferenceModel):
         gates = torch.sigmoid(gates).view(n_edges, spec.max_degree, spec.hidden_width)
         first = torch.cat([_silu(hidden[0][:, :1]), hidden[0][:, 1:] * gates], dim=1)
         others = [one * torch.cat([gates[:, m:], gates[:, m:]], dim=1) for m, one in enumerate(hidden[1:])]
-        hidden = [one.flatten(1).unflatten(1, (n_signs, -1)) for one, n_signs in zip([first, *others], signs, strict=True)]
+        hidden = [
+            one.flatten(1).unflatten(1, (n_signs, -1)) for one, n_signs in zip([first, *others], signs, strict=True)
+        ]
         return self._convolution(f"{name}.so2_conv_2", hidden, spec.sphere_width, 0)[1]
 
     def _convolution(self, name: str, inputs: list[Tensor], width: int, n_gates: int) -> tuple[Tensor, list[Tensor]]:
@@ -150,9 +152,7 @@ class EsenReference(ReferenceModel):
         gates = torch.sigmoid(_silu(self._linear(f"{name}.scalar_mlp.0", nodes[:, 0])))
         gates = gates.view(-1, spec.max_degree, spec.hidden_width)[:, self.degrees[1:] - 1]
         hidden = self._by_degree(f"{name}.so3_linear_1", nodes)
-        return self._by_degree(
-            f"{name}.so3_linear_2", torch.cat([_silu(hidden[:, :1]), hidden[:, 1:] * gates], dim=1)
-        )
+        return self._by_degree(f"{name}.so3_linear_2", torch.cat([_silu(hidden[:, :1]), hidden[:, 1:] * gates], dim=1))
 
     def _by_degree(self, name: str, nodes: Tensor) -> Tensor:
         """Return a linear map of the channels of each degree."""

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.checkpoints.settings import distance_of, whole_of
 from mlip_lammps.families.esen.spec import Dataset, EsenSpec, ExpertSpec
@@ -79,7 +81,7 @@ class Source:
     spec
         Specification of the model.
     references
-        Reference energies in eV for each dataset, by atomic number from 0.
+        Reference energies in eV for each dataset, by atomic number from 0; nothing for a dataset without them.
     energy_block
         Name of the energy network among the weights.
     has_head_experts
@@ -115,26 +117,26 @@ def source_of(model: Any, tasks: Any, source: str) -> Source:
     """
     if not isinstance(model, dict) or not isinstance(model.get("backbone"), dict) or not isinstance(tasks, list):
         raise ModelFileError(f"{source} has no configuration of a model and its tasks; copy the file again")
-    _refuse_unknown(model, _MODEL_SETTINGS, source)
-    settings = _backbone(model["backbone"], source)
+    refuse_unknown(model, _MODEL_SETTINGS, source)
+    settings = backbone_of(model["backbone"], source)
     energy_block, has_head_experts, head_names = _head(model.get("heads"), source)
     mapping = _mapping(settings, source)
     found = _energy_tasks(tasks, source)
     if mapping and (absent := sorted(set(found) - set(mapping))):
         raise ModelFileError(f"{source} has energies of {absent[0]}, which is not among its datasets; copy it again")
-    max_elements = _whole(settings, "max_num_elements", source)
     expert_names = sorted(set(head_names.values()))
     datasets = tuple(
         Dataset(name, scale, expert_names.index(head_names[name]) if has_head_experts else 0)
         for name, (scale, _) in _known(found, head_names, has_head_experts, source).items()
     )
-    references = tuple(energies or (0.0,) * max_elements for _, energies in found.values())
-    spec = _spec(settings, datasets, _elements(references, max_elements, source), model.get("model_id"), source)
+    references = tuple(energies for _, energies in found.values())
+    elements, max_elements = elements_of(references, settings, source)
+    spec = spec_of(settings, datasets, elements, model.get("model_id"), source)
     embedded = tuple(mapping[one.name] for one in datasets) if spec.has_dataset_embedding else ()
     return Source(spec, references, energy_block, has_head_experts, embedded, max_elements)
 
 
-def _spec(
+def spec_of(
     settings: Mapping[str, Any], datasets: tuple[Dataset, ...], elements: tuple[int, ...], model_id: Any, source: str
 ) -> EsenSpec:
     cutoff, max_neighbors = distance_of(settings, "cutoff", source), _whole(settings, "max_neighbors", source)
@@ -149,7 +151,9 @@ def _spec(
     if max_order > max_degree:
         raise ModelFileError(f"{source} has mmax {max_order}, which is larger than lmax {max_degree}; copy it again")
     width = _whole(settings, "sphere_channels", source)
-    state = _choice(settings, "chg_spin_emb_type", ("rand_emb", "pos_emb"), source)
+    state = settings["chg_spin_emb_type"]
+    if state != "":
+        state = _choice(settings, "chg_spin_emb_type", ("rand_emb", "pos_emb"), source)
     if width % 2 != 0:
         raise ModelFileError(f"{source} has an odd number of sphere_channels, {width}; copy it again")
     return EsenSpec(
@@ -171,9 +175,8 @@ def _spec(
     )
 
 
-def _backbone(given: Mapping[str, Any], source: str) -> dict[str, Any]:
-    name = given.get("model")
-    class_name = name.rpartition(".")[2] if isinstance(name, str) else str(name)
+def backbone_of(given: Mapping[str, Any], source: str) -> dict[str, Any]:
+    class_name = _class_of(given.get("model"))
     if class_name not in _BACKBONES:
         raise UnsupportedModelError(
             f"{source} is a model of fairchem with the backbone {class_name[:40]}, and this package runs those with "
@@ -182,7 +185,7 @@ def _backbone(given: Mapping[str, Any], source: str) -> dict[str, Any]:
     settings = dict(_DEFAULTS)
     if "moe" in class_name.lower():
         settings |= _DEFAULTS_OF_EXPERTS
-    _refuse_unknown(given, set(settings) | _WITHOUT_EFFECT, source)
+    refuse_unknown(given, set(settings) | _WITHOUT_EFFECT, source)
     settings |= given
     expected = _EXPECTED | (_EXPECTED_OF_EXPERTS if settings.get("num_experts") else {})
     for key, (value, words) in expected.items():
@@ -191,7 +194,7 @@ def _backbone(given: Mapping[str, Any], source: str) -> dict[str, Any]:
     return settings
 
 
-def _refuse_unknown(given: Mapping[str, Any], known: set[str], source: str) -> None:
+def refuse_unknown(given: Mapping[str, Any], known: set[str], source: str) -> None:
     if unknown := sorted(str(name) for name in set(given) - known):
         raise UnsupportedModelError(
             f"{source} has the setting {unknown[0][:40]}, which version 2.24 of fairchem-core does not have; use a "
@@ -225,28 +228,37 @@ def _head(heads: Any, source: str) -> tuple[str, bool, dict[str, str]]:
     """Return the name of the energy network, whether it has experts, and the expert of each dataset."""
     if not isinstance(heads, dict) or not all(isinstance(one, dict) for one in heads.values()) or not heads:
         raise ModelFileError(f"{source} has no heads; copy the file again")
-    for name, head in heads.items():
-        class_name = str(head.get("module")).rpartition(".")[2]
-        inner = class_name
-        if class_name in (_SHARED_HEAD, _EXPERT_HEAD):
-            inner = str(head.get("head_cls")).rpartition(".")[2]
-        if inner not in _ENERGY_HEADS:
-            raise UnsupportedModelError(
-                f"{source} has the head {inner[:40]}; this package runs models with {' or '.join(_ENERGY_HEADS)}, whose "
-                "forces are the gradient of the energy"
-            )
-        arguments = head | (head.get("head_kwargs") or {})
-        if arguments.get("reduce", "sum") != "sum":
-            raise UnsupportedModelError(
-                f"{source} gives energies per atom of a structure (reduce {str(arguments['reduce'])[:20]}); train with "
-                "reduce sum"
-            )
+    for head in heads.values():
+        _refuse_other_head(head, source)
     if len(heads) > 1:
         raise UnsupportedModelError(f"{source} has {len(heads)} heads, and this package supports one; train with one")
+    ((name, head),) = heads.items()
+    class_name = _class_of(head.get("module"))
     if class_name in _ENERGY_HEADS:
         return f"output_heads.{name}.energy_block", False, {}
     names = head.get("dataset_mapping") or {one: one for one in head.get("dataset_names") or ()}
     return f"output_heads.{name}.head.energy_block", class_name == _EXPERT_HEAD, _names(names, "heads", source)
+
+
+def _refuse_other_head(head: Mapping[str, Any], source: str) -> None:
+    inner = _class_of(head.get("module"))
+    if inner in (_SHARED_HEAD, _EXPERT_HEAD):
+        inner = _class_of(head.get("head_cls"))
+    if inner not in _ENERGY_HEADS:
+        raise UnsupportedModelError(
+            f"{source} has the head {inner[:40]}; this package runs models with {' or '.join(_ENERGY_HEADS)}, whose "
+            "forces are the gradient of the energy"
+        )
+    arguments = head | (head.get("head_kwargs") or {})
+    if arguments.get("reduce", "sum") != "sum":
+        raise UnsupportedModelError(
+            f"{source} gives energies per atom of a structure (reduce {str(arguments['reduce'])[:20]}); train with "
+            "reduce sum"
+        )
+
+
+def _class_of(path: Any) -> str:
+    return str(path).rpartition(".")[2]
 
 
 def _mapping(settings: Mapping[str, Any], source: str) -> dict[str, str]:
@@ -301,9 +313,11 @@ def _energy_tasks(tasks: list[Any], source: str) -> dict[str, tuple[float, tuple
 
 def _scale(task: Mapping[str, Any], source: str) -> float:
     normaliser = task.get("normalizer")
-    values = [normaliser.get(name, default) for name, default in (("mean", 0.0), ("rmsd", 1.0))] if isinstance(
-        normaliser, dict
-    ) else []
+    values = (
+        [normaliser.get(name, default) for name, default in (("mean", 0.0), ("rmsd", 1.0))]
+        if isinstance(normaliser, dict)
+        else []
+    )
     is_known = len(values) == 2 and set(normaliser) <= {"_target_", "mean", "rmsd"}
     if not is_known or not all(type(value) in (int, float) and math.isfinite(value) for value in values):
         raise UnsupportedModelError(
@@ -331,21 +345,21 @@ def _references(task: Mapping[str, Any], source: str) -> tuple[float, ...]:
             f"{source} has element_references without their numbers in the file; save the model with numbers"
         )
     if str(tensor.get("_target_")) != "torch.DoubleTensor":
-        return tuple(_rounded(one) for one in values)
+        return tuple(float(np.float32(one)) for one in values)
     return tuple(map(float, values))
 
 
-def _rounded(value: float) -> float:
-    import numpy as np
+def elements_of(
+    references: tuple[tuple[float, ...], ...], settings: Mapping[str, Any], source: str
+) -> tuple[tuple[int, ...], int]:
+    """Return the elements that have a reference energy in a dataset, and the rows of the embeddings of elements.
 
-    return float(np.float32(value))
-
-
-def _elements(references: tuple[tuple[float, ...], ...], max_elements: int, source: str) -> tuple[int, ...]:
-    """Return the elements that have a reference energy in a dataset; all if there are no reference energies."""
-    last = min(max_elements, *map(len, references))
-    elements = tuple(z for z in range(1, last) if any(energies[z] != 0.0 for energies in references))
-    return elements or tuple(range(1, last))
+    Without reference energies all elements of the embeddings are known.
+    """
+    max_elements = _whole(settings, "max_num_elements", source)
+    last = min(max_elements, *(len(energies) for energies in references if energies), max_elements)
+    elements = tuple(z for z in range(1, last) if any(energies and energies[z] != 0.0 for energies in references))
+    return elements or tuple(range(1, last)), max_elements
 
 
 def _whole(settings: Mapping[str, Any], name: str, source: str) -> int:
