@@ -2,7 +2,8 @@
 
 Usage: ``python esen_models.py create FOLDER`` writes an inference checkpoint ``NAME.pt`` with random weights for each
 entry of `MODELS`, and ``python esen_models.py evaluate FOLDER`` writes ``NAME.npz`` (structures and results) for each
-of them. The folder ``tests/data/esen`` was made with both commands.
+of them. The folder ``tests/data/esen`` was made with both commands. ``python esen_models.py published FOLDER`` writes
+``published.pt``, a model of published size, for measurements of speed.
 """
 
 import copy
@@ -58,6 +59,14 @@ MODELS = {
         "head": {"module": f"{_UMA}.escn_moe.DatasetSpecificSingleHeadWrapper"},
     },
 }  # fmt: skip
+_PUBLISHED = {
+    "backbone": MODELS["datasets"]["backbone"] | {
+        "max_num_elements": 100, "sphere_channels": 128, "edge_channels": 128, "hidden_channels": 128, "num_layers": 4,
+        "num_distance_basis": 64, "cutoff": 6.0,
+    },
+    "head": MODELS["datasets"]["head"],
+}  # fmt: skip
+"""Settings of the size of the published eSEN-sm."""
 ELEMENTS = ("O", "H", "C")
 STATES = ((0, 1), (-2, 3))
 """Charge and spin of the evaluations."""
@@ -119,14 +128,21 @@ def tasks_config(name: str) -> list[dict]:
     return tasks
 
 
-def create(folder: Path) -> None:
+def published(folder: Path) -> None:
+    """Write ``published.pt``."""
+    MODELS["published"] = _PUBLISHED
+    create(folder, ("published",))
+
+
+def create(folder: Path, names: tuple[str, ...] = tuple(MODELS)) -> None:
     """Write ``NAME.pt`` for each model."""
     import torch
     from fairchem.core.units.mlip_unit.api.inference import MLIPInferenceCheckpoint
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    for name, options in MODELS.items():
+    for name in names:
+        options = MODELS[name]
         torch.manual_seed(4)
         config = model_config(name)
         model = instantiate(config)
@@ -214,4 +230,4 @@ def results_of(unit, atoms, dataset: str, charge: int, spin: int) -> dict[str, n
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    {"create": create, "evaluate": evaluate}[sys.argv[1]](Path(sys.argv[2]))
+    {"create": create, "evaluate": evaluate, "published": published}[sys.argv[1]](Path(sys.argv[2]))
