@@ -331,6 +331,12 @@ def test_models_of_version_one_without_a_backbone_are_named(tmp_path):
         read_model(saved(content, tmp_path))
 
 
+def test_a_configuration_that_contains_itself_is_refused(checkpoint, tmp_path):
+    checkpoint.model_config["heads"]["again"] = [checkpoint.model_config] * 9
+    with pytest.raises(ModelFileError, match="is too large or too deep"):
+        read_model(saved(checkpoint, tmp_path))
+
+
 def test_the_state_of_a_training_is_refused(tmp_path):
     content = torch.load(file_of("version_one"), weights_only=False)
     content["ema"] = {"decay": 0.999, "shadow_params": [torch.zeros(3)]}

@@ -30,7 +30,7 @@ _TYPES = frozenset(
 _ALLOWED = _NODES | _CONTAINERS | _TYPES | {
     _CHECKPOINT, "omegaconf.base.ContainerMetadata", "omegaconf.base.Metadata", "collections.defaultdict", "typing.Any",
 }  # fmt: skip
-_DEEPEST = 12
+_DEEPEST, _MOST_VALUES = 12, 200_000
 _BUFFERS = re.compile(
     r"Jd_\d+|wigner_data\..*|SO3_grid\..*|mappingReduced\..*|distance_expansion\.offset|coefficient_index|"
     r"(.*\.)?(expand_index|balance_degree_weight|to_grid_mat\w*|from_grid_mat\w*)|dataset_embedding\..*"
@@ -74,20 +74,27 @@ def read_checkpoint(path: Path) -> EsenModel:
     return EsenModel(source.spec, weights, digest, path.name, {"citation": CITATION})
 
 
-def _plain(value: Any, path: Path, depth: int = 0) -> Any:
+def _plain(value: Any, path: Path) -> Any:
     """Return a configuration of OmegaConf as dictionaries, lists and values."""
-    if depth > _DEEPEST:
-        raise ModelFileError(f"the configuration of {path} is nested too deeply; copy the file again")
-    if isinstance(value, Record) and isinstance(value.state, dict):
-        if value.name in _CONTAINERS:
-            value = value.state.get("_content")
-        elif value.name in _NODES:
-            value = value.state.get("_val")
-    if isinstance(value, dict):
-        return {key: _plain(one, path, depth + 1) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one, path, depth + 1) for one in value]
-    return value
+    n_values = 0
+
+    def plain(value: Any, depth: int) -> Any:
+        nonlocal n_values
+        n_values += 1
+        if depth > _DEEPEST or n_values > _MOST_VALUES:  # parts may contain themselves
+            raise ModelFileError(f"the configuration of {path} is too large or too deep; copy the file again")
+        if isinstance(value, Record) and isinstance(value.state, dict):
+            if value.name in _CONTAINERS:
+                value = value.state.get("_content")
+            elif value.name in _NODES:
+                value = value.state.get("_val")
+        if isinstance(value, dict):
+            return {key: plain(one, depth + 1) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(one, depth + 1) for one in value]
+        return value
+
+    return plain(value, 0)
 
 
 def _plain_config(root: dict[str, Any], path: Path) -> dict[str, Any]:
