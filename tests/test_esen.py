@@ -254,11 +254,6 @@ def test_an_unsupported_setting_is_named(settings, message, checkpoint, tmp_path
         read_model(saved(checkpoint, tmp_path))
 
 
-def test_uma_is_refused_with_the_reason():
-    with pytest.raises(UnsupportedModelError, match=r"mixture of 5 linear experts \(UMA\)"):
-        read_model(file_of("experts"))
-
-
 HEADS = {
     "forces": ({"module": "fairchem.core.models.uma.escn_md.Linear_Force_Head"}, "the head Linear_Force_Head"),
     "mean": ({"reduce": "mean"}, r"energies per atom of a structure \(reduce mean\)"),

@@ -1,4 +1,4 @@
-"""Create small models of fairchem (eSEN, UMA) and evaluate them with fairchem-core 2 in float64.
+"""Create small eSEN models of fairchem and evaluate them with fairchem-core 2 in float64.
 
 Usage: ``python esen_models.py create FOLDER`` writes an inference checkpoint ``NAME.pt`` with random weights for each
 entry of `MODELS`, and ``python esen_models.py evaluate FOLDER`` writes ``NAME.npz`` (structures and results) for each
@@ -47,16 +47,6 @@ MODELS = {
             "chg_spin_emb_type": "pos_emb", "dataset_list": ["omol", "oc20"],
         },
         "head": {"module": f"{_UMA}.escn_moe.DatasetSpecificMoEWrapper"},
-    },
-    "experts": {
-        "backbone": {
-            "model": f"{_UMA}.escn_moe.eSCNMDMoeBackbone", "num_experts": 5, "moe_dropout": 0.05, "model_version": 1.1,
-            "moe_layer_type": "pytorch", "use_composition_embedding": True, "composition_dropout": 0.1,
-            "use_global_embedding": False, "sphere_channels": 4, "lmax": 2, "mmax": 2, "edge_channels": 4,
-            "num_distance_basis": 6, "num_layers": 2, "hidden_channels": 4, "ff_type": "spectral",
-            "chg_spin_emb_type": "rand_emb", "dataset_list": ["omol", "omat"],
-        },
-        "head": {"module": f"{_UMA}.escn_moe.DatasetSpecificSingleHeadWrapper"},
     },
 }  # fmt: skip
 _PUBLISHED = {

@@ -119,9 +119,8 @@ def _weights(source: Source, records: Mapping[str, Any], archive: TorchArchive) 
     shapes = spec.weight_shapes(source.max_elements)
     _refuse_others(records, shapes, archive.name)
     weights = {name: weight_of(archive, records, f"backbone.{name}", shape) for name, shape in shapes.items()}
-    for name in ("sphere", "source", "target", "composition"):
-        if f"{name}_embedding.weight" in weights:
-            weights[f"{name}_embedding.weight"] = weights[f"{name}_embedding.weight"][rows]
+    for name in ("sphere", "source", "target"):
+        weights[f"{name}_embedding.weight"] = weights[f"{name}_embedding.weight"][rows]
     weights |= _energy_network(source, records, archive)
     if spec.has_dataset_embedding:
         names = [f"backbone.dataset_embedding.dataset_emb_dict.{one}.weight" for one in source.embedded]

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.checkpoints.settings import distance_of, whole_of
-from mlip_lammps.families.esen.spec import Dataset, EsenSpec, ExpertSpec
+from mlip_lammps.families.esen.spec import Dataset, EsenSpec
 
 _BACKBONES = ("eSCNMDBackbone", "escnmd_backbone", "eSCNMDMoeBackbone", "escnmd_moe_backbone")
 _ENERGY_HEADS = ("MLP_EFS_Head", "MLP_Energy_Head")
@@ -34,11 +34,6 @@ _EXPECTED = {
     "spin_balanced_channels": (None, _BALANCED.format(name="spin_balanced_channels")),
 }  # fmt: skip
 """Settings that must have one value, and what another value means."""
-_EXPECTED_OF_EXPERTS = {
-    "moe_type": ("so2", "experts in other maps (moe_type) than so2; train with moe_type so2"),
-    "moe_single": (False, "experts that layers share (moe_single); train with moe_single False"),
-    "layers_moe": (None, "experts in some of the layers (layers_moe); train without layers_moe"),
-}
 _DEFAULTS = {
     "max_num_elements": 100, "sphere_channels": 128, "lmax": 2, "mmax": 2, "grid_resolution": None,
     "max_neighbors": 300, "cutoff": 5.0, "edge_channels": 128, "distance_function": "gaussian",
@@ -48,28 +43,27 @@ _DEFAULTS = {
     "spin_balanced_channels": None,
 }  # fmt: skip
 """Values of settings that the file does not state."""
-_DEFAULTS_OF_EXPERTS = {
-    "num_experts": 8, "use_composition_embedding": False, "moe_expert_coefficient_norm": "softmax", "moe_type": "so2",
-    "moe_single": False, "layers_moe": None,
+_OF_EXPERTS = {
+    "use_composition_embedding", "moe_expert_coefficient_norm", "moe_type", "moe_single", "layers_moe", "moe_dropout",
+    "composition_dropout", "use_global_embedding", "moe_layer_type", "model_version", "act",
 }  # fmt: skip
+"""Settings of mixtures of experts, without effect if there are none."""
 _WITHOUT_EFFECT = {
     "model", "num_sphere_samples", "otf_graph", "use_pbc", "use_pbc_single", "regress_forces", "regress_stress",
     "regress_hessian", "hessian_vmap", "activation_checkpointing", "cs_emb_grad", "dataset_emb_grad",
     "use_cuda_graph_wigner", "use_quaternion_wigner", "radius_pbc_version", "always_use_pbc", "edge_chunk_size",
-    "execution_mode", "moe_dropout", "composition_dropout", "use_global_embedding", "moe_layer_type", "model_version",
-    "act",
+    "execution_mode",
 }  # fmt: skip
 """Settings of the training, of the neighbour list and of the program that do not change the energy."""
 _MODEL_SETTINGS = {
     "_target_", "backbone", "heads", "pass_through_head_outputs", "otf_graph", "freeze_backbone",
     "supports_single_atoms", "model_id", "finetune_config",
 }  # fmt: skip
-_LARGEST = {"lmax": 8, "mmax": 8, "num_layers": 40, "max_num_elements": 119, "num_experts": 1000}
-_SMALLEST = {"mmax": 0, "num_distance_basis": 2, "max_num_elements": 2, "num_experts": 0}
+_LARGEST = {"lmax": 8, "mmax": 8, "num_layers": 40, "max_num_elements": 119}
+_SMALLEST = {"mmax": 0, "num_distance_basis": 2, "max_num_elements": 2}
 _WIDEST = 10_000
 _DENSEST = 0.18
 """Atoms per cubic angstrom in diamond."""
-_COUNTS_ZERO = "UMA-S-1.2"
 
 
 @dataclass(frozen=True)
@@ -131,14 +125,15 @@ def source_of(model: Any, tasks: Any, source: str) -> Source:
     )
     references = tuple(energies for _, energies in found.values())
     elements, max_elements = elements_of(references, settings, source)
-    spec = spec_of(settings, datasets, elements, model.get("model_id"), source)
+    spec = spec_of(settings, datasets, elements, source)
     embedded = tuple(mapping[one.name] for one in datasets) if spec.has_dataset_embedding else ()
     return Source(spec, references, energy_block, has_head_experts, embedded, max_elements)
 
 
 def spec_of(
-    settings: Mapping[str, Any], datasets: tuple[Dataset, ...], elements: tuple[int, ...], model_id: Any, source: str
+    settings: Mapping[str, Any], datasets: tuple[Dataset, ...], elements: tuple[int, ...], source: str
 ) -> EsenSpec:
+    """Return the specification of a model with the settings that ``backbone_of`` returned."""
     cutoff, max_neighbors = distance_of(settings, "cutoff", source), _whole(settings, "max_neighbors", source)
     needed = math.ceil(4.0 / 3.0 * math.pi * cutoff**3 * _DENSEST)
     if max_neighbors < needed:
@@ -171,11 +166,17 @@ def spec_of(
         state_embedding=state,
         has_dataset_embedding=bool(settings["use_dataset_embedding"]),
         datasets=datasets,
-        experts=_experts(settings, model_id, source),
     )
 
 
 def backbone_of(given: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return all settings of a backbone from those that a file states.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If one of them is not supported; the message names it.
+    """
     class_name = _class_of(given.get("model"))
     if class_name not in _BACKBONES:
         raise UnsupportedModelError(
@@ -184,17 +185,18 @@ def backbone_of(given: Mapping[str, Any], source: str) -> dict[str, Any]:
         )
     settings = dict(_DEFAULTS)
     if "moe" in class_name.lower():
-        settings |= _DEFAULTS_OF_EXPERTS
-    refuse_unknown(given, set(settings) | _WITHOUT_EFFECT, source)
+        settings |= {"num_experts": 8}
+    refuse_unknown(given, set(settings) | _WITHOUT_EFFECT | _OF_EXPERTS, source)
     settings |= given
-    expected = _EXPECTED | (_EXPECTED_OF_EXPERTS if settings.get("num_experts") else {})
-    for key, (value, words) in expected.items():
+    _refuse_experts(settings, source)
+    for key, (value, words) in _EXPECTED.items():
         if settings[key] != value and not (value is None and settings[key] == []):
             raise UnsupportedModelError(f"{source} has {words}")
     return settings
 
 
 def refuse_unknown(given: Mapping[str, Any], known: set[str], source: str) -> None:
+    """Raise ``UnsupportedModelError`` if a setting is not among those that are known."""
     if unknown := sorted(str(name) for name in set(given) - known):
         raise UnsupportedModelError(
             f"{source} has the setting {unknown[0][:40]}, which version 2.24 of fairchem-core does not have; use a "
@@ -211,17 +213,14 @@ def _grid(settings: Mapping[str, Any], max_degree: int, source: str) -> tuple[in
     return points, points
 
 
-def _experts(settings: Mapping[str, Any], model_id: Any, source: str) -> ExpertSpec | None:
-    if "num_experts" not in settings or _whole(settings, "num_experts", source) == 0:
-        return None
-    raise UnsupportedModelError(
-        f"{source} is a mixture of {settings['num_experts']} linear experts (UMA): their weights depend on the "
-        "composition, charge, spin and dataset of the whole system, which programs of layers do not have; give a model "
-        "without experts (eSEN)"
-    )
-    norm = _choice(settings, "moe_expert_coefficient_norm", ("softmax", "pnorm"), source)
-    has_composition = bool(settings["use_composition_embedding"])
-    return ExpertSpec(settings["num_experts"], norm, has_composition, model_id == _COUNTS_ZERO)
+def _refuse_experts(settings: Mapping[str, Any], source: str) -> None:
+    n_experts = settings.get("num_experts", 0)
+    if n_experts != 0:
+        raise UnsupportedModelError(
+            f"{source} is a mixture of {str(n_experts)[:10]} linear experts (UMA): their weights depend on the "
+            "composition, charge, spin and dataset of the whole system, which programs of layers do not have; give a "
+            "model without experts (eSEN)"
+        )
 
 
 def _head(heads: Any, source: str) -> tuple[str, bool, dict[str, str]]:

@@ -38,29 +38,6 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class ExpertSpec:
-    """Mixture of linear experts: the SO(2) convolutions are sums of expert weights, the same for the whole system.
-
-    Attributes
-    ----------
-    n_experts
-        Number of experts.
-    norm
-        How coefficients are normalised, ``softmax`` or ``pnorm``.
-    has_composition
-        Whether coefficients depend on the composition, in addition to charge, spin and dataset.
-    counts_zero
-        Whether the mean over the composition has an additional term of zero, as in UMA-S-1.2, which makes coefficients
-        depend on the number of atoms.
-    """
-
-    n_experts: int
-    norm: str
-    has_composition: bool
-    counts_zero: bool
-
-
-@dataclass(frozen=True)
 class EsenSpec:
     """Settings of a trained model.
 
@@ -88,8 +65,6 @@ class EsenSpec:
         Whether the dataset is an input.
     datasets
         The datasets whose energies the model gives.
-    experts
-        Mixture of experts, if the model has one.
     dataset
         Index of the selected dataset; None before the selection.
     """
@@ -108,7 +83,6 @@ class EsenSpec:
     state_embedding: str
     has_dataset_embedding: bool
     datasets: tuple[Dataset, ...]
-    experts: ExpertSpec | None = None
     dataset: int | None = None
 
     @property
@@ -156,10 +130,7 @@ class EsenSpec:
         shapes |= self._radial_shapes("edge_degree_embedding.rad_func", (self.max_degree + 1) * width)
         for block in range(self.n_blocks):
             shapes |= self._block_shapes(f"blocks.{block}")
-        shapes |= self._norm_shapes("norm")
-        if self.experts is not None:
-            shapes |= self._routing_shapes(max_elements)
-        return shapes
+        return shapes | self._norm_shapes("norm")
 
     def energy_widths(self) -> tuple[int, ...]:
         """Return the widths of the energy network."""
@@ -205,10 +176,7 @@ class EsenSpec:
         for name, n_in, n_out, has_bias in self.convolutions(block):
             if "so2_conv_1" in name:
                 n_radial += n_in
-            if self.experts is None:
-                shapes[f"{name}.weight"] = (n_out, n_in)
-            else:
-                shapes[f"{name}.weights"] = (self.experts.n_experts, n_out, n_in)
+            shapes[f"{name}.weight"] = (n_out, n_in)
             if has_bias:
                 shapes[f"{name}.bias"] = (n_out,)
         shapes |= self._radial_shapes(f"{block}.edge_wise.so2_conv_1.rad_func", n_radial)
@@ -220,15 +188,6 @@ class EsenSpec:
         for number, n_in, n_out in ((1, width, hidden), (2, hidden, width)):
             shapes[f"{network}.so3_linear_{number}.weight"] = (top + 1, n_out, n_in)
             shapes[f"{network}.so3_linear_{number}.bias"] = (n_out,)
-        return shapes
-
-    def _routing_shapes(self, max_elements: int) -> dict[str, tuple[int, ...]]:
-        experts, width = self.experts, self.sphere_width
-        n_in = 2 * width if experts.has_composition else width
-        widths = (n_in, 2 * experts.n_experts, 2 * experts.n_experts, experts.n_experts)
-        shapes = {"composition_embedding.weight": (max_elements, width)} if experts.has_composition else {}
-        for k in range(3):
-            shapes |= _linear_shapes(f"routing_mlp.{2 * k}", widths[k], widths[k + 1])
         return shapes
 
 

@@ -103,7 +103,7 @@ def source_of_version_one(root: Mapping[str, Any], archive: TorchArchive, path: 
     settings = backbone_of(given | {"model": "escnmd_backbone", "ff_type": given.pop("mlp_type")}, source)
     scale, references = _normalisers(root, archive, source)
     elements, max_elements = elements_of((references,), settings, source)
-    spec = spec_of(settings, (Dataset(HEAD, scale, 0),), elements, None, source)
+    spec = spec_of(settings, (Dataset(HEAD, scale, 0),), elements, source)
     return Source(spec, (references,), _energy_block(model.get("heads"), source), False, (), max_elements)
 
 
