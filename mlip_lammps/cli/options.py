@@ -10,9 +10,9 @@ from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.workflows.settings import NUMBERS
 
 TRAINED_MODEL = (
-    "mace-torch .model file, checkpoint of SevenNet, NequIP or CHGNet, folder of a potential of n2p2, RuNNer or MatGL, "
-    "ANI potential of TorchANI or NeuroChem, .yace or .ace file of the PACE library, portable .safetensors file, or "
-    "name that mlip-lammps models lists"
+    "mace-torch .model file, checkpoint of SevenNet, NequIP, CHGNet or fairchem (eSEN), folder of a potential of n2p2, "
+    "RuNNer or MatGL, ANI potential of TorchANI or NeuroChem, .yace or .ace file of the PACE library, portable "
+    ".safetensors file, or name that mlip-lammps models lists"
 )
 ANY_MODEL = f"compiled .pt2 file, {TRAINED_MODEL}"
 

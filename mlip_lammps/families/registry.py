@@ -18,6 +18,7 @@ _PACKAGES = (
     "mlip_lammps.families.ani",
     "mlip_lammps.families.m3gnet",
     "mlip_lammps.families.chgnet",
+    "mlip_lammps.families.esen",
     "mlip_lammps.families.mace",
 )
 """Packages that define a ``FAMILY``. MACE is asked last: it claims every file of torch that nobody else knows."""
