@@ -13,6 +13,7 @@ from mlip_lammps.kernels.operators import TableInput
 from mlip_lammps.kernels.precision import Precision
 from mlip_lammps.model_file.contract import (
     ANGLES,
+    CHARGE_GRADIENTS,
     DENSITY_TABLE,
     NODE_TENSORS,
     RADIAL_TABLE,
@@ -69,6 +70,8 @@ def example_inputs(
         "global_inputs": torch.tensor([one.default for one in model.global_inputs], dtype=torch.float64),
         "energy_weights": torch.ones(n_local, dtype=torch.float64),
     }
+    if CHARGE_GRADIENTS in spec.inputs:
+        tensors[CHARGE_GRADIENTS] = torch.randn(n_local, generator=generator, dtype=torch.float64)
     if model.angle_cutoff > 0.0:
         pairs = angles_of(tensors["edge_centre"].numpy(), tensors["edge_vectors"].numpy(), 2.0 * model.cutoff)
         tensors[ANGLES] = torch.from_numpy(pairs[: sizes["n_angles"]])
@@ -88,10 +91,9 @@ def example_inputs(
 
 
 def _widths(model: LayeredModel) -> dict[str, int]:
-    widths = {}
-    layers = zip(model.feature_widths, model.skip_widths, model.message_widths, strict=True)
-    for t, (feature, skip, message) in enumerate(layers, start=1):
-        widths |= {f"features_{t}": feature, f"feature_gradients_{t}": feature, f"messages_{t}": message}
+    widths = {f"messages_{t}": message for t, message in enumerate(model.message_widths, start=1)}
+    for t, (feature, skip) in enumerate(zip(model.feature_widths, model.skip_widths, strict=True), start=1):
+        widths |= {f"features_{t}": feature, f"feature_gradients_{t}": feature}
         widths |= {f"skips_{t}": skip, f"skip_gradients_{t}": skip}
     return widths
 

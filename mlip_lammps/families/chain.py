@@ -10,6 +10,8 @@ from mlip_lammps.kernels.operators import LayerOperators, NoOperators
 from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.model_file.contract import (
     ANGLES,
+    CHARGE_GRADIENTS,
+    CHARGES,
     DENSITY_TABLE,
     GRAPH_TENSORS,
     RADIAL_TABLE,
@@ -107,7 +109,8 @@ class Chain(torch.nn.Module):
         handed
             ``features_t`` and, if the model has them, ``skips_t`` and ``messages_t`` (kept for ``layer_gradients``),
             each of shape (n_local, width), in the precision of the features. For the last layer ``node_properties`` if
-            the model has them, shape (n_local, n_properties), float64.
+            the model has them, shape (n_local, n_properties), float64. For every layer of a model with latent charges
+            ``charges``, its contribution to them, shape (n_local,), float64.
         node_energies
             Contribution of the layer to the atomic energies in eV, shape (n_local,), float64.
         """
@@ -134,6 +137,8 @@ class Chain(torch.nn.Module):
 def weighted_outputs(t: int, handed: Named, node_energies: Tensor, named: Named) -> tuple[list[Tensor], list[Tensor]]:
     """Return the outputs of layer ``t`` to differentiate, and the upstream gradients."""
     total = (node_energies * named["energy_weights"]).sum()
+    if CHARGES in handed:
+        total = total + (handed[CHARGES] * named[CHARGE_GRADIENTS]).sum()
     followed = {name: tensor for name, tensor in handed.items() if name.rpartition("_")[0] in _GRADIENT_OF}
     upstream = [named[f"{_GRADIENT_OF[name.rpartition('_')[0]]}_{t}"] for name in followed]
     if not total.requires_grad:  # the layer adds constants or nothing to the energies

@@ -8,6 +8,7 @@ from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.kernels.operators import LayerOperators, NoOperators
 from mlip_lammps.model_file.contract import ProgramSpec, program_specs, with_pair_tables
 from mlip_lammps.structure.global_inputs import GlobalInput
+from mlip_lammps.structure.latent_ewald import LatentEwald
 
 _PLAIN_CHUNK_ATOMS = 128
 
@@ -28,7 +29,8 @@ class LayeredModel(ABC):
     skip_widths
         Widths of the skip connections from these layers to the next one; 0 if there is none.
     message_widths
-        Widths of the messages that these layers keep for their gradients; 0 if the gradients recompute them.
+        Widths of the messages that these layers keep for their gradients; 0 if the gradients recompute them. With
+        latent charges the last layer has a width too.
     lowered
         Constants of the layers for the kernels; None for a plain-torch model.
     has_operators
@@ -39,6 +41,9 @@ class LayeredModel(ABC):
         Most edges of a centre that form angles; an atom with more is an error. 0 for any number.
     node_properties
         Names of further results for each atom, see ``Evaluation.node_properties``. The last layer returns them.
+    latent_ewald
+        Long-range energy of latent charges, to which every layer may contribute; None without. Such a model has the
+        charges as its only node property.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -50,6 +55,7 @@ class LayeredModel(ABC):
     global_inputs: tuple[GlobalInput, ...] = ()
     max_bonds: int = 0
     node_properties: tuple[str, ...] = ()
+    latent_ewald: LatentEwald | None = None
 
     @property
     def skip_widths(self) -> tuple[int, ...]:
@@ -57,7 +63,7 @@ class LayeredModel(ABC):
 
     @property
     def message_widths(self) -> tuple[int, ...]:
-        return (0,) * len(self.feature_widths)
+        return (0,) * (len(self.feature_widths) + (self.latent_ewald is not None))
 
     @property
     def has_pair_functions(self) -> bool:
@@ -85,7 +91,8 @@ class LayeredModel(ABC):
             has_pair_functions=self.has_pair_functions,
             has_global_inputs=bool(self.global_inputs),
             has_angles=self.angle_cutoff > 0.0,
-            has_node_properties=bool(self.node_properties),
+            has_node_properties=bool(self.node_properties) and self.latent_ewald is None,
+            has_charges=self.latent_ewald is not None,
         )
 
     def programs_with(self, operators: LayerOperators | NoOperators) -> tuple[ProgramSpec, ...]:

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.structure.evaluation import Evaluation
+from mlip_lammps.families.latent_ewald import latent_energy
+from mlip_lammps.structure.evaluation import Evaluation, LongRange
 from mlip_lammps.structure.global_inputs import GlobalInput, values_of
 from mlip_lammps.structure.graph import Graph, build_graph
+from mlip_lammps.structure.latent_ewald import LATENT_CHARGES, LatentEwald, require_place
 
 
 class ReferenceModel(nn.Module):
@@ -36,6 +38,8 @@ class ReferenceModel(nn.Module):
     ----------
     global_values
         Values of the global inputs that ``node_energies`` uses; ``evaluate`` takes those of the structure.
+    latent_ewald
+        Long-range energy of the charges of ``energies_and_charges``, which ``evaluate`` adds; None for most models.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class ReferenceModel(nn.Module):
         self.dtype = dtype
         self.global_inputs = tuple(global_inputs)
         self.global_values = tuple(one.default for one in self.global_inputs)
+        self.latent_ewald: LatentEwald | None = None
 
     @abstractmethod
     def node_energies(
@@ -67,6 +72,12 @@ class ReferenceModel(nn.Module):
         edge_centre, edge_neighbour
             Indices i and j, shape (n_edges,), int64; atom i receives messages from atom j.
         """
+
+    def energies_and_charges(
+        self, species: Tensor, edge_vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return ``node_energies``, and latent charges of the same shape or None; a model with charges overrides it."""
+        return self.node_energies(species, edge_vectors, edge_centre, edge_neighbour), None
 
     def node_properties(
         self, species: Tensor, edge_vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor
@@ -114,14 +125,22 @@ class ReferenceModel(nn.Module):
         species = torch.from_numpy(self.species_of(graph.atomic_numbers))
         centre, neighbour = torch.from_numpy(graph.edge_centre), torch.from_numpy(graph.edge_neighbour)
         vectors = torch.tensor(graph.edge_vectors, dtype=self.dtype, requires_grad=True)
-        node_energies = self.with_inputs_of(graph).node_energies(species, vectors, centre, neighbour)
-        (gradients,) = torch.autograd.grad(node_energies.sum(), vectors, materialize_grads=True)
+        model = self.with_inputs_of(graph)
+        node_energies, charges = model.energies_and_charges(species, vectors, centre, neighbour)
+        total, far, long_range, properties = node_energies.sum(), None, None, {}
+        if charges is not None:
+            far = latent_energy(self.latent_ewald, charges.detach(), *require_place(graph))
+            total = total + (charges * far.potentials.to(charges.dtype)).sum()
+            node_energies = node_energies + far.atom_energies
+            long_range = LongRange(-far.gradients.numpy(), far.virial.numpy())
+            properties = {LATENT_CHARGES: charges.detach().to(torch.float64).numpy()}
+        (gradients,) = torch.autograd.grad(total, vectors, materialize_grads=True)
         edge_gradients = gradients.to(torch.float64).numpy()
         per_atom = node_energies.detach().to(torch.float64).numpy()
         with torch.no_grad():
             further = self.node_properties(species, vectors, centre, neighbour)
-        properties = {name: values.to(torch.float64).numpy() for name, values in further.items()}
-        return Evaluation.of_edges(graph, per_atom, edge_gradients, None, properties)
+        properties |= {name: values.to(torch.float64).numpy() for name, values in further.items()}
+        return Evaluation.of_edges(graph, per_atom, edge_gradients, None, properties, long_range)
 
     def centroid_virials(self, atoms: Atoms) -> NDArray[np.float64]:
         """Return the per-atom virials of an isolated cluster in eV, shape (n_atoms, 3, 3).
@@ -133,8 +152,14 @@ class ReferenceModel(nn.Module):
         Raises
         ------
         UserInputError
-            If ``atoms`` is periodic or contains an element that the model does not know.
+            If ``atoms`` is periodic or contains an element that the model does not know, or if the energy of the model
+            has a sum over all atoms.
         """
+        if self.latent_ewald is not None:
+            raise UserInputError(
+                "the energy of the model has a sum over all atoms, which is not a sum of energies of atoms; per-atom "
+                "virials with nine components are not defined for it"
+            )
         if atoms.pbc.any():
             raise UserInputError(
                 f"the structure is periodic (pbc {atoms.pbc.tolist()}), but per-atom virials are defined for isolated "

@@ -11,6 +11,7 @@ from torch import Tensor
 from mlip_lammps.kernels.global_embedding import GlobalEmbedding
 from mlip_lammps.kernels.radial_constants import RadialBasis, RadialNetwork
 from mlip_lammps.model_file.contract import ProgramSpec, program_specs
+from mlip_lammps.structure.latent_ewald import LatentEwald
 
 _WIDEST_KEPT_MESSAGE = 512
 _CHUNK_NUMBERS = 1 << 18
@@ -185,6 +186,8 @@ class LoweredLayer:
         Network that gives n_paths * n_edge_channels weights.
     readout_matrices
         One matrix for a linear readout of the scalar features, or more with ``readout_activation`` between them.
+    charge_matrices
+        Matrices of a readout of the same form for latent charges, without biases; empty without charges.
     readout_activation
         ``silu``, ``tanh``, ``abs`` or ``identity``.
     readout_biases
@@ -220,6 +223,7 @@ class LoweredLayer:
     density: Density | None = None
     gate: Gate | None = None
     attention: Attention | None = None
+    charge_matrices: tuple[Tensor, ...] = ()
 
     @property
     def is_gated_convolution(self) -> bool:
@@ -306,6 +310,8 @@ class LoweredModel:
         Pair repulsion, including the energy scale; None if the model has none.
     global_embedding
         What global inputs add to the features before the first layer; None if the model has none.
+    latent_ewald
+        Long-range energy of latent charges; None if the model has none.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -317,6 +323,7 @@ class LoweredModel:
     energy_scale: float
     repulsion: RepulsionTables | None
     global_embedding: GlobalEmbedding | None = None
+    latent_ewald: LatentEwald | None = None
 
     @property
     def n_layers(self) -> int:
@@ -360,8 +367,12 @@ class LoweredModel:
 
     @property
     def message_widths(self) -> tuple[int, ...]:
-        """Widths of the messages that layers 1 ... n_layers - 1 keep for their gradients; 0 if they are too large."""
-        widths = [layer.width_message for layer in self.layers[:-1]]
+        """Widths of the messages that layers keep for their gradients; 0 if they are too large.
+
+        The last layer has no entry unless the model has latent charges, whose gradients come later.
+        """
+        kept = self.layers[:-1] if self.latent_ewald is None else self.layers
+        widths = [layer.width_message for layer in kept]
         return tuple(width if width <= _WIDEST_KEPT_MESSAGE else 0 for width in widths)
 
     @property

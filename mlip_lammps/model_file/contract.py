@@ -33,6 +33,9 @@ ANGLES = "angle_edges"
 NODE_PROPERTIES = "node_properties"
 """Output of the last layer of models with further results for each atom."""
 
+CHARGES, CHARGE_GRADIENTS = "charges", "charge_gradients"
+"""Output of the layers of a model with latent charges, and input of their gradients."""
+
 NODE_TENSORS = ("species", "features_")
 """Names or name prefixes of inputs with n_nodes rows; all other inputs have n_local, n_edges or n_angles
 rows."""
@@ -75,6 +78,10 @@ class ProgramSpec:
         ``edge_gradients`` (n_edges, 3) float64: gradients with respect to the edge vectors in eV/angstrom.
         ``node_properties`` (n_local, n_properties) float64: further results for each atom, in the last layer of models
         that have them. The metadata list their names.
+        ``charges`` (n_local,) float64: contribution of a layer to the latent charge of each atom, in models whose
+        energy has a sum over all atoms (``latent_ewald`` of the metadata). ``charge_gradients`` (n_local,) float64:
+        gradient of that sum with respect to the charge. Such a model has ``forward_N`` and ``backward_N`` in place of
+        ``last``: the sum over all ranks is between them.
     """
 
     name: str
@@ -89,16 +96,19 @@ def program_specs(
     has_global_inputs: bool = False,
     has_angles: bool = False,
     has_node_properties: bool = False,
+    has_charges: bool = False,
 ) -> tuple[ProgramSpec, ...]:
     """Return the programs of a model in execution order.
 
     The order is ``forward_t`` for every layer except the last, ``last`` for the last layer with its gradient, then
-    ``backward_t`` down to the first layer.
+    ``backward_t`` down to the first layer. A model with latent charges has no ``last``: it has ``forward_t`` for every
+    layer and then ``backward_t`` for every layer.
 
     Parameters
     ----------
     skip_widths, message_widths
-        Tensor widths of layers 1 ... n_layers - 1; 0 if a layer has no such tensor.
+        Tensor widths of layers 1 ... n_layers - 1; 0 if a layer has no such tensor. With charges the last layer has a
+        message width too.
     has_pair_functions
         Whether layers after the first need the species of the neighbours.
     has_global_inputs
@@ -107,6 +117,8 @@ def program_specs(
         Whether the layers take pairs of edges.
     has_node_properties
         Whether the last layer has further results for each atom.
+    has_charges
+        Whether the layers give latent charges, whose energy is a sum over all atoms.
     """
     graph = (*GRAPH_TENSORS, ANGLES) if has_angles else GRAPH_TENSORS
     properties = (NODE_PROPERTIES,) if has_node_properties else ()
@@ -120,19 +132,23 @@ def program_specs(
 
     def gradients_of(t: int) -> tuple[str, ...]:
         """Return the gradients of the inputs of layer t."""
-        if t == 1:
+        if t == 1 or t > n_layers:
             return ()
         return (f"feature_gradients_{t - 1}",) + ((f"skip_gradients_{t - 1}",) if skip_widths[t - 2] else ())
 
     def handed_on(t: int) -> tuple[str, ...]:
+        if t == n_layers:
+            return ()
         return (f"features_{t}",) + ((f"skips_{t}",) if skip_widths[t - 1] else ())
 
     def kept(t: int) -> tuple[str, ...]:
         return (f"messages_{t}",) if message_widths[t - 1] else ()
 
+    charges, charge_gradients = ((CHARGES,), (CHARGE_GRADIENTS,)) if has_charges else ((), ())
+    n_apart = n_layers if has_charges else n_layers - 1
     forwards = [
-        ProgramSpec(f"forward_{t}", graph + incoming(t), (*handed_on(t), "node_energies", *kept(t)))
-        for t in range(1, n_layers)
+        ProgramSpec(f"forward_{t}", graph + incoming(t), (*handed_on(t), "node_energies", *kept(t), *charges))
+        for t in range(1, n_apart + 1)
     ]
     last = ProgramSpec(
         "last",
@@ -142,12 +158,12 @@ def program_specs(
     backwards = [
         ProgramSpec(
             f"backward_{t}",
-            (*graph, *incoming(t), *kept(t), *gradients_of(t + 1), "energy_weights"),
+            (*graph, *incoming(t), *kept(t), *gradients_of(t + 1), "energy_weights", *charge_gradients),
             ("edge_gradients", *gradients_of(t)),
         )
-        for t in range(n_layers - 1, 0, -1)
+        for t in range(n_apart, 0, -1)
     ]
-    return (*forwards, last, *backwards)
+    return (*forwards, *backwards) if has_charges else (*forwards, last, *backwards)
 
 
 def with_pair_tables(

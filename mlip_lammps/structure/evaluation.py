@@ -15,6 +15,26 @@ from mlip_lammps.structure.graph import (
 
 
 @dataclass(frozen=True)
+class LongRange:
+    """Derivatives of the energy of a sum over all atoms at fixed charges.
+
+    Attributes
+    ----------
+    forces
+        Forces in eV/angstrom, shape (n_atoms, 3).
+    virial
+        Virial in eV, shape (6,), order and sign of ``Evaluation.virial``.
+    atom_virials
+        Virials of atoms in eV, shape (n_atoms, 6), whose sum is ``virial``: each takes the part of its charge in the
+        potential of all. None if they were not requested.
+    """
+
+    forces: NDArray[np.float64]
+    virial: NDArray[np.float64]
+    atom_virials: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Energy of a structure and its derivatives; None marks results that were not requested or do not exist.
 
@@ -41,7 +61,9 @@ class Evaluation:
         Graph with the edges that the model used.
     node_properties
         Further results for each atom by name, shape (n_atoms,): ``magmoms``, absolute magnetic moments in Bohr
-        magnetons. Empty for most models.
+        magnetons; ``latent_charges``. Empty for most models.
+    long_range
+        What a sum over all atoms adds to forces and virial; None for most models.
     """
 
     energy: float
@@ -54,6 +76,7 @@ class Evaluation:
     edge_moments: NDArray[np.float64] | None = None
     graph: Graph | None = None
     node_properties: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    long_range: LongRange | None = None
 
     @property
     def stress(self) -> NDArray[np.float64] | None:
@@ -65,7 +88,12 @@ class Evaluation:
         """Stresses of atoms in eV/angstrom^3, shape (n_atoms, 6), whose sum is ``stress``, as ASE has them."""
         if self.graph is None or self.edge_gradients is None or self.volume is None:
             return None
-        return atom_virials_from_gradients(self.graph, self.edge_gradients) / self.volume
+        virials = atom_virials_from_gradients(self.graph, self.edge_gradients)
+        if self.long_range is not None:
+            if self.long_range.atom_virials is None:
+                return None
+            virials = virials + self.long_range.atom_virials
+        return virials / self.volume
 
     @classmethod
     def of_edges(
@@ -75,22 +103,27 @@ class Evaluation:
         edge_gradients: NDArray[np.float64],
         edge_moments: NDArray[np.float64] | None = None,
         node_properties: Mapping[str, NDArray[np.float64]] | None = None,
+        long_range: LongRange | None = None,
     ) -> "Evaluation":
-        """Return the results that follow from atomic energies and edge gradients.
+        """Return the results that follow from atomic energies, edge gradients and what a sum over all atoms adds.
 
         Notes
         -----
         With g_ij = dE/dr_ij, each edge adds g_ij to the force on i and subtracts it from the force on j. The virial is
         the sum of r_ij (x) g_ij.
         """
+        forces, virial = forces_from_gradients(graph, edge_gradients), virial_from_gradients(graph, edge_gradients)
+        if long_range is not None:
+            forces, virial = forces + long_range.forces, virial + long_range.virial
         return cls(
             energy=float(node_energies.sum()),
             node_energies=node_energies,
-            forces=forces_from_gradients(graph, edge_gradients),
-            virial=virial_from_gradients(graph, edge_gradients),
+            forces=forces,
+            virial=virial,
             volume=graph.volume,
             edge_gradients=edge_gradients,
             edge_moments=edge_moments,
             graph=graph,
             node_properties=dict(node_properties or {}),
+            long_range=long_range,
         )

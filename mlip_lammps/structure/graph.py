@@ -30,6 +30,10 @@ class Graph:
         Cell volume in angstrom^3; None without three cell vectors or without a periodic direction.
     global_inputs
         Total charge and spin as far as the structure has them, see ``GlobalInput``.
+    positions
+        Positions in angstrom, shape (n_atoms, 3); None if the graph is not that of one structure.
+    cell, periodic
+        Cell vectors in angstrom, shape (3, 3), and whether each is a period; None like ``positions``.
     """
 
     atomic_numbers: NDArray[np.int64]
@@ -38,6 +42,9 @@ class Graph:
     edge_neighbour: NDArray[np.int64]
     volume: float | None = None
     global_inputs: Mapping[str, Any] = field(default_factory=dict)
+    positions: NDArray[np.float64] | None = None
+    cell: NDArray[np.float64] | None = None
+    periodic: tuple[bool, bool, bool] | None = None
 
     @property
     def n_atoms(self) -> int:
@@ -79,6 +86,9 @@ def build_graph(atoms: Atoms, cutoff: float) -> Graph:
         edge_neighbour=np.ascontiguousarray(j[order], dtype=np.int64),
         volume=abs(atoms.cell.volume) if atoms.pbc.any() and atoms.cell.rank == 3 else None,
         global_inputs=global_inputs_in(atoms.info),
+        positions=np.array(atoms.positions, dtype=np.float64),
+        cell=np.array(atoms.cell[:], dtype=np.float64),
+        periodic=tuple(bool(one) for one in atoms.pbc),
     )
 
 

@@ -38,10 +38,6 @@ _OTHER_MODELS = {
         "has self-consistent charges and long-range electrostatics, which need sums over all atoms of the system; "
         "train ScaleShiftMACE"
     ),
-    "MACELES": (
-        "has long-range electrostatics by latent Ewald summation, which needs sums over all atoms of the system; "
-        "train ScaleShiftMACE"
-    ),
 }
 """Other models of mace-torch by class name."""
 _MAGNETIC = "has magnetic moments as an input for each atom, which the pair style does not pass on; train without them"

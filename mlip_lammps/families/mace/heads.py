@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.families.irreps import format_irreps, parse_irreps
 from mlip_lammps.families.mace.embeddings import READOUT
-from mlip_lammps.families.mace.spec import LayerSpec, MaceModel, weights_of
+from mlip_lammps.families.mace.spec import CHARGE_READOUTS, LayerSpec, MaceModel, ReadoutSpec, weights_of
 
 Weights = dict[str, NDArray[np.generic]]
 
@@ -51,14 +51,25 @@ def _one_readout(layer: LayerSpec, t: int, k: int, n_heads: int, weights: Weight
     """Return the layer with the readout of head ``k`` alone, and replace its weights in ``weights``."""
     if layer.readout is None:
         return layer
-    prefix = weights_of("readouts", t)
+    for part in ("readouts", CHARGE_READOUTS):
+        if f"{weights_of(part, t)}.{layer.readout.maps[0]}.weight" in weights:
+            _one_output(layer.readout, weights_of(part, t), k, n_heads, weights)
     if layer.readout.irreps_hidden is None:
-        key = f"{prefix}.linear.weight"
-        weights[key] = np.ascontiguousarray(weights[key].reshape(-1, n_heads)[:, k])
         return layer
     (hidden,) = parse_irreps(layer.readout.irreps_hidden)
+    own_irreps = format_irreps([replace(hidden, mul=hidden.mul // n_heads)])
+    return replace(layer, readout=replace(layer.readout, irreps_hidden=own_irreps))
+
+
+def _one_output(readout: ReadoutSpec, prefix: str, k: int, n_heads: int, weights: Weights) -> None:
+    """Replace the weights of a readout by those of head ``k``."""
+    if readout.irreps_hidden is None:
+        key = f"{prefix}.linear.weight"
+        weights[key] = np.ascontiguousarray(weights[key].reshape(-1, n_heads)[:, k])
+        return
+    (hidden,) = parse_irreps(readout.irreps_hidden)
     own = slice(k * hidden.mul // n_heads, (k + 1) * hidden.mul // n_heads)
-    first, *later = layer.readout.maps
+    first, *later = readout.maps
     key = f"{prefix}.{first}.weight"
     weights[key] = np.ascontiguousarray(weights[key].reshape(-1, hidden.mul)[:, own]).reshape(-1)
     for name in later:
@@ -67,7 +78,5 @@ def _one_readout(layer: LayerSpec, t: int, k: int, n_heads: int, weights: Weight
         # In float64, so that the division does not round the weights of a float32 model.
         block = weights[key].reshape(hidden.mul, -1)[own, outputs].astype(np.float64)
         weights[key] = block.reshape(-1) / n_heads**0.5
-        if layer.readout.kind == "biased":
+        if readout.kind == "biased":
             weights[f"{prefix}.{name}.bias"] = weights[f"{prefix}.{name}.bias"][outputs]
-    own_irreps = format_irreps([replace(hidden, mul=hidden.mul // n_heads)])
-    return replace(layer, readout=replace(layer.readout, irreps_hidden=own_irreps))

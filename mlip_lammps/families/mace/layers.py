@@ -14,7 +14,9 @@ from mlip_lammps.kernels.torch.global_embedding import global_features
 from mlip_lammps.kernels.torch.layer_operators import cast, flat
 from mlip_lammps.kernels.torch.linear import irrep_linear
 from mlip_lammps.kernels.torch.pair_repulsion import pair_repulsion
+from mlip_lammps.model_file.contract import CHARGES
 from mlip_lammps.structure.global_inputs import GlobalInput
+from mlip_lammps.structure.latent_ewald import LATENT_CHARGES, LatentEwald
 
 _GATES = {"silu": torch.nn.functional.silu, "tanh": torch.tanh, "abs": torch.abs, "identity": lambda values: values}
 
@@ -50,6 +52,14 @@ class MaceLayers(LayeredModel):
     def has_pair_functions(self) -> bool:
         return self.lowered.has_pair_functions
 
+    @property
+    def latent_ewald(self) -> LatentEwald | None:
+        return self.lowered.latent_ewald
+
+    @property
+    def node_properties(self) -> tuple[str, ...]:
+        return () if self.latent_ewald is None else (LATENT_CHARGES,)
+
     def chunk_atoms(self) -> int:
         return self.lowered.chunk_atoms()
 
@@ -75,6 +85,7 @@ class MaceChain(Chain):
             self.element_sources, self.element_skips = self._of_elements(self.first.embedding)
         self.repulsion = model.repulsion
         self.has_pair_functions = model.has_pair_functions
+        self.latent_ewald = model.latent_ewald
 
     def _of_elements(self, embedding: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return what the first layer takes from each element: its source, and its skip connection and residual.
@@ -107,7 +118,8 @@ class MaceChain(Chain):
     def layer(self, t: int, graph: EdgeGraph, features: Tensor | None, skips: Tensor | None) -> tuple[Named, Tensor]:
         messages = self.messages(t, graph, features, skips)
         result, node_energies = self.update(t, graph, skips, messages, self.density(t, graph))
-        return self.hand_on(t, graph, result) | {f"messages_{t}": messages}, node_energies
+        handed = self.hand_on(t, graph, result) | self.charges(t, result)
+        return handed | {f"messages_{t}": messages}, node_energies
 
     def layer_gradients(self, t: int, graph: EdgeGraph, variables: Named, named: Named) -> Named:
         """Differentiate the update with respect to the messages, then the messages with respect to the inputs.
@@ -124,7 +136,8 @@ class MaceChain(Chain):
         density_again = self.density(t, graph)
         density = None if density_again is None else density_again.detach().requires_grad_(True)
         result, node_energies = self.update(t, graph, skips, messages, density)
-        outputs, upstream = weighted_outputs(t, self.hand_on(t, graph, result), node_energies, named)
+        handed = self.hand_on(t, graph, result) | self.charges(t, result)
+        outputs, upstream = weighted_outputs(t, handed, node_energies, named)
         into = {"messages": messages} | ({} if skips is None else {f"skip_gradients_{t - 1}": skips})
         if density is not None:
             into["density"] = density
@@ -232,18 +245,31 @@ class MaceChain(Chain):
             start = end
         return flat(torch.cat(parts, dim=1))
 
+    def charges(self, t: int, result: Tensor) -> Named:
+        """Return the contribution of layer ``t`` to the latent charges by name; empty in a model without them."""
+        if self.latent_ewald is None:
+            return {}
+        layer = self.layers[t - 1]
+        if not layer.charge_matrices:
+            return {CHARGES: torch.zeros(result.shape[0], dtype=torch.float64)}
+        return {CHARGES: self._read_out(layer, layer.charge_matrices, result)}
+
+    def _read_out(self, layer: LoweredLayer, matrices: tuple[Tensor, ...], result: Tensor) -> Tensor:
+        """Return the readout of the scalars of ``result``, shape (n_local,), float64."""
+        starts = [component * layer.n_channels for component in layer.readout_scalars]
+        scalars = torch.cat([result[:, start : start + layer.n_channels] for start in starts], dim=1)
+        scalars = scalars @ matrices[0]
+        gate = _GATES[layer.readout_activation]
+        for number, matrix in enumerate(matrices[1:]):
+            scalars = layer.readout_activation_scale * gate(scalars) @ matrix
+            if layer.readout_biases:
+                scalars = scalars + layer.readout_biases[number]
+        return scalars[:, 0].to(torch.float64)
+
     def _energies(self, t: int, layer: LoweredLayer, graph: EdgeGraph, result: Tensor) -> Tensor:
         energies = torch.zeros(graph.n_local, dtype=torch.float64)
         if layer.readout_matrices:
-            starts = [component * layer.n_channels for component in layer.readout_scalars]
-            scalars = torch.cat([result[:, start : start + layer.n_channels] for start in starts], dim=1)
-            scalars = scalars @ layer.readout_matrices[0]
-            gate = _GATES[layer.readout_activation]
-            for number, matrix in enumerate(layer.readout_matrices[1:]):
-                scalars = layer.readout_activation_scale * gate(scalars) @ matrix
-                if layer.readout_biases:
-                    scalars = scalars + layer.readout_biases[number]
-            energies = energies + self.energy_scale * scalars[:, 0].to(torch.float64)
+            energies = energies + self.energy_scale * self._read_out(layer, layer.readout_matrices, result)
         if t == 1:
             energies = energies + self._constants(graph).index_select(0, graph.centre_species)
             if self.repulsion is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lammps.families.family import SpecifiedModel
+from mlip_lammps.structure.latent_ewald import LatentEwald
 
 FAMILY_NAME = "mace"
 
@@ -20,9 +21,13 @@ def weights_of(part: str, t: int) -> str:
     Parameters
     ----------
     part
-        ``interactions``, ``products`` or ``readouts``.
+        ``interactions``, ``products``, ``readouts`` or `CHARGE_READOUTS`.
     """
     return f"{part}.{t - 1}"
+
+
+CHARGE_READOUTS = "les_readouts"
+"""Readouts of latent charges, one beside each readout of energies and of its form."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +207,8 @@ class ModelSpec:
     """Global inputs, in the order in which the joint embedding takes them."""
     has_embedding_readout: bool = False
     """Whether a linear readout of the features before the first layer adds to the energy, without the scale."""
+    latent_ewald: LatentEwald | None = None
+    """Long-range energy of latent charges, without the scale; None without."""
 
     @property
     def n_layers(self) -> int:

@@ -19,6 +19,7 @@ from mlip_lammps.families.mace.lowering.layout import WeightTable, linear_blocks
 from mlip_lammps.families.mace.reader.validation import order_weight
 from mlip_lammps.families.mace.spec import (
     BASIS_ARRAYS,
+    CHARGE_READOUTS,
     TRANSFORM_PARAMETERS,
     ZBL_BOHR,
     ZBL_COULOMB,
@@ -76,6 +77,7 @@ def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> 
         energy_scale=scale,
         repulsion=_repulsion(table, chosen, scale) if spec.pair_repulsion is not None else None,
         global_embedding=global_embedding(table),
+        latent_ewald=spec.latent_ewald,
     )
 
 
@@ -138,7 +140,8 @@ def _lower_layer(table: WeightTable, t: int, layer: LayerSpec) -> LoweredLayer:
         mix=linear_blocks(table[f"{product}.linear.weight"], irreps_out, irreps_out),
         skip=interaction.skip,
         readout_scalars=tuple(starts_of(irreps_out)[b] for b, (_, ir) in enumerate(irreps_out) if ir == o3.Irrep("0e")),
-        readout_matrices=_readout_matrices(table, t, layer),
+        readout_matrices=_readout_matrices(table, t, layer, "readouts"),
+        charge_matrices=() if table.spec.latent_ewald is None else _readout_matrices(table, t, layer, CHARGE_READOUTS),
         readout_activation_scale=layer.readout.activation_scale if is_nonlinear else 1.0,
         readout_biases=_readout_biases(table, t, layer),
         readout_activation=layer.readout.activation if is_nonlinear else "silu",
@@ -215,14 +218,14 @@ def _readout_biases(table: WeightTable, t: int, layer: LayerSpec) -> tuple[Tenso
     return tuple(table[f"{weights_of('readouts', t)}.{name}.bias"] for name in layer.readout.maps[1:])
 
 
-def _readout_matrices(table: WeightTable, t: int, layer: LayerSpec) -> tuple[Tensor, ...]:
+def _readout_matrices(table: WeightTable, t: int, layer: LayerSpec, part: str) -> tuple[Tensor, ...]:
     if layer.readout is None:
         return ()
     irreps_out = o3.Irreps(layer.irreps_out)
     n_scalars = sum(mul for mul, ir in irreps_out if ir == o3.Irrep("0e"))
     matrices, n_in = [], n_scalars
     for name in layer.readout.maps:
-        weight = table[f"{weights_of('readouts', t)}.{name}.weight"]
+        weight = table[f"{weights_of(part, t)}.{name}.weight"]
         matrices.append(weight.view(n_in, -1) / n_in**0.5)
         n_in = matrices[-1].shape[1]
     if layer.readout.activation == "identity" and layer.readout.kind == "nonlinear":

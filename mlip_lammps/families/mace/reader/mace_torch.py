@@ -18,10 +18,12 @@ from mlip_lammps.families.irreps import Entry, format_irreps
 from mlip_lammps.families.mace.interactions import block_names, block_of
 from mlip_lammps.families.mace.reader import checks
 from mlip_lammps.families.mace.reader.embedding import read_embeddings
+from mlip_lammps.families.mace.reader.latent_ewald import read_latent_ewald
 from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.names import MODELS, allowed_names
 from mlip_lammps.families.mace.spec import (
     BASIS_ARRAYS,
+    CHARGE_READOUTS,
     OLDER_ZBL_SCREENING,
     TRANSFORM_PARAMETERS,
     LayerSpec,
@@ -75,7 +77,8 @@ def _check_root(root: Any, path: Path) -> None:
         )
     if root.name not in MODELS:
         raise UnsupportedModelError(
-            f"{path} contains a {root.name}, but this package supports MACE and ScaleShiftMACE; use one of these"
+            f"{path} contains a {root.name}, but this package supports MACE, ScaleShiftMACE and MACELES; use one of "
+            "these"
         )
 
 
@@ -109,6 +112,9 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
         layer if readout is None else replace(layer, readout=_readout(readout, t, layer, len(heads), weights))
         for t, (layer, readout) in enumerate(zip(layers, readouts, strict=True), start=1)
     )
+    latent_ewald = read_latent_ewald(model)
+    if latent_ewald is not None:
+        _charge_readouts(model, layers, readouts, len(heads), weights)
     _energy_constants(model, len(heads), weights)
     repulsion = _pair_repulsion(model, weights)
     embeddings, has_embedding_readout = read_embeddings(model, irreps_embedding, len(heads), weights)
@@ -127,6 +133,7 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
         is_product_by_element=not _is_agnostic(products),
         embeddings=embeddings,
         has_embedding_readout=has_embedding_readout,
+        latent_ewald=latent_ewald,
     )
 
 
@@ -251,7 +258,22 @@ def _product(product: Module, irreps_message: str, needs_skip: bool, weights: We
     return correlation, irreps_out
 
 
-def _readout(readout: Module, t: int, layer: LayerSpec, n_heads: int, weights: Weights) -> ReadoutSpec:
+def _charge_readouts(
+    model: Module, layers: tuple[LayerSpec, ...], readouts: list[Module | None], n_heads: int, weights: Weights
+) -> None:
+    """Store the weights of the readouts of the latent charges, which have the form of those of the energies."""
+    with_readout = [t for t, readout in enumerate(readouts, start=1) if readout is not None]
+    twins = model.child("les_readouts")
+    checks.require(len(twins.children()) == len(with_readout), twins, "length", str(len(twins.children())))
+    for t, twin in zip(with_readout, twins.children(), strict=True):
+        layer = layers[t - 1]
+        found = _readout(twin, t, layer, n_heads, weights, CHARGE_READOUTS)
+        checks.require(found == layer.readout, twin, "form", "not that of the readout of the energy")
+
+
+def _readout(
+    readout: Module, t: int, layer: LayerSpec, n_heads: int, weights: Weights, part: str = "readouts"
+) -> ReadoutSpec:
     """Return the readout of layer ``t`` and store its weights under the number of the layer."""
     kind = _READOUTS.get(readout.class_name)
     if kind is None:
@@ -261,7 +283,7 @@ def _readout(readout: Module, t: int, layer: LayerSpec, n_heads: int, weights: W
         spec = ReadoutSpec(kind, *checks.scalar_activation(readout.child("non_linearity")))
         n_masked = readout.attribute("num_heads", 1)
         checks.require(n_masked == n_heads, readout, "num_heads", str(n_masked))
-    prefix = weights_of("readouts", t)
+    prefix = weights_of(part, t)
     widths = pairwise(spec.widths(layer.irreps_out, n_heads))
     for number, (name, expected) in enumerate(zip(spec.maps, widths, strict=True)):
         linear, has_biases = readout.child(name), kind == "biased" and number > 0

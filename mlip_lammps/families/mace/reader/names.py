@@ -1,9 +1,9 @@
 """Classes and functions that a supported mace-torch file may refer to."""
 
 from mlip_lammps.families.mace.interactions import block_names
-from mlip_lammps.families.mace.reader import cuequivariance, openequivariance
+from mlip_lammps.families.mace.reader import cuequivariance, latent_ewald, openequivariance
 
-MODELS = frozenset({"mace.modules.models.MACE", "mace.modules.models.ScaleShiftMACE"})
+MODELS = frozenset({"mace.modules.models.MACE", "mace.modules.models.ScaleShiftMACE", latent_ewald.MODEL})
 
 _NAMES = MODELS | frozenset(
     {
@@ -89,5 +89,5 @@ _WRAPPERS = frozenset(
 
 def allowed_names() -> frozenset[str]:
     """Return the allowed globals of a file: those of MACE and those of the registered interaction blocks."""
-    converted = cuequivariance.NAMES | openequivariance.NAMES
-    return _NAMES | _WRAPPERS | converted | {f"mace.modules.blocks.{name}" for name in block_names()}
+    others = latent_ewald.NAMES | cuequivariance.NAMES | openequivariance.NAMES
+    return _NAMES | _WRAPPERS | others | {f"mace.modules.blocks.{name}" for name in block_names()}

@@ -23,6 +23,7 @@ from mlip_lammps.families.mace.spec import (
     RadialSpec,
     ReadoutSpec,
 )
+from mlip_lammps.structure.latent_ewald import LatentEwald
 
 FORMAT = "mlip_lammps-model"
 FORMAT_VERSION = 2
@@ -154,12 +155,14 @@ def _spec(fields: dict[str, Any]) -> ModelSpec:
     numbers, heads = tuple(fields.pop("atomic_numbers")), tuple(fields.pop("heads"))
     stored = fields.pop("pair_repulsion", None)
     repulsion = None if stored is None else PairRepulsionSpec(**stored)
+    ewald = fields.pop("latent_ewald", None)
     return ModelSpec(
         layers=layers,
         radial=radial,
         atomic_numbers=numbers,
         heads=heads,
         pair_repulsion=repulsion,
+        latent_ewald=None if ewald is None else LatentEwald(**ewald),
         embeddings=tuple(EmbeddingSpec(**one) for one in fields.pop("embeddings", ())),
         **fields,
     )

@@ -11,6 +11,7 @@ from mlip_lammps.families.mace.embeddings import embedding_shapes, global_inputs
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.spec import (
     BASIS_ARRAYS,
+    CHARGE_READOUTS,
     EMBEDDED_INPUTS,
     TRANSFORM_PARAMETERS,
     ZBL_EXPONENTS,
@@ -19,6 +20,7 @@ from mlip_lammps.families.mace.spec import (
     ModelSpec,
     weights_of,
 )
+from mlip_lammps.structure.latent_ewald import LatentEwald
 
 Irreps = tuple[Entry, ...]
 
@@ -76,6 +78,7 @@ def check_spec(spec: ModelSpec, name: str) -> None:
         (len(set(spec.heads)) == len(spec.heads) >= 1, "its heads"),
         (spec.n_layers >= 1, "its layers"),
         (spec.pair_repulsion is None or 1 <= spec.pair_repulsion.cutoff_power <= 1000, "its pair repulsion"),
+        (spec.latent_ewald is None or _is_sound(spec.latent_ewald), "its latent Ewald summation"),
     ]
     faults.extend(_embedding_faults(spec))
     irreps = parse_irreps(spec.irreps_embedding)
@@ -86,6 +89,12 @@ def check_spec(spec: ModelSpec, name: str) -> None:
     for is_sound, what in faults:
         if not is_sound:
             raise ModelFileError(f"{name} has an invalid value: {what}; copy or save the model again")
+
+
+def _is_sound(ewald: LatentEwald) -> bool:
+    numbers = ewald.sigma, ewald.resolution, ewald.strength
+    are_positive = all(isinstance(one, int | float) and np.isfinite(one) and one > 0.0 for one in numbers)
+    return are_positive and type(ewald.has_self_interaction) is bool
 
 
 def _embedding_faults(spec: ModelSpec) -> Iterator[tuple[bool, str]]:
@@ -177,6 +186,8 @@ def _layer_shapes(spec: ModelSpec, layer: LayerSpec, t: int) -> Iterator[tuple[s
             yield f"{prefix}.{order_weight(layer, order)}", (n_rows, None, entry.mul)
     if layer.readout is not None:
         yield from _readout_shapes(spec, layer, weights_of("readouts", t))
+        if spec.latent_ewald is not None:
+            yield from _readout_shapes(spec, layer, weights_of(CHARGE_READOUTS, t))
 
 
 def _readout_shapes(spec: ModelSpec, layer: LayerSpec, prefix: str) -> Iterator[tuple[str, tuple[int | None, ...]]]:

@@ -13,7 +13,7 @@ from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reader.validation import order_weight
 from mlip_lammps.families.mace.reference.interaction import InteractionModules, LayerInputs
 from mlip_lammps.families.mace.reference.modules import Weights, load_linear
-from mlip_lammps.families.mace.spec import LayerSpec, ModelSpec, ReadoutSpec, weights_of
+from mlip_lammps.families.mace.spec import CHARGE_READOUTS, LayerSpec, ModelSpec, ReadoutSpec, weights_of
 
 _GATES = {"silu": nn.functional.silu, "tanh": torch.tanh, "abs": torch.abs, "identity": lambda values: values}
 
@@ -36,6 +36,10 @@ class Layer(nn.Module):
         self.readout = None
         if layer.readout is not None:
             self.readout = Readout(layer.irreps_out, layer.readout, weights_of("readouts", t), weights, dtype)
+        self.charge_readout = None
+        if layer.readout is not None and spec.latent_ewald is not None:
+            prefix = weights_of(CHARGE_READOUTS, t)
+            self.charge_readout = Readout(layer.irreps_out, layer.readout, prefix, weights, dtype)
 
     def forward(self, inputs: LayerInputs) -> Tensor:
         """Return the features after the layer, shape (n_atoms, dim of ``irreps_out``)."""
@@ -52,6 +56,12 @@ class Layer(nn.Module):
         if self.readout is None:
             return torch.zeros_like(features[:, 0])
         return self.readout(features)
+
+    def charges(self, features: Tensor) -> Tensor:
+        """Return the layer's contribution to the latent charges, shape (n_atoms,)."""
+        if self.charge_readout is None:
+            return torch.zeros_like(features[:, 0])
+        return self.charge_readout(features)
 
 
 class SymmetricContraction(nn.Module):

@@ -46,6 +46,7 @@ class MaceReference(ReferenceModel):
         super().__init__(spec.atomic_numbers, spec.cutoff, dtype, global_inputs(spec))
         self.radial_functions = radial_functions
         self.spec = spec
+        self.latent_ewald = spec.latent_ewald
         self.radial_basis = RadialBasis(spec, weights, dtype)
         self.register_buffer("number_of_species", torch.tensor(spec.atomic_numbers))
         self.embedding = load_linear(
@@ -82,6 +83,11 @@ class MaceReference(ReferenceModel):
     def node_energies(
         self, species: Tensor, edge_vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor
     ) -> Tensor:
+        return self.energies_and_charges(species, edge_vectors, edge_centre, edge_neighbour)[0]
+
+    def energies_and_charges(
+        self, species: Tensor, edge_vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         one_hot = nn.functional.one_hot(species, len(self.spec.atomic_numbers)).to(self.dtype)
         # In MACE, vectors point from the sender j to the receiver i.
         vectors = -edge_vectors.to(self.dtype)
@@ -93,7 +99,7 @@ class MaceReference(ReferenceModel):
             features = features + self.global_embedding(self.global_values)
         if self.embedding_readout is not None:
             constants = constants + self.embedding_readout(features).squeeze(1)
-        interaction = torch.zeros_like(one_hot[:, 0])
+        interaction, charges = torch.zeros_like(one_hot[:, 0]), torch.zeros_like(one_hot[:, 0])
         for t, layer in enumerate(self.layers, start=1):
             weights = None
             if self.radial_functions is not None:
@@ -102,6 +108,7 @@ class MaceReference(ReferenceModel):
             inputs = LayerInputs(features, one_hot, weights, basis, cutoff, harmonics, edge_centre, edge_neighbour)
             features = layer(inputs)
             interaction = interaction + layer.energies(features)
+            charges = charges + layer.charges(features)
         if self.pair_repulsion is not None:
             interaction = interaction + self.pair_repulsion(species, vectors, edge_centre, edge_neighbour)
-        return self.scale * interaction + constants
+        return self.scale * interaction + constants, None if self.latent_ewald is None else charges
