@@ -22,6 +22,7 @@ PLUGIN_LIBRARY = "mliptorchplugin.so"
 MODEL_SOURCES = (
     "model/model.cpp",
     "model/evaluation.cpp",
+    "model/latent_ewald.cpp",
     "model/pair_tables.cpp",
     "model/chunk.cpp",
     "model/document.cpp",

@@ -19,7 +19,8 @@ struct Graph {
   const double *edge_vectors = nullptr;    // (n_edges, 3)         r_ij = x_j - x_i, angstrom
   const int64_t *edge_centre = nullptr;    // (n_edges)            i < n_local, in ascending order
   const int64_t *edge_neighbour = nullptr; // (n_edges)            j < n_local + n_ghost
-  const double *positions = nullptr;       // (n_local + n_ghost, 3)  angstrom, ghosts unwrapped; for moments
+  const double *positions = nullptr;       // (n_local + n_ghost, 3)  angstrom, ghosts unwrapped; for moments and charges
+  const double *cell = nullptr;            // (3, 3)  cell vectors in rows, angstrom; null: no periods; for charges
 };
 
 /* Node features or their gradients, row-major. */
@@ -30,14 +31,17 @@ struct Features {
   int value_bytes = 8;     // 8: float64, 4: float32
 };
 
-/* Sends rows to ghosts and back. Every rank calls it the same number of times in each evaluation, also after a fault
-   of this rank. */
+/* Sends rows to ghosts and back, and sums numbers over ranks. Every rank calls it the same number of times in each
+   evaluation, also after a fault of this rank. */
 class Exchange {
  public:
   virtual ~Exchange() = default;
   virtual void forward(Features &) = 0;    // owned rows -> ghost rows
   virtual void reverse(Features &) = 0;    // ghost rows are added to their owners' rows
   virtual bool moves_rows() const { return true; }    // false: no rank has ghosts, and both do nothing
+  virtual void sum(double * /*values*/, int64_t /*n*/) {}    // adds those of all ranks; n is the same on every rank
+  virtual int rank() const { return 0; }
+  virtual int n_ranks() const { return 1; }
 };
 
 /* Results of one evaluation. The model owns the memory, which stays valid until the next evaluation. */
@@ -46,6 +50,9 @@ struct Results {
   const double *edge_gradients = nullptr;    // (n_edges, 3)  dE_total / d r_ij, eV/angstrom
   const double *edge_moments = nullptr;      // (n_edges, 3, 3)  sum_k (x_k - x_i)_a dU_k / d r_ij,b, eV; may be null
   const double *node_properties = nullptr;   // (n_local, n_properties)  see Metadata; null if the model has none
+  const double *node_forces = nullptr;       // (n_local, 3)  of the sum over ranks at fixed charges; null without one
+  const double *node_virials = nullptr;      // (n_local, 6)  the same, xx yy zz xy xz yz, eV; null unless requested
+  double virial[6] = {};                     // the same, this rank's share
 };
 
 /* Atoms of one rank, for a model that finds its own edges on a GPU. Rows as in Graph. */
@@ -82,6 +89,16 @@ struct GlobalInput {
   double lowest = 0.0, highest = 0.0;        // allowed values, with bounds
 };
 
+/* Energy of latent charges, a sum over all atoms: layers add up the charges of their atoms, all ranks take part in the
+   sum, and its derivatives with respect to the charges are an input of the gradients of the layers. */
+struct LatentEwaldSettings {
+  bool is_used = false;
+  double sigma = 0.0;                        // angstrom: width of the charges
+  double resolution = 0.0;                   // angstrom: shortest wavelength of the reciprocal sum
+  double strength = 0.0;                     // eV angstrom: 1 / (2 epsilon_0)
+  bool has_self_interaction = false;
+};
+
 /* The part of a model file's metadata block that this side needs. */
 struct Metadata {
   std::vector<std::string> elements;         // element symbols, in the order of species rows
@@ -91,12 +108,14 @@ struct Metadata {
   int64_t n_layers = 0;
   std::vector<int64_t> feature_widths;       // width of features_t, t = 1 .. n_layers-1
   std::vector<int64_t> skip_widths;          // width of skips_t, 0 if the next layer has no skip connection
-  std::vector<int64_t> message_widths;       // width of messages_t, kept for the gradient of layer t; 0 if not kept
+  std::vector<int64_t> message_widths;       // width of messages_t, kept for the gradient of layer t; 0 if not kept;
+                                             // of the last layer too in a model with latent charges
   int64_t chunk_atoms = 0;                   // centres per call of a program
   int feature_bytes = 8;                     // bytes of one feature value
   std::vector<double> min_distances;         // (n_elements, n_elements) smallest distances, angstrom; may be empty
   std::vector<GlobalInput> global_inputs;    // in the order of the tensor global_inputs; empty for most models
   std::vector<std::string> node_properties;  // further results for each atom, such as magmoms; empty for most models
+  LatentEwaldSettings latent_ewald;
   std::string build_id;                      // identifies this compilation
   std::string source_sha256;
   std::string source_name;

@@ -112,6 +112,7 @@ Graph Edges::graph() const
   result.edge_centre = centre.data();
   result.edge_neighbour = neighbour.data();
   result.positions = has_positions ? positions.data() : nullptr;
+  result.cell = cell;
   return result;
 }
 
@@ -129,6 +130,7 @@ void ModelEdges::select(const Edges &edges, const std::vector<int64_t> &species_
 {
   clear();
   const Graph all = edges.graph();
+  selected.cell = all.cell;
   const int64_t n_atoms = all.n_local + all.n_ghost;
   int64_t *rows = species.resize(n_atoms + 1);
   for (int64_t row = 0; row < n_atoms; row++) rows[row] = species_of_kind[all.species[row]];
@@ -163,7 +165,9 @@ void ModelEdges::select(const Edges &edges, const std::vector<int64_t> &species_
 
 void ModelEdges::clear()
 {
+  const double *const cell = selected.cell;
   selected = Graph();
+  selected.cell = cell;
   is_subset = false;
 }
 

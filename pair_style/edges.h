@@ -20,8 +20,11 @@ class Edges {
 
   void build(const AtomArrays &, const NeighbourRows &, double cutoff);
 
-  /* Copies the positions of the rows of the last build, for moments. */
+  /* Copies the positions of the rows of the last build, for moments and charges. */
   void gather_positions(const AtomArrays &);
+
+  /* Cell vectors (3, 3) of the graphs, which the caller keeps; null: no periods. */
+  void set_cell(const double *vectors) { cell = vectors; }
 
   /* No atoms: the input of the model on a rank with a fault. */
   void clear();
@@ -45,6 +48,7 @@ class Edges {
   Buffer<int64_t> centre, neighbour;
   Buffer<double> vectors, positions;
   bool has_positions = false;
+  const double *cell = nullptr;
 
   std::vector<double> smallest_sq;    // (n_watched, n_watched)
   int n_watched = 0;
@@ -57,7 +61,7 @@ class ModelEdges {
  public:
   /* Refers to the arrays of edges, which must not be built again meanwhile. Throws std::bad_alloc. */
   void select(const Edges &edges, const std::vector<int64_t> &species_of_kind, double cutoff);
-  void clear();
+  void clear();    // all but the cell
 
   const Graph &graph() const { return selected; }
   int64_t edge(int64_t k) const { return is_subset ? index.data()[k] : k; }    // index among all edges

@@ -234,8 +234,8 @@ IN_THE_PAIR_STYLE = [
     Mutation(
         "only energies of the last layer",
         "pair_style/model/evaluation.cpp",
-        "node_energies[chunk.begin + k] += energies[k];\n",
-        "node_energies[chunk.begin + k] = energies[k];\n",
+        "sums[chunk.begin + k] += values[k];\n",
+        "sums[chunk.begin + k] = values[k];\n",
         (REFERENCE, "atomic energies"),
     ),
     Mutation(

@@ -139,6 +139,7 @@ def _compare(compiled: CompiledModel, expected: Sequence[ExpectedResults]) -> Di
                 "written; check that the trained model gives finite energies"
             )
         energy = max(energy, np.abs(results.node_energies - one.exact.node_energies).max(initial=0.0))
+        _check_forces(results, one.exact, tolerance.force, str(one.atoms.symbols))
         _check_properties(properties, one.exact.node_properties, tolerance.force, str(one.atoms.symbols))
         difference = np.abs(results.edge_gradients - one.exact.edge_gradients).max(initial=0.0)
         gradient = max(gradient, difference)
@@ -151,6 +152,22 @@ def _compare(compiled: CompiledModel, expected: Sequence[ExpectedResults]) -> Di
             )
     on_tables = [x for one in expected if (x := one.table_force_ev_per_angstrom) is not None]
     return Differences(float(energy), float(gradient), float(relative), max(on_tables, default=None), len(expected))
+
+
+def _check_forces(found: Evaluation, expected: Evaluation, limit: float, symbols: str) -> None:
+    """Raise unless a sum over all atoms adds the forces and the virial of the reference."""
+    if expected.long_range is None:
+        return
+    for what, ours, theirs in (
+        ("forces", found.long_range.forces, expected.long_range.forces),
+        ("virial", found.long_range.virial, expected.long_range.virial),
+    ):
+        difference = np.abs(ours - theirs).max(initial=0.0) / max(1.0, np.abs(theirs).max(initial=0.0))
+        if difference > limit:
+            raise MlipError(
+                f"{what} of the sum over all atoms differ from the reference for {symbols} by {difference:.1e} (limit "
+                f"{limit:.0e}); the file was not written; export with --dtype float64 or report the model"
+            )
 
 
 def _check_properties(

@@ -5,7 +5,7 @@ the reference is always computed on one rank.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,13 @@ from torch import Tensor
 from mlip_lammps.core.errors import MlipError
 from mlip_lammps.core.limits import BETWEEN_ENGINES
 from mlip_lammps.families.chain import Program
+from mlip_lammps.families.latent_ewald import latent_energy
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.model_file.compiled_model import CompiledModel
-from mlip_lammps.model_file.contract import ANGLES, NODE_TENSORS
+from mlip_lammps.model_file.contract import ANGLES, CHARGE_GRADIENTS, CHARGES, NODE_TENSORS
 from mlip_lammps.structure.angles import angles_of
 from mlip_lammps.structure.graph import Graph, build_graph
+from mlip_lammps.structure.latent_ewald import require_place
 from mlip_lammps.structure.probes import small_probes
 
 _BEYOND = (1.0 + 1e-9, 1.01, 2.0)
@@ -107,8 +109,12 @@ def _run(
     vectors, ones = torch.from_numpy(graph.edge_vectors), torch.ones(graph.n_atoms, dtype=torch.float64)
     inputs = torch.tensor([one.default for one in model.global_inputs], dtype=torch.float64)
     of_atoms = {"species": species, "centre_species": species, "energy_weights": ones}
-    energies, gradients = torch.zeros_like(ones), torch.zeros_like(vectors)
+    energies, gradients, charges = torch.zeros_like(ones), torch.zeros_like(vectors), torch.zeros_like(ones)
     for program in programs:
+        if CHARGE_GRADIENTS in program.spec.inputs and CHARGE_GRADIENTS not in of_atoms:
+            far = latent_energy(model.latent_ewald, charges, *require_place(graph))
+            of_atoms[CHARGE_GRADIENTS] = far.potentials
+            energies += far.atom_energies
         found: dict[str, Tensor] = {}
         for rank in ranks:
             given = {
@@ -131,6 +137,7 @@ def _run(
                 total = found.setdefault(name, output.new_zeros((graph.n_atoms, *output.shape[1:])))
                 total.index_add_(0, rank.nodes if is_sent_back else rank.own, output.detach())
         energies += found.pop("node_energies", 0.0)
+        charges += found.pop(CHARGES, 0.0)
         of_atoms |= found
     return energies, gradients
 
@@ -158,7 +165,7 @@ def _check_padding(compiled: CompiledModel) -> None:
     ))  # fmt: skip
     order = np.argsort(centres, kind="stable")
     vectors = np.concatenate([graph.edge_vectors, extra])
-    padded = Graph(graph.atomic_numbers, vectors[order], centres[order], neighbours[order])
+    padded = replace(graph, edge_vectors=vectors[order], edge_centre=centres[order], edge_neighbour=neighbours[order])
     plain, found = compiled.evaluate(graph), compiled.evaluate(padded)
     gradients = np.empty_like(vectors)
     gradients[order] = found.edge_gradients

@@ -199,6 +199,7 @@ class _Job:
             **({"angle_cutoff": layers.angle_cutoff} if layers.angle_cutoff > 0.0 else {}),
             **({"max_bonds": layers.max_bonds} if layers.max_bonds else {}),
             **({"node_properties": list(layers.node_properties)} if layers.node_properties else {}),
+            **({"latent_ewald": layers.latent_ewald.as_dict()} if layers.latent_ewald is not None else {}),
             "n_layers": layers.n_layers,
             "feature_widths": list(layers.feature_widths),
             "skip_widths": list(layers.skip_widths),

@@ -19,15 +19,18 @@ from mlip_lammps.core.arguments import require_count, require_instance, require_
 from mlip_lammps.core.errors import MlipError, ModelFileError, UserInputError
 from mlip_lammps.core.native import MODEL_LIBRARY, native_folder, torch_folder
 from mlip_lammps.model_file.archive import is_for_gpu, read_metadata
-from mlip_lammps.structure.evaluation import Evaluation
+from mlip_lammps.structure.evaluation import Evaluation, LongRange
 from mlip_lammps.structure.global_inputs import GlobalInput, global_inputs_in, values_of
 from mlip_lammps.structure.graph import Graph, join_graphs
+from mlip_lammps.structure.latent_ewald import LatentEwald, require_place
 
 _ERROR_BYTES = 4096
 _NAME_BYTES = 256
 EMULATED_NAME = "emulated GPU"
 """Must equal the name in ``pair_style/model/gpu/emulated_device.h``."""
 _SAME_PLACE = 1e-6
+_VOIGT_OF_LAMMPS = [0, 1, 2, 5, 4, 3]
+"""Components xx yy zz xy xz yz of LAMMPS in Voigt order; its virial has the other sign."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class CompiledModel:
         self.metadata = read_metadata(path)
         self.global_inputs = tuple(GlobalInput(**one) for one in self.metadata.get("global_inputs", ()))
         self.node_properties = tuple(self.metadata.get("node_properties", ()))
+        self.latent_ewald = LatentEwald.in_metadata(self.metadata)
         self._rows = {atomic_numbers[symbol]: row for row, symbol in enumerate(self.metadata["elements"])}
         self._is_lost = _forked.has_gpu and self._is_for_gpu
         self._require_gpu()
@@ -192,7 +196,9 @@ class CompiledModel:
         """
         return values_of(self.global_inputs, global_inputs_in(given), self._path.name)
 
-    def evaluate(self, graph: Graph, positions: NDArray[np.float64] | None = None) -> Evaluation:
+    def evaluate(
+        self, graph: Graph, positions: NDArray[np.float64] | None = None, has_atom_virials: bool = False
+    ) -> Evaluation:
         """Return energies and gradients of a graph without ghost atoms.
 
         Parameters
@@ -200,12 +206,15 @@ class CompiledModel:
         positions
             Positions in angstrom, shape (n_atoms, 3). If given, also return edge moments, which requires that no atom
             has a periodic image within the cutoff.
+        has_atom_virials
+            Whether to compute ``LongRange.atom_virials`` of a model with latent charges.
 
         Raises
         ------
         UserInputError
             If the model does not know an element or does not take the charge or spin, if an edge does not connect two
-            of the positions, or if the model is for a GPU and was opened before this process was forked.
+            of the positions, if a model with latent charges is asked for edge moments or the structure is periodic in
+            one or two directions only, or if the model is for a GPU and was opened before this process was forked.
         MlipError
             If a compiled program fails.
         """
@@ -216,7 +225,14 @@ class CompiledModel:
         node_energies = np.empty(graph.n_atoms)
         edge_gradients = np.empty((graph.n_edges, 3))
         properties = np.empty((graph.n_atoms, len(self.node_properties)))
-        edge_moments = None
+        edge_moments = cell = long_range = None
+        if self.latent_ewald is not None:
+            if positions is not None:
+                raise UserInputError(
+                    f"{self._path.name} has latent charges, whose energy has no moments of edges; per-atom virials "
+                    "with nine components and the heat flux need another model"
+                )
+            long_range = _LongRangeArrays(graph.n_atoms, has_atom_virials)
         if positions is not None:
             edge_moments = np.empty((graph.n_edges, 3, 3))
             positions = np.ascontiguousarray(positions, dtype=np.float64)
@@ -228,17 +244,21 @@ class CompiledModel:
                     "edge moments need a structure with no periodic image within the cutoff; use an isolated cluster, "
                     "or LAMMPS, where images are separate ghost atoms"
                 )
+        if long_range is not None and graph.n_atoms:
+            positions, cell = require_place(graph)
         arrays = [
             np.ascontiguousarray(species),
             np.ascontiguousarray(graph.edge_vectors, dtype=np.float64),
             np.ascontiguousarray(graph.edge_centre, dtype=np.int64),
             np.ascontiguousarray(graph.edge_neighbour, dtype=np.int64),
             global_values,
-            positions,
+            None if positions is None else np.ascontiguousarray(positions, dtype=np.float64),
+            None if cell is None else np.ascontiguousarray(cell, dtype=np.float64),
             node_energies,
             edge_gradients,
             edge_moments,
             properties,
+            *((None, None, None) if long_range is None else long_range.arrays),
         ]
         with self._lock:
             status = self._library.mlip_model_evaluate(
@@ -252,12 +272,13 @@ class CompiledModel:
             if status != 0:
                 raise MlipError(self._error.value.decode())
         by_name = dict(zip(self.node_properties, properties.T, strict=True))
-        return Evaluation.of_edges(graph, node_energies, edge_gradients, edge_moments, by_name)
+        far = None if long_range is None else long_range.results()
+        return Evaluation.of_edges(graph, node_energies, edge_gradients, edge_moments, by_name, far)
 
     def evaluate_many(self, graphs: Sequence[Graph]) -> list[Evaluation]:
         """Return the results of several graphs from one evaluation, which is much faster on a GPU.
 
-        Graphs with different charges or spins are evaluated one by one.
+        Graphs with different charges or spins, and those of a model with latent charges, are evaluated one by one.
 
         Raises
         ------
@@ -266,7 +287,8 @@ class CompiledModel:
         """
         for graph in graphs:
             require_instance("a graph", graph, Graph, "what build_graph returns")
-        if len({self.global_values(graph.global_inputs) for graph in graphs}) > 1:
+        n_inputs = len({self.global_values(graph.global_inputs) for graph in graphs})
+        if n_inputs > 1 or self.latent_ewald is not None:
             return [self.evaluate(graph) for graph in graphs]
         together = self.evaluate(join_graphs(graphs))
         results, atom, edge = [], 0, 0
@@ -277,6 +299,22 @@ class CompiledModel:
             results.append(Evaluation.of_edges(graph, together.node_energies[atoms], gradients, None, properties))
             atom, edge = atom + graph.n_atoms, edge + graph.n_edges
         return results
+
+
+class _LongRangeArrays:
+    """Arrays for what the sum of a model with latent charges adds, in the order and sign of C++."""
+
+    def __init__(self, n_atoms: int, has_atom_virials: bool):
+        self.forces, self.virial = np.zeros((n_atoms, 3)), np.zeros(6)
+        self.atom_virials = np.zeros((n_atoms, 6)) if has_atom_virials else None
+
+    @property
+    def arrays(self) -> tuple[NDArray[np.float64] | None, ...]:
+        return self.forces, self.virial, self.atom_virials
+
+    def results(self) -> LongRange:
+        of_atoms = None if self.atom_virials is None else -self.atom_virials[:, _VOIGT_OF_LAMMPS]
+        return LongRange(self.forces, -self.virial[_VOIGT_OF_LAMMPS], of_atoms)
 
 
 @dataclass
@@ -339,7 +377,7 @@ def _library() -> ctypes.CDLL:
     library.mlip_model_set_threads.argtypes = [ctypes.c_void_p, ctypes.c_int]
     library.mlip_model_evaluate.restype = ctypes.c_int
     library.mlip_model_evaluate.argtypes = (
-        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 10 + [ctypes.c_char_p, ctypes.c_int64]
+        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 14 + [ctypes.c_char_p, ctypes.c_int64]
     )
     library.mlip_model_gpu.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p]
     library.mlip_model_gpu.argtypes += [ctypes.c_char_p, ctypes.c_int64]

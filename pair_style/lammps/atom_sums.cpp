@@ -42,6 +42,20 @@ void add_centroid_virial(const double *r, const double *g, const double *moment,
   }
 }
 
+/* What a sum over all atoms adds at fixed charges. */
+
+void add_sum_over_ranks(const Edges &edges, const Results &results, const AtomSums &sums)
+{
+  if (sums.virial)
+    for (int k = 0; k < 6; k++) sums.virial[k] += results.virial[k];
+  for (int64_t row = 0; row < edges.graph().n_local; row++) {
+    const int i = edges.atom_of_row(row);
+    for (int k = 0; k < 3; k++) sums.forces[i][k] += results.node_forces[3 * row + k];
+    if (!sums.virials) continue;
+    for (int k = 0; k < 6; k++) sums.virials[i][k] += results.node_virials[6 * row + k];
+  }
+}
+
 }    // namespace
 
 /* ---------------------------------------------------------------------- */
@@ -49,6 +63,7 @@ void add_centroid_virial(const double *r, const double *g, const double *moment,
 void add_results(const Edges &edges, const Results &results, const AtomSums &sums)
 {
   add_energies(edges, results, sums);
+  if (results.node_forces) add_sum_over_ranks(edges, results, sums);
   const Graph graph = edges.graph();
   for (int64_t edge = 0; edge < graph.n_edges; edge++) {
     const int i = edges.atom_of_row(graph.edge_centre[edge]);

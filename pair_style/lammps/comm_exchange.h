@@ -22,14 +22,15 @@ namespace LAMMPS_NS {
 
 /* ----------------------------------------------------------------------
    sends rows of node features through the pair communication of LAMMPS, whose
-   buffers hold doubles: rows are copied as bytes, padded to a multiple of 8
+   buffers hold doubles: rows are copied as bytes, padded to a multiple of 8;
+   and sums numbers over ranks
 ------------------------------------------------------------------------- */
 
 class CommExchange : public mlip::Exchange {
  public:
   /* Adds the time of each exchange to seconds. */
-  CommExchange(Pair *pair, Comm *&comm, Error *&error, double &seconds) :
-      pair(pair), comm(comm), error(error), seconds(seconds)
+  CommExchange(Pair *pair, Comm *&comm, Error *&error, MPI_Comm &world, double &seconds) :
+      pair(pair), comm(comm), error(error), world(world), seconds(seconds)
   {
   }
 
@@ -59,6 +60,15 @@ class CommExchange : public mlip::Exchange {
     comm->reverse_comm(pair, stride);
     features = nullptr;
   }
+
+  // the model counts this time
+  void sum(double *values, int64_t n) override
+  {
+    MPI_Allreduce(MPI_IN_PLACE, values, static_cast<int>(n), MPI_DOUBLE, MPI_SUM, world);
+  }
+
+  int rank() const override { return comm->me; }
+  int n_ranks() const override { return comm->nprocs; }
 
   int pack(int n, const int *list, int first, double *buf) const
   {
@@ -95,6 +105,7 @@ class CommExchange : public mlip::Exchange {
   Pair *pair;
   Comm *&comm;
   Error *&error;
+  MPI_Comm &world;
   double &seconds;
   mlip::Features *features = nullptr;
   int stride = 0;

@@ -26,6 +26,14 @@ void Committee::set_threads(int n_threads)
 
 /* ---------------------------------------------------------------------- */
 
+bool Committee::has_latent_charges() const
+{
+  return std::any_of(members.begin(), members.end(),
+                     [](const Member &member) { return member.model->metadata().latent_ewald.is_used; });
+}
+
+/* ---------------------------------------------------------------------- */
+
 bool Committee::knows(int k, const std::string &symbol) const
 {
   const std::vector<std::string> &known = metadata(k).elements;
@@ -89,7 +97,7 @@ std::vector<double> Committee::min_distances() const
 
 /* ---------------------------------------------------------------------- */
 
-Results Committee::evaluate(const Edges &edges, Exchange &exchange, bool has_moments)
+Results Committee::evaluate(const Edges &edges, Exchange &exchange, bool has_moments, bool has_node_virials)
 {
   std::string fault;
   const auto keep = [&](const Member &member, const std::string &text) {
@@ -103,7 +111,7 @@ Results Committee::evaluate(const Edges &edges, Exchange &exchange, bool has_mom
       keep(member, "not enough memory for its edges; use more ranks");
     }
     try {
-      member.results = member.model->evaluate(member.edges.graph(), exchange, has_moments);
+      member.results = member.model->evaluate(member.edges.graph(), exchange, has_moments, has_node_virials);
     } catch (const std::runtime_error &e) {
       keep(member, e.what());
     }

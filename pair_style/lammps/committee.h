@@ -28,6 +28,9 @@ class Committee {
   Model &model(int k) { return *members[k].model; }
   const Model &model(int k) const { return *members[k].model; }
 
+  /* Whether a model has a sum over all atoms. */
+  bool has_latent_charges() const;
+
   bool knows(int k, const std::string &symbol) const;
 
   /* Element symbols of kinds 0, 1, ...; every model must know them. */
@@ -44,7 +47,7 @@ class Committee {
   /* Mean energies of owned atoms and mean gradients of every edge; with has_moments also mean moments of edges.
      Collective through the exchange, like Model::evaluate: a fault of this rank is thrown as std::runtime_error after
      the last exchange. The committee owns the memory, which stays valid until the next evaluation. */
-  Results evaluate(const Edges &, Exchange &, bool has_moments = false);
+  Results evaluate(const Edges &, Exchange &, bool has_moments = false, bool has_node_virials = false);
 
   /* Reserves memory for force_deviations, so that it cannot fail. Throws std::bad_alloc. */
   void prepare_deviations(const Edges &);

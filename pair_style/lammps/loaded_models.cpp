@@ -169,6 +169,17 @@ static std::string find_wrong_value(const std::string &path, const mlip::GlobalI
 
 /* ---------------------------------------------------------------------- */
 
+std::string LoadedModels::find_unsupported_sum() const
+{
+  if (committee.size() < 2) return "";
+  for (int k = 0; k < committee.size(); k++)
+    if (committee.metadata(k).latent_ewald.is_used)
+      return committee.path(k) + " has latent charges, which a committee does not support; name one model";
+  return "";
+}
+
+/* ---------------------------------------------------------------------- */
+
 std::string LoadedModels::set_global_inputs(const std::map<std::string, double> &given)
 {
   global_inputs.clear();

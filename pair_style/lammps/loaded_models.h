@@ -35,6 +35,9 @@ class LoadedModels : protected Pointers {
   /* Returns an empty text if the models are for this device, else an error message. */
   std::string find_other_device(const std::string &device) const;
 
+  /* Returns an empty text, or an error message if several models are given and one has a sum over all atoms. */
+  std::string find_unsupported_sum() const;
+
   /* Gives every model these numbers of the whole system, by name, and defaults for the others. Returns an empty text, or
      an error message if a model does not take one of them. */
   std::string set_global_inputs(const std::map<std::string, double> &given);

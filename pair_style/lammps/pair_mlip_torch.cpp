@@ -9,6 +9,7 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "domain.h"
 #include "error.h"
 #include "exceptions.h"
 #include "fix.h"
@@ -45,7 +46,7 @@ PairMlipTorch::PairMlipTorch(LAMMPS *lmp) : Pair(lmp), parts(nullptr)
   nextra = N_EXTRA;
   pvector = new double[N_EXTRA]();
 
-  parts = new Parts(lmp, this, comm, error);
+  parts = new Parts(lmp, this, comm, error, world);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -104,7 +105,9 @@ void PairMlipTorch::coeff(int narg, char **arg)
   loaded.map_types(given.symbols, force->pair != this);
   std::string fault = settings.takes_any_model ? "" : find_other_model(lmp, loaded.record());
   if (fault.empty()) fault = loaded.set_global_inputs(settings.global_inputs);
+  if (fault.empty()) fault = loaded.find_unsupported_sum();
   if (!fault.empty()) error->all(FLERR, MLIP_STYLE + fault);
+  centroidstressflag = parts->models.has_latent_charges() ? CENTROID_NOTAVAIL : CENTROID_AVAIL;
 
   const std::vector<int> &kinds = loaded.kind_of_type;
   for (int i = 1; i <= atom->ntypes; i++)
@@ -150,6 +153,11 @@ void PairMlipTorch::init_style()
   if (!force->newton_pair)
     error->all(FLERR, MLIP_STYLE + std::string("newton is off for pairs, but forces on ghosts must reach their owners; "
                                                "use: newton on"));
+
+  const bool has_periods = domain->xperiodic || domain->yperiodic || domain->zperiodic;
+  if (parts->models.has_latent_charges() && domain->nonperiodic && has_periods)
+    error->all(FLERR, MLIP_STYLE + std::string("the long-range energy of the model is defined for periodic boundaries "
+                                               "in all directions or in none; use: boundary p p p"));
 
   // a hybrid collects the sizes of its styles before pair_coeff, and the buffers of Comm follow the top style
   if (force->pair) {

@@ -52,6 +52,7 @@ class PairMlipTorch : public Pair {
   // one step: each returns this rank's fault, or an empty string; notice reports close atoms
   void view_atoms();
   void view_neighbours();
+  void view_cell();
   std::string compute_on_edges(bool has_deviations, std::string &notice);
   std::string compute_resident(std::string &notice);
   std::string build_edges();

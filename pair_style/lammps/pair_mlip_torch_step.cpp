@@ -9,6 +9,7 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "domain.h"
 #include "error.h"
 #include "force.h"
 #include "neigh_list.h"
@@ -90,6 +91,7 @@ std::string PairMlipTorch::compute_on_edges(bool has_deviations, std::string &no
 {
   parts->resident.forget();
   view_neighbours();
+  view_cell();
   std::string fault = build_edges();
   notice = find_close_atoms(parts->edges.closest());
   if (fault.empty() && parts->settings.close == CloseAtoms::ERROR) fault = notice;
@@ -101,6 +103,18 @@ std::string PairMlipTorch::compute_on_edges(bool has_deviations, std::string &no
   const std::string model_fault = evaluate_models(has_deviations);
   if (fault.empty()) fault = model_fault;
   return fault.empty() ? parts->faults.find_not_finite(parts->edges, parts->results) : fault;
+}
+
+/* ----------------------------------------------------------------------
+   only sums over all atoms need the cell; no direction is periodic if one is not
+------------------------------------------------------------------------- */
+
+void PairMlipTorch::view_cell()
+{
+  const double *const h = domain->h;    // xx yy zz yz xz xy
+  const double cell[9] = {h[0], 0.0, 0.0, h[5], h[1], 0.0, h[4], h[3], h[2]};
+  std::copy_n(cell, 9, parts->cell);
+  parts->edges.set_cell(domain->nonperiodic ? nullptr : parts->cell);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -142,7 +156,7 @@ std::string PairMlipTorch::build_edges()
   const Stopwatch watch(parts->profile.edges);
   try {
     parts->edges.build(parts->atoms, parts->rows, parts->models.cutoff());
-    if (cvflag_atom) parts->edges.gather_positions(parts->atoms);
+    if (cvflag_atom || parts->models.has_latent_charges()) parts->edges.gather_positions(parts->atoms);
     return neighbor->ago == 0 ? parts->faults.find_lost_neighbours(parts->edges.rows()) : "";
   } catch (std::exception &e) {
     return std::string("not enough memory for the edges of ") + std::to_string(atom->nlocal) + " atoms (" + e.what() +
@@ -164,7 +178,7 @@ std::string PairMlipTorch::find_close_atoms(const mlip::ClosePair &pair)
 std::string PairMlipTorch::evaluate_models(bool has_deviations)
 {
   try {
-    parts->results = parts->models.evaluate(parts->edges, parts->exchange, cvflag_atom);
+    parts->results = parts->models.evaluate(parts->edges, parts->exchange, cvflag_atom, vflag_atom);
     if (has_deviations) parts->deviations.prepare(parts->models, parts->edges);
     return "";
   } catch (LAMMPSException &) {

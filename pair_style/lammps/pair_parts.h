@@ -26,9 +26,9 @@ namespace LAMMPS_NS {
 constexpr int N_EXTRA = 3;    // values shown by compute pair
 
 struct PairMlipTorch::Parts {
-  Parts(LAMMPS *lmp, PairMlipTorch *pair, Comm *&comm, Error *&error) :
+  Parts(LAMMPS *lmp, PairMlipTorch *pair, Comm *&comm, Error *&error, MPI_Comm &world) :
       agreement(lmp), rules(lmp), faults(lmp), profile(lmp), deviations(lmp), loaded(lmp, agreement),
-      exchange(pair, comm, error, profile.communication), resident(lmp, faults, profile, exchange)
+      exchange(pair, comm, error, world, profile.communication), resident(lmp, faults, profile, exchange)
   {
   }
 
@@ -47,6 +47,7 @@ struct PairMlipTorch::Parts {
   mlip::Graph graph;
   mlip::Results results;
   std::vector<std::vector<double>> properties;    // further results for the atoms of LAMMPS, as the metadata list them
+  double cell[9] = {};          // cell vectors in rows
   CommExchange exchange;
   ResidentStep resident;
   bool is_resident = false;     // whether the model finds the edges of this step

@@ -40,7 +40,14 @@ static std::vector<Section> layers_of(mlip::Model &model, const std::string &bef
   std::vector<Section> sections;
   for (int t = 1; t < n_layers; t++)
     sections.emplace_back(before + "layer " + std::to_string(t) + " forward", spent("forward_" + std::to_string(t)));
-  sections.emplace_back(before + "layer " + std::to_string(n_layers) + " both ways", spent("last"));
+  const std::string last = std::to_string(n_layers);
+  if (model.metadata().latent_ewald.is_used) {
+    sections.emplace_back(before + "layer " + last + " forward", spent("forward_" + last));
+    sections.emplace_back(before + "sum over all atoms", spent("latent_ewald"));
+    sections.emplace_back(before + "layer " + last + " backward", spent("backward_" + last));
+  } else {
+    sections.emplace_back(before + "layer " + last + " both ways", spent("last"));
+  }
   for (int t = n_layers - 1; t > 0; t--)
     sections.emplace_back(before + "layer " + std::to_string(t) + " backward", spent("backward_" + std::to_string(t)));
   return sections;

@@ -29,6 +29,19 @@ GlobalInput read_input(const json &d)
   return input;
 }
 
+LatentEwaldSettings read_latent_ewald(const json &d)
+{
+  LatentEwaldSettings settings;
+  settings.is_used = true;
+  settings.sigma = d.at("sigma").get<double>();
+  settings.resolution = d.at("resolution").get<double>();
+  settings.strength = d.at("strength").get<double>();
+  settings.has_self_interaction = d.at("has_self_interaction").get<bool>();
+  if (!(settings.sigma > 0.0 && settings.resolution > 0.0 && settings.strength > 0.0))
+    throw std::runtime_error("a setting of the latent charges is not above 0");
+  return settings;
+}
+
 PairTableRecord read_pair_tables(const json &d)
 {
   PairTableRecord record;
@@ -82,6 +95,7 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     for (const auto &row : d.value("min_distances", json::array()))
       for (const auto &distance : row) m.min_distances.push_back(distance.get<double>());
     for (const auto &input : d.value("global_inputs", json::array())) m.global_inputs.push_back(read_input(input));
+    if (d.contains("latent_ewald")) m.latent_ewald = read_latent_ewald(d.at("latent_ewald"));
     m.head = d.value("head", "Default");
     m.device = d.at("device").get<std::string>();
     // files for a GPU need neither chunks nor torch
@@ -91,8 +105,11 @@ Document mlip::read_document(const Archive &archive, const std::string &path)
     if (!(m.angle_cutoff >= 0.0 && m.angle_cutoff <= m.cutoff))
       throw std::runtime_error("the cutoff of the angles is not between 0 and the cutoff");
     if (m.n_layers < 1 || static_cast<int64_t>(m.feature_widths.size()) != m.n_layers - 1 ||
-        m.skip_widths.size() != m.feature_widths.size() || m.message_widths.size() != m.feature_widths.size())
+        m.skip_widths.size() != m.feature_widths.size() ||
+        m.message_widths.size() != m.feature_widths.size() + (m.latent_ewald.is_used ? 1 : 0))
       throw std::runtime_error("the numbers of layers and feature widths do not match");
+    if (m.latent_ewald.is_used && m.node_properties.size() != 1)
+      throw std::runtime_error("a model with latent charges has them as its only node property");
     if (!m.min_distances.empty() && m.min_distances.size() != m.elements.size() * m.elements.size())
       throw std::runtime_error("the smallest distances do not match the elements");
     if (d.contains("pair_tables")) {

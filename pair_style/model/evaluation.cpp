@@ -77,6 +77,8 @@ void Evaluation::open(const Metadata &of_model, const Torch &library)
     add_tensor("skip_gradients_", metadata->skip_widths[t]);
     add_tensor("messages_", metadata->message_widths[t]);
   }
+  if (metadata->latent_ewald.is_used)
+    shape(tensors["messages_" + std::to_string(metadata->n_layers)], metadata->message_widths.back(), 0);
 }
 
 void Evaluation::start(const Graph &given, bool needs_moments)
@@ -86,6 +88,10 @@ void Evaluation::start(const Graph &given, bool needs_moments)
   node_energies.assign(graph.n_local, 0.0);
   edge_gradients.assign(3 * graph.n_edges, 0.0);
   node_properties.assign(metadata->node_properties.size() * graph.n_local, 0.0);
+  if (metadata->latent_ewald.is_used) {
+    node_charges.assign(graph.n_local, 0.0);
+    charge_gradients.assign(graph.n_local, 0.0);
+  }
   const auto n_rows = [&](const std::string &name) { return has_node_rows(name) ? graph.n_nodes : graph.n_local; };
   for (auto &[name, rows] : tensors) shape(rows, rows.features.width, n_rows(name));
   if (!has_moments) return;
@@ -130,6 +136,16 @@ Results Evaluation::results() const
   const int64_t n_properties = static_cast<int64_t>(metadata->node_properties.size());
   return {node_energies.data() + graph.n_phantoms, edge_gradients.data(), has_moments ? edge_moments.data() : nullptr,
           n_properties > 0 ? node_properties.data() + n_properties * graph.n_phantoms : nullptr};
+}
+
+void Evaluation::take_potentials(const std::vector<double> &potentials)
+{
+  for (size_t i = 0; i < potentials.size(); i++) {
+    const size_t row = graph.n_phantoms + i;
+    charge_gradients[row] = potentials[i];
+    node_energies[row] += 0.5 * node_charges[row] * potentials[i];
+    node_properties[row] = node_charges[row];
+  }
 }
 
 int64_t Evaluation::count_chunks() const
@@ -194,6 +210,7 @@ Tensor Evaluation::input(const std::string &tensor, int axis)
   if (tensor == "angle_edges") return view(chunk.angle_edges.data(), {chunk.n_angles(), 2}, DType::INT64);
   if (tensor == "global_inputs")
     return view(global_inputs.data(), {static_cast<int64_t>(global_inputs.size())}, DType::FLOAT64);
+  if (tensor == "charge_gradients") return view(charge_gradients.data() + chunk.begin, {n_centres}, DType::FLOAT64);
   if (tensor == "energy_weights") return view(weights.data(), {n_centres}, DType::FLOAT64);
   if (pair_tables.has(tensor)) return pair_tables.input(tensor);
 
@@ -253,11 +270,12 @@ Features Evaluation::centre_rows(const Features &all) const
 
 void Evaluation::take(Tensor &&tensor, const std::string &name, int axis)
 {
-  if (name == "node_energies") {
+  if (name == "node_energies" || name == "charges") {
     if (axis != PLAIN) return;
-    const auto *const energies =
+    std::vector<double> &sums = name == "charges" ? node_charges : node_energies;
+    const auto *const values =
         static_cast<const double *>(tensor.values(scratch, {chunk.n_centres()}, DType::FLOAT64));
-    for (int64_t k = 0; k < chunk.n_centres(); k++) node_energies[chunk.begin + k] += energies[k];
+    for (int64_t k = 0; k < chunk.n_centres(); k++) sums[chunk.begin + k] += values[k];
   } else if (name == "edge_gradients") {
     take_edge_gradients(tensor, axis);
   } else if (name == "node_properties") {

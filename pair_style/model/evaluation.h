@@ -40,6 +40,11 @@ class Evaluation {
   Features rows(const std::string &tensor) const { return without_phantoms(tensors.at(tensor).features); }
   Features moment_rows(const std::string &tensor, int axis) const;
 
+  /* Of a model with latent charges, rows of owned atoms. */
+  const double *charges() const { return node_charges.data() + graph.n_phantoms; }
+  /* Adds the energies of the charges, half of each times its potential, and keeps the potentials for the gradients. */
+  void take_potentials(const std::vector<double> &potentials);
+
   Results results() const;
 
  private:
@@ -86,6 +91,7 @@ class Evaluation {
   std::vector<int64_t> edge_species;           // of the neighbours, one chunk
   std::vector<double> node_energies, edge_gradients, edge_moments;
   std::vector<double> node_properties;         // (n_local, n_properties)
+  std::vector<double> node_charges, charge_gradients;    // (n_local) of a model with latent charges
 };
 
 }    // namespace mlip

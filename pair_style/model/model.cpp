@@ -4,9 +4,12 @@
 #include "document.h"
 #include "evaluation.h"
 #include "first_fault.h"
+#include "latent_ewald.h"
 #include "model/gpu/gpu_engine.h"
+#include "stopwatch.h"
 #include "torch_shim.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <dlfcn.h>
 #include <limits>
@@ -62,7 +65,10 @@ struct Model::State {
   std::map<std::string, NamedProgram> programs;
   PairTableRecord pair_tables;
   Evaluation evaluation;
+  LatentEwald latent_ewald;
+  double latent_seconds = 0.0;
 
+  void sum_charges(const Graph &, bool has_node_virials, Exchange &, FirstFault &);
   void open_programs(const Archive &, const Document &, const std::string &path);
 };
 
@@ -116,6 +122,7 @@ std::vector<std::pair<std::string, double>> Model::timings() const
   if (state->gpu) result.assign(state->gpu->seconds.begin(), state->gpu->seconds.end());
   for (const auto &entry : state->programs)
     if (entry.first.rfind("tables_", 0) != 0) result.emplace_back(entry.first, entry.second.seconds);
+  if (state->metadata.latent_ewald.is_used) result.emplace_back("latent_ewald", state->latent_seconds);
   return result;
 }
 
@@ -123,6 +130,7 @@ void Model::reset_timings()
 {
   if (state->gpu) state->gpu->seconds.clear();
   for (auto &entry : state->programs) entry.second.seconds = 0.0;
+  state->latent_seconds = 0.0;
 }
 
 std::unique_ptr<Model> Model::open(const std::string &path, const std::string &torch_dir, int n_threads)
@@ -179,7 +187,23 @@ StepResults Model::step(const Atoms &atoms, Exchange &exchange)
   return state->gpu->step(atoms, exchange);
 }
 
-Results Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments)
+/* Between the forward and the backward programs: energies and derivatives of the charges of all ranks. */
+
+void Model::State::sum_charges(const Graph &graph, bool has_node_virials, Exchange &exchange, FirstFault &fault)
+{
+  const auto start = std::chrono::steady_clock::now();
+  ChargedAtoms atoms{0, nullptr, nullptr, graph.cell};
+  fault.guard([&] {
+    if (graph.n_local > 0 && !graph.positions)
+      throw std::runtime_error("the model has latent charges, but the graph has no positions; report a bug");
+    atoms = {graph.n_local, evaluation.charges(), graph.positions, graph.cell};
+  });
+  latent_ewald.evaluate(metadata.latent_ewald, atoms, has_node_virials, exchange, fault);
+  fault.guard([&] { evaluation.take_potentials(latent_ewald.potentials); });
+  latent_seconds += seconds_since(start);
+}
+
+Results Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments, bool has_node_virials)
 {
   State &s = *state;
   if (s.gpu) return s.gpu->evaluate(graph, exchange, has_moments);
@@ -188,6 +212,11 @@ Results Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments
   const auto run = [&](const std::string &program) { fault.guard([&] { s.evaluation.run(s.programs.at(program)); }); };
   const int n_layers = static_cast<int>(s.metadata.n_layers);
 
+  fault.guard([&] {
+    if (has_moments && s.metadata.latent_ewald.is_used)
+      throw std::runtime_error("the model has latent charges, whose energy has no moments of edges, so there are no "
+                               "per-atom virials with nine components and no heat flux");
+  });
   fault.guard([&] { s.evaluation.start(graph, has_moments); });
   fault.guard([&] {
     s.evaluation.pair_tables.require_edges(graph.n_edges, graph.species, graph.edge_centre, graph.edge_neighbour);
@@ -197,7 +226,13 @@ Results Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments
     Features rows = s.evaluation.rows("features_" + std::to_string(t));
     exchange.forward(rows);
   }
-  run("last");
+  const bool has_charges = s.metadata.latent_ewald.is_used;
+  const std::string last = std::to_string(n_layers);
+  if (has_charges) {
+    run("forward_" + last);
+    s.sum_charges(graph, has_node_virials, exchange, fault);
+  }
+  run(has_charges ? "backward_" + last : "last");
   for (int t = n_layers - 1; t > 0; t--) {
     const std::string gradients = "feature_gradients_" + std::to_string(t);
     Features rows = s.evaluation.rows(gradients);
@@ -209,5 +244,10 @@ Results Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments
     run("backward_" + std::to_string(t));
   }
   fault.raise();
-  return s.evaluation.results();
+  Results results = s.evaluation.results();
+  if (!has_charges) return results;
+  results.node_forces = s.latent_ewald.forces.data();
+  if (has_node_virials) results.node_virials = s.latent_ewald.node_virials.data();
+  std::copy_n(s.latent_ewald.virial.data(), 6, results.virial);
+  return results;
 }

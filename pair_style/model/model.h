@@ -43,8 +43,9 @@ class Model {
 
   /* Returns energies of owned atoms and gradients of every edge. Collective through the exchange: a fault of this rank
      is kept until the last exchange is done, then thrown as std::runtime_error, so that no other rank waits.
-     With has_moments, the same on every rank, also the moments of edges, which need the positions of the graph. */
-  Results evaluate(const Graph &, Exchange &, bool has_moments = false);
+     With has_moments, the same on every rank, also the moments of edges, which need the positions of the graph; with
+     has_node_virials the virials of a sum over ranks by atom. A model with latent charges needs positions and cell. */
+  Results evaluate(const Graph &, Exchange &, bool has_moments = false, bool has_node_virials = false);
 
   /* Whether step() is available: only for GPU files. */
   bool finds_edges() const;

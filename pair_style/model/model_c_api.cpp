@@ -58,22 +58,26 @@ void mlip_model_close(mlip_model *model)
 
 int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, const int64_t *species,
                         const double *edge_vectors, const int64_t *edge_centre, const int64_t *edge_neighbour,
-                        const double *global_inputs, const double *positions, double *node_energies,
-                        double *edge_gradients, double *edge_moments, double *node_properties, char *error,
-                        int64_t n_error)
+                        const double *global_inputs, const double *positions, const double *cell, double *node_energies,
+                        double *edge_gradients, double *edge_moments, double *node_properties, double *node_forces,
+                        double *virial, double *node_virials, char *error, int64_t n_error)
 {
   try {
-    const mlip::Graph graph{n_atoms, 0, n_edges, species, edge_vectors, edge_centre, edge_neighbour, positions};
+    const mlip::Graph graph{n_atoms, 0, n_edges, species, edge_vectors, edge_centre, edge_neighbour, positions, cell};
     const auto n_inputs = model->model->metadata().global_inputs.size();
     model->model->set_global_inputs(std::vector<double>(global_inputs, global_inputs + n_inputs));
     NoExchange exchange;
-    const mlip::Results results = model->model->evaluate(graph, exchange, positions != nullptr);
+    const mlip::Results results =
+        model->model->evaluate(graph, exchange, edge_moments != nullptr, node_virials != nullptr);
     std::copy_n(results.node_energies, n_atoms, node_energies);
     std::copy_n(results.edge_gradients, 3 * n_edges, edge_gradients);
-    if (positions) std::copy_n(results.edge_moments, 9 * n_edges, edge_moments);
+    if (edge_moments) std::copy_n(results.edge_moments, 9 * n_edges, edge_moments);
     const auto n_properties = static_cast<int64_t>(model->model->metadata().node_properties.size());
     if (node_properties && results.node_properties)
       std::copy_n(results.node_properties, n_properties * n_atoms, node_properties);
+    if (node_forces && results.node_forces) std::copy_n(results.node_forces, 3 * n_atoms, node_forces);
+    if (virial) std::copy_n(results.virial, 6, virial);
+    if (node_virials && results.node_virials) std::copy_n(results.node_virials, 6 * n_atoms, node_virials);
     return 0;
   } catch (const std::exception &fault) {
     report(fault, error, n_error);

@@ -51,9 +51,10 @@ class MlipCalculator(Calculator):
     ``stresses`` are per-atom stresses, shape (n_atoms, 6). Their sum is ``stress``. Times the volume and in bar, they
     equal ``compute stress/atom NULL virial`` of LAMMPS. A model with a charge or spin embedding takes
     ``atoms.info["charge"]`` and ``atoms.info["spin"]`` (the spin multiplicity), 0 and 1 by default; other models ignore
-    them. A model with magnetic moments (CHGNet) gives their absolute values in Bohr magnetons as ``magmoms``. A copy
-    shares the open model. A pickle contains the path of the
-    compiled file, which unpickling opens.
+    them. A model with magnetic moments (CHGNet) gives their absolute values in Bohr magnetons as ``magmoms``. A model
+    with latent charges gives them as ``latent_charges``, by ``get_property``; their sign and scale are those of the
+    training, which sees energies only. A copy shares the open model. A pickle contains the path of the compiled file,
+    which unpickling opens.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]
@@ -96,7 +97,7 @@ class MlipCalculator(Calculator):
             raise PropertyNotImplementedError("the stress needs a periodic cell in three directions; set cell and pbc")
         graph = build_graph(self.atoms, self.model.cutoff)
         self._warn_of_close_atoms(graph)
-        found = self.model.evaluate(graph)
+        found = self.model.evaluate(graph, has_atom_virials="stresses" in properties)
         self.results = {
             "energy": found.energy,
             "free_energy": found.energy,
