@@ -50,7 +50,8 @@ struct Results {
   const double *edge_gradients = nullptr;    // (n_edges, 3)  dE_total / d r_ij, eV/angstrom
   const double *edge_moments = nullptr;      // (n_edges, 3, 3)  sum_k (x_k - x_i)_a dU_k / d r_ij,b, eV; may be null
   const double *node_properties = nullptr;   // (n_local, n_properties)  see Metadata; null if the model has none
-  const double *node_forces = nullptr;       // (n_local, 3)  of the sum over ranks at fixed charges; null without one
+  bool has_sum = false;                      // whether a sum over ranks adds the following, also on a rank without atoms
+  const double *node_forces = nullptr;       // (n_local, 3)  of the sum over ranks at fixed charges, eV/angstrom
   const double *node_virials = nullptr;      // (n_local, 6)  the same, xx yy zz xy xz yz, eV; null unless requested
   double virial[6] = {};                     // the same, this rank's share
 };

@@ -16,6 +16,7 @@ from mlip_lammps.families.mace.embeddings import embedding_shapes
 from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reader.validation import order_weight
 from mlip_lammps.families.mace.spec import (
+    CHARGE_READOUTS,
     TRANSFORM_PARAMETERS,
     EmbeddingSpec,
     LayerSpec,
@@ -26,6 +27,7 @@ from mlip_lammps.families.mace.spec import (
     ReadoutSpec,
     weights_of,
 )
+from mlip_lammps.structure.latent_ewald import LatentEwald
 
 REAL_AGNOSTIC, RESIDUAL = "RealAgnosticInteractionBlock", "RealAgnosticResidualInteractionBlock"
 DENSITY, DENSITY_RESIDUAL = "RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock"
@@ -77,6 +79,7 @@ def random_model(
     is_product_by_element: bool = True,
     embeddings: Sequence[EmbeddingSpec] = (),
     has_embedding_readout: bool = False,
+    latent_ewald: LatentEwald | None = None,
 ) -> MaceModel:
     """Return a MACE model with seeded random weights and the same structure as a mace-torch model.
 
@@ -120,6 +123,8 @@ def random_model(
         Whether the weights of the products depend on the element.
     embeddings, has_embedding_readout
         Embeddings of the total charge and spin, and whether they have a readout.
+    latent_ewald
+        Long-range energy of latent charges, with a readout of charges beside each readout of energies.
 
     Returns
     -------
@@ -149,6 +154,7 @@ def random_model(
         is_product_by_element=is_product_by_element,
         embeddings=tuple(embeddings),
         has_embedding_readout=has_embedding_readout,
+        latent_ewald=latent_ewald,
         pair_repulsion=PairRepulsionSpec(cutoff_power) if pair_repulsion else None,
     )
     *before, last = spec.layers
@@ -271,6 +277,8 @@ def _trained_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield f"{weights_of('products', t)}.linear.weight", (_linear_size(out, out),)
         if layer.readout is not None:
             yield from _readout_shapes(weights_of("readouts", t), layer, out, len(spec.heads))
+            if spec.latent_ewald is not None:
+                yield from _readout_shapes(weights_of(CHARGE_READOUTS, t), layer, out, len(spec.heads))
 
 
 def _readout_shapes(

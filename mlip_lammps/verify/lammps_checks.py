@@ -92,6 +92,8 @@ class LammpsPlan:
         Limits between LAMMPS and the ASE calculator, and between a structure and its symmetric copy.
     rotation
         Limits for structures that LAMMPS or the symmetry rotates; they apply where they are wider.
+    has_moments
+        Whether the model has per-atom virials with nine components, which a sum over all atoms has not.
     """
 
     model: Path
@@ -102,6 +104,7 @@ class LammpsPlan:
     silence_seconds: float
     limits: Limits
     rotation: Limits
+    has_moments: bool = True
 
     def limits_of(self, name: str) -> Limits:
         """Return the limits for a structure or a symmetry; LAMMPS rotates cells that are not in its orientation."""
@@ -121,7 +124,8 @@ class LammpsPlan:
     def cases(self) -> list[Case]:
         """Return all cases, those with default settings first."""
         plain = [
-            Case(name, atoms, has_centroid_virials=has_known_moments(atoms)) for name, atoms in self.structures.items()
+            Case(name, atoms, has_centroid_virials=self.has_moments and has_known_moments(atoms))
+            for name, atoms in self.structures.items()
         ]
         symmetries = [Case(name, symmetry.atoms) for name, symmetry in self.symmetries.items()]
         return [*plain, *symmetries, *self.settings().values()]

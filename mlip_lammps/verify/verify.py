@@ -155,9 +155,12 @@ class AseEngine:
                     node_energies=copy.get_potential_energies(),
                     forces=copy.get_forces(),
                     virial=copy.get_volume() * copy.get_stress() if has_volume else None,
-                    centroid_virials=self._centroid_virials(atoms) if has_known_moments(atoms) else None,
+                    centroid_virials=self._centroid_virials(atoms) if self._has_moments(atoms) else None,
                 )
         return self._known[key]
+
+    def _has_moments(self, atoms: Atoms) -> bool:
+        return has_known_moments(atoms) and self.calculator.model.latent_ewald is None
 
     def _centroid_virials(self, atoms: Atoms) -> NDArray[np.float64]:
         model = self.calculator.model
@@ -203,6 +206,9 @@ def verify_model(
     metadata = engine.calculator.model.metadata
     elements, cutoff, dtype = _compared_elements(metadata), metadata["cutoff"], metadata["dtype"]
     structures = large_probes(elements, cutoff)
+    has_sum = engine.calculator.model.latent_ewald is not None
+    if has_sum:  # defined for periods in all directions or in none
+        structures = {name: atoms for name, atoms in structures.items() if len(set(atoms.pbc.tolist())) == 1}
     # every rank processes several chunks of the supercell; a GPU processes all atoms at once
     inputs = engine.calculator.model.global_inputs
     symmetries = make_symmetries(structures, int(1.5 * max(n_ranks) * metadata.get("chunk_atoms", _ATOMS_OF_A_RANK)))
@@ -213,7 +219,9 @@ def verify_model(
         structures[USER] = read_structure(structure, tuple(metadata["elements"]))
     file_dtype = subject.trained.dtype if subject.trained else "float32"
     limits, rotation = BETWEEN_ENGINES[dtype], ROTATION[file_dtype]
-    plan = LammpsPlan(subject.compiled, elements, cutoff, structures, symmetries, silence_seconds, limits, rotation)
+    plan = LammpsPlan(
+        subject.compiled, elements, cutoff, structures, symmetries, silence_seconds, limits, rotation, not has_sum
+    )
     checks = list(_reference_checks(subject, engine, {**structures, **isolated_atoms(elements)}, dtype, progress))
     checks += _lammps_checks(plan, engine, sorted(set(n_ranks)), dtype, progress)
     facts = {
@@ -256,7 +264,8 @@ def _reference_checks(
             yield Check(REFERENCE_GROUP, name, None, None, None, "", name, "skipped", note)
             continue
         found = reference.evaluate(atoms)
-        virials = reference.centroid_virials(atoms) if has_known_moments(atoms) else None
+        has_moments = has_known_moments(atoms) and reference.latent_ewald is None
+        virials = reference.centroid_virials(atoms) if has_moments else None
         expected = replace(found, centroid_virials=virials)
         comparison.add(name, engine.evaluate(atoms), expected, TO_REFERENCE[dtype])
     yield from comparison.checks()

@@ -63,7 +63,7 @@ void add_sum_over_ranks(const Edges &edges, const Results &results, const AtomSu
 void add_results(const Edges &edges, const Results &results, const AtomSums &sums)
 {
   add_energies(edges, results, sums);
-  if (results.node_forces) add_sum_over_ranks(edges, results, sums);
+  if (results.has_sum) add_sum_over_ranks(edges, results, sums);
   const Graph graph = edges.graph();
   for (int64_t edge = 0; edge < graph.n_edges; edge++) {
     const int i = edges.atom_of_row(graph.edge_centre[edge]);

@@ -246,6 +246,7 @@ Results Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments
   fault.raise();
   Results results = s.evaluation.results();
   if (!has_charges) return results;
+  results.has_sum = true;
   results.node_forces = s.latent_ewald.forces.data();
   if (has_node_virials) results.node_virials = s.latent_ewald.node_virials.data();
   std::copy_n(s.latent_ewald.virial.data(), 6, results.virial);

@@ -68,6 +68,7 @@ class GpuBackend:
             "attention": lowered.has_attention,
             "gated convolutions": any(layer.is_gated_convolution for layer in lowered.layers),
             "a charge or spin embedding": lowered.global_embedding is not None,
+            "latent charges": lowered.latent_ewald is not None,
             "edge irreps": any(one.has_edge_irreps and not one.is_gated_convolution for one in lowered.layers),
         }
         request.refuse("cuda", features)
