@@ -9,6 +9,8 @@ from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
 from lammps_run import run_lammps
 from lammps_structures import Expected, expected_results, write_data
 
+from mlip_lammps.testing import tolerances
+from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_virials_agree
 from mlip_lammps.testing.structures import rattled_triclinic
 
 ELEMENTS = ("H", "O")
@@ -118,3 +120,47 @@ def test_a_classical_potential_and_a_model_add_up(name, compile_once, tmp_path):
     word = style.split()[0]
     found = run(f"hybrid/scaled 0.7 mlip/torch 0.3 {style}", f"mlip/torch {model} Si", f"{word} {end}")
     assert_results_agree(found, weighted((0.7, ours), (0.3, alone)))
+
+
+CHARGED = dict(first="atom_style atomic\nfix charges all property/atom q ghost yes")
+CHARGES = "set type 1 charge 0.41\nset type 2 charge -0.37\n"
+COULOMB = "coul/long 5.0"
+FIXED_GRID = "kspace_style pppm 1e-5\nkspace_modify mesh 16 16 24 gewald 0.55"
+"""The grid does not depend on the number of ranks."""
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2])
+def test_fixed_charges_with_a_grid_and_a_model_add_up(n_ranks, models, folder):
+    coulomb = "pair_coeff * * coul/long"
+    alone = read_results(run_lammps(
+        deck(f"hybrid/overlay {COULOMB}", coulomb, last=CHARGES + FIXED_GRID, **CHARGED), n_ranks, folder
+    ))  # fmt: skip
+    assert np.abs(alone.forces).max() > 1e-2
+    coeff = f"{pair_coeff(f'mlip/torch {models[0]} H O')}\n{coulomb}"
+    text = deck(f"hybrid/overlay mlip/torch {COULOMB}", coeff, last=CHARGES + FIXED_GRID, **CHARGED)
+    found = read_results(run_lammps(text, n_ranks, folder))
+    expected = weighted((1.0, expected_results(models[0], ATOMS)), (1.0, alone))
+    assert_energies_agree(found.energy, expected.energy, len(ATOMS), tolerances.LAMMPS_ENERGY_PER_ATOM)
+    assert_forces_agree(found.forces, expected.forces, tolerances.LAMMPS_FORCE)
+    assert_virials_agree(found.virial / len(ATOMS), expected.virial / len(ATOMS), tolerances.LAMMPS_VIRIAL_PER_ATOM)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2])
+def test_charges_of_qeq_and_a_model_add_up(n_ranks, models, folder):
+    (folder / "qeq.txt").write_text("1 4.5 13.9 1.0 0.0 0.0\n2 8.7 17.0 1.5 0.0 0.0\n")
+    equilibrate = "set type 1*2 charge 0.0\nfix qeq all qeq/point 1 5.0 1e-12 400 qeq.txt"
+    coulomb = "pair_coeff * * coul/cut"
+
+    def run(style, coeff):
+        text = deck(style, coeff, last=equilibrate, atom_columns="q", **CHARGED)
+        done = run_lammps(text, n_ranks, folder)
+        return read_results(done), done.dump("dump.out")[:, 6]
+
+    alone, charges = run("hybrid/overlay coul/cut 5.0", coulomb)
+    coeff = f"{pair_coeff(f'mlip/torch {models[0]} H O')}\n{coulomb}"
+    found, charges_beside = run("hybrid/overlay mlip/torch coul/cut 5.0", coeff)
+    assert np.abs(charges).max() > 0.05
+    np.testing.assert_allclose(charges_beside, charges, rtol=0.0, atol=1e-9)
+    expected = weighted((1.0, expected_results(models[0], ATOMS)), (1.0, alone))
+    assert_energies_agree(found.energy, expected.energy, len(ATOMS), tolerances.LAMMPS_ENERGY_PER_ATOM)
+    assert_forces_agree(found.forces, expected.forces, tolerances.LAMMPS_FORCE)

@@ -18,6 +18,7 @@ GPA_PER_EV_PER_CUBIC_ANGSTROM = 160.21766
 CASES = {
     "minimise": (2, "two_layers", dict(steps=5, relax_box="yes"), ["minimised.data"]),
     "water_nve": (2, "two_layers", dict(steps=4), []),
+    "water_fixed_charges": (2, "two_layers", dict(steps=4, close="ignore"), []),
     "water_nvt": (2, "two_layers", dict(steps=100), ["rdf_oo.txt", "water.lammpstrj"]),
     "water_heat_flux": (
         2,

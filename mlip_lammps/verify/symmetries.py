@@ -45,13 +45,15 @@ class Symmetry:
     expect: Callable[[Evaluation], Evaluation]
 
 
-def make_symmetries(structures: dict[str, Atoms], n_atoms: int) -> dict[str, Symmetry]:
+def make_symmetries(structures: dict[str, Atoms], n_atoms: int, rotated: str = MOLECULE) -> dict[str, Symmetry]:
     """Return structures that differ from one of ``structures`` by a symmetry operation, by the name of the operation.
 
     Parameters
     ----------
     n_atoms
         Lower bound (exclusive) on the number of atoms of the supercell.
+    rotated
+        Structure that is rotated; one without periods if atoms interact with those of other cells.
     """
     rng = np.random.default_rng(5)
     base, n = structures[BASE], len(structures[BASE])
@@ -65,12 +67,12 @@ def make_symmetries(structures: dict[str, Atoms], n_atoms: int) -> dict[str, Sym
         "translation": Symmetry(BASE, shifted, lambda results: results),
         "unwrapped coordinates": Symmetry(BASE, unwrapped, lambda results: results),
         "permutation": Symmetry(BASE, base[order], lambda results: _reordered(results, order)),
-        ROTATION: _rotated(structures[MOLECULE], rng),
+        ROTATION: _rotated(rotated, structures[rotated], rng),
         "supercell": _supercell(base, n_atoms),
     }
 
 
-def _rotated(molecule: Atoms, rng: np.random.Generator) -> Symmetry:
+def _rotated(name: str, molecule: Atoms, rng: np.random.Generator) -> Symmetry:
     """Return a molecule rotated about its centre in the same box."""
     turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     turn *= np.linalg.det(turn)
@@ -79,10 +81,10 @@ def _rotated(molecule: Atoms, rng: np.random.Generator) -> Symmetry:
     turned.positions = (molecule.positions - centre) @ turn + centre
 
     def expect(results: Evaluation) -> Evaluation:
-        virial = voigt_of(turn.T @ tensor_of(results.virial) @ turn)
+        virial = None if results.virial is None else voigt_of(turn.T @ tensor_of(results.virial) @ turn)
         return Evaluation(results.energy, results.node_energies, results.forces @ turn, virial)
 
-    return Symmetry(MOLECULE, turned, expect)
+    return Symmetry(name, turned, expect)
 
 
 def _reordered(results: Evaluation, order: np.ndarray) -> Evaluation:

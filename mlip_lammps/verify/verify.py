@@ -27,7 +27,7 @@ from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.files import read_structure
 from mlip_lammps.structure.global_inputs import other_values
 from mlip_lammps.structure.graph import build_graph, centroid_virials_from_moments
-from mlip_lammps.structure.probes import BASE, CHARGED, SHEARED, USER, large_probes
+from mlip_lammps.structure.probes import BASE, CHARGED, CLUSTER, MOLECULE, SHEARED, USER, large_probes
 from mlip_lammps.verify.checks import QUANTITIES, Check, Comparison, Verification
 from mlip_lammps.verify.lammps_checks import LammpsPlan, parity_checks, rank_text, setting_checks, symmetry_checks
 from mlip_lammps.verify.physics_checks import MOST_ATOMS, Derivatives, LmpRun, derivative_checks, dynamics_checks
@@ -211,7 +211,8 @@ def verify_model(
         structures = {name: atoms for name, atoms in structures.items() if len(set(atoms.pbc.tolist())) == 1}
     # every rank processes several chunks of the supercell; a GPU processes all atoms at once
     inputs = engine.calculator.model.global_inputs
-    symmetries = make_symmetries(structures, int(1.5 * max(n_ranks) * metadata.get("chunk_atoms", _ATOMS_OF_A_RANK)))
+    n_supercell = int(1.5 * max(n_ranks) * metadata.get("chunk_atoms", _ATOMS_OF_A_RANK))
+    symmetries = make_symmetries(structures, n_supercell, CLUSTER if has_sum else MOLECULE)
     if inputs:
         structures[CHARGED] = structures[BASE].copy()
         structures[CHARGED].info |= other_values(inputs)
