@@ -18,6 +18,7 @@ NON_LINEAR_MODEL = "non_linear"
 CHARGED_MODEL = "charged"
 ATTENTION_MODEL = "attention"
 DENSITY_MODEL = "density"
+LATENT_MODEL = "latent_charges"
 
 
 @dataclass(frozen=True)
@@ -268,6 +269,58 @@ IN_THE_PAIR_STYLE = [
     ),
 ]
 
+OF_LATENT_CHARGES = [
+    Mutation(
+        "structure factors not summed over ranks",
+        "pair_style/lammps/comm_exchange.h",
+        "    MPI_Allreduce(MPI_IN_PLACE, values, static_cast<int>(n), MPI_DOUBLE, MPI_SUM, world);\n",
+        "",
+        (TWO_RANKS, "energy"),
+        model=LATENT_MODEL,
+        is_fast=True,
+    ),
+    Mutation(
+        "gradients of the latent charges not propagated",
+        "pair_style/model/evaluation.cpp",
+        "    charge_gradients[row] = potentials[i];\n",
+        "",
+        (REFERENCE, "forces"),
+        model=LATENT_MODEL,
+    ),
+    Mutation(
+        "gradients of the latent charges missing from the layers",
+        "mlip_lammps/families/chain.py",
+        "        total = total + (handed[CHARGES] * named[CHARGE_GRADIENTS]).sum()\n",
+        "        total = total + 0.0 * (handed[CHARGES] * named[CHARGE_GRADIENTS]).sum()\n",
+        (REFERENCE, "forces"),
+        model=LATENT_MODEL,
+    ),
+    Mutation(
+        "every rank adds the whole virial of the latent charges",
+        "pair_style/model/latent_ewald.cpp",
+        "virial[c] = -strain[c] / n_ranks;",
+        "virial[c] = -strain[c];",
+        (TWO_RANKS, "virial"),
+        model=LATENT_MODEL,
+    ),
+    Mutation(
+        "reciprocal vectors of a cell without tilt",
+        "pair_style/lammps/pair_mlip_torch_step.cpp",
+        "h[0], 0.0, 0.0, h[5], h[1], 0.0, h[4], h[3], h[2]}",
+        "h[0], 0.0, 0.0, 0.0, h[1], 0.0, 0.0, 0.0, h[2]}",
+        (TWO_RANKS, "energy"),
+        model=LATENT_MODEL,
+    ),
+    Mutation(
+        "a rank without atoms adds no virial of the latent charges",
+        "pair_style/lammps/atom_sums.cpp",
+        "if (results.has_sum) add_sum",
+        "if (results.has_sum && edges.graph().n_local > 0) add_sum",
+        (TWO_RANKS, "virial"),
+        model=LATENT_MODEL,
+    ),
+]
+
 IN_THE_KERNELS = [
     Mutation(
         "radial table read one interval off",
@@ -402,4 +455,4 @@ IN_THE_GRAPH = [
     ),
 ]
 
-MUTATIONS = (*IN_THE_PAIR_STYLE, *IN_THE_KERNELS, *IN_THE_LOWERING, *IN_THE_GRAPH)
+MUTATIONS = (*IN_THE_PAIR_STYLE, *OF_LATENT_CHARGES, *IN_THE_KERNELS, *IN_THE_LOWERING, *IN_THE_GRAPH)

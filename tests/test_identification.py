@@ -55,7 +55,6 @@ FILES = {
     "other_state": (_dictionary({"fc.weight": 0}), "names are not those of MACE"),
     "nequip_pickle": (_instance("nequip.nn.GraphModel"), "file of NequIP"),
     "sevennet_pickle": (_instance("sevenn.nn.sequential.AtomGraphSequential"), "file of SevenNet"),
-    "les": (_instance("mace.modules.extensions.MACELES"), "MACELES.*latent Ewald summation.*sums over all atoms"),
     "polar": (_instance("mace.modules.extensions.PolarMACE"), "PolarMACE.*long-range electrostatics"),
     "magnetic": (_instance("mace.modules.models.MagneticMACE"), "magnetic moments as an input"),
     "dipoles": (_instance("mace.modules.models.AtomicDipolesMACE"), "AtomicDipolesMACE.*no energy"),

@@ -5,15 +5,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
+from ase.build import bulk
+from ase.neighborlist import neighbor_list
 from lammps_deck import assert_results_agree, atom_sums, deck, pair_coeff, read_results
-from lammps_run import run_lammps
+from lammps_run import error_line, run_lammps
 from lammps_structures import expected_results, write_data
-from package_files import assert_lammps_equals
+from package_files import SILENCE, assert_lammps_equals
+from scipy.special import erfc
 
-from mlip_lammps.compilation import compiled_model
+from mlip_lammps.compilation import compiled_model, export_model
+from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
+from mlip_lammps.core.limits import BETWEEN_ENGINES
 from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.engines.lammps.cases import Case, run_cases
 from mlip_lammps.families import family_of, read_model, select_head
+from mlip_lammps.families.latent_ewald import latent_energy
+from mlip_lammps.families.mace import write_portable
+from mlip_lammps.families.mace.reader.latent_ewald import read_latent_ewald
+from mlip_lammps.model_file.compiled_model import CompiledModel
+from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.structure.latent_ewald import LatentEwald
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree
 from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic, smaller_than_cutoff
@@ -22,6 +35,10 @@ DATA = Path(__file__).parent / "data" / "mace_les"
 HEADS = {"heads_single_precision": "b"}
 SYMBOLS = ("H", "O", "Si")
 N_STRUCTURES = 4
+CUTOFF = 4.0
+STRENGTH = 90.4756
+MADELUNG = 1.7475645946331822
+"""Of rock salt, for the distance of neighbours."""
 PACKAGE_ENERGY = tolerances.PACKAGE_ENERGY_PER_ATOM
 NAMES = sorted(path.name.removesuffix(".npz") for path in DATA.glob("*.npz"))
 
@@ -109,3 +126,132 @@ def test_fix_pair_returns_the_latent_charges(n_ranks, compiled, reference, tmp_p
     np.testing.assert_allclose(sums[1], found.virial, rtol=0.0, atol=1e-8)
     charges = reference.evaluate(atoms).node_properties["latent_charges"]
     np.testing.assert_allclose(done.dump("dump.out")[:, 6], charges, rtol=0.0, atol=1e-9)
+
+
+def test_the_reciprocal_sum_is_the_smooth_part_of_a_madelung_sum():
+    """The Coulomb energy of rock salt is that of smeared charges and a sum of erfc, which converges fast."""
+    atoms = bulk("NaCl", "rocksalt", a=5.0, cubic=True)
+    charges = torch.tensor(np.where(atoms.numbers == 11, 1.0, -1.0))
+    ewald = LatentEwald(sigma=0.8, resolution=0.75, strength=STRENGTH, has_self_interaction=False)
+    smooth = float(latent_energy(ewald, charges, atoms.positions, atoms.cell[:]).atom_energies.sum())
+    i, j, r = neighbor_list("ijd", atoms, 9.0)
+    coulomb = STRENGTH / (2.0 * np.pi)
+    sharp = 0.5 * coulomb * np.sum(charges.numpy()[i] * charges.numpy()[j] * erfc(r / (np.sqrt(2.0) * 0.8)) / r)
+    assert abs(smooth + sharp + 4 * MADELUNG * coulomb / 2.5) < 1e-8
+
+
+def test_virials_of_atoms_are_those_of_their_charges(compiled):
+    """LAMMPS's ewald assigns to an atom the terms of the sum times its charge; here a plain sum over all vectors."""
+    atoms = STRUCTURES["small cell"]
+    found = CompiledModel(compiled, n_threads=1).evaluate(build_graph(atoms, CUTOFF), has_atom_virials=True)
+    q, reciprocal = found.node_properties["latent_charges"], 2.0 * np.pi * np.linalg.inv(atoms.cell[:]).T
+    expected = np.zeros((len(atoms), 3, 3))
+    for n in np.ndindex(9, 9, 9):
+        k = (np.array(n) - 4) @ reciprocal
+        if not 0.0 < k @ k <= np.pi**2:
+            continue
+        phases = np.exp(1j * atoms.positions @ k)
+        weight = 90.4756 / atoms.get_volume() * np.exp(-0.5 * k @ k) / (k @ k)
+        tensor = np.outer(k, k) * (1.0 + 2.0 / (k @ k)) - np.eye(3)
+        expected += (weight * q * (np.conj(q @ phases) * phases).real)[:, None, None] * tensor
+    rows, columns = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
+    np.testing.assert_allclose(found.long_range.atom_virials, expected[:, rows, columns], rtol=0.0, atol=1e-10)
+
+
+def test_mixed_precision_stays_close_to_the_reference(tmp_path):
+    path = model_file("heads_single_precision", tmp_path)
+    compiled = compiled_model(path, dtype="mixed", head="b")
+    trained = select_head(read_model(path), "b")
+    reference, atoms = family_of(trained).reference(trained), STRUCTURES["triclinic"]
+    found, expected = run_cases([Case("a", atoms)], compiled, 2, silence_seconds=SILENCE), reference.evaluate(atoms)
+    results = found.results["a"].evaluation
+    limit = BETWEEN_ENGINES["mixed"]
+    assert_energies_agree(results.energy, expected.energy, len(atoms), limit.energy)
+    assert_forces_agree(results.forces, expected.forces, limit.force)
+
+
+@pytest.mark.parametrize("pbc", [(True, True, False), (False, False, True)])
+def test_a_structure_with_some_periods_is_refused(compiled, pbc):
+    atoms = STRUCTURES["triclinic"].copy()
+    atoms.pbc = pbc
+    atoms.calc = MlipCalculator(compiled, n_threads=1)
+    with pytest.raises(UserInputError, match="in all directions or in none"):
+        atoms.get_potential_energy()
+
+
+@pytest.mark.parametrize(
+    ("words", "style", "last", "first"),
+    [
+        ("in all directions or in none", "mlip/torch", "", "boundary p p f"),
+        ("committee", "committee", "", ""),
+        ("centroid", "mlip/torch", "compute s all centroid/stress/atom NULL pair\nfix s all ave/atom 1 1 1 c_s[*]", ""),
+    ],
+)
+def test_lammps_refuses_what_has_no_meaning(words, style, last, first, compiled, tmp_path):
+    write_data(tmp_path / "box.data", STRUCTURES["molecule in a box"], SYMBOLS)
+    files = f"{compiled} {compiled} :" if style == "committee" else compiled
+    text = deck(coeff=pair_coeff(f"{files} {' '.join(SYMBOLS)}"), first=first, last=last)
+    assert words in error_line(run_lammps(text, 2, tmp_path, is_refused=True))
+
+
+def test_edge_moments_are_refused(compiled):
+    atoms = STRUCTURES["molecule"]
+    with pytest.raises(UserInputError, match="latent charges"):
+        CompiledModel(compiled, n_threads=1).evaluate(build_graph(atoms, CUTOFF), atoms.positions)
+
+
+def test_an_export_for_a_gpu_is_refused(source, tmp_path):
+    with pytest.raises(UnsupportedModelError, match=r"latent charges.*--device cpu"):
+        export_model(source, tmp_path / "model.pt2", device="emulated")
+
+
+def test_a_portable_file_keeps_the_charges(source, tmp_path):
+    trained = read_model(source)
+    write_portable(trained, tmp_path / "model.safetensors")
+    again = read_model(tmp_path / "model.safetensors")
+    assert again.spec == trained.spec
+    assert again.spec.latent_ewald == LatentEwald(1.0, 2.0, 90.4756, has_self_interaction=False)
+    assert again.content_digest() == trained.content_digest()
+
+
+class Settings:
+    """Stands for a module of a file: attributes and submodules by name."""
+
+    full_name = "mace.modules.extensions.MACELES"
+    source = label = "file"
+
+    def __init__(self, **entries):
+        self.entries = entries
+
+    def child(self, name):
+        return self.entries[name]
+
+    def attribute(self, name, default=None):
+        return self.entries.get(name, default)
+
+    number = attribute
+
+    def require_class(self, name):
+        pass
+
+
+EWALD = {
+    "sigma": 1.0, "dl": 2.0, "norm_factor": 90.4756, "sigma_sq_half": 0.5, "twopi": 2.0 * np.pi, "k_sq_max": np.pi**2,
+    "remove_self_interaction": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["use_atomwise", "use_fixed_atomic_charges", "use_atomic_alpha", "use_epsilon_r_scaling"]
+)
+def test_settings_beyond_charges_are_refused_by_name(name):
+    plain = Settings(les=Settings(ewald=Settings(**EWALD)))
+    assert read_latent_ewald(plain) == LatentEwald(1.0, 2.0, 90.4756, has_self_interaction=False)
+    with pytest.raises(UnsupportedModelError, match=name):
+        read_latent_ewald(Settings(les=Settings(ewald=Settings(**EWALD), **{name: True})))
+
+
+@pytest.mark.parametrize(("name", "value"), [("k_sq_max", 9.0), ("sigma_sq_half", 0.6), ("remove_self_interaction", 2)])
+def test_settings_that_contradict_each_other_are_refused(name, value):
+    with pytest.raises(UnsupportedModelError, match=name):
+        read_latent_ewald(Settings(les=Settings(ewald=Settings(**EWALD | {name: value}))))

@@ -14,6 +14,7 @@ from mutations import (
     ATTENTION_MODEL,
     CHARGED_MODEL,
     DENSITY_MODEL,
+    LATENT_MODEL,
     LAYERED_MODEL,
     NON_LINEAR_MODEL,
     SMALL_MODEL,
@@ -24,6 +25,7 @@ from mutations import MUTATIONS as CPU_MUTATIONS
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.families.mace import write_portable
 from mlip_lammps.families.mace.spec import EmbeddingSpec
+from mlip_lammps.structure.latent_ewald import LatentEwald
 from mlip_lammps.testing.random_models import ATTENTION, DENSITY, DENSITY_RESIDUAL, NON_LINEAR, random_model
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +48,7 @@ def sources(portable_models, tmp_path_factory) -> dict[str, Path]:
         NON_LINEAR_MODEL: dict(interaction=NON_LINEAR, distance_transform="Agnesi"),
         CHARGED_MODEL: dict(embeddings=(charge, spin)),
         DENSITY_MODEL: dict(interaction=(DENSITY, DENSITY_RESIDUAL), distance_transform="Agnesi"),
+        LATENT_MODEL: dict(latent_ewald=LatentEwald(1.0, 2.0, 90.4756, has_self_interaction=False)),
         ATTENTION_MODEL: dict(interaction=ATTENTION, cutoff_on="weights", n_layers=3, avg_num_neighbors=5.0),
     }
     paths = {name: folder / f"{name}.safetensors" for name in options}
