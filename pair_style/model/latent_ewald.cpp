@@ -40,7 +40,8 @@ void sum_over_ranks(Exchange &exchange, double *values, int64_t n)
 }
 
 /* z = p1 p2, or p1 conj(p2) if n2 is negative. */
-MLIP_ALL_WIDTHS void multiply(const Lanes *p1, const Lanes *p2, bool is_conjugate, int64_t n_vectors, Lanes *re, Lanes *im)
+MLIP_ALL_WIDTHS void multiply(const Lanes *p1, const Lanes *p2, bool is_conjugate, int64_t n_vectors, Lanes *re,
+                              Lanes *im)
 {
   for (int64_t v = 0; v < n_vectors; v++) {
     const Lanes c = p2[v], s = is_conjugate ? -p2[N_VECTORS + v] : p2[N_VECTORS + v];

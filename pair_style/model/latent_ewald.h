@@ -17,7 +17,7 @@ struct ChargedAtoms {
   int64_t n = 0;
   const double *charges = nullptr;      // (n)
   const double *positions = nullptr;    // (n, 3)  angstrom, in any image
-  const double *cell = nullptr;         // (3, 3)  cell vectors in rows, angstrom, the same on every rank; null: no periods
+  const double *cell = nullptr;         // (3, 3)  cell vectors in rows, angstrom, the same on all ranks; null: no periods
 };
 
 /* Periodic: a sum over reciprocal vectors k = n1 b1 + n2 b2 + n3 b3 of one half space. Vectors with the same (n1, n2)

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes, all_properties
+from numpy.typing import NDArray
 
 from mlip_lammps.compilation.cache import require_device, require_head, runnable_model
 from mlip_lammps.core.arguments import require_count
@@ -33,6 +35,11 @@ class MlipCalculator(Calculator):
     head
         Head of a trained model that has several. A compiled file has one, which must be this one.
 
+    Attributes
+    ----------
+    node_properties
+        Further results for each atom of the last evaluation by name, shape (n_atoms,); empty for most models.
+
     Raises
     ------
     ModelFileError
@@ -52,8 +59,8 @@ class MlipCalculator(Calculator):
     equal ``compute stress/atom NULL virial`` of LAMMPS. A model with a charge or spin embedding takes
     ``atoms.info["charge"]`` and ``atoms.info["spin"]`` (the spin multiplicity), 0 and 1 by default; other models ignore
     them. A model with magnetic moments (CHGNet) gives their absolute values in Bohr magnetons as ``magmoms``. A model
-    with latent charges gives them as ``latent_charges``, by ``get_property``; their sign and scale are those of the
-    training, which sees energies only. A copy shares the open model. A pickle contains the path of the compiled file,
+    with latent charges gives them as ``node_properties["latent_charges"]``, since ASE has no property of this kind;
+    their sign and scale are those of the training, which sees energies only. A copy shares the open model. A pickle contains the path of the compiled file,
     which unpickling opens.
     """
 
@@ -74,7 +81,9 @@ class MlipCalculator(Calculator):
             self.model = model
         else:
             self.model = CompiledModel(runnable_model(model, device, head), n_threads)
-        self.implemented_properties = [*type(self).implemented_properties, *self.model.node_properties]
+        further = [name for name in self.model.node_properties if name in all_properties]
+        self.implemented_properties = [*type(self).implemented_properties, *further]
+        self.node_properties: dict[str, NDArray[np.float64]] = {}
         self._has_warned = False
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
@@ -103,8 +112,9 @@ class MlipCalculator(Calculator):
             "free_energy": found.energy,
             "energies": found.node_energies,
             "forces": found.forces,
-            **found.node_properties,
+            **{name: values for name, values in found.node_properties.items() if name in all_properties},
         }
+        self.node_properties = dict(found.node_properties)
         if has_volume:
             self.results["stress"] = found.stress
         if "stresses" in properties:  # only on request: they take longer than the other sums over edges
