@@ -257,3 +257,14 @@ def test_settings_beyond_charges_are_refused_by_name(name):
 def test_settings_that_contradict_each_other_are_refused(name, value):
     with pytest.raises(UnsupportedModelError, match=name):
         read_latent_ewald(Settings(les=Settings(ewald=Settings(**EWALD | {name: value}))))
+
+
+@pytest.mark.parametrize("box", [None, 14.3])
+def test_a_fault_on_one_rank_stops_all_ranks(box, compiled, tmp_path):
+    """The other ranks take part in the sums; a hang is a failure."""
+    atoms = isolated_molecule(SYMBOLS, box=14.3)
+    atoms.positions[1] = atoms.positions[0] + [0.1, 0.05, 0.0]
+    write_data(tmp_path / "box.data", atoms, SYMBOLS)
+    coeff, first = pair_coeff(f"{compiled} {' '.join(SYMBOLS)}"), "" if box else "boundary f f f"
+    done = run_lammps(deck("mlip/torch close error", coeff, first=first), 4, tmp_path, is_refused=True)
+    assert "apart" in error_line(done)
