@@ -35,10 +35,10 @@ COMPILED = ("smooth", "with_dgl")
 STRUCTURES = {
     "triclinic": rattled_triclinic(("H", "O"), repeat=(3, 3, 4), seed=2),
     "molecule in a corner": isolated_molecule(("H", "O")),
-    "its own neighbour": Atoms("OH", positions=[[0, 0, 0], [1, 0.9, 1.1]], cell=[[2, 0, 0.1], [0.6, 2, 0], [0, 0.3, 2]], pbc=True),
+    "its own neighbour": Atoms("OH", [[0, 0, 0], [1, 0.9, 1.1]], cell=[[2, 0, 0], [0.6, 2, 0], [0.1, 0.3, 2]], pbc=True),
     "far apart": Atoms("HO", positions=[[1, 1, 1], [9, 9, 9]], cell=[20, 20, 20], pbc=True),
     "one atom": Atoms("O", positions=[[1, 1, 1]], cell=[20, 20, 20], pbc=True),
-}  # fmt: skip
+}
 
 
 def folder_of(name: str) -> Path:
@@ -102,3 +102,137 @@ def test_the_layers_equal_the_reference(name, dtype):
 def test_two_ranks_give_the_results_of_one(name, tmp_path):
     trained = read_model(folder_of(name))
     check_ranks(family_of(trained).layers(trained, trained.atomic_numbers), tmp_path)
+
+
+@pytest.fixture(scope="module", params=COMPILED)
+def compiled(request):
+    return request.param, compiled_model(folder_of(request.param), dtype="float64")
+
+
+def test_the_calculator_gives_the_results_of_matgl(compiled):
+    name, path = compiled
+    for atoms, expected in results_of_matgl(name):
+        atoms.calc = MlipCalculator(path, n_threads=1)
+        assert_energies_agree(
+            atoms.get_potential_energy(), expected["energy"], len(atoms), tolerances.PACKAGE_ENERGY_PER_ATOM
+        )
+        assert_forces_agree(atoms.get_forces(), expected["forces"], tolerances.PACKAGE_FORCE)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 4])
+def test_lammps_equals_the_reference(n_ranks, compiled):
+    name, path = compiled
+    assert_lammps_equals(reference_of(name), STRUCTURES, path, n_ranks)
+
+
+def test_the_radial_functions_are_tables(compiled):
+    name, path = compiled
+    metadata = read_metadata(path)
+    assert metadata["radial"] == "table"
+    assert len(metadata["radial_tables"]) == 3
+    assert len(metadata["programs"]) == {"smooth": 5, "with_dgl": 1}[name]
+
+
+def test_info_names_family_and_settings(capsys):
+    assert main(["info", str(folder_of("bessel"))]) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line)
+    assert rows["family"] == "tensornet"
+    assert rows["elements"] == "Si O H"
+    assert rows["group"] == "SO(3)"
+
+
+@pytest.mark.parametrize("file", ["", "model.pt", "model.json"])
+def test_the_folder_and_its_files_are_one_model(file):
+    assert read_model(folder_of("smooth") / file).source_sha256 == read_model(folder_of("smooth")).source_sha256
+
+
+def changed(tmp_path, settings=None, options=None, states=None, model=None):
+    """Return a copy of the folder ``smooth`` with other arguments and weights."""
+    folder = shutil.copytree(folder_of("smooth"), tmp_path / "changed")
+    arguments = torch.load(folder / "model.pt", weights_only=True) | (options or {})
+    arguments["model"] |= model or {}
+    arguments["model"]["init_args"] |= settings or {}
+    torch.save(arguments, folder / "model.pt")
+    torch.save(torch.load(folder / "state.pt", weights_only=True) | (states or {}), folder / "state.pt")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"include_state": True}, "the state of the whole system as an input"),
+        ({"is_intensive": True}, "an intensive property of the whole structure"),
+        ({"task_type": "classification"}, "a classification"),
+        ({"ntargets": 2}, "several targets"),
+        ({"rbf_type": "ExpNorm"}, "the radial functions ExpNorm"),
+        ({"activation_type": "softexp"}, "the activation function softexp"),
+        ({"n_heads": 4}, "the setting n_heads, which this package does not know"),
+    ],
+)
+def test_an_unsupported_setting_is_named(tmp_path, settings, message):
+    with pytest.raises(UnsupportedModelError, match=message):
+        read_model(changed(tmp_path, settings))
+
+
+def test_a_later_version_is_refused(tmp_path):
+    with pytest.raises(UnsupportedModelError, match="version 3 of TensorNet"):
+        read_model(changed(tmp_path, model={"@model_version": 3}))
+
+
+def test_a_constant_for_each_structure_is_refused(tmp_path):
+    with pytest.raises(UnsupportedModelError, match="a data_mean of 2 eV, which MatGL adds to the energy"):
+        read_model(changed(tmp_path, states={"data_mean": torch.tensor(2.0)}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"units": 9}, "has shape .* expected"),
+        ({"nblocks": 10**9}, "nblocks of .* expected 1 to 20"),
+        ({"cutoff": "far"}, "cutoff of .* is far, expected a distance"),
+        ({"width": -1.0}, "width of .* is -1.0, expected a positive number"),
+        ({"element_types": ("O", "Q")}, "element_types of .* is not a list of elements"),
+        ({"equivariance_invariance_group": "E(3)"}, "equivariance_invariance_group of .* is E"),
+    ],
+)
+def test_damaged_arguments_are_refused(tmp_path, settings, message):
+    with pytest.raises(ModelFileError, match=message):
+        read_model(changed(tmp_path, settings))
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    with pytest.raises(ModelFileError, match=r"data_std .* not finite"):
+        read_model(changed(tmp_path, states={"data_std": torch.tensor(float("nan"))}))
+
+
+def test_weights_alone_are_refused():
+    with pytest.raises(ModelFileError, match=r"contains weights only; give model\.pt or the folder"):
+        read_model(folder_of("smooth") / "state.pt")
+
+
+def test_joined_weights_of_warp_are_the_same_model(tmp_path):
+    """MatGL with NVIDIA Warp has one linear map of the distance in place of three."""
+    states = torch.load(folder_of("smooth") / "state.pt", weights_only=True)
+    name = "model.tensor_embedding.distance_proj"
+    joined = {
+        f"{name}.{part}": torch.cat([states[f"{name}{k}.{part}"] for k in (1, 2, 3)]) for part in ("weight", "bias")
+    }
+    folder = changed(tmp_path, model={"@class": "TensorNetWarp", "@module": "matgl.models._tensornetwarp_pyg"})
+    kept = {key: value for key, value in states.items() if not key.startswith(name)}
+    torch.save(kept | joined, folder / "state.pt")
+    found, expected = read_model(folder), read_model(folder_of("smooth"))
+    assert found.spec == expected.spec
+    for key, array in expected.weights.items():
+        np.testing.assert_array_equal(found.weights[key], array)
+
+
+def test_another_version_has_other_results(tmp_path):
+    """Version 1 gives the messages of an edge to its other atom."""
+    atoms, expected = results_of_matgl("smooth")[0]
+    trained = read_model(changed(tmp_path, model={"@model_version": 1, "@module": "matgl.models._tensornet_pyg"}))
+    found = family_of(trained).reference(trained).evaluate(atoms)
+    assert abs(found.energy - expected["energy"]) > 1e-4 * len(atoms)
+
+
+def test_reading_does_not_import_torch():
+    assert not reading_imports_torch(folder_of("smooth"))
