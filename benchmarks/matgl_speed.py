@@ -1,7 +1,7 @@
 """Time of a step of a potential of MatGL, compiled or with the package matgl, on one core.
 
-Usage: ``python benchmarks/matgl_speed.py model.pt2 [N_CELLS]`` measures a file that was exported for silicon, and with a
-folder in place of the file it measures the calculator of matgl in an environment with that package. Both use the same
+Usage: ``python benchmarks/matgl_speed.py model.pt2 [N_CELLS]`` measures a file that was exported for silicon. With a
+folder in place of the file it measures the calculator of matgl, in an environment with that package. Both use the same
 atoms: 8 N_CELLS^3 rattled silicon atoms, 512 by default.
 """
 

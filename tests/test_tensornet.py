@@ -35,7 +35,7 @@ COMPILED = ("smooth", "with_dgl")
 STRUCTURES = {
     "triclinic": rattled_triclinic(("H", "O"), repeat=(3, 3, 4), seed=2),
     "molecule in a corner": isolated_molecule(("H", "O")),
-    "its own neighbour": Atoms("OH", [[0, 0, 0], [1, 0.9, 1.1]], cell=[[2, 0, 0], [0.6, 2, 0], [0.1, 0.3, 2]], pbc=True),
+    "its own neighbour": Atoms("OH", [[0, 0, 0], [1, 0.9, 1.1]], cell=[[2, 0, 0], [0.6, 2, 0], [0, 0.3, 2]], pbc=True),
     "far apart": Atoms("HO", positions=[[1, 1, 1], [9, 9, 9]], cell=[20, 20, 20], pbc=True),
     "one atom": Atoms("O", positions=[[1, 1, 1]], cell=[20, 20, 20], pbc=True),
 }

@@ -1,4 +1,4 @@
-"""Zeros of spherical Bessel functions, and smooth combinations of these functions. This module does not import torch."""
+"""Zeros of spherical Bessel functions, and smooth combinations of them. This module does not import torch."""
 
 import math
 from functools import cache, partial

@@ -10,7 +10,7 @@ from mlip_lammps.families.checkpoints.settings import whole_of
 
 _OTHER_MODELS = {
     "MEGNet": "it predicts a property of the whole structure, and forces need the energy of each atom",
-    "CHGNet": "of CHGNet it reads checkpoints of the package chgnet, and MatGL has other layers",
+    "CHGNet": "of CHGNet it reads checkpoints of the package chgnet, and MatGL has other layers and cutoff functions",
     "SO3Net": "it needs layers of equivariant features",
     "QET": "it has charges, which need sums over all atoms of the system",
 }

@@ -18,7 +18,7 @@ from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.families.state_weights import Weights
 from mlip_lammps.families.tensornet.lowering import by_part, lowered_sums, pair_embedding, repulsion_tables
 from mlip_lammps.families.tensornet.readout import gated_network
-from mlip_lammps.families.tensornet.spec import TensorNetModel
+from mlip_lammps.families.tensornet.spec import READOUT_MAPS, TensorNetModel
 from mlip_lammps.families.tensornet.tensors import (
     N_COMPONENTS,
     PARTS,
@@ -74,14 +74,15 @@ class TensorNetChain(Chain):
         self.pairs = pair_embedding(trained, rows).to(features).contiguous()
         self.ones = torch.ones(1, spec.units, dtype=features)
         self.repulsion = repulsion_tables(trained, model.atomic_numbers)
-        self.weights = weights = Weights(trained.weights, features)
+        weights = Weights(trained.weights, features)
         self.norms = [
-            [self.weights[f"{name}.{part}"] for part in ("weight", "bias")]
+            [weights[f"{name}.{part}"] for part in ("weight", "bias")]
             for name in ("tensor_embedding.init_norm", "out_norm")
         ]
-        weight, bias = self.weights.linear("tensor_embedding.linears_scalar.1")
+        self.linear = {name: weights.linear(name) for name in READOUT_MAPS}
+        weight, bias = weights.linear("tensor_embedding.linears_scalar.1")
         self.scalars = [
-            self.weights.linear("tensor_embedding.linears_scalar.0"),
+            weights.linear("tensor_embedding.linears_scalar.0"),
             (by_part(weight, spec.units).contiguous(), by_part(bias, spec.units).contiguous()),
         ]
         self.activation = ACTIVATIONS["silu" if spec.activation == "swish" else spec.activation]
@@ -188,5 +189,5 @@ class TensorNetChain(Chain):
         return gated_network(self._linear, self._linear("linear", normalised))
 
     def _linear(self, name: str, values: Tensor) -> Tensor:
-        weight, bias = self.weights.linear(name)
+        weight, bias = self.linear[name]
         return values @ weight + bias

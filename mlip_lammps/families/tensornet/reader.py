@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lammps.families.matgl.folder import State, read_potential
-from mlip_lammps.families.tensornet.settings import Convention, spec_of
+from mlip_lammps.families.tensornet.settings import spec_of
 from mlip_lammps.families.tensornet.spec import REPULSION, TensorNetModel, TensorNetSpec
 
 CITATION = "Simeon and De Fabritiis, Adv. Neural Inf. Process. Syst. 36 (2023), arXiv:2306.06482"

@@ -121,6 +121,7 @@ def _group(settings: Mapping[str, Any], source: str) -> str:
     group = settings["equivariance_invariance_group"]
     if group not in GROUPS:
         raise ModelFileError(
-            f"the setting equivariance_invariance_group of {source} is {str(group)[:20]}, expected {' or '.join(GROUPS)}"
+            f"the setting equivariance_invariance_group of {source} is {str(group)[:20]}, expected "
+            f"{' or '.join(GROUPS)}; copy the files again"
         )
     return group

@@ -1,4 +1,4 @@
-"""What a trained TensorNet potential is: settings, names and shapes of its weights. This module does not import torch."""
+"""What a trained TensorNet potential is: settings and shapes of its weights. This module does not import torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,8 +13,14 @@ FAMILY_NAME = "tensornet"
 ACTIVATIONS = ("swish", "tanh", "sigmoid", "softplus", "softplus2")
 """Activation functions of embedding and interactions; those of the readout are always swish and sigmoid."""
 GROUPS = ("O(3)", "SO(3)")
-N_READOUT = 3
-"""Linear maps of the readout before its last one, minus one: widths are units, units, units, units, 1."""
+READOUT_DEPTH = 4
+"""Linear maps of the network of the readout and of its gate."""
+READOUT_MAPS = (
+    "linear",
+    # MatGL counts the activation functions between linear maps
+    *(f"final_layer.gated.{part}.{2 * k}" for k in range(READOUT_DEPTH) for part in ("layers", "gates")),
+)
+"""Names of the linear maps of the readout: the first one is that of the norms of the tensors."""
 REPULSION = {"a_pow": (1,), "a_div": (1,), "coefficients": (4,), "exponents": (4,)}
 """Weights of the ZBL repulsion and their shapes; the softplus of each is the constant."""
 
@@ -90,11 +96,12 @@ class TensorNetSpec:
                 yield f"layers.{block}.linears_scalar.{k}", widths[k], widths[k + 1], True
             for k in range(6):
                 yield f"layers.{block}.linears_tensor.{k}", n, n, False
-        yield "linear", 3 * n, n, True
-        for k in range(N_READOUT + 1):
-            for part in ("layers", "gates"):
-                # MatGL counts the activation functions between linear maps
-                yield f"final_layer.gated.{part}.{2 * k}", n, 1 if k == N_READOUT else n, True
+        first, *hidden, last, last_gate = READOUT_MAPS
+        yield first, 3 * n, n, True
+        for name in hidden:
+            yield name, n, n, True
+        for name in (last, last_gate):
+            yield name, n, 1, True
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the weights of the network by their names in MatGL."""
