@@ -20,9 +20,9 @@ _L_MAX = 2
 def lowered_sums(trained: TensorNetModel, atomic_numbers: tuple[int, ...]) -> LoweredModel:
     """Return the sums over neighbours: that of the embedding, and one for each interaction, and the linear maps.
 
-    Layer 1 is the embedding. Its features are those of pairs of elements (centre, neighbour), one component, and ``mix``
-    is the linear map of the sum. Layer 1 + k is the interaction k: ``skip`` is the linear map of the tensors before the
-    sum, and ``mix`` that of the product after it. If messages contain the tensors of the centre, the sums of
+    Layer 1 is the embedding. Its features are those of pairs of elements (centre, neighbour), one component, and its
+    map ``mix`` is that of the sum. Layer 1 + k is the interaction k: ``skip`` is the linear map of the tensors before
+    the sum, and ``mix`` that of the product after it. If messages contain the tensors of the centre, the sums of
     interactions are those of the radial functions, one component for each part of the tensors.
     """
     spec, weights = trained.spec, Weights(trained.weights, torch.float64)
