@@ -71,13 +71,9 @@ def test_products_of_components_are_those_of_matrices():
         torch.testing.assert_close(torch.einsum("nac,aij->ncij", found(left, right), basis), expected)
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("dtype", ["float64", "mixed"])
-def test_the_layers_equal_the_reference(name, dtype):
-    """Without compilation, and with the layers one after the other on all atoms."""
-    trained, (atoms, _) = read_model(folder_of(name)), results_of_matgl(name)[0]
-    layers = family_of(trained).layers(trained, trained.atomic_numbers)
-    chain, reference = layers.chain(dtype, layers.operators("torch", dtype, "exact", Path())), reference_of(name)
+def energies_and_gradients(layers, dtype, operators, atoms, reference):
+    """Return atomic energies and edge gradients of the layers, one after the other on all atoms."""
+    chain = layers.chain(dtype, operators)
     edges = build_graph(atoms, layers.cutoff)
     species, centre, neighbour = (
         torch.from_numpy(one)
@@ -92,10 +88,36 @@ def test_the_layers_equal_the_reference(name, dtype):
         total = total + energies
         features, skips = handed.get(f"features_{t}"), handed.get(f"skips_{t}")
     (gradients,) = torch.autograd.grad(total.sum(), vectors)
+    return total.detach().numpy(), gradients.numpy()
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("dtype", ["float64", "mixed"])
+def test_the_layers_equal_the_reference(name, dtype):
+    """Without compilation, and with exact radial functions."""
+    trained, (atoms, _) = read_model(folder_of(name)), results_of_matgl(name)[0]
+    layers, reference = family_of(trained).layers(trained, trained.atomic_numbers), reference_of(name)
+    operators = layers.operators("torch", dtype, "exact", Path())
+    energies, gradients = energies_and_gradients(layers, dtype, operators, atoms, reference)
     expected = reference.evaluate(atoms)
     limit = 1e-10 if dtype == "float64" else 1e-4
-    np.testing.assert_allclose(total.detach().numpy(), expected.node_energies, rtol=0, atol=limit)
-    np.testing.assert_allclose(gradients.numpy(), expected.edge_gradients, rtol=0, atol=limit)
+    np.testing.assert_allclose(energies, expected.node_energies, rtol=0, atol=limit)
+    np.testing.assert_allclose(gradients, expected.edge_gradients, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize("name", ["bessel", "gaussian"])
+def test_kernels_and_tables_equal_the_reference(name, tmp_path):
+    """Radial functions that the compiled potentials below do not have."""
+    trained, (atoms, _) = read_model(folder_of(name)), results_of_matgl(name)[0]
+    layers, reference = family_of(trained).layers(trained, trained.atomic_numbers), reference_of(name)
+    operators = layers.operators("cpu", "float64", "table", tmp_path)
+    operators.compile()
+    energies, gradients = energies_and_gradients(layers, "float64", operators, atoms, reference)
+    expected = reference.evaluate(atoms)
+    on_tables = reference.with_radial_functions(operators.code().tables).evaluate(atoms)
+    for close, limit in ((on_tables, 1e-12), (expected, tolerances.PACKAGE_FORCE)):
+        np.testing.assert_allclose(energies, close.node_energies, rtol=0, atol=limit)
+        np.testing.assert_allclose(gradients, close.edge_gradients, rtol=0, atol=limit)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -138,7 +138,7 @@ class TensorNetChain(Chain):
         )
 
     def update(self, t: int, graph: EdgeGraph, skips: Tensor | None, messages: list[Tensor]) -> tuple[Named, Tensor]:
-        """Return what layer ``t`` hands on, and its energies in eV without the repulsion."""
+        """Return the features and skip connections after layer ``t``, and its energies in eV without the repulsion."""
         species = graph.centre_species
         if t == 1:
             tensors = self._embedded(messages[0], species)
