@@ -24,7 +24,7 @@ class TensorNetReference(ReferenceModel):
     -----
     Tensors X of an atom are the sum of three parts. The embedding sums those of the directions of neighbours, and each
     interaction adds Y + Y^2, where Y depends on the product of the atom's tensors with a message from its neighbours
-    (Simeon and De Fabritiis, arXiv:2306.06482, equations 7 to 12). Norms are sums of squares.
+    (Simeon and De Fabritiis, arXiv:2306.06482). Norms are sums of squares.
     """
 
     def __init__(self, trained: TensorNetModel):
