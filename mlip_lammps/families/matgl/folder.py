@@ -1,7 +1,8 @@
 """Folders of MatGL: arguments in ``model.pt`` and weights in ``state.pt``, as data and without torch."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,25 +46,23 @@ class Potential:
         state = self.arguments.with_name(STATE_NAME)
         return hashlib.sha256(self.arguments.read_bytes() + state.read_bytes()).hexdigest()
 
-    def open_state(self) -> "State":
-        """Open the weights; close them with ``with``."""
-        return State(self.arguments.with_name(STATE_NAME))
+    @contextmanager
+    def open_state(self) -> "Iterator[State]":
+        """Open the weights."""
+        path = self.arguments.with_name(STATE_NAME)
+        with _open(path) as archive:
+            records = archive.root()
+            if not isinstance(records, dict):
+                raise ModelFileError(f"{path} contains no state dict; copy the file again")
+            yield State(archive, records)
 
 
+@dataclass(frozen=True)
 class State:
-    """The weights of a potential, by their names in ``state.pt``."""
+    """The open weights of a potential: records by their names in ``state.pt``."""
 
-    def __init__(self, path: Path):
-        self.archive = _open(path)
-        self.records = self.archive.root()
-        if not isinstance(self.records, dict):
-            raise ModelFileError(f"{path} contains no state dict; copy the file again")
-
-    def __enter__(self) -> "State":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.archive.__exit__()
+    archive: TorchArchive
+    records: Mapping[str, Any]
 
     def __contains__(self, name: str) -> bool:
         return name in self.records
