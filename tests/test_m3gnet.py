@@ -162,7 +162,7 @@ def test_an_unsupported_setting_is_named(tmp_path, settings, message):
         ({"calc_repuls": True}, "the ZBL repulsion of MatGL"),
         ({"target_transformer": None}, "predicts a property such as the formation energy"),
         ({"model": None, "threebody_cutoff": 3.0}, "a network without a Potential"),
-        ({"model": {"@class": "TensorNet", "@module": "matgl.models"}}, "a TensorNet model of MatGL.*tensor features"),
+        ({"model": {"@class": "QET", "@module": "matgl.models"}}, "a QET model of MatGL.*charges"),
         ({"model": {"@class": "CHGNet", "@module": "matgl.models"}}, "a CHGNet model of MatGL"),
     ],
 )

@@ -16,6 +16,7 @@ _PACKAGES = (
     "mlip_lammps.families.bpnn",
     "mlip_lammps.families.ace",
     "mlip_lammps.families.ani",
+    "mlip_lammps.families.tensornet",
     "mlip_lammps.families.m3gnet",
     "mlip_lammps.families.chgnet",
     "mlip_lammps.families.esen",

@@ -102,6 +102,22 @@ class LayerOperators(Operators, Protocol):
             Tables of pairs of elements by name, see ``ProgramSpec``, if the operators have some.
         """
 
+    def received(
+        self,
+        t: int,
+        features: Tensor,
+        vectors: Tensor,
+        centre: Tensor,
+        source: Tensor,
+        like: Tensor,
+        pairs: Tensor | None = None,
+        tables: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Return the sum over neighbours of layer ``t`` before its linear map, with a convolution flat.
+
+        ``like`` has one row for each centre; for the other parameters see ``messages``.
+        """
+
     def density(
         self,
         t: int,

@@ -32,11 +32,13 @@ class RadialBasis:
     Attributes
     ----------
     kind
-        ``bessel``: factor sin(k r) / r; ``gaussian``: exp(factor (r - k)^2).
+        ``bessel``: factor sin(k r) / r; ``gaussian``: exp(factor (r - k)^2); ``spherical``: factor j_l(k r).
     parameters, factor
         The numbers k, shape (n_basis,), and a scalar; wave numbers in 1/angstrom for Bessel functions.
+    orders
+        The order l of each spherical Bessel function.
     cutoff_power
-        Exponent of the polynomial cutoff.
+        Exponent of the polynomial cutoff; 0 for the cosine cutoff (1 + cos(pi r / c)) / 2.
     cutoff_start
         Distance in angstrom from which on the XPLOR function decreases, which takes the place of the polynomial cutoff;
         None for the polynomial. Second derivatives jump there.
@@ -53,6 +55,7 @@ class RadialBasis:
     transform: DistanceTransform | None = None
     kind: str = "bessel"
     cutoff_start: float | None = None
+    orders: tuple[int, ...] = ()
 
     @property
     def kinks(self) -> tuple[float, ...]:
@@ -62,7 +65,7 @@ class RadialBasis:
 
 @dataclass(frozen=True)
 class RadialNetwork:
-    """Network on the radial basis: matrices with an activation, scale * silu, between them.
+    """Network on the radial basis: matrices with an activation, scale times a function, between them.
 
     Attributes
     ----------
@@ -70,6 +73,10 @@ class RadialNetwork:
         The last one gives the results.
     scale
         Factor of the activations.
+    activation
+        Name of the function, see ``ACTIVATIONS`` in ``kernels/torch/radial.py``.
+    is_last_activated
+        Whether there is an activation after the last matrix as well.
     biases
         Added after each matrix, or empty.
     norms
@@ -88,16 +95,22 @@ class RadialNetwork:
     norms: tuple[tuple[Tensor, Tensor], ...] = ()
     pair_biases: Tensor | None = None
     powers: Tensor | None = None
+    activation: str = "silu"
+    is_last_activated: bool = False
 
     @property
     def is_plain(self) -> bool:
-        """Whether there are only matrices and activations."""
-        return not self.biases and not self.norms and self.pair_biases is None and self.powers is None
+        """Whether there are only matrices and silu functions between them."""
+        has_others = self.activation != "silu" or self.is_last_activated
+        has_constants = bool(self.biases or self.norms) or self.pair_biases is not None
+        return not has_others and not has_constants and self.powers is None
 
     @property
     def split(self) -> "tuple[RadialNetwork, Tensor]":
         """Return the network up to its last activations, with a constant 1 if it has biases, and the last matrix."""
         *before, last = self.matrices
+        if self.is_last_activated:
+            return self, torch.eye(last.shape[1], dtype=last.dtype)
         width = last.shape[0]
         if self.powers is not None:
             # the hidden functions times each power

@@ -99,8 +99,8 @@ def dictionary_refusal(path: Path, content: dict) -> str:
     if package in PROGRAMS:
         return program_refusal(str(path), package, "dictionary")
     return (
-        f"{shown}, that is, weights without a model, and their names are not those of MACE; "
-        "give a .model file of mace-torch"
+        f"{shown}, that is, weights without a model, and their names are those of no architecture "
+        "that this package reads; give the file that the training program saves at its end, for MACE the .model file"
     )
 
 
@@ -119,6 +119,8 @@ def _package_of(content: dict) -> str:
         names = [str(name) for name in part]
         if any("alignn_layers" in name for name in names):
             return "alignn"
+        if any(".atomic_model.descriptor." in name for name in names):
+            return "deepmd"
         if "model_args" in part and "state_dict" in part:
             return "chgnet"
     return ""

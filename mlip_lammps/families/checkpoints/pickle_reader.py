@@ -311,10 +311,10 @@ def program_refusal(source: str, package: str, form: str, version: str = "") -> 
     program = f"{PROGRAMS[package]} {version}".strip()
     if package in _READ_AS_CHECKPOINTS:
         return f"{source} is a file of {program} ({form}), from which no model is read; {_READ_AS_CHECKPOINTS[package]}"
-    return (
-        f"{source} is a file of {program} ({form}), but this package runs MACE, SevenNet and NequIP models; "
-        "use the LAMMPS interface of that program, or train one of these"
-    )
+    usable = "use the LAMMPS interface of that program"
+    if package == "deepmd":
+        usable += ", which also runs beside mlip/torch in a hybrid"
+    return f"{source} is a file of {program} ({form}), which this package does not read; {usable}"
 
 
 def conversion_refusal(name: str, source: str) -> str:

@@ -1,16 +1,12 @@
 """Radial functions and activation functions as torch functions."""
 
 import math
-from functools import cache, partial
-from itertools import pairwise
 
-import numpy as np
 import torch
-from scipy.optimize import brentq
-from scipy.special import spherical_jn
 from torch import Tensor
 
 from mlip_lammps.families.m3gnet.spec import M3GNetSpec
+from mlip_lammps.families.matgl.bessel import bessel_zeros, smooth_matrix
 
 ACTIVATIONS = {
     "swish": torch.nn.functional.silu,
@@ -47,8 +43,8 @@ def threebody_envelope(spec: M3GNetSpec, distances: Tensor) -> Tensor:
 def _spherical_bessel(spec: M3GNetSpec, scaled: Tensor) -> Tensor:
     r"""Return sqrt(2 / c^3) j_l(z_ln r / c) / \|j_{l+1}(z_ln)\| with the n-th zero z_ln of j_l."""
     columns = []
-    for order, roots in enumerate(_roots(spec.max_l, spec.max_n)):
-        norms = math.sqrt(2.0 / spec.cutoff**3) / np.abs(spherical_jn(order + 1, roots))
+    for order, (roots, factors) in enumerate(zip(*bessel_zeros(spec.max_l, spec.max_n), strict=True)):
+        norms = factors * spec.cutoff**-1.5
         x = scaled * torch.from_numpy(roots)
         before, value = torch.cos(x) / x, torch.sin(x) / x
         for k in range(order):
@@ -59,31 +55,6 @@ def _spherical_bessel(spec: M3GNetSpec, scaled: Tensor) -> Tensor:
 
 def _smooth(spec: M3GNetSpec, scaled: Tensor) -> Tensor:
     """Return the functions of Kocer et al., J. Chem. Phys. 150, 154102 (2019), arXiv:1907.02374."""
-    matrix = torch.from_numpy(_smooth_matrix(spec.n_threebody) / spec.cutoff**1.5)
+    matrix = torch.from_numpy(smooth_matrix(spec.n_threebody) / spec.cutoff**1.5)
     x = scaled * (math.pi * torch.arange(1, spec.n_threebody + 2, dtype=torch.float64))
     return (torch.sin(x) / x) @ matrix
-
-
-@cache
-def _roots(max_l: int, max_n: int) -> tuple[np.ndarray, ...]:
-    """Return the first zeros of j_l for l = 0 ... max_l - 1; those of j_l separate those of j_{l+1}."""
-    found = [np.pi * np.arange(1, max_n + max_l + 1)]
-    for order in range(1, max_l):
-        bessel = partial(spherical_jn, order)
-        found.append(np.array([brentq(bessel, *ends) for ends in pairwise(found[-1])]))
-    return tuple(roots[:max_n] for roots in found)
-
-
-@cache
-def _smooth_matrix(n: int) -> np.ndarray:
-    """Return the matrix from sin(k pi x) / (k pi x), k = 1 ... n + 1, to n orthogonal functions for a cutoff of 1."""
-    columns, e, d = [], [], []
-    for k in range(n):
-        e.append(k**2 * (k + 2) ** 2 / (4 * (k + 1) ** 4 + 1))
-        d.append(1.0 - e[k] / d[k - 1] if k else 1.0)
-        column = np.zeros(n + 1)
-        column[k : k + 2] = (-1) ** k * math.sqrt(2.0) * np.pi * (k + 1) * (k + 2) / math.hypot(k + 1, k + 2)
-        if k:
-            column = (column + math.sqrt(e[k] / d[k - 1]) * columns[-1]) / math.sqrt(d[k])
-        columns.append(column)
-    return np.stack(columns, axis=1)

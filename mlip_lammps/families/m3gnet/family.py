@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlip_lammps.families.m3gnet.reader import is_matgl_file, read_potential
+from mlip_lammps.families.m3gnet.reader import MARKS, read_m3gnet
 from mlip_lammps.families.m3gnet.spec import FAMILY_NAME, M3GNetModel
+from mlip_lammps.families.matgl.folder import DESCRIPTION_NAME, is_matgl_file
 
 if TYPE_CHECKING:
     from mlip_lammps.families.m3gnet.layers import M3GNetLayers
@@ -18,10 +19,11 @@ class M3GNetFamily:
     files = "the folder of an M3GNet potential of MatGL"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
-        return is_matgl_file(path, start)
+        # also a folder whose model.pt is missing
+        return path.name == DESCRIPTION_NAME or is_matgl_file(path, start, MARKS)
 
     def read(self, path: Path) -> M3GNetModel:
-        return read_potential(path)
+        return read_m3gnet(path)
 
     def form_of(self, path: Path) -> str:
         return "MatGL potential"

@@ -38,6 +38,36 @@ class TorchOperators:
         tables: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         layer = self.layers[t - 1]
+        received = self._sums(t, features, vectors, centre, source, centre_species.shape[0], pairs, scalars)
+        by_element = centre_species if layer.is_message_by_element else None
+        return flat(irrep_linear(received, layer.message, layer.n_components_ungated, by_element))
+
+    def received(
+        self,
+        t: int,
+        features: Tensor,
+        vectors: Tensor,
+        centre: Tensor,
+        source: Tensor,
+        like: Tensor,
+        pairs: Tensor | None = None,
+        tables: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        return flat(self._sums(t, features, vectors, centre, source, like.shape[0], pairs))
+
+    def _sums(
+        self,
+        t: int,
+        features: Tensor,
+        vectors: Tensor,
+        centre: Tensor,
+        source: Tensor,
+        n_local: int,
+        pairs: Tensor | None = None,
+        scalars: Tensor | None = None,
+    ) -> Tensor:
+        """Return the sums over neighbours, shape (n_local, n_components_mid, n_edge_channels)."""
+        layer = self.layers[t - 1]
         features, of_sources = features.split([layer.width_edge, layer.width_scalars], dim=1)
         shaped = features.reshape(-1, layer.n_components_edge, layer.n_edge_channels)
         vectors = vectors.to(self.precision.geometry)
@@ -51,18 +81,16 @@ class TorchOperators:
         weights = radial_weights(self.model.radial, network, self.model.cutoff, distances, pairs, dtype, added)
         if added is not None or not network.is_plain:  # not zero where the basis is
             weights = weights * (distances < self.model.cutoff).to(weights.dtype).unsqueeze(1)
-        received = edge_convolution(
+        return edge_convolution(
             shaped,
             harmonics.to(self.precision.features),
             weights.view(-1, len(layer.paths), layer.n_edge_channels),
             centre,
             source,
-            centre_species.shape[0],
+            n_local,
             layer.paths,
             layer.n_components_mid,
         )
-        by_element = centre_species if layer.is_message_by_element else None
-        return flat(irrep_linear(received, layer.message, layer.n_components_ungated, by_element))
 
     def density(
         self,

@@ -1,10 +1,20 @@
 """Radial functions: basis, cutoff function, and the network that gives the convolution weights."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from mlip_lammps.kernels.radial_constants import DistanceTransform, RadialBasis, RadialNetwork
 
+ACTIVATIONS = {
+    "silu": torch.nn.functional.silu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "softplus": torch.nn.functional.softplus,
+    "softplus2": lambda x: torch.nn.functional.softplus(x) - math.log(2.0),
+}
+"""Activation functions of networks by name."""
 _NORM_EPSILON = 1e-5
 """Added to the variance in a layer norm: torch's default."""
 
@@ -15,7 +25,19 @@ def basis_functions(basis: RadialBasis, distances: Tensor) -> Tensor:
     parameters, factor = basis.parameters.to(r.dtype), basis.factor.to(r.dtype)
     if basis.kind == "gaussian":
         return torch.exp(factor * (r - parameters).square())
+    if basis.kind == "spherical":
+        return factor * _spherical_bessel(parameters * r, basis.orders)
     return factor * torch.sin(parameters * r) / r
+
+
+def _spherical_bessel(x: Tensor, orders: tuple[int, ...]) -> Tensor:
+    """Return j_l(x) with the order l of each column, shape (n_edges, n_basis)."""
+    before, value = torch.cos(x) / x, torch.sin(x) / x
+    by_order = [value]
+    for order in range(max(orders)):
+        before, value = value, (2 * order + 1) / x * value - before
+        by_order.append(value)
+    return torch.stack([by_order[order][:, column] for column, order in enumerate(orders)], dim=1)
 
 
 def mapped_distances(transform: DistanceTransform, distances: Tensor, lengths: Tensor) -> Tensor:
@@ -56,10 +78,18 @@ def xplor_cutoff(distances: Tensor, cutoff: float, start: float) -> Tensor:
     return torch.where(distances < cutoff, value, torch.zeros_like(falling))
 
 
+def cosine_cutoff(distances: Tensor, cutoff: float) -> Tensor:
+    """Return (1 + cos(pi r / c)) / 2, shape (n_edges,); zero beyond the cutoff."""
+    falling = 0.5 * (1.0 + torch.cos(math.pi / cutoff * distances))
+    return torch.where(distances < cutoff, falling, torch.zeros_like(falling))
+
+
 def cutoff_function(basis: RadialBasis, distances: Tensor, cutoff: float) -> Tensor:
     """Return the cutoff function of a basis, shape (n_edges,)."""
     if basis.cutoff_start is not None:
         return xplor_cutoff(distances, cutoff, basis.cutoff_start)
+    if basis.cutoff_power == 0:
+        return cosine_cutoff(distances, cutoff)
     return polynomial_cutoff(distances, cutoff, basis.cutoff_power)
 
 
@@ -71,13 +101,13 @@ def network_values(
     ``pairs`` are the pairs of elements, shape (n_edges,), for a network that depends on them. ``added`` is added after
     the first matrix, shape (n_edges, width).
     """
-    hidden = basis
+    hidden, activation = basis, ACTIVATIONS[network.activation]
     for number, matrix in enumerate(network.matrices):
         if number > 0:
             if network.norms:
                 weight, bias = (part.to(basis.dtype) for part in network.norms[number - 1])
                 hidden = torch.nn.functional.layer_norm(hidden, weight.shape, weight, bias, _NORM_EPSILON)
-            hidden = network.scale * torch.nn.functional.silu(hidden)
+            hidden = network.scale * activation(hidden)
         hidden = hidden @ matrix.to(basis.dtype)
         if number == 0 and network.pair_biases is not None:
             hidden = hidden + network.pair_biases.to(basis.dtype).index_select(0, pairs)
@@ -85,7 +115,7 @@ def network_values(
             hidden = hidden + added
         if network.biases:
             hidden = hidden + network.biases[number].to(basis.dtype)
-    return hidden
+    return network.scale * activation(hidden) if network.is_last_activated else hidden
 
 
 def radial_values(

@@ -1,0 +1,5 @@
+"""TensorNet potentials of MatGL."""
+
+from mlip_lammps.families.tensornet.family import FAMILY
+
+__all__ = ["FAMILY"]
