@@ -12,6 +12,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from setuptools.command.build_ext import build_ext
@@ -182,7 +183,7 @@ def build(folder: Path, lammps_prefix: Path | None = None, mpi_prefix: Path | No
 
     def compile_one(source: str) -> Path:
         target = objects / f"{source.replace('/', '-')}.o"
-        flags = lammps_flags if source in PLUGIN_SOURCES else ()
+        flags = lammps_flags if source in PLUGIN_SOURCES else torch_flags()
         _run([COMPILER, *COMPILE_FLAGS, *INCLUDE_FLAGS, *flags, "-c", source, "-o", str(target)])
         return target
 
@@ -211,6 +212,13 @@ def plugin_flags(lammps: LammpsHeaders, mpi: Path) -> tuple[str, ...]:
         f'-DMLIP_LAMMPS_LIBRARIES="{" ".join(build_ids(lammps.include))}"',
         f'-DMLIP_LAMMPS_MODELS="{" ".join(shipped_models())}"',
     )
+
+
+def torch_flags() -> tuple[str, ...]:
+    """Return the option that names the torch of this environment, for a plugin that is not installed beside it."""
+    found = find_spec("torch")
+    places = list(found.submodule_search_locations or []) if found is not None else []
+    return (f'-DMLIP_TORCH_DIR="{places[0]}"',) if places else ()
 
 
 def digest_of_headers(include: Path) -> int:

@@ -319,6 +319,16 @@ def test_exact_radial_functions_equal_the_network(portable_models, trained_model
     assert report.differences.gradient_ev_per_angstrom < tolerances.EXACT_RADIAL
 
 
+def test_no_library_of_a_file_asks_for_an_executable_stack(compile_once, tmp_path):
+    """Since version 2.41, glibc refuses to open such a library."""
+    with zipfile.ZipFile(compile_once("one_layer")) as archive:
+        libraries = [archive.extract(name, tmp_path) for name in archive.namelist() if name.endswith(".so")]
+    assert len(libraries) >= 2
+    for library in libraries:
+        shown = subprocess.run(["readelf", "-lW", library], check=True, capture_output=True, text=True).stdout
+        assert "RWE" not in next(line for line in shown.splitlines() if "GNU_STACK" in line)
+
+
 def test_an_unknown_radial_form_is_refused(portable_models, tmp_path):
     with pytest.raises(UserInputError, match="radial 'spline' is not one of table, exact"):
         export_model(portable_models["one_layer"], tmp_path / "model.pt2", radial="spline")

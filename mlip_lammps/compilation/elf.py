@@ -1,28 +1,23 @@
-"""Removal of a library from the dependencies of a shared object (ELF, 64 bit, little endian)."""
+"""Changes of shared objects (ELF, 64 bit, little endian). Files of other formats are not changed.
+
+Field offsets follow the ELF-64 object file format, version 1.5.
+"""
 
 import struct
 from pathlib import Path
 
-_PT_LOAD, _PT_DYNAMIC = 1, 2
+_PT_LOAD, _PT_DYNAMIC, _PT_GNU_STACK = 1, 2, 0x6474E551
+_EXECUTABLE = 1
 _DT_NULL, _DT_NEEDED, _DT_STRTAB = 0, 1, 5
 
 
 def drop_needed(path: Path, library: str) -> bool:
     """Remove ``library`` from the needed libraries of ``path``; return whether it was there.
 
-    Notes
-    -----
-    The entry is removed from the dynamic section, and later entries move up. Field offsets follow the ELF-64 object
-    file format, version 1.5. Files of other formats are not changed.
+    The entry is removed from the dynamic section, and later entries move up.
     """
     content = bytearray(path.read_bytes())
-    if content[:6] != b"\x7fELF\x02\x01":
-        return False
-    headers_at, header_size, n_headers = (
-        struct.unpack_from("<Q", content, 32)[0],
-        *struct.unpack_from("<HH", content, 54),
-    )
-    headers = [struct.unpack_from("<IIQQQQ", content, headers_at + k * header_size) for k in range(n_headers)]
+    headers = [struct.unpack_from("<IIQQQQ", content, at) for at in _program_headers(content)]
     dynamic = next((header for header in headers if header[0] == _PT_DYNAMIC), None)
     if dynamic is None:
         return False
@@ -42,6 +37,30 @@ def drop_needed(path: Path, library: str) -> bool:
         struct.pack_into("<QQ", content, start + 16 * k, *entry)
     path.write_bytes(content)
     return True
+
+
+def forbid_executable_stack(path: Path) -> bool:
+    """Remove the request of ``path`` for an executable stack, which glibc 2.41 refuses; return whether it was there.
+
+    The linker adds the request if an object file does not say that it needs none, as those that it makes of data.
+    """
+    content = bytearray(path.read_bytes())
+    for at in _program_headers(content):
+        kind, flags = struct.unpack_from("<II", content, at)
+        if kind == _PT_GNU_STACK and flags & _EXECUTABLE:
+            struct.pack_into("<I", content, at + 4, flags & ~_EXECUTABLE)
+            path.write_bytes(content)
+            return True
+    return False
+
+
+def _program_headers(content: bytearray) -> list[int]:
+    """Return the offsets of the program headers; none if this is no shared object of the format."""
+    if content[:6] != b"\x7fELF\x02\x01":
+        return []
+    first = struct.unpack_from("<Q", content, 32)[0]
+    size, number = struct.unpack_from("<HH", content, 54)
+    return [first + k * size for k in range(number)]
 
 
 def _file_offset(headers: list[tuple[int, ...]], address: int) -> int:

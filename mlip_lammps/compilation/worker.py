@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from mlip_lammps.compilation.elf import drop_needed
+from mlip_lammps.compilation.elf import drop_needed, forbid_executable_stack
 from mlip_lammps.compilation.libraries import ProgramFiles, code_of
 from mlip_lammps.compilation.programs import CODE, FILES, JOB
 from mlip_lammps.compilation.tracing import trace
@@ -115,6 +115,7 @@ def _compile_program(
     for file in files:
         if str(file).endswith(".so"):
             drop_needed(Path(file), "libtorch.so")
+            forbid_executable_stack(Path(file))
     kept = tuple(str(file) for file in files if not str(file).endswith(".cpp"))
     ProgramFiles(code_of(exported), kept).write(folder / f"{spec.name}{FILES}")
 

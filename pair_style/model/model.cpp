@@ -51,6 +51,9 @@ std::string mlip::find_torch_dir()
     const std::string beside = here + "/../../torch";
     if (is_folder(beside)) return beside;
   }
+#ifdef MLIP_TORCH_DIR    // of the environment in which build-plugin ran
+  if (is_folder(MLIP_TORCH_DIR)) return MLIP_TORCH_DIR;
+#endif
   throw std::runtime_error("no torch beside this package; run: pip install torch, or set MLIP_LAMMPS_TORCH to the "
                            "folder of the torch package");
 }
