@@ -5,8 +5,10 @@
 #include <stdexcept>
 
 /* The loops over atoms and pairs are compiled for several widths of vectors; the first call chooses. */
-#if defined(__x86_64__) && defined(__GLIBC__)
+#if defined(__x86_64__) && defined(__GLIBC__) && __GNUC__ >= 12
 #define MLIP_ALL_WIDTHS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#elif defined(__x86_64__) && defined(__GLIBC__)    // g++ 11 knows the levels, but cannot choose between them
+#define MLIP_ALL_WIDTHS __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define MLIP_ALL_WIDTHS
 #endif
