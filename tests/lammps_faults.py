@@ -49,16 +49,17 @@ void operator delete[](void *memory) noexcept { free(memory); }
 void operator delete(void *memory, size_t) noexcept { free(memory); }
 void operator delete[](void *memory, size_t) noexcept { free(memory); }
 
-mlip::Results mlip::Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments)
+mlip::Results mlip::Model::evaluate(const Graph &graph, Exchange &exchange, bool has_moments, bool has_node_virials)
 {
-  using Function = Results (*)(Model *, const Graph &, Exchange &, bool);
+  using Function = Results (*)(Model *, const Graph &, Exchange &, bool, bool);
   static const Function original = reinterpret_cast<Function>(
-      dlsym(dlopen("libmlip_model.so", RTLD_NOW | RTLD_NOLOAD), "_ZN4mlip5Model8evaluateERKNS_5GraphERNS_8ExchangeEb"));
+      dlsym(dlopen("libmlip_model.so", RTLD_NOW | RTLD_NOLOAD),
+            "_ZN4mlip5Model8evaluateERKNS_5GraphERNS_8ExchangeEbb"));
   struct Evaluating {
     Evaluating() { is_evaluating = true; }
     ~Evaluating() { is_evaluating = false; }
   } evaluating;
-  const Results results = original(this, graph, exchange, has_moments);
+  const Results results = original(this, graph, exchange, has_moments, has_node_virials);
   const double infinity = std::numeric_limits<double>::infinity();
   if (is_now("nan_energy")) const_cast<double *>(results.node_energies)[0] = infinity - infinity;
   if (is_now("infinite_force")) const_cast<double *>(results.edge_gradients)[1] = -infinity;

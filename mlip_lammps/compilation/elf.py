@@ -55,7 +55,7 @@ def forbid_executable_stack(path: Path) -> bool:
 
 
 def _program_headers(content: bytearray) -> list[int]:
-    """Return the offsets of the program headers; none if this is no shared object of the format."""
+    """Return the offsets of the program headers; none for a file of another format."""
     if content[:6] != b"\x7fELF\x02\x01":
         return []
     first = struct.unpack_from("<Q", content, 32)[0]
