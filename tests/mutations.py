@@ -277,7 +277,6 @@ OF_LATENT_CHARGES = [
         "",
         (TWO_RANKS, "energy"),
         model=LATENT_MODEL,
-        is_fast=True,
     ),
     Mutation(
         "gradients of the latent charges not propagated",

@@ -102,6 +102,11 @@ SLOW: dict[str, tuple[str, ...]] = {
         *(f"{LAMMPS_REFERENCE}[{n}-{name}]" for n in (1, 2, 4) for name in ("parity_bias", "linear_xplor")),
         "test_the_network_on_every_edge_gives_the_results_of_package",
     ),
+    "test_tensornet.py": (
+        "test_the_calculator_gives_the_results_of_matgl[with_dgl]",
+        *(f"{LAMMPS_REFERENCE}[with_dgl-{n}]" for n in (1, 2, 4)),
+        "test_the_radial_functions_are_tables[with_dgl]",
+    ),
     "test_variants.py": (
         *(f"{COMPILED}[{kind}]" for kind in ("density", "edge_irreps", "nonlinear", "attention_three_layers")),
         *(f"{LAMMPS}[attention_three_layers-{n}]" for n in (1, 2)),
