@@ -86,8 +86,8 @@ class TorchArchive:
         pickles = [name for name in self._entries if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise ModelFileError(
-                f"{path} is a zip file with {len(pickles)} data.pkl entries, expected one; give a .model file of "
-                "mace-torch"
+                f"{path} is a zip file that torch.save did not write ({len(pickles)} entries data.pkl, expected 1); "
+                "give the file that the training program saved"
             )
         self._prefix = pickles[0].removesuffix("data.pkl")
         if f"{self._prefix}constants.pkl" in self._entries or any("/code/" in name for name in self._entries):
