@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mlip_lammps.core.errors import MlipError, UserInputError
@@ -108,8 +109,9 @@ class MpiProcess:
         written: queue.Queue[str | None] = queue.Queue()
 
         def pump() -> None:
-            for line in self._process.stdout:
-                written.put(line)
+            with suppress(ValueError):  # __exit__ closes the pipe if the caller stops reading
+                for line in self._process.stdout:
+                    written.put(line)
             written.put(None)
 
         threading.Thread(target=pump, daemon=True).start()
