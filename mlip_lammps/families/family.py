@@ -27,6 +27,8 @@ class SpecifiedModel:
 
     spec: Any
     weights: Mapping[str, NDArray[np.generic]]
+    dtype: str
+    remarks: Mapping[str, str]
 
     @property
     def atomic_numbers(self) -> tuple[int, ...]:
@@ -39,6 +41,11 @@ class SpecifiedModel:
     @property
     def n_layers(self) -> int:
         return self.spec.n_layers
+
+    def facts(self) -> dict[str, Any]:
+        """Return the properties that ``mlip-lammps info`` prints."""
+        n_weights = sum(self.weights[name].size for name in self.spec.weight_shapes())
+        return {**self.remarks, "dtype": self.dtype, **vars(self.spec), "n_weights": n_weights}
 
     def content_digest(self) -> str:
         """Return a digest of specification and weights; those of a portable file may differ from its source file."""

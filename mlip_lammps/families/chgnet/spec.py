@@ -145,11 +145,6 @@ class CHGNetModel(SpecifiedModel):
     def dtype(self) -> str:
         return self.weights["atom_embedding.embedding.weight"].dtype.name
 
-    def facts(self) -> dict[str, Any]:
-        """Return the properties that ``mlip-lammps info`` prints."""
-        n_weights = sum(self.weights[name].size for name in self.spec.weight_shapes())
-        return {**self.remarks, "dtype": self.dtype, **vars(self.spec), "n_weights": n_weights}
-
     def describe(self) -> dict[str, Any]:
         """Return the model properties for the metadata of a compiled file."""
         return {"cutoff_power": self.spec.cutoff_power, **self.remarks}

@@ -142,11 +142,6 @@ class TensorNetModel(SpecifiedModel):
     def dtype(self) -> str:
         return self.weights["tensor_embedding.emb.weight"].dtype.name
 
-    def facts(self) -> dict[str, Any]:
-        """Return the properties that ``mlip-lammps info`` prints."""
-        n_weights = sum(self.weights[name].size for name in self.spec.weight_shapes())
-        return {**self.remarks, "dtype": self.dtype, **vars(self.spec), "n_weights": n_weights}
-
     def describe(self) -> dict[str, Any]:
         """Return the model properties for the metadata of a compiled file."""
         spec = self.spec

@@ -126,7 +126,7 @@ def lattice_conductivity(
     require_numbers("temperatures", temperatures, NUMBERS["temperature"])
     symmetric, _, supercell = prepare_crystal(atoms, calculator, supercell, symmetry_tolerance)
     crystal = _displaced(symmetric, supercell, displacement, n_snapshots, seed)
-    _find_force_constants(crystal, calculator, "pairs" if n_snapshots is None else "snapshots", tasks or Tasks())
+    _find_force_constants(crystal, calculator, n_snapshots is not None, tasks or Tasks())
     crystal.mesh_numbers = list(mesh)
     crystal.init_phph_interaction()
     crystal.run_phonon_solver()
@@ -163,11 +163,11 @@ def _displaced(
     return crystal
 
 
-def _find_force_constants(crystal: "Phono3py", calculator: Calculator, kind: str, tasks: Tasks) -> None:
+def _find_force_constants(crystal: "Phono3py", calculator: Calculator, are_random: bool, tasks: Tasks) -> None:
     items = [to_ase(displaced) for displaced in crystal.supercells_with_displacements]
-    stage = {"pairs": "pairs of displacements", "snapshots": "random snapshots"}[kind]
+    stage = "random snapshots" if are_random else "pairs of displacements"
     crystal.forces = np.array(tasks.map(stage, force_task, calculator, items))
-    if kind == "snapshots":
+    if are_random:
         crystal.produce_fc3(fc_calculator="symfc")  # fits the second order with the third
         return
     crystal.produce_fc3()
