@@ -63,10 +63,32 @@ def test_a_pair_style_without_the_element_is_refused_and_the_next_structure_runs
     wrong = StockStyle("sw", ["Si.sw"], ["Cu"])
     copper, silicon = bulk("Cu"), rattled_silicon()
     copper.calc, silicon.calc = wrong, calculator
-    for _ in range(2):
+    for _ in range(3):
         with pytest.raises(MlipError, match=r"LAMMPS cannot use sw Si.sw: ERROR"):
             copper.get_potential_energy()
     assert silicon.get_potential_energy() == pickle.loads(pickle.dumps(calculator)).get_potential_energy(silicon)
+
+
+def test_a_calculator_recovers_from_an_error_of_lammps():
+    calculator, broken = StockStyle("sw", ["Si.sw"], ["Si"]), rattled_silicon()
+    broken.positions[0] = np.nan
+    expected = calculator.get_potential_energy(rattled_silicon())
+    with pytest.raises(MlipError, match="ERROR"):
+        calculator.get_potential_energy(broken)
+    assert calculator.get_potential_energy(rattled_silicon()) == pytest.approx(expected)
+
+
+def test_style_eam_takes_a_file_for_each_element():
+    alloy = bulk("CuNi", "rocksalt", a=4.5)
+    alloy.calc = other_calculator("lammps:eam:Cu_u3.eam:Ni_u3.eam", ["Cu", "Ni"])
+    swapped = bulk("NiCu", "rocksalt", a=4.5)
+    swapped.calc = alloy.calc
+    assert alloy.get_potential_energy() == pytest.approx(swapped.get_potential_energy())
+    copper = bulk("Cu", a=3.615)
+    copper.calc = other_calculator("lammps:eam:Cu_u3.eam", ["Cu"])
+    assert copper.get_potential_energy() == pytest.approx(-3.54, abs=0.01)  # S. M. Foiles et al., PRB 33, 7983 (1986)
+    with pytest.raises(UserInputError, match="one file for each element, but 1 given for Cu, Ni"):
+        other_calculator("lammps:eam:Cu_u3.eam", ["Cu", "Ni"])
 
 
 @pytest.mark.parametrize(
@@ -147,7 +169,7 @@ def test_the_command_writes_table_picture_and_numbers(compile_once, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     rattled_silicon().write("hot.extxyz")
     words = [str(compile_once("one_layer")), "lammps:sw:Si.sw", "ase.calculators.emt:EMT"]
-    assert main(["compare", *words, "--structure", "hot.extxyz", "--quantities", "forces", "speed"]) == 0
+    assert main(["compare", *words, "--structure", "hot.extxyz", "--quantities", "forces", "speed"]) == 1
     printed = capsys.readouterr().out
     assert "force difference, eV/Å" in printed
     assert "time, µs/atom" in printed

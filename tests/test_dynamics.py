@@ -268,6 +268,21 @@ def test_energy_is_conserved_and_the_drift_is_reported(silicon, crystal, tmp_pat
         dynamics_results(run, 1.0)
 
 
+def test_an_overheated_run_and_warnings_of_lammps_are_reported(silicon, tmp_path, capsys):
+    collided = CELL * (2, 2, 2)
+    collided.positions[0] = collided.positions[1] - collided.get_distance(0, 1, mic=True, vector=True) / 2.35 * 1.1
+    collided.write(tmp_path / "collided.extxyz")
+    options = ["--ensemble", "nve", "--temperature", "10", "--time", "0.08", "--dtype", "float64"]
+    assert main(["md", "silicon-pbe", f"{tmp_path}/collided.extxyz", *options, "--out", f"{tmp_path}/run"]) == 0
+    printed = capsys.readouterr().out.replace("\n", " ")
+    assert "where the settings say 10 K" in printed
+    assert "but the model's smallest distance" in printed
+    assert "pair_mlip_torch" not in printed
+    settings = DynamicsSettings(**SHORT, ensemble="nve", temperature=10.0)
+    calm = dynamics_results(run_dynamics(CELL * (2, 2, 2), silicon, settings, tmp_path / "calm"))
+    assert calm.warnings == ()
+
+
 def test_diffusion_of_a_random_walk():
     steps = np.random.default_rng(4).normal(0.0, 0.1, (400, 300, 3))
     found = diffusion(np.cumsum(steps, axis=0), interval_ps=0.5)

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
+from ase.calculators.lj import LennardJones
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
@@ -68,7 +69,15 @@ def test_bands_dos_and_thermal_properties_fit_together(found):
     mean = np.trapezoid(found.dos * found.dos_thz, found.dos_thz)
     assert found.thermal.zero_point_energy == pytest.approx(mean * 4.1357e-3 / 2, rel=0.02)
     assert found.thermal.heat_capacity_j_per_k_mol[-1] == pytest.approx(3 * 8.314, rel=0.01)
-    assert found.residuals.symmetry < 1e-2 * found.residuals.largest
+    assert not found.residuals.are_large
+
+
+@pytest.mark.parametrize("is_smooth", [True, False])
+def test_forces_that_jump_are_noticed(is_smooth):
+    """Neighbours of the second shell lie at the cutoff, where the forces of a truncated potential jump."""
+    calculator = LennardJones(sigma=3.4, epsilon=0.0104, rc=5.26, smooth=is_smooth)
+    found = phonons(bulk("Ar", "fcc", a=5.26), calculator, (4, 4, 4))
+    assert found.residuals.are_large is not is_smooth
 
 
 def test_the_densities_of_states_of_the_elements_add_up(tmp_path):

@@ -197,6 +197,13 @@ def _show(run: Run, found: Phonons, expansion: QuasiHarmonic | None, parameters:
         "zero-point energy": f"{1e3 * thermal.zero_point_energy:.2f} meV per primitive cell",
         f"at {shown_at:g} K": "free energy {:.3f} kJ/mol, entropy {:.3f}, heat capacity {:.3f} J/K/mol".format(*room),
     })  # fmt: skip
+    if found.residuals.are_large:
+        run.console.print(
+            "the force constants contradict each other by the numerical error above, so the forces jump within the "
+            "displacements, as where neighbours lie at a cutoff that the model does not smooth; imaginary modes may "
+            "come from this: try another --displacement, and see mlip-lammps verify",
+            style="bold yellow",
+        )
     if expansion is not None:
         shown_at = min(300.0, float(expansion.temperatures[-1]))
         at = expansion.at(shown_at)

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         folder.write_results(found)
         for name, results in found.items():
             _show(name, structures[name], results, folder, console)
-    return 0
+    return 1 if any(one.missing for results in found.values() for one in results.values()) else 0
 
 
 def _open(arguments: argparse.Namespace, word: str, elements: list[str], files: dict[str, Any]) -> "Calculator":

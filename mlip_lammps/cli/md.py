@@ -171,3 +171,5 @@ def _show(run: "Run", results: "DynamicsResults", settings: "DynamicsSettings") 
     if results.last_step < settings.n_steps:
         facts["stopped"] = f"at step {results.last_step}: the force deviation exceeds {settings.stop_above:g} eV/Å"
     run.show_facts(facts)
+    for warning in results.warnings:
+        run.console.print(f"warning: {warning}", style="bold yellow", markup=False, highlight=False)

