@@ -103,7 +103,8 @@ def test_a_family_without_kernels_is_refused_for_a_gpu(tmp_path):
 
 def test_a_file_of_no_family_is_refused(tmp_path):
     (tmp_path / "model.txt").write_text("not a model at all")
-    with pytest.raises(ModelFileError, match=r"is not a model file; give a toy model in JSON or .* or a .model file"):
+    words = r"is not a model file; give a file of toys \(.json\), .*, mace-torch \(.model\)"
+    with pytest.raises(ModelFileError, match=words):
         read_model(tmp_path / "model.txt")
 
 

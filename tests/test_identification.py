@@ -124,7 +124,7 @@ def test_info_answers_yes_for_a_supported_model(tmp_path, capsys):
 
 def test_info_of_a_missing_file_is_an_error(tmp_path, capsys):
     assert main(["info", str(tmp_path / "none.model")]) == EXIT_USER_INPUT
-    assert "neither a file nor" in capsys.readouterr().err
+    assert "there is no file" in capsys.readouterr().err
 
 
 def test_info_does_not_import_torch(tmp_path):

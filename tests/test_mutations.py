@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gpu_mutations import GPU_MUTATIONS
-from mutation_build import WITHOUT_CHECK, MutatedPackages, Verified, emulated_from, replaced, verify_from
+from mutation_build import WITHOUT_CHECKS, MutatedPackages, Verified, emulated_from, replaced, verify_from
 from mutations import (
     ATTENTION_MODEL,
     CHARGED_MODEL,
@@ -68,7 +68,7 @@ def verify(packages, sources):
             root = packages.make(name, [mutation])
             return verify_from(root, emulated_from(root, source), "--source", source, n_ranks=mutation.n_ranks)
         if mutation.is_compiled_into_models:
-            return verify_from(packages.make(name, [mutation, WITHOUT_CHECK]), source, n_ranks=mutation.n_ranks)
+            return verify_from(packages.make(name, [mutation, *WITHOUT_CHECKS]), source, n_ranks=mutation.n_ranks)
         model = compiled_model(sources[mutation.model], dtype="float64", device=mutation.device)
         return verify_from(packages.make(name, [mutation]), model, "--source", source, n_ranks=mutation.n_ranks)
 
@@ -96,13 +96,13 @@ def test_without_a_mutation_everything_passes(packages, compile_once, portable_m
 
 
 @pytest.mark.mutations
-def test_a_model_compiled_without_the_export_check_passes(packages, portable_models):
-    """Mutations of the code that creates models skip the export check; skipping it alone must not fail."""
-    found = verify_from(packages.make("compiled_control", [WITHOUT_CHECK]), portable_models[SMALL_MODEL])
+def test_a_model_compiled_without_the_checks_of_an_export_passes(packages, portable_models):
+    """Mutations of the code that creates models skip the checks of an export; skipping them alone must not fail."""
+    found = verify_from(packages.make("compiled_control", WITHOUT_CHECKS), portable_models[SMALL_MODEL])
     assert found.code == 0, found.output
 
 
-@pytest.mark.parametrize("mutation", [*MUTATIONS, WITHOUT_CHECK], ids=lambda mutation: mutation.name)
+@pytest.mark.parametrize("mutation", [*MUTATIONS, *WITHOUT_CHECKS], ids=lambda mutation: mutation.name)
 def test_the_text_of_a_mutation_is_in_its_file_once(mutation):
     assert replaced((ROOT / mutation.file).read_text(), mutation) != (ROOT / mutation.file).read_text()
 

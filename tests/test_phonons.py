@@ -11,7 +11,6 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
-from ase.calculators.lj import LennardJones
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 

@@ -189,7 +189,7 @@ def test_a_file_takes_precedence_over_a_shipped_model_of_its_name(shipped, porta
 
 @pytest.mark.parametrize("entry", [read_model, runnable_model, compiled_model, MlipCalculator])
 def test_every_entry_point_refuses_unknown_names_with_the_same_message(entry, shipped):
-    with pytest.raises(ModelFileError, match=r"helium is neither a file nor the name of a shipped .* one of tiny"):
+    with pytest.raises(ModelFileError, match=r"helium is neither a file nor the name of a model; .* one of tiny"):
         entry("helium")
 
 

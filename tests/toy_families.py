@@ -131,10 +131,10 @@ class ToyFamily:
 
     name: str
     n_layers: int
-    files: str = "a toy model in JSON"
+    files: str = "toys (.json)"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
-        return path.suffix == ".json" and json.loads(path.read_text())["family"] == self.name
+        return path.suffix == ".json" and json.loads(path.read_text()).get("family") == self.name
 
     def read(self, path: Path) -> ToyModel:
         text = path.read_bytes()

@@ -15,6 +15,7 @@ from mlip_lammps.cli.options import check_json_file, read_rank_list
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.models import resolve_model
 from mlip_lammps.verify.checks import QUANTITIES, Check, Verification
+from mlip_lammps.verify.physics_checks import GROUP
 from mlip_lammps.verify.verify import find_subject, verify_model
 
 _STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
@@ -94,6 +95,14 @@ def show(verification: Verification, console: Console) -> None:
     for check in verification.checks:
         if check.verdict != "pass" and check.note:
             console.print(f"{check.group}, {check.name}: {check.note}", style=_STYLES[check.verdict], markup=False)
+    if facts["is_smooth_at_cutoff"] is False and any(
+        check.group == GROUP and check.verdict == "fail" for check in verification.checks
+    ):
+        console.print(
+            "the trained model has steps in its energies or forces where an atom crosses the cutoff; checks of "
+            "derivatives can fail for this reason alone",
+            style="yellow",
+        )
     n_failed, n_skipped = len(verification.with_verdict("fail")), len(verification.with_verdict("skipped"))
     text = f"{len(verification.checks) - n_failed - n_skipped} checks passed, {n_failed} failed"
     text += f", {n_skipped} skipped" if n_skipped else ""

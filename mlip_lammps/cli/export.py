@@ -1,6 +1,7 @@
 """``mlip-lammps export``: compile a trained model for this machine."""
 
 import argparse
+import shlex
 
 from mlip_lammps.cli import options
 
@@ -37,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from mlip_lammps.cli._console import open_console, print_rows
     from mlip_lammps.compilation import export_model
+    from mlip_lammps.engines.lammps.process import input_word
     from mlip_lammps.families import family_named
     from mlip_lammps.models import resolve_model
     from mlip_lammps.structure.min_distances import read_min_distances
@@ -77,9 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
     elif exact_radial is not None:
         rows.append(("radial functions", exact_radial))
     print_rows(rows, console)
+    in_variable = not str(report.path).isascii()
+    word = "${model}" if in_variable else input_word(report.path)
     console.print(
-        f"In LAMMPS:  pair_style mlip/torch\n            pair_coeff * * {report.path} "
+        f"In LAMMPS:  pair_style mlip/torch\n            pair_coeff * * {word} "
         f"{' '.join(report.metadata['elements'])}    # one element per atom type",
         markup=False,
     )
+    if in_variable:  # LAMMPS removes non-ASCII characters from input lines
+        console.print(f"Start it as lmp -var model {shlex.quote(str(report.path))} -in FILE", markup=False)
     return 0

@@ -66,7 +66,7 @@ def _recognise_structure(arguments: argparse.Namespace, model: str | None) -> No
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the program with every subcommand."""
-    parser = argparse.ArgumentParser(prog="mlip-lammps", description="Trained MACE models in stock LAMMPS.")
+    parser = argparse.ArgumentParser(prog="mlip-lammps", description="Machine-learned potentials in stock LAMMPS.")
     parser.add_argument("--version", action="version", version=f"mlip-lammps {version('mlip-lammps')}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in find_subcommands():

@@ -64,7 +64,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--stop-above", "stop_above", None, "FORCE", "end the run above this force deviation, eV/angstrom")
     add("--label-above", "label_above", None, "FORCE", "save frames above this deviation to uncertain.extxyz")
     parser.add_argument(
-        "--untrained-stress", action="store_true", help="allow a barostat for a model that was trained without stresses"
+        "--untrained-stress",
+        action="store_true",
+        help="allow a barostat for a shipped model that was trained without stresses",
     )
 
 

@@ -60,7 +60,7 @@ def export_model(
     smallest: Mapping[str, float] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
-    """Compile a trained MACE model for this machine.
+    """Compile a trained model of any family for this machine.
 
     Parameters
     ----------
@@ -200,6 +200,7 @@ class _Job:
             **({"max_bonds": layers.max_bonds} if layers.max_bonds else {}),
             **({"node_properties": list(layers.node_properties)} if layers.node_properties else {}),
             **({"latent_ewald": layers.latent_ewald.as_dict()} if layers.latent_ewald is not None else {}),
+            "is_smooth_at_cutoff": layers.is_smooth_at_cutoff,
             "n_layers": layers.n_layers,
             "feature_widths": list(layers.feature_widths),
             "skip_widths": list(layers.skip_widths),

@@ -105,7 +105,7 @@ class Family(Protocol):
     name: str
     """Name of the family in models and compiled files."""
     files: str
-    """Description of its files for error messages."""
+    """Program and ending of its files, for error messages: ``SevenNet (.pth)``."""
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         """Return whether a file with the first 16 bytes ``start`` belongs to this family.

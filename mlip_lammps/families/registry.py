@@ -8,7 +8,7 @@ from typing import Any
 
 from mlip_lammps.core.errors import ModelFileError, UserInputError
 from mlip_lammps.families.family import Family, TrainedModel
-from mlip_lammps.models import resolve_model
+from mlip_lammps.models import folder_of_part, resolve_model
 
 _PACKAGES = (
     "mlip_lammps.families.sevennet",
@@ -140,7 +140,7 @@ def read_model(path: str | Path) -> TrainedModel:
         If ``path`` is neither a path nor a string, or the family of an installed package cannot be loaded.
     """
     path = resolve_model(path)
-    wanted = "give " + " or ".join(family.files for family in families())
+    wanted = f"give a file of {', '.join(family.files for family in families())}"
     if path.is_dir():
         raise ModelFileError(f"{path} is a directory; {wanted}")
     try:
@@ -153,4 +153,6 @@ def read_model(path: str | Path) -> TrainedModel:
     for family in families():
         if family.is_model_file(path, start):
             return family.read(path)
+    if (folder := folder_of_part(path)) is not None:
+        raise ModelFileError(f"{path} is not a model file, but its folder contains a potential; give {folder}")
     raise ModelFileError(f"{path} is not a model file; {wanted}")

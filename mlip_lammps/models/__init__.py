@@ -14,6 +14,8 @@ ACE_ENDINGS = (".yace", ".ace")
 """Endings of the potentials of the PACE library."""
 MATGL_NAMES = ("model.pt", "model.json")
 """Files of a potential of MatGL; the first that exists stands for its folder."""
+_PARTNERS = {"state.pt": MATGL_NAMES[0], "scaling.data": INPUT_NAME}
+"""Files that are no model without another one in their folder."""
 _FOLDER = Path(__file__).parent
 
 
@@ -43,15 +45,27 @@ def resolve_model(model: str | Path) -> Path:
     for name in (INPUT_NAME, *MATGL_NAMES):
         if (path / name).is_file():
             return path / name
+    for part, missing in _PARTNERS.items():
+        if (path / part).is_file():
+            raise ModelFileError(f"{path} contains {part}, but no {missing}; copy all files of the potential")
     if path.exists():
         return path
     if str(model) in INSTALLED:
         return _installed(str(model))
-    if str(model) not in shipped:
-        raise ModelFileError(
-            f"{model} is neither a file nor the name of a shipped model; give a file or one of {', '.join(shipped)}"
-        )
-    return shipped[str(model)]
+    if str(model) in shipped:
+        return shipped[str(model)]
+    if path.suffix in MODEL_ENDINGS:
+        raise ModelFileError(f"there is no file {model}; check the path, or give a name that mlip-lammps models lists")
+    raise ModelFileError(
+        f"{model} is neither a file nor the name of a model; give a file or one of {', '.join([*shipped, *INSTALLED])}"
+    )
+
+
+def folder_of_part(path: Path) -> Path | None:
+    """Return the folder of a potential that a file is only a part of, such as ``scaling.data``."""
+    folder, names = path.absolute().parent, (INPUT_NAME, *MATGL_NAMES)
+    is_potential = path.name not in names and any((folder / name).is_file() for name in names)
+    return folder if is_potential else None
 
 
 def _installed(name: str) -> Path:

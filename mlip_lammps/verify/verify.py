@@ -232,6 +232,7 @@ def verify_model(
         "dtype": dtype,
         "device": metadata["device"],
         "elements": list(elements),
+        "is_smooth_at_cutoff": metadata.get("is_smooth_at_cutoff"),
         "n_atoms": {name: len(atoms) for name, atoms in structures.items()},
         "n_ranks": sorted(set(n_ranks)),
         "package_version": version("mlip-lammps"),

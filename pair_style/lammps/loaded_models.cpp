@@ -65,7 +65,7 @@ static std::string not_found(const std::string &given)
   const std::vector<std::string> shipped = utils::split_words(MLIP_LAMMPS_MODELS);
   if (std::find(shipped.begin(), shipped.end(), name) != shipped.end())
     return text + "compile the shipped model first: mlip-lammps export " + name + " -o " + name + ".pt2";
-  return text + "check the path, or make the file with: mlip-lammps export MODEL -o FILE.pt2";
+  return text + "check the path (one with blanks needs quotes), or make the file with: mlip-lammps export MODEL -o FILE.pt2";
 }
 
 /* ---------------------------------------------------------------------- */

@@ -61,7 +61,7 @@ void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
   plugin.version = MLIP_LAMMPS_VERSION_TEXT;
   plugin.style = "pair";
   plugin.name = "mlip/torch";
-  plugin.info = "mlip/torch pair style, MACE models on any number of ranks";
+  plugin.info = "mlip/torch pair style, machine-learned potentials on any number of ranks";
   plugin.author = "the mlip-lammps developers";
   plugin.creator.v1 = find_other_lammps(lmp).empty() ? &create_pair : &refuse;
   plugin.handle = handle;

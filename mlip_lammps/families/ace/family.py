@@ -15,7 +15,7 @@ class AceFamily:
     """Atomic cluster expansions of the PACE library, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "a .yace or .ace file of the PACE library"
+    files = "PACE (.yace, .ace)"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         return is_potential(path, start)

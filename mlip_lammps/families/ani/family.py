@@ -16,7 +16,7 @@ class AniFamily:
     """ANI potentials of TorchANI and NeuroChem, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "a state dict or a model of TorchANI, or the .info file of a NeuroChem potential"
+    files = "TorchANI (.pt), NeuroChem (.info)"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         return path.suffix == INFO_ENDING or is_torch_file(path, start)

@@ -16,7 +16,7 @@ class BpnnFamily:
     """Behler-Parrinello networks of n2p2 and RuNNer, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "the folder of an input.nn of n2p2 or RuNNer"
+    files = "n2p2 or RuNNer (folder with input.nn)"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         return path.name == INPUT_NAME

@@ -361,8 +361,8 @@ def _refusal(name: str, source: str) -> str:
         return conversion_refusal(name, source)
     if package in _MODEL_PACKAGES:
         return (
-            f"{source} contains a {name}, which this package does not support; use MACE or ScaleShiftMACE with "
-            "RealAgnosticInteractionBlock or RealAgnosticResidualInteractionBlock"
+            f"{source} contains a {name}, which this package does not support; docs/architectures.md lists the models "
+            "that it reads"
         )
     return (
         f"{source} refers to {name}, which no supported MACE model does; no code of the file was run. "

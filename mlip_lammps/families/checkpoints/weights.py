@@ -31,7 +31,10 @@ def weight_of(
         raise ModelFileError(f"{archive.name} lacks the weight {name}; copy the file again")
     found = archive.array(records[name], name)
     if found.shape != shape:
-        raise ModelFileError(f"{name} of {archive.name} has shape {found.shape}, expected {shape}; copy it again")
+        raise ModelFileError(
+            f"{name} of {archive.name} has shape {found.shape}, expected {shape}: the weights are those of "
+            "another model, or damaged; copy the files of the model again"
+        )
     if found.dtype not in (np.float32, np.float64):
         raise ModelFileError(f"{name} of {archive.name} is {found.dtype}, expected float32 or float64; save again")
     if not np.isfinite(found).all():

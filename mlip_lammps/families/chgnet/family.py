@@ -15,7 +15,7 @@ class CHGNetFamily:
     """CHGNet potentials of the Python package chgnet, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "a checkpoint of CHGNet (.pth.tar)"
+    files = "CHGNet (.pth.tar)"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         return is_checkpoint(path, start)

@@ -15,7 +15,7 @@ class EsenFamily:
     """Conserving eSEN models of the Python package fairchem, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "an inference checkpoint of fairchem (eSEN)"
+    files = "fairchem (.pt: eSEN)"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         return is_checkpoint(path, start)

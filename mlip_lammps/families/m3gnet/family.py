@@ -16,7 +16,7 @@ class M3GNetFamily:
     """M3GNet potentials of MatGL, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "the folder of an M3GNet potential of MatGL"
+    files = "MatGL (folder: M3GNet)"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         # also a folder whose model.pt is missing

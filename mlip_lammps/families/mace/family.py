@@ -22,7 +22,7 @@ class MaceFamily:
     """The MACE family, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "a .model file of mace-torch or a portable .safetensors model"
+    files = "mace-torch (.model), mlip-lammps (.safetensors)"
     exact_radial = "the trained network"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:

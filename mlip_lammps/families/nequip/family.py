@@ -15,7 +15,7 @@ class NequIPFamily:
     """The NequIP family, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "a checkpoint of NequIP"
+    files = "NequIP (.ckpt)"
     exact_radial = "the trained network"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:

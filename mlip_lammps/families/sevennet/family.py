@@ -16,7 +16,7 @@ class SevenNetFamily:
     """The SevenNet family, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "a checkpoint of SevenNet"
+    files = "SevenNet (.pth)"
     exact_radial = "the trained network"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
