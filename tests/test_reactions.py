@@ -13,9 +13,12 @@ from ase.constraints import FixAtoms, FixCartesian
 from ase.thermochemistry import HarmonicThermo, IdealGasThermo
 from ase.vibrations import Vibrations as AseVibrations
 
+from mlip_lammps import MlipCalculator
 from mlip_lammps.cli.main import main
+from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows import Tasks, reaction_path, relax, vibrations
+from mlip_lammps.workflows.reactions.lammps_band import LammpsBand
 from mlip_lammps.workflows.reactions.rotations import rotational_symmetry_number
 from mlip_lammps.workflows.reactions.vibrations import atoms_of
 
@@ -257,6 +260,43 @@ def test_the_vibration_command_relaxes_and_writes_each_mode(tmp_path, monkeypatc
     assert main(both) == 2
 
 
+def test_lammps_finds_the_path_of_ase_in_a_tilted_left_handed_cell_with_fixed_atoms(tmp_path):
+    crystal = bulk("Si", a=5.469) * (3, 3, 3)
+    crystal.set_cell(crystal.cell[:] * [[-1], [1], [1]])
+    crystal.rotate(20, (1, 2, 3), rotate_cell=True)
+    first, last = crystal[1:], crystal[1:]
+    last.positions[0] = crystal.positions[0]  # the neighbour of the vacancy
+    far = np.argsort(first.get_distances(0, range(53), mic=True))[-4:]
+    for end in (first, last):
+        end.set_constraint(FixAtoms(far))
+    calculator, options = MlipCalculator(compiled_model("silicon-pbe", dtype="float64")), {"checks_saddle": False}
+    options |= {"n_images": 3, "force_tolerance": 0.01}
+    expected = reaction_path(first, last, calculator, **options)
+    found = reaction_path(first, last, calculator, engine="lammps", **options)
+    assert 0.05 < expected.barrier < 1.0
+    assert found.barrier == pytest.approx(expected.barrier, abs=1e-3)
+    np.testing.assert_allclose(found.energies, expected.energies, atol=5e-3)
+    assert found.largest_force < 0.01
+    np.testing.assert_array_equal(found.images[2].positions[far], expected.images[2].positions[far])
+    with pytest.raises(MlipError, match="the band did not relax in 40 steps"):
+        reaction_path(first, last, calculator, engine="lammps", max_steps=40, tasks=Tasks(tmp_path), **options)
+    continued = reaction_path(first, last, calculator, engine="lammps", tasks=Tasks(tmp_path), **options)
+    assert continued.n_steps < found.n_steps
+    with pytest.raises(UserInputError, match="EMT has no model file"):
+        reaction_path(first, last, EMT(), engine="lammps")
+
+
+def test_an_error_of_lammps_in_the_band_is_named(tmp_path):
+    atoms = bulk("Si", a=5.469, cubic=True)
+    moved = atoms.copy()
+    moved.positions[0] += 0.5
+    (tmp_path / "broken.pt2").write_text("no model")
+    with pytest.raises(MlipError, match=r"LAMMPS stopped in the command neb: ERROR.*broken.pt2"):
+        LammpsBand([atoms, moved, moved], tmp_path / "broken.pt2", 0.1).relax(False, 0.1, 10)
+    with pytest.raises(UserInputError, match="does not exist"):
+        LammpsBand([atoms, moved, moved], tmp_path / "none.pt2", 0.1)
+
+
 def test_the_neb_command_finds_the_hop_of_a_silicon_vacancy(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     atoms = bulk("Si", a=5.469, cubic=True) * (2, 2, 2)
@@ -274,5 +314,8 @@ def test_the_neb_command_finds_the_hop_of_a_silicon_vacancy(tmp_path, monkeypatc
     assert 0.05 < found["barrier"] < 1.5
     assert found["reaction_energy"] == pytest.approx(0, abs=0.05)
     assert len(ase.io.read("out/neb/path.extxyz", ":")) == 5
+    assert main([*command.split(), "--engine", "lammps", "--no-saddle-check", "--ranks", "1", "--out", "lammps"]) == 0
+    again = json.loads(Path("lammps/results.json").read_text())
+    assert again["barrier"] == pytest.approx(found["barrier"], abs=0.01)
     assert main(["neb", "silicon-pbe", "a.extxyz", "--out", "one"]) == 2
     assert "1 structures, expected two" in capsys.readouterr().err

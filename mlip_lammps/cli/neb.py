@@ -25,6 +25,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="force constant of the springs, eV/angstrom^2 (default: 0.1)",
     )
+    parser.add_argument(
+        "--engine",
+        choices=("ase", "lammps"),
+        default="ase",
+        help="ase: images side by side on the ranks; lammps: its command neb, each image and each end on all ranks, "
+        "so that (images + 2) x ranks processes run (default: ase)",
+    )
     options.add_relaxation(parser, 0.02, 500)
     parser.add_argument("--no-climb", action="store_true", help="do not move the highest image to the saddle")
     options.add_no_relax(parser)
@@ -58,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             relaxes_ends=not arguments.no_relax,
             moving=arguments.moving,
             checks_saddle=not arguments.no_saddle_check,
+            engine=arguments.engine,
             tasks=run.tasks,
         )
         run.folder.write_results(found)

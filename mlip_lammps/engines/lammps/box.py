@@ -64,6 +64,14 @@ def is_turned(atoms: Atoms) -> bool:
     return not np.allclose(prism.rot_mat, np.eye(3), atol=1e-12)
 
 
+def in_lammps_frame(atoms: Atoms) -> tuple[Prism, Atoms]:
+    """Return the LAMMPS box of a structure, and the structure in it: a along x and b in the xy plane."""
+    prism, positions = fit_box(atoms)
+    xx, yy, zz, xy, xz, yz = prism.get_lammps_prism()
+    cell = [[xx, 0.0, 0.0], [xy, yy, 0.0], [xz, yz, zz]]
+    return prism, Atoms(atoms.numbers, prism.vector_to_lammps(positions), cell=cell, pbc=atoms.pbc)
+
+
 def fit_box(atoms: Atoms) -> tuple[Prism, NDArray[np.float64]]:
     """Return the LAMMPS box and the positions before their rotation.
 

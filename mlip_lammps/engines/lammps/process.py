@@ -103,7 +103,9 @@ class LammpsProcess(MpiProcess):
     variables
         Values of index variables of the input script (``-var name value``).
     log_file
-        Path of the LAMMPS log.
+        Path of the LAMMPS log; those of partitions get their number appended.
+    n_partitions
+        Number of partitions that share the ranks equally, for commands such as ``neb``.
     silence_seconds
         Time without output after which LAMMPS counts as hung and is ended; None for no limit.
     environment
@@ -124,6 +126,7 @@ class LammpsProcess(MpiProcess):
         variables: Mapping[str, object],
         log_file: Path,
         *,
+        n_partitions: int = 1,
         silence_seconds: float | None = None,
         environment: Mapping[str, str] | None = None,
         working_folder: Path | None = None,
@@ -134,6 +137,8 @@ class LammpsProcess(MpiProcess):
         program = [*_lmp(), "-nonbuf", "-in", input_file.absolute(), "-log", log_file.absolute()]
         for name, value in variables.items():
             program += ["-var", name, value]
+        if n_partitions > 1:
+            program += ["-partition", f"{n_partitions}x{n_ranks // n_partitions}", "-pscreen", "none"]
         super().__init__(
             program,
             n_ranks,

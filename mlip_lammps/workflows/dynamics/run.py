@@ -13,7 +13,7 @@ from ase.constraints import FixAtoms
 from mlip_lammps.analysis.lammps_trajectory import index_frames, read_frames
 from mlip_lammps.core.arguments import require_instance
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.engines.lammps.box import fit_box
+from mlip_lammps.engines.lammps.box import in_lammps_frame
 from mlip_lammps.engines.lammps.cases import rank_environment
 from mlip_lammps.engines.lammps.process import LammpsProcess, input_keywords, input_word
 from mlip_lammps.structure.global_inputs import global_inputs_in
@@ -163,7 +163,7 @@ def _fixed_ids(atoms: Atoms) -> list[int]:
 def _prepare(atoms: Atoms, calculators: Sequence[Calculator], settings: DynamicsSettings, folder: Path) -> None:
     """Write structure and script, unless the folder has them already from another run."""
     elements, inputs = sorted(set(atoms.get_chemical_symbols())), global_inputs_in(atoms.info)
-    fresh, boxed = folder / RESTARTS / START, _in_lammps_frame(atoms)
+    fresh, (_, boxed) = folder / RESTARTS / START, in_lammps_frame(atoms)
     write_lammps_data(fresh, boxed, elements)
     identity = {
         "settings": settings.identity(),
@@ -193,13 +193,6 @@ def _prepare(atoms: Atoms, calculators: Sequence[Calculator], settings: Dynamics
     is_tilted = bool(np.any(boxed.cell[:][np.tril_indices(3, -1)]))
     write_script(folder / SCRIPT, title, settings, elements, boundary, models, _fixed_ids(atoms), is_tilted, keywords)
     write_text(known, json.dumps(identity, indent=1))
-
-
-def _in_lammps_frame(atoms: Atoms) -> Atoms:
-    prism, positions = fit_box(atoms)
-    xx, yy, zz, xy, xz, yz = prism.get_lammps_prism()
-    cell = [[xx, 0.0, 0.0], [xy, yy, 0.0], [xz, yz, zz]]
-    return Atoms(atoms.numbers, prism.vector_to_lammps(positions), cell=cell, pbc=atoms.pbc)
 
 
 def _run_lammps(

@@ -2,12 +2,13 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 import ase.io
 import numpy as np
@@ -21,13 +22,16 @@ from ase.optimize import FIRE2
 from ase.utils.forcecurve import fit_images
 from numpy.typing import NDArray
 
+from mlip_lammps.core.arguments import require_choice
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows.checks import require_apart, require_known_elements
+from mlip_lammps.workflows.reactions.lammps_band import LammpsBand
 from mlip_lammps.workflows.reactions.vibrations import Vibrations, is_molecule, moving_atoms, vibrations
 from mlip_lammps.workflows.relaxation import Optimizer, relax_each, require_search
 from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.tasks import Tasks, digest, identity_of, portable
 
+ENGINES = ("ase", "lammps")
 N_IMAGES = 7
 FORCE_TOLERANCE = 0.02
 END_TOLERANCE = 5e-3
@@ -107,6 +111,7 @@ def reaction_path(
     optimizer: Optimizer = "lbfgs",
     moving: Sequence[int] | None = None,
     checks_saddle: bool = True,
+    engine: Literal["ase", "lammps"] = "ase",
     tasks: Tasks | None = None,
 ) -> ReactionPath:
     """Return the minimum energy path between two minima.
@@ -130,14 +135,18 @@ def reaction_path(
     relaxes_ends
         Whether both ends are relaxed first.
     optimizer
-        Optimizer of the ends, see ``relax``; the band is relaxed with FIRE.
+        Optimizer of the ends, see ``relax``; the band is relaxed with FIRE, in both engines.
     moving
         Atoms that move in the vibrations of the saddle; all that are not fixed if None.
     checks_saddle
         Whether to compute the vibrations of the saddle.
+    engine
+        ``ase``: the band of ASE, whose images are evaluated side by side on the ranks of ``tasks``, on this machine.
+        ``lammps``: the command ``neb`` of LAMMPS; ``calculator`` must be an ``MlipCalculator``, and each image, ends
+        included, runs on as many MPI ranks as ``tasks`` has.
     tasks
-        Where forces are computed: images side by side on its ranks, on this machine. With a folder, the band is kept
-        after each step and an interrupted run continues.
+        Where forces are computed. With a folder, the band is kept after each step (100 steps of LAMMPS), and an
+        interrupted run continues.
 
     Raises
     ------
@@ -155,6 +164,10 @@ def reaction_path(
     """
     require_settings(n_images=n_images, spring=spring)
     require_search(optimizer, force_tolerance, max_steps)
+    require_choice("engine", engine, ENGINES)
+    model = getattr(getattr(calculator, "model", None), "path", None)
+    if engine == "lammps" and model is None:
+        raise UserInputError(f"{type(calculator).__name__} has no model file that LAMMPS can run; use the engine ase")
     tasks = tasks or Tasks()
     _require_ends(first, last, calculator)
     if checks_saddle:
@@ -170,8 +183,30 @@ def reaction_path(
         key = [identity_of(calculator), first, last, n_images, spring, climbs]
         file = tasks.folder / f"band-{digest(key)}.extxyz"
         images = _continued(file, images)
-    with _evaluator(calculator, min(tasks.n_ranks, n_images)) as evaluate:
-        n_steps, largest = _relax_band(images, evaluate, file, spring, climbs, force_tolerance, max_steps, tasks)
+
+    def keep(n_done: int) -> None:
+        tasks.report("band steps, at most", n_done, max_steps)
+        if file is not None:
+            unfinished = file.with_suffix(".unfinished")
+            ase.io.write(unfinished, images, format="extxyz")
+            unfinished.rename(file)
+
+    stages = [(False, _BEFORE_CLIMBING * force_tolerance), (True, force_tolerance)]
+    stages = stages if climbs else [(False, force_tolerance)]
+    with _evaluator(calculator, min(tasks.n_ranks, n_images) if engine == "ase" else 1) as evaluate:
+        if engine == "lammps":
+            band = LammpsBand(images, Path(model), spring, tasks.n_ranks)
+            n_steps, is_done = _relax_in_lammps(band, stages, max_steps, keep)
+            evaluate(images)
+        else:
+            evaluate([images[0], images[-1]])
+            n_steps, is_done = _relax_in_ase(images, evaluate, spring, stages, max_steps, keep)
+    largest = _largest_force(images, spring, climbs)
+    if not is_done:
+        raise MlipError(
+            f"the band did not relax in {max_steps} steps: the largest force is {largest:.3g} eV/angstrom, expected "
+            f"{force_tolerance:g}; allow more steps, or give more images"
+        )
     energies = np.array([image.get_potential_energy() for image in images])
     fit = fit_images(images)
     saddle = int(np.argmax(energies))
@@ -203,32 +238,40 @@ class _Band(NEB):
         return super().get_forces()
 
 
-def _relax_band(images, evaluate, file, spring, climbs, force_tolerance, max_steps, tasks) -> tuple[int, float]:
-    """Relax the band; return the number of steps and the largest force."""
-    evaluate([images[0], images[-1]])
-    stages = [(False, _BEFORE_CLIMBING * force_tolerance), (True, force_tolerance)]
-    n_steps, largest, is_done = 0, 0.0, False
-    for is_climbing, tolerance in stages if climbs else [(False, force_tolerance)]:
-        band = _Band(images, evaluate, k=spring, climb=is_climbing)
-        search = FIRE2(band, logfile=None)
-
-        def keep() -> None:
-            tasks.report("band steps, at most", n_steps + search.nsteps, max_steps)  # noqa: B023
-            if file is not None:
-                unfinished = file.with_suffix(".unfinished")
-                ase.io.write(unfinished, images, format="extxyz")
-                unfinished.rename(file)
-
-        search.attach(keep)
+def _relax_in_ase(
+    images: list[Atoms],
+    evaluate: Callable[[Sequence[Atoms]], None],
+    spring: float,
+    stages: Sequence[tuple[bool, float]],
+    max_steps: int,
+    keep: Callable[[int], None],
+) -> tuple[int, bool]:
+    """Relax the band in stages, with and without climbing; return the number of steps and whether it converged."""
+    n_steps, is_done = 0, False
+    for climbs, tolerance in stages:
+        search = FIRE2(_Band(images, evaluate, k=spring, climb=climbs), logfile=None)
+        search.attach(lambda: keep(n_steps + search.nsteps))  # noqa: B023
         is_done = search.run(fmax=tolerance, steps=max_steps - n_steps)
         n_steps += search.get_number_of_steps()
-        largest = float(band.get_residual())
-    if not is_done:
-        raise MlipError(
-            f"the band did not relax in {max_steps} steps: the largest force is {largest:.3g} eV/angstrom, expected "
-            f"{force_tolerance:g}; allow more steps, or give more images"
-        )
-    return n_steps, largest
+    return n_steps, is_done
+
+
+def _relax_in_lammps(
+    band: LammpsBand, stages: Sequence[tuple[bool, float]], max_steps: int, keep: Callable[[int], None]
+) -> tuple[int, bool]:
+    """Relax the band in stages, like `_relax_in_ase`."""
+    n_steps, is_done = 0, False
+    for climbs, tolerance in stages:
+        taken, is_done = band.relax(climbs, tolerance, max_steps - n_steps, lambda n: keep(n_steps + n))  # noqa: B023
+        n_steps += taken
+    return n_steps, is_done
+
+
+def _largest_force(images: list[Atoms], spring: float, climbs: bool) -> float:
+    """Return the largest force on the band of evaluated images."""
+    band = _Band(images, lambda images: None, k=spring, climb=climbs)
+    band.get_forces()
+    return float(band.get_residual())
 
 
 @contextmanager

@@ -164,6 +164,8 @@ def _neb(settings: Settings) -> str:
     method = "nudged elastic band method [neb]"
     if not settings["no_climb"]:
         method = "climbing-image nudged elastic band method [cineb], [neb]"
+    if settings["engine"] == "lammps":
+        method += " of LAMMPS [lammps]"
     return (
         f"The ends were {ends}. Minimum energy paths with {settings['images']} images between the ends were obtained "
         f"with the {method} from an interpolation with the image dependent pair potential [idpp], until the largest "
