@@ -15,12 +15,12 @@ from ase.build import bulk, fcc100
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms, FixBondLength
 
-from mlip_lammps import MlipCalculator
+from mlip_lammps import LammpsSession, MlipCalculator
 from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.lammps.process import find_program
-from mlip_lammps.workflows import Tasks, minimize, relax
+from mlip_lammps.workflows import Tasks, elastic_tensor, minimize, relax
 from mlip_lammps.workflows.lammps_minimizer import minimize_all
 
 
@@ -140,3 +140,24 @@ def test_an_interrupted_command_ends_its_ranks_and_continues(tmp_path, silicon):
     assert {file: os.stat(file).st_mtime_ns for file in kept} == kept
     record = json.loads((tmp_path / "out/relax/run.json").read_text())
     assert record["status"] == "finished"
+
+
+def test_elastic_constants_equal_those_of_deformed_boxes_in_lammps(silicon):
+    """LAMMPS strains its own box and relaxes the ions, as its example ELASTIC does."""
+    crystal = relax(bulk("Si", a=5.47, cubic=True), silicon, cell="isotropic", force_tolerance=1e-5).atoms
+    length, strain, slopes = crystal.cell[0, 0], 2e-3, []
+    with LammpsSession() as session:
+        for change, names in (("x delta 0 {}", ("pxx", "pyy")), ("yz delta {}", ("pyz",))):
+            pressures = []
+            for signed in (strain, -strain):
+                session.set_structure(crystal)
+                session.set_model(silicon.model.path)
+                session.run_commands(f"""
+                    change_box all triclinic
+                    change_box all {change.format(signed * length)} remap units box
+                    thermo_style custom step pe press pxx pyy pyz
+                    minimize 0 1e-7 500 5000
+                    """)
+                pressures.append([session.lammps.get_thermo(name) for name in names])
+            slopes += list((np.array(pressures[1]) - pressures[0]) / (2 * strain) / 1e4)
+    assert elastic_tensor(crystal, silicon).cubic() == pytest.approx(slopes, rel=5e-3)

@@ -164,7 +164,7 @@ def _neb(settings: Settings) -> str:
     method = "nudged elastic band method [neb]"
     if not settings["no_climb"]:
         method = "climbing-image nudged elastic band method [cineb], [neb]"
-    if settings["engine"] == "lammps":
+    if settings.get("engine") == "lammps":
         method += " of LAMMPS [lammps]"
     return (
         f"The ends were {ends}. Minimum energy paths with {settings['images']} images between the ends were obtained "
