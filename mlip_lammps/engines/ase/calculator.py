@@ -87,9 +87,17 @@ class MlipCalculator(Calculator):
         self._has_warned = False
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
-        """Return what has changed since the last evaluation, with the charge and spin that ASE does not compare."""
-        changes = super().check_state(atoms, tol)
-        if self.model.global_inputs and self.atoms is not None and not changes:
+        """Return what has changed since the last evaluation: what the energy depends on, and any change counts.
+
+        Optimizers ask several times for each evaluation of a small structure, so this does not compare with a
+        tolerance as ASE does. It compares the charge and spin, which ASE does not.
+        """
+        if self.atoms is None:
+            return list(all_changes)
+        pairs = {name: (atoms.arrays[name], self.atoms.arrays[name]) for name in ("positions", "numbers")}
+        pairs |= {"cell": (atoms.cell.array, self.atoms.cell.array), "pbc": (atoms.pbc, self.atoms.pbc)}
+        changes = [name for name, (now, before) in pairs.items() if not np.array_equal(now, before)]
+        if self.model.global_inputs and not changes:
             values = [self.model.global_values(one.info) for one in (atoms, self.atoms)]
             changes += ["info"] if values[0] != values[1] else []
         return changes
