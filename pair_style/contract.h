@@ -21,6 +21,8 @@ struct Graph {
   const int64_t *edge_neighbour = nullptr; // (n_edges)            j < n_local + n_ghost
   const double *positions = nullptr;       // (n_local + n_ghost, 3)  angstrom, ghosts unwrapped; for moments and charges
   const double *cell = nullptr;            // (3, 3)  cell vectors in rows, angstrom; null: no periods; for charges
+  const double *charge_weights = nullptr;  // (n_local)  gradients of the weighted sum of charges are added to those of
+                                           // the short-range energy, in place of the long-range energy; usually null
 };
 
 /* Node features or their gradients, row-major. */

@@ -1,6 +1,7 @@
 """Models with latent Ewald summation: reader, reference, ASE and LAMMPS on several ranks."""
 
 import lzma
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from mlip_lammps.families import family_of, read_model, select_head
 from mlip_lammps.families.latent_ewald import latent_energy
 from mlip_lammps.families.mace import write_portable
 from mlip_lammps.families.mace.reader.latent_ewald import read_latent_ewald
+from mlip_lammps.model_file.born_charges import born_charges
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.structure.latent_ewald import LatentEwald
@@ -158,6 +160,36 @@ def test_virials_of_atoms_are_those_of_their_charges(compiled):
         expected += (weight * q * (np.conj(q @ phases) * phases).real)[:, None, None] * tensor
     rows, columns = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
     np.testing.assert_allclose(found.long_range.atom_virials, expected[:, rows, columns], rtol=0.0, atol=1e-10)
+
+
+def test_born_charges_are_those_of_les(compiled):
+    known, calculator = np.load(DATA / "two_layers.npz"), MlipCalculator(compiled)
+    for k, atoms in enumerate(structures_of(known)):
+        found = calculator.get_property("born_effective_charges", atoms)
+        np.testing.assert_allclose(found, known[f"born_charges_{k}"], rtol=0.0, atol=1e-10)
+    assert "born_effective_charges" not in MlipCalculator(compiled_model("water-revpbe0d3")).implemented_properties
+
+
+def test_born_charges_are_derivatives_of_the_polarization(compiled):
+    """Of charges with their mean, scaled by the square root of a permittivity; by differences for a molecule."""
+    model = CompiledModel(compiled)
+    model.latent_ewald = replace(model.latent_ewald, removes_mean=False, epsilon=1.8)
+    molecule = structures_of(np.load(DATA / "two_layers.npz"))[3]
+
+    def polarization(displacement):
+        moved = molecule.copy()
+        moved.positions[1] += displacement
+        charges = model.evaluate(build_graph(moved, CUTOFF)).node_properties["latent_charges"]
+        return np.sqrt(1.8) * charges @ moved.positions
+
+    steps = 1e-4 * np.eye(3)
+    expected = np.transpose([(polarization(one) - polarization(-one)) / 2e-4 for one in steps])
+    np.testing.assert_allclose(born_charges(model, build_graph(molecule, CUTOFF))[1], expected, rtol=0.0, atol=1e-6)
+
+
+def test_settings_of_the_polarization_are_read(tmp_path):
+    found = read_model(model_file("one_layer", tmp_path)).spec.latent_ewald
+    assert (found.removes_mean, found.epsilon) == (False, 1.8)
 
 
 def test_mixed_precision_stays_close_to_the_reference(tmp_path):

@@ -197,7 +197,11 @@ class CompiledModel:
         return values_of(self.global_inputs, global_inputs_in(given), self._path.name)
 
     def evaluate(
-        self, graph: Graph, positions: NDArray[np.float64] | None = None, has_atom_virials: bool = False
+        self,
+        graph: Graph,
+        positions: NDArray[np.float64] | None = None,
+        has_atom_virials: bool = False,
+        charge_weights: NDArray[np.float64] | None = None,
     ) -> Evaluation:
         """Return energies and gradients of a graph without ghost atoms.
 
@@ -208,6 +212,10 @@ class CompiledModel:
             has a periodic image within the cutoff.
         has_atom_virials
             Whether to compute ``LongRange.atom_virials`` of a model with latent charges.
+        charge_weights
+            Only for a model with latent charges, shape (n_atoms,): ``edge_gradients`` are then those of the short-range
+            energy plus the weighted sum of the charges. Energies and all that contains the long-range energy have no
+            meaning.
 
         Raises
         ------
@@ -254,6 +262,7 @@ class CompiledModel:
             global_values,
             None if positions is None else np.ascontiguousarray(positions, dtype=np.float64),
             None if cell is None else np.ascontiguousarray(cell, dtype=np.float64),
+            None if charge_weights is None else np.ascontiguousarray(charge_weights, dtype=np.float64),
             node_energies,
             edge_gradients,
             edge_moments,
@@ -377,7 +386,7 @@ def _library() -> ctypes.CDLL:
     library.mlip_model_set_threads.argtypes = [ctypes.c_void_p, ctypes.c_int]
     library.mlip_model_evaluate.restype = ctypes.c_int
     library.mlip_model_evaluate.argtypes = (
-        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 14 + [ctypes.c_char_p, ctypes.c_int64]
+        [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64] + [ctypes.c_void_p] * 15 + [ctypes.c_char_p, ctypes.c_int64]
     )
     library.mlip_model_gpu.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p]
     library.mlip_model_gpu.argtypes += [ctypes.c_char_p, ctypes.c_int64]

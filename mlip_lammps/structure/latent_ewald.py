@@ -28,6 +28,11 @@ class LatentEwald:
         1 / (2 epsilon_0) in eV angstrom, as rounded in the trained model.
     has_self_interaction
         Whether the energy of each Gaussian with itself is part of the energy.
+    removes_mean
+        Whether the polarization, of which Born effective charges are the derivatives, is that of the charges minus
+        their mean.
+    epsilon
+        High-frequency permittivity, relative to vacuum; the polarization is multiplied by its square root.
 
     Notes
     -----
@@ -43,6 +48,8 @@ class LatentEwald:
     resolution: float
     strength: float
     has_self_interaction: bool
+    removes_mean: bool = True
+    epsilon: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings for the metadata of a compiled file."""

@@ -202,6 +202,7 @@ void Model::State::sum_charges(const Graph &graph, bool has_node_virials, Exchan
     atoms = {graph.n_local, evaluation.charges(), graph.positions, graph.cell};
   });
   latent_ewald.evaluate(metadata.latent_ewald, atoms, has_node_virials, exchange, fault);
+  if (graph.charge_weights) latent_ewald.potentials.assign(graph.charge_weights, graph.charge_weights + graph.n_local);
   fault.guard([&] { evaluation.take_potentials(latent_ewald.potentials); });
   latent_seconds += seconds_since(start);
 }

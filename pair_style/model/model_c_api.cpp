@@ -58,12 +58,13 @@ void mlip_model_close(mlip_model *model)
 
 int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, const int64_t *species,
                         const double *edge_vectors, const int64_t *edge_centre, const int64_t *edge_neighbour,
-                        const double *global_inputs, const double *positions, const double *cell, double *node_energies,
-                        double *edge_gradients, double *edge_moments, double *node_properties, double *node_forces,
+                        const double *global_inputs, const double *positions, const double *cell,
+                        const double *charge_weights, double *node_energies, double *edge_gradients, double *edge_moments, double *node_properties, double *node_forces,
                         double *virial, double *node_virials, char *error, int64_t n_error)
 {
   try {
-    const mlip::Graph graph{n_atoms, 0, n_edges, species, edge_vectors, edge_centre, edge_neighbour, positions, cell};
+    const mlip::Graph graph{n_atoms, 0, n_edges, species, edge_vectors, edge_centre, edge_neighbour, positions, cell,
+                            charge_weights};
     const auto n_inputs = model->model->metadata().global_inputs.size();
     model->model->set_global_inputs(std::vector<double>(global_inputs, global_inputs + n_inputs));
     NoExchange exchange;

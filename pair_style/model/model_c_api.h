@@ -18,13 +18,13 @@ void mlip_model_close(mlip_model *model);
 /* Energies (n_atoms) and edge gradients (n_edges, 3) of a graph without ghosts. global_inputs has a value for each global
    input of the metadata. edge_moments (n_edges, 3, 3) for atoms without periodic images, or null; they need positions
    (n_atoms, 3), as models with latent charges do, which also need the cell (3, 3), null without periods.
-   node_properties (n_atoms, n_properties) of the metadata, or null. What a sum over all atoms adds, for models with
+   node_properties (n_atoms, n_properties) of the metadata, or null. charge_weights (n_atoms) of the graph, or null. What a sum over all atoms adds, for models with
    latent charges: node_forces (n_atoms, 3), virial (6) and node_virials (n_atoms, 6), or null. Returns 0, or 1 with a
    message in error. */
 int mlip_model_evaluate(mlip_model *model, int64_t n_atoms, int64_t n_edges, const int64_t *species,
                         const double *edge_vectors, const int64_t *edge_centre, const int64_t *edge_neighbour,
-                        const double *global_inputs, const double *positions, const double *cell, double *node_energies,
-                        double *edge_gradients, double *edge_moments, double *node_properties, double *node_forces,
+                        const double *global_inputs, const double *positions, const double *cell,
+                        const double *charge_weights, double *node_energies, double *edge_gradients, double *edge_moments, double *node_properties, double *node_forces,
                         double *virial, double *node_virials, char *error, int64_t n_error);
 
 /* Returns 1 if the model finds its own edges, on a GPU. */

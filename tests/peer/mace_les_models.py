@@ -28,7 +28,9 @@ MODELS = {
         "hidden": "4x0e", "n_layers": 2, "l_max": 1, "les": {"sigma": 1.3, "compute_bec": True},
         "heads": ["a", "b"], "head": "b", "dtype": "float32",
     },
-    "one_layer": {"hidden": "4x0e", "n_layers": 1, "l_max": 1, "les": {"dl": 2.5}},
+    "one_layer": {
+        "hidden": "4x0e", "n_layers": 1, "l_max": 1, "les": {"dl": 2.5, "remove_mean": False, "epsilon_factor": 1.8},
+    },
 }  # fmt: skip
 ELEMENTS = [1, 8, 14]
 
@@ -112,7 +114,7 @@ def evaluate(model, structures: list, head: str) -> dict[str, np.ndarray]:
         config = data.config_from_atoms(atoms, head_name=head)
         one = data.AtomicData.from_config(config, z_table=table, cutoff=CUTOFF, heads=model.heads)
         batch = next(iter(torch_geometric.dataloader.DataLoader([one], batch_size=1)))
-        return model(batch.to_dict())
+        return model(batch.to_dict(), compute_bec=True)
 
     def strained_energy(atoms, row, column, size):
         strain = np.zeros((3, 3))
@@ -131,6 +133,7 @@ def evaluate(model, structures: list, head: str) -> dict[str, np.ndarray]:
             f"pbc_{number}": atoms.pbc, f"energy_{number}": out["energy"].item(),
             f"long_range_{number}": out["les_energy"].item(), f"forces_{number}": out["forces"].detach().numpy(),
             f"charges_{number}": out["latent_charges"].detach().numpy(),
+            f"born_charges_{number}": out["BEC"].detach().numpy(),
         }  # fmt: skip
         if atoms.pbc.all():
             virial = []

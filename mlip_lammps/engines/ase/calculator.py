@@ -14,6 +14,7 @@ from mlip_lammps.compilation.cache import require_device, require_head, runnable
 from mlip_lammps.core.arguments import require_count
 from mlip_lammps.core.errors import CloseAtomsWarning
 from mlip_lammps.core.user_line import level_of_user
+from mlip_lammps.model_file.born_charges import born_charges
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.structure.min_distances import find_close_pair
@@ -60,8 +61,9 @@ class MlipCalculator(Calculator):
     ``atoms.info["charge"]`` and ``atoms.info["spin"]`` (the spin multiplicity), 0 and 1 by default; other models
     ignore them. A model with magnetic moments (CHGNet) gives their absolute values in Bohr magnetons as ``magmoms``. A
     model with latent charges gives them as ``node_properties["latent_charges"]``, since ASE has no property of this
-    kind; their sign and scale are those of the training, which sees energies only. A copy shares the open model. A
-    pickle contains the path of the compiled file, which unpickling opens.
+    kind; their sign and scale are those of the training, which sees energies only. It also gives the derivatives of the
+    polarization of these charges, ``get_property("born_effective_charges")``, with the polarization first. A copy
+    shares the open model. A pickle contains the path of the compiled file, which unpickling opens.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]
@@ -82,6 +84,8 @@ class MlipCalculator(Calculator):
         else:
             self.model = CompiledModel(runnable_model(model, device, head), n_threads)
         further = [name for name in self.model.node_properties if name in all_properties]
+        if self.model.latent_ewald is not None:
+            further.append("born_effective_charges")
         self.implemented_properties = [*type(self).implemented_properties, *further]
         self.node_properties: dict[str, NDArray[np.float64]] = {}
         self._has_warned = False
@@ -125,6 +129,8 @@ class MlipCalculator(Calculator):
         self.node_properties = dict(found.node_properties)
         if has_volume:
             self.results["stress"] = found.stress
+        if "born_effective_charges" in properties:
+            self.results["born_effective_charges"] = born_charges(self.model, graph)
         if "stresses" in properties:  # only on request: they take longer than the other sums over edges
             self.results["stresses"] = found.stresses
 

@@ -59,4 +59,9 @@ def read_latent_ewald(model: Module) -> LatentEwald | None:
         checks.require(math.isclose(found, expected, rel_tol=1e-9), ewald, name, str(found))
     removes = ewald.attribute("remove_self_interaction")
     checks.require(removes is True or removes is False, ewald, "remove_self_interaction", str(removes))
-    return LatentEwald(sigma, resolution, strength, has_self_interaction=not removes)
+    removes_mean = les.attribute("remove_mean", True)  # of Born effective charges
+    checks.require(removes_mean is True or removes_mean is False, les, "remove_mean", str(removes_mean))
+    epsilon = les.attribute("epsilon_factor", 1.0)
+    is_sound = type(epsilon) in (int, float) and math.isfinite(epsilon) and epsilon > 0.0
+    checks.require(is_sound, les, "epsilon_factor", str(epsilon))
+    return LatentEwald(sigma, resolution, strength, not removes, removes_mean, float(epsilon))
