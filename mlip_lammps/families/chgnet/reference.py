@@ -4,13 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlip_lammps.families.bond_graph.reverse import reverse_bonds
 from mlip_lammps.families.chgnet.bases import ACTIVATIONS, angular_functions, radial_functions
 from mlip_lammps.families.chgnet.spec import MAGMOMS, CHGNetModel, linear_names
 from mlip_lammps.families.reference import ReferenceModel
 from mlip_lammps.structure.angles import angles_of
-
-_SAME_VECTOR = 1e-6
-"""Angstrom: rounding of the two vectors of a bond."""
 
 
 class CHGNetReference(ReferenceModel):
@@ -60,7 +58,7 @@ class CHGNetReference(ReferenceModel):
         units = edge_vectors / distances[:, None]
         frequencies = weights["angle_basis_expansion.fourier_expansion.frequencies"]
         angles = self._linear("angle_embedding", angular_functions(units[first], units[second], frequencies))
-        bonds, reverse = _reverse_bonds(edge_vectors, edge_centre, edge_neighbour, spec.bond_cutoff)
+        bonds, reverse = reverse_bonds(edge_vectors, edge_centre, edge_neighbour, spec.bond_cutoff)
 
         nodes = weights["atom_embedding.embedding.weight"][species]
         for t in range(n_layers):
@@ -104,20 +102,3 @@ class CHGNetReference(ReferenceModel):
         if self.spec.has_norm:
             core, gate = self._normalised(f"{name}.bn1", core), self._normalised(f"{name}.bn2", gate)
         return ACTIVATIONS[self.spec.activation](core) * torch.sigmoid(gate)
-
-
-def _reverse_bonds(
-    edge_vectors: Tensor, edge_centre: Tensor, edge_neighbour: Tensor, cutoff: float
-) -> tuple[Tensor, Tensor]:
-    """Return the edges shorter than a cutoff and the reverse of each of them."""
-    vectors, centre, neighbour = edge_vectors.detach().numpy(), edge_centre.numpy(), edge_neighbour.numpy()
-    bonds = np.flatnonzero(np.linalg.norm(vectors, axis=1) < cutoff)
-    starts, ends = (np.searchsorted(centre[bonds], neighbour[bonds], side=side) for side in ("left", "right"))
-    # all bonds of each neighbour are candidates
-    n_candidates = ends - starts
-    own = np.repeat(np.arange(len(bonds)), n_candidates)
-    rank = np.arange(len(own)) - np.repeat(np.cumsum(n_candidates) - n_candidates, n_candidates)
-    own, other = bonds[own], bonds[starts[own] + rank]
-    apart = np.linalg.norm(vectors[own] + vectors[other], axis=1)
-    is_reverse = (neighbour[other] == centre[own]) & (apart < _SAME_VECTOR)
-    return torch.from_numpy(own[is_reverse]), torch.from_numpy(other[is_reverse])
