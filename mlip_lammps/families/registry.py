@@ -17,8 +17,9 @@ _PACKAGES = (
     "mlip_lammps.families.ace",
     "mlip_lammps.families.ani",
     "mlip_lammps.families.tensornet",
-    "mlip_lammps.families.m3gnet",
     "mlip_lammps.families.chgnet",
+    "mlip_lammps.families.matgl_chgnet",
+    "mlip_lammps.families.m3gnet",
     "mlip_lammps.families.esen",
     "mlip_lammps.families.mace",
 )

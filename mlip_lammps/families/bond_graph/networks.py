@@ -58,6 +58,8 @@ class GatedNetwork:
         Activation function of hidden layers and of the first network's result.
     core, gate
         Linear maps of the two networks, which have the same shapes.
+    is_activated
+        Whether the result of the first network goes through the activation function.
 
     Attributes
     ----------
@@ -65,10 +67,19 @@ class GatedNetwork:
         First linear map of both, shape (n_in, 2 * first width).
     """
 
-    def __init__(self, activation: Callable[[Tensor], Tensor], core: list[Linear], gate: list[Linear]):
-        self._activation, self._parts = activation, (core, gate)
+    def __init__(
+        self,
+        activation: Callable[[Tensor], Tensor],
+        core: list[Linear],
+        gate: list[Linear],
+        is_activated: bool = True,
+    ):
+        self._activation, self._parts, self._is_activated = activation, (core, gate), is_activated
         self.weight = torch.cat([part[0].weight for part in self._parts], dim=1)
         self.bias = torch.cat([part[0].bias for part in self._parts])
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        return self.after_first(inputs @ self.weight + self.bias)
 
     def after_first(self, hidden: Tensor) -> Tensor:
         """Return the result from that of the first linear map."""
@@ -78,7 +89,8 @@ class GatedNetwork:
             for linear in further:
                 values = linear(self._activation(values))
             results.append(values)
-        return self._activation(results[0]) * torch.sigmoid(results[1])
+        core, gate = results
+        return (self._activation(core) if self._is_activated else core) * torch.sigmoid(gate)
 
     def split(self, widths: Mapping[str, int]) -> dict[str, Tensor]:
         """Return the rows of the first linear map by the names of the inputs, which are in the order of ``widths``."""

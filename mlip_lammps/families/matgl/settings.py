@@ -1,6 +1,6 @@
 """Arguments of MatGL's networks, checked. This module does not import torch."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ase.data import atomic_numbers
@@ -10,7 +10,6 @@ from mlip_lammps.families.checkpoints.settings import whole_of
 
 _OTHER_MODELS = {
     "MEGNet": "it predicts a property of the whole structure, and forces need the energy of each atom",
-    "CHGNet": "of CHGNet it reads checkpoints of the package chgnet, and MatGL has other layers and cutoff functions",
     "SO3Net": "it needs layers of equivariant features",
     "QET": "it has charges, which need sums over all atoms of the system",
 }
@@ -48,8 +47,8 @@ def arguments_of(options: Mapping[str, Any], names: tuple[str, ...], source: str
     name = model.get("@class")
     if name in _OTHER_MODELS:
         raise UnsupportedModelError(
-            f"{source} is a {name} model of MatGL, and this package runs M3GNet and TensorNet potentials of MatGL: "
-            f"{_OTHER_MODELS[name]}"
+            f"{source} is a {name} model of MatGL, and this package runs CHGNet, M3GNet and TensorNet potentials of "
+            f"MatGL: {_OTHER_MODELS[name]}"
         )
     if "target_transformer" in options:
         raise UnsupportedModelError(
@@ -68,6 +67,14 @@ def require_values(settings: Mapping[str, Any], expected: Mapping[str, tuple[Any
     for name, (value, words) in (_COMMON | dict(expected)).items():
         if settings.get(name, value) != value:
             raise UnsupportedModelError(f"{source} has {words}")
+
+
+def require_known(settings: Mapping[str, Any], known: Collection[str], source: str) -> None:
+    """Refuse a network with a setting that is not one of ``known``."""
+    if unknown := sorted(str(name) for name in settings.keys() - set(known)):
+        raise UnsupportedModelError(
+            f"{source} has the setting {unknown[0][:40]}, which this package does not know; update this package"
+        )
 
 
 def activation_of(settings: Mapping[str, Any], known: tuple[str, ...], source: str) -> str:

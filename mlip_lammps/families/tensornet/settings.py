@@ -6,7 +6,14 @@ from typing import Any
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.checkpoints.settings import distance_of
-from mlip_lammps.families.matgl.settings import activation_of, arguments_of, elements_of, require_values, sizes_of
+from mlip_lammps.families.matgl.settings import (
+    activation_of,
+    arguments_of,
+    elements_of,
+    require_known,
+    require_values,
+    sizes_of,
+)
 from mlip_lammps.families.tensornet.spec import ACTIVATIONS, GROUPS, TensorNetSpec
 
 CLASSES = ("TensorNet", "TensorNetWarp")
@@ -77,10 +84,7 @@ def spec_of(options: Mapping[str, Any], source: str) -> tuple[TensorNetSpec, Con
     """
     model = arguments_of(options, CLASSES, source)
     settings = _DEFAULTS | model["init_args"]
-    if unknown := sorted(str(name) for name in settings.keys() - _DEFAULTS.keys() - _WITHOUT_EFFECT):
-        raise UnsupportedModelError(
-            f"{source} has the setting {unknown[0][:40]}, which this package does not know; update this package"
-        )
+    require_known(settings, _DEFAULTS.keys() | _WITHOUT_EFFECT, source)
     require_values(settings, {}, source)
     convention = convention_of(model, source)
     width = settings["width"]
