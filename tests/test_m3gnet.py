@@ -163,7 +163,7 @@ def test_an_unsupported_setting_is_named(tmp_path, settings, message):
         ({"target_transformer": None}, "predicts a property such as the formation energy"),
         ({"model": None, "threebody_cutoff": 3.0}, "a network without a Potential"),
         ({"model": {"@class": "QET", "@module": "matgl.models"}}, "a QET model of MatGL.*charges"),
-        ({"model": {"@class": "CHGNet", "@module": "matgl.models"}}, "a CHGNet model of MatGL"),
+        ({"model": {"@class": "SO3Net", "@module": "matgl.models"}}, "a SO3Net model of MatGL"),
     ],
 )
 def test_another_model_of_matgl_is_named(tmp_path, options, message):

@@ -14,16 +14,16 @@ _PADDING = 2
 """Rows after those of the bonds: of angles between padding edges. A size of 0 or 1 would need another program."""
 
 
-class _RowsOfBonds(torch.autograd.Function):
-    """Rows of edges that are bonds.
+class _Rows(torch.autograd.Function):
+    """Rows of edges for the bonds, or of bonds for the edges.
 
-    An edge is at most one bond, so the gradient needs no sum. With a sum, AOTInductor of torch 2.13 adds the gradient
-    of the other use of the edges before the sum is there, and the check of the export fails.
+    An edge is at most one bond, so neither the rows nor their gradients need a sum. With a sum, AOTInductor of torch
+    2.13 adds the other use of the edges before the sum is there, and the check of the export fails.
     """
 
     @staticmethod
-    def forward(values: Tensor, edges: Tensor, bond_of_edge: Tensor) -> Tensor:
-        return values.index_select(0, edges)
+    def forward(values: Tensor, rows: Tensor, rows_of_gradients: Tensor) -> Tensor:
+        return values.index_select(0, rows)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -31,8 +31,8 @@ class _RowsOfBonds(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, None, None]:
-        (bond_of_edge,) = ctx.saved_tensors
-        return gradients.index_select(0, bond_of_edge), None, None
+        (rows_of_gradients,) = ctx.saved_tensors
+        return gradients.index_select(0, rows_of_gradients), None, None
 
 
 class Bonds:
@@ -94,11 +94,12 @@ class Bonds:
 
     def of_edges(self, values: Tensor) -> Tensor:
         """Return rows of edges for the bonds; the results of padding must have no gradients."""
-        return _RowsOfBonds.apply(values, self.edges, self._bond_of_edge)
+        return _Rows.apply(values, self.edges, self._bond_of_edge)
 
-    def to_edges(self, values: Tensor, n_edges: int) -> Tensor:
-        """Return the rows of bonds in those of their edges, others are zero; rows of padding must be zero."""
-        return sum_rows(values, self.edges, n_edges)
+    def to_edges(self, values: Tensor) -> Tensor:
+        """Return rows of bonds for the edges; those of other edges are zero."""
+        values = values * self.is_real
+        return _Rows.apply(values, self._bond_of_edge, self.edges)
 
     def by_atom(self, values: Tensor) -> Tensor:
         """Return values of bonds in the rows of their centres, shape (n_local * MAX_BONDS, width); others are zero."""

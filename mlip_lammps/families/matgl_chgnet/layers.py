@@ -247,8 +247,7 @@ class _Edges:
     def add_sums(self, layer: BondLayer, outgoing: Tensor, incoming: Tensor, nodes: Tensor) -> None:
         """Update bonds with the sums of their messages, and then angles; ``nodes`` are those after the layer."""
         bonds = self._bonds
-        received = (incoming @ layer.output) * bonds.is_real
-        self.incoming = self.incoming + bonds.to_edges(received, self.incoming.shape[0])
+        self.incoming = self.incoming + bonds.to_edges(incoming @ layer.output)
         if self.outgoing is None:
             return
         self.outgoing = self.outgoing + (outgoing @ layer.output) * bonds.is_real
