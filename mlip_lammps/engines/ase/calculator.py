@@ -59,11 +59,12 @@ class MlipCalculator(Calculator):
     ``stresses`` are per-atom stresses, shape (n_atoms, 6). Their sum is ``stress``. Times the volume and in bar, they
     equal ``compute stress/atom NULL virial`` of LAMMPS. A model with a charge or spin embedding takes
     ``atoms.info["charge"]`` and ``atoms.info["spin"]`` (the spin multiplicity), 0 and 1 by default; other models
-    ignore them. A model with magnetic moments (CHGNet) gives their absolute values in Bohr magnetons as ``magmoms``. A
-    model with latent charges gives them as ``node_properties["latent_charges"]``, since ASE has no property of this
-    kind; their sign and scale are those of the training, which sees energies only. It also gives the derivatives of the
-    polarization of these charges, ``get_property("born_effective_charges")``, with the polarization first. A copy
-    shares the open model. A pickle contains the path of the compiled file, which unpickling opens.
+    ignore them. A model with magnetic moments (CHGNet) gives them in Bohr magnetons as ``magmoms``: absolute values, or
+    for CHGNet of MatGL what it was trained on. A model with latent charges gives them as
+    ``node_properties["latent_charges"]``, since ASE has no property of this kind; their sign and scale are those of the
+    training, which sees energies only. It also gives the derivatives of the polarization of these charges,
+    ``get_property("born_effective_charges")``, with the polarization first. A copy shares the open model. A pickle
+    contains the path of the compiled file, which unpickling opens.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]
