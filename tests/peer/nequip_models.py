@@ -1,12 +1,16 @@
-"""Create small NequIP checkpoints and evaluate them with NequIP in float64; runs in NequIP's interpreter.
+"""Create small NequIP models and evaluate them with NequIP in float64; runs in NequIP's interpreter.
 
 Usage: ``python nequip_models.py create FOLDER`` writes ``NAME.ckpt`` with random weights for each entry of `MODELS`,
-and ``python nequip_models.py evaluate FOLDER`` writes ``NAME.npz`` (structures and results) for each of them. The
-folder ``tests/data/nequip`` was made with both commands.
+``NAME.nequip.zip`` for each of `PACKAGES`, and the checkpoint of a training that starts from a package.
+``python nequip_models.py evaluate FOLDER`` writes ``NAME.npz`` (structures and results) for each of them, and
+``python nequip_models.py strip FOLDER`` removes the sources from the packages, which NequIP needs and the reader does
+not. The folder ``tests/data/nequip`` was made with the three commands.
 """
 
+import os
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +20,7 @@ _COMMON = {
     "_target_": "nequip.model.NequIPGNNModel", "seed": 3, "model_dtype": "float32", "r_max": 3.5, "num_bessels": 4,
     "radial_mlp_width": 6, "avg_num_neighbors": 6.3, "per_type_energy_scales": 20.0,
 }  # fmt: skip
+_ZBL = {"_target_": "nequip.nn.pair_potential.ZBL", "units": "metal"}
 MODELS = {
     "averages": {
         "type_names": ["O", "H"], "num_layers": 3, "l_max": 1, "num_features": 4,
@@ -30,44 +35,126 @@ MODELS = {
         "type_names": ["O", "H"], "num_layers": 2, "l_max": 1, "num_features": 4, "model_dtype": "float64",
         "per_type_energy_shifts": {"O": -3.0, "H": -1.0}, "per_type_energy_shifts_trainable": True,
     },
+    "repulsion": {
+        "type_names": ["Si", "O", "H"], "num_layers": 2, "l_max": 1, "num_features": 4, "parity": False,
+        "per_edge_type_cutoff": {"Si": 3.1, "O": {"Si": 3.3, "O": 2.9}, "H": {"O": 2.7}},
+        "avg_num_neighbors": {"Si": 7.0, "O": 5.0, "H": 4.0}, "readout_mlp_hidden_layers_depth": 1,
+        "readout_mlp_nonlinearity": "mish", "per_type_energy_scales_trainable": True,
+        "pair_potential": _ZBL | {"chemical_species": ["Si", "O", "H"]},
+    },
+    "packaged": {
+        "_target_": "nequip.model.FullNequIPGNNModel", "type_names": ["H", "O"], "model_dtype": "float64",
+        "feature_irreps_hidden": ["4x0e+4x1o+2x2e", "4x0e+2x0o+2x1o+2x1e", "4x0e"], "irreps_edge_sh": "1x0e+1x1o+1x2e",
+        "radial_mlp_depth": [1, 2, 1], "radial_mlp_width": [6, 5, 4], "type_embed_num_features": 3,
+        "per_edge_type_cutoff": {"H": {"H": 2.5, "O": 3.2}, "O": 3.4}, "polynomial_cutoff_p": 8,
+        "avg_num_neighbors": {"H": 4.0, "O": 7.0}, "readout_mlp_hidden_layers_depth": 2,
+        "readout_mlp_hidden_layers_width": 5, "convnet_nonlinearity_scalars": {"e": "ssp", "o": "tanh"},
+        "per_type_energy_scales": {"H": 15.0, "O": 25.0}, "per_type_energy_shifts": {"O": -3.0, "H": -1.0},
+        "pair_potential": _ZBL | {"chemical_species": ["H", "O"], "polynomial_cutoff_p": 5},
+    },
 }  # fmt: skip
-_WITH_AVERAGES = ("averages", "in_float64")
+PACKAGES = ("packaged",)
+"""Models that are also packaged; their checkpoints are not committed."""
+TUNED = {
+    "_target_": "nequip.model.modify",
+    "modifiers": [
+        {"modifier": "modify_PerTypeScaleShift", "shifts": {"O": -3.5}, "shifts_trainable": True},
+        {"modifier": "enable_OpenEquivariance"},
+    ],
+    "model": {"_target_": "nequip.model.ModelFromPackage", "package_path": "packaged.nequip.zip"},
+}
+"""Model of a training that starts from a package."""
+_WITH_AVERAGES = ("averages", "in_float64", "packaged", "tuned")
 
 
 def create(folder: Path) -> None:
-    """Write ``NAME.ckpt`` for each model, in the layout of Lightning."""
+    """Write ``NAME.ckpt`` for each model, in the layout of Lightning, and ``NAME.nequip.zip`` for each package."""
+    from nequip.model.modify_utils import only_apply_persistent_modifiers
+    from nequip.scripts import package
+
+    os.chdir(folder)
+    for name, options in MODELS.items():
+        model = _COMMON | options
+        if model["_target_"].endswith("FullNequIPGNNModel"):
+            model.pop("num_layers", None)
+        create_checkpoint(name, model, model["type_names"])
+    for name in PACKAGES:
+        package.main(["build", f"{name}.ckpt", f"{name}.nequip.zip"])
+        Path(f"{name}.ckpt").unlink()
+    with only_apply_persistent_modifiers(persistent_only=True):  # the kernels of the others need a GPU
+        create_checkpoint("tuned", TUNED, MODELS["packaged"]["type_names"])
+
+
+def create_checkpoint(name: str, model: dict, type_names: list[str]) -> None:
+    """Write ``NAME.ckpt`` into the current folder."""
+    import ase.io
+    import nequip
     import torch
+    from ase.calculators.singlepoint import SinglePointCalculator
     from nequip.train import EMALightningModule, NequIPLightningModule
 
-    for name, options in MODELS.items():
-        kind = EMALightningModule if name in _WITH_AVERAGES else NequIPLightningModule
-        versions = {"nequip": "0.19.1", "e3nn": "0.6.0"}
-        info = {"versions": versions, "training_module": {"_target_": f"nequip.train.{kind.__name__}"}}
-        counts = {"train": 1, "val": 1, "test": 0, "predict": 0}
-        module = kind(model=_COMMON | options, num_datasets=counts, info_dict=info)
-        states = module.state_dict()
-        generator = torch.Generator().manual_seed(1)
-        for key, value in states.items():
-            if key.startswith("ema.ema_weight_"):  # so that they differ from the last weights
-                value.add_(0.1 * torch.randn(value.shape, generator=generator).to(value.dtype))
-        content = {"epoch": 1, "global_step": 3, "pytorch-lightning_version": "2.6", "state_dict": states}
-        torch.save(content | {"hyper_parameters": dict(module.hparams)}, folder / f"{name}.ckpt")
+    atoms = structures(type_names)[0]
+    atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((len(atoms), 3)))
+    ase.io.write(f"{name}.xyz", atoms)
+    transforms = [
+        {"_target_": "nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper", "model_type_names": type_names},
+        {"_target_": "nequip.data.transforms.NeighborListTransform", "r_max": _COMMON["r_max"]},
+    ]
+    data = {
+        "_target_": "nequip.data.datamodule.ASEDataModule", "seed": 1, "train_file_path": f"{name}.xyz",
+        "val_file_path": f"{name}.xyz", "transforms": transforms,
+    }  # fmt: skip
+    kind = EMALightningModule if name in _WITH_AVERAGES else NequIPLightningModule
+    versions = {"nequip": nequip.__version__, "e3nn": "0.6.0"}
+    info = {"versions": versions, "training_module": {"_target_": f"nequip.train.{kind.__name__}"}, "data": data}
+    counts = {"train": 1, "val": 1, "test": 0, "predict": 0}
+    module = kind(model=model, num_datasets=counts, info_dict=info)
+    states = module.state_dict()
+    generator = torch.Generator().manual_seed(1)
+    for key, value in states.items():
+        # averages differ from the last weights, and those of a later training from those of the package
+        if key.startswith("ema.ema_weight_") or (name == "tuned" and "linear_" in key):
+            value.add_(0.1 * torch.randn(value.shape, generator=generator).to(value.dtype))
+    content = {"epoch": 1, "global_step": 3, "pytorch-lightning_version": "2.6", "state_dict": states}
+    torch.save(content | {"hyper_parameters": dict(module.hparams)}, f"{name}.ckpt")
 
 
 def evaluate(folder: Path) -> None:
-    """Write ``NAME.npz`` for each model of ``MODELS`` in ``folder``: structures, energies, forces and stresses."""
-    from nequip.model import ModelFromCheckpoint
+    """Write the structures, energies, forces and stresses of each model in ``folder``."""
+    from nequip.model import ModelFromCheckpoint, ModelFromPackage
+    from nequip.model.modify_utils import only_apply_persistent_modifiers
 
-    for name, options in MODELS.items():
-        model = in_float64(ModelFromCheckpoint(str(folder / f"{name}.ckpt"))["sole_model"])
+    os.chdir(folder)
+    for path in sorted([*Path().glob("*.ckpt"), *Path().glob("*.nequip.zip")]):
+        load = ModelFromCheckpoint if path.suffix == ".ckpt" else ModelFromPackage
+        with only_apply_persistent_modifiers(persistent_only=True):
+            model = in_float64(load(str(path))["sole_model"])
         stored = {}
-        for number, atoms in enumerate(structures(options["type_names"])):
+        every = structures(list(model.type_names))
+        every.append(every[1].copy())
+        every[2].positions[1] = every[2].positions[0] + [0.5, 0.4, -0.3]  # two nuclei close together
+        for number, atoms in enumerate(every):
             for part in ("numbers", "positions", "pbc"):
                 stored[f".{number}.{part}"] = getattr(atoms, part)
             stored[f".{number}.cell"] = atoms.cell.array
-            results = results_of(model, options["type_names"], _COMMON["r_max"], atoms)
+            results = results_of(model, list(model.type_names), _COMMON["r_max"], atoms)
             stored |= {f".{number}.{part}": value for part, value in results.items()}
-        np.savez_compressed(folder / f"{name}.npz", **stored)
+        np.savez_compressed(path.with_suffix(".npz"), **stored)
+
+
+def strip(folder: Path) -> None:
+    """Remove from each package what the reader does not read: sources, other models and examples of data."""
+    for path in folder.glob("*.nequip.zip"):
+        with zipfile.ZipFile(path) as archive:
+            kept = {
+                name: archive.read(name)
+                for name in archive.namelist()
+                if not name.endswith((".py", "/compile_model.pkl", "/example_data.pkl"))
+                or name.endswith("/nequip/__init__.py")
+            }
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in kept.items():
+                archive.writestr(zipfile.ZipInfo(name), content)
 
 
 def in_float64(model):
@@ -102,4 +189,4 @@ if __name__ == "__main__":
 
     set_global_state()
     torch.set_default_dtype(torch.float64)
-    {"create": create, "evaluate": evaluate}[sys.argv[1]](Path(sys.argv[2]))
+    {"create": create, "evaluate": evaluate, "strip": strip}[sys.argv[1]](Path(sys.argv[2]).resolve())

@@ -1,9 +1,9 @@
-"""Reader of the zip format of ``torch.save``: its pickle, and its tensors decoded with numpy."""
+"""Reader of the zip formats of ``torch.save`` and ``torch.package``: pickles, and tensors decoded with numpy."""
 
 import math
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ _STORAGE_TYPES = {
 _PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
 _MOST_PICKLE_BYTES = 1 << 24
 _TENSOR = "torch._utils._rebuild_tensor_v2"
+PACKAGE_MARK = ".data/extern_modules"
+"""Entry of each archive of ``torch.package``."""
 _SAVE_AGAIN = "load it with mace-torch and save it again with torch.save(model, path)"
 
 NAMES = frozenset(
@@ -58,44 +60,29 @@ def small_pickle(path: Path, start: bytes) -> bytes | None:
         return None
 
 
-class TorchArchive:
-    """An open ``torch.save`` file.
+class TensorArchive:
+    """An open zip file with the storages of tensors; see ``TorchArchive`` and ``PackageArchive``.
 
-    Parameters
-    ----------
-    path
-        File to open.
-    allowed
-        Full names of globals that its pickle may use in addition to `NAMES`.
+    Its entries must be uncompressed and not overlap, so that the reader never allocates more than the file size.
 
     Raises
     ------
     ModelFileError
-        If the file is not a zip written by ``torch.save``.
+        If the file is not such a zip.
     """
 
-    def __init__(self, path: Path, allowed: frozenset[str]):
+    storage_name = "data/{}"
+    """Name of a storage's entry by its key."""
+
+    def __init__(self, path: Path):
         self.name = path.name
-        self._allowed = allowed | NAMES
         try:
             self._zip = zipfile.ZipFile(path)
             entries = self._zip.infolist()
         except (OSError, *DAMAGED_ZIP) as error:
             raise ModelFileError(f"{path} is a damaged zip file ({error}); copy the model again") from error
         self._entries = {entry.filename: entry for entry in entries}
-        pickles = [name for name in self._entries if name.count("/") == 1 and name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise ModelFileError(
-                f"{path} is a zip file that torch.save did not write ({len(pickles)} entries data.pkl, expected 1); "
-                "give the file that the training program saved"
-            )
-        self._prefix = pickles[0].removesuffix("data.pkl")
-        if f"{self._prefix}constants.pkl" in self._entries or any("/code/" in name for name in self._entries):
-            version = ""
-            if self._has("extra/nequip_version"):
-                version = self._entry("extra/nequip_version").decode("ascii", "replace")[:20]
-            raise ModelFileError(torchscript_refusal(path, list(self._entries), version))
-        # Entries must be uncompressed and not overlap, so that the reader never allocates more than the file size.
+        self._prefix = self._folder(path)
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ModelFileError(f"{path} has compressed entries, which torch.save does not write; {_SAVE_AGAIN}")
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
@@ -104,21 +91,15 @@ class TorchArchive:
         self._byte_order = ">" if order == "big" else "<"
         self._storages: dict[str, NDArray[np.generic]] = {}
 
-    def __enter__(self) -> "TorchArchive":
+    def _folder(self, path: Path) -> str:
+        """Return the folder of all entries, with a slash at its end."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._zip.close()
-
-    def root(self) -> Any:
-        """Return the saved object as inert records."""
-        return Opcodes(self._allowed, self.name).read(self._entry("data.pkl"))
-
-    def any_root(self) -> tuple[Any, frozenset[str]]:
-        """Return the saved object as inert records, and the names that are not allowed in it."""
-        opcodes = Opcodes(None, self.name)
-        root = opcodes.read(self._entry("data.pkl"))
-        return root, frozenset(opcodes.names - self._allowed)
 
     def array(self, record: Any, label: str) -> NDArray[np.generic]:
         """Return a copy of a tensor or parameter of the file as an array.
@@ -167,7 +148,7 @@ class TorchArchive:
     def _storage(self, storage: Storage, label: str) -> NDArray[np.generic]:
         if storage.key not in self._storages:
             kind = np.dtype(self._byte_order + _STORAGE_TYPES.get(storage.type_name, "f8"))
-            content = self._entry(f"data/{storage.key}")
+            content = self._entry(self.storage_name.format(storage.key))
             if storage.type_name not in _STORAGE_TYPES or len(content) < storage.n_numbers * kind.itemsize:
                 raise ModelFileError(
                     f"the storage of {label} in {self.name} has {len(content)} bytes, expected {storage.n_numbers} "
@@ -194,3 +175,75 @@ class TorchArchive:
             raise ModelFileError(
                 f"the zip entry {name} of {self.name} is damaged ({error}); copy the model again"
             ) from error
+
+
+class TorchArchive(TensorArchive):
+    """An open ``torch.save`` file.
+
+    Parameters
+    ----------
+    path
+        File to open.
+    allowed
+        Full names of globals that its pickle may use in addition to `NAMES`.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is not a zip written by ``torch.save``.
+    """
+
+    def __init__(self, path: Path, allowed: frozenset[str]):
+        self._allowed = allowed | NAMES
+        super().__init__(path)
+
+    def _folder(self, path: Path) -> str:
+        pickles = [name for name in self._entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ModelFileError(
+                f"{path} is a zip file that torch.save did not write ({len(pickles)} entries data.pkl, expected 1); "
+                "give the file that the training program saved"
+            )
+        self._prefix = pickles[0].removesuffix("data.pkl")
+        if f"{self._prefix}constants.pkl" in self._entries or any("/code/" in name for name in self._entries):
+            version = ""
+            if self._has("extra/nequip_version"):
+                version = self._entry("extra/nequip_version").decode("ascii", "replace")[:20]
+            raise ModelFileError(torchscript_refusal(path, list(self._entries), version))
+        return self._prefix
+
+    def root(self) -> Any:
+        """Return the saved object as inert records."""
+        return Opcodes(self._allowed, self.name).read(self._entry("data.pkl"))
+
+    def any_root(self) -> tuple[Any, frozenset[str]]:
+        """Return the saved object as inert records, and the names that are not allowed in it."""
+        opcodes = Opcodes(None, self.name)
+        root = opcodes.read(self._entry("data.pkl"))
+        return root, frozenset(opcodes.names - self._allowed)
+
+
+class PackageArchive(TensorArchive):
+    """An open archive of ``torch.package``: pickles, tensors, texts, and sources that are not read.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is not a zip written by ``torch.package``.
+    """
+
+    storage_name = ".data/{}.storage"
+
+    def _folder(self, path: Path) -> str:
+        marks = [name for name in self._entries if name.count("/") == 2 and name.endswith(f"/{PACKAGE_MARK}")]
+        if len(marks) != 1:
+            raise ModelFileError(f"{path} is a zip file that torch.package did not write; copy the file again")
+        return marks[0].removesuffix(PACKAGE_MARK)
+
+    def pickled(self, name: str) -> Any:
+        """Return the object in the pickle ``name`` as inert records; nothing in it is imported or called."""
+        return Opcodes(None, self.name).read(self._entry(name))
+
+    def text(self, name: str) -> str | None:
+        """Return a text of the archive; None if there is none of this name."""
+        return self._entry(name).decode("utf-8", "replace") if self._has(name) else None

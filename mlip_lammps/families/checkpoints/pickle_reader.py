@@ -225,6 +225,8 @@ class Opcodes:
         if not isinstance(identifier, tuple) or len(identifier) != 5 or identifier[0] != "storage":
             raise ValueError("a persistent id that is not a storage")
         _, kind, key, _, n_numbers = identifier
+        if type(key) is int:  # torch.package counts its storages
+            key = str(key)
         if not isinstance(kind, GlobalName) or not isinstance(key, str) or type(n_numbers) is not int or n_numbers < 0:
             raise ValueError("a persistent id that is not a storage")
         self._stack.append(Storage(kind.name, key, n_numbers))

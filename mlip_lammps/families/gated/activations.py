@@ -21,6 +21,8 @@ _ACTIVATIONS = {
     "ssp": _shifted_softplus,
     "tanh": torch.tanh,
     "abs": torch.abs,
+    "mish": torch.nn.functional.mish,
+    "gelu": torch.nn.functional.gelu,
 }
 
 

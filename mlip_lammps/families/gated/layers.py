@@ -14,6 +14,7 @@ from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.kernels.operators import LayerOperators, layer_operators
 from mlip_lammps.kernels.torch.layer_operators import flat
 from mlip_lammps.kernels.torch.linear import irrep_linear
+from mlip_lammps.kernels.torch.pair_repulsion import pair_repulsion
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class GatedLayers(LayeredModel):
     @property
     def cutoff(self) -> float:
         return self.lowered.cutoff
+
+    @property
+    def has_pair_functions(self) -> bool:
+        return self.lowered.has_pair_functions
 
     @property
     def feature_widths(self) -> tuple[int, ...]:
@@ -73,10 +78,15 @@ class GatedChain(Chain):
         self.message_biases = [_cast(update.message_bias, features) for update in self.updates]
         self.up_biases = [_cast(update.up_bias, features) for update in self.updates]
         self.readout, self.scale, self.constants = model.readout.to(features), model.scale, model.constants
+        self.hidden, self.readout_activation = [one.to(features) for one in model.hidden], model.readout_activation
+        self.repulsion = model.convolutions.repulsion
+        self.has_pair_functions = model.convolutions.has_pair_functions
 
     def layer(self, t: int, graph: EdgeGraph, features: Tensor | None, skips: Tensor | None) -> tuple[Named, Tensor]:
         messages = self.messages(t, graph, features)
         result, node_energies = self.update(t, graph, skips, messages)
+        if t == 1 and self.repulsion is not None:
+            node_energies = node_energies + self.repulsion_energies(graph)
         return self.hand_on(t, graph, result) | {f"messages_{t}": messages}, node_energies
 
     def layer_gradients(self, t: int, graph: EdgeGraph, variables: Named, named: Named) -> Named:
@@ -93,15 +103,30 @@ class GatedChain(Chain):
         into = {"messages": messages} | ({} if skips is None else {f"skip_gradients_{t - 1}": skips})
         found = dict(zip(into, torch.autograd.grad(outputs, list(into.values()), upstream), strict=True))
         through = torch.autograd.grad([again], list(variables.values()), [found.pop("messages")])
-        return found | dict(zip(variables, through, strict=True))
+        found |= dict(zip(variables, through, strict=True))
+        if t == 1 and self.repulsion is not None:
+            total = (self.repulsion_energies(graph) * named["energy_weights"]).sum()
+            (of_repulsion,) = torch.autograd.grad(total, graph.edge_vectors)
+            found["edge_gradients"] = found["edge_gradients"] + of_repulsion
+        return found
+
+    def repulsion_energies(self, graph: EdgeGraph) -> Tensor:
+        """Return the repulsion energies of the centres in eV, shape (n_local,), float64; in the first layer."""
+        edges = graph.edge_vectors, graph.edge_centre, graph.edge_neighbour
+        return pair_repulsion(self.repulsion, *edges, graph.centre_species, graph.species)
 
     def messages(self, t: int, graph: EdgeGraph, features: Tensor | None) -> Tensor:
         """Return the sum over neighbours of layer ``t`` after its linear map, shape (n_local, message width)."""
         source = graph.edge_neighbour
         if features is None:
             features, source = self.sources, graph.species.index_select(0, source)
+        pairs = None
+        if self.has_pair_functions:
+            pairs = graph.centre_species.index_select(0, graph.edge_centre) * len(self.constants)
+            pairs = pairs + graph.neighbour_species()
+        edges = graph.edge_vectors, graph.edge_centre, source
         return self.operators.messages(
-            t, features, graph.edge_vectors, graph.edge_centre, source, graph.centre_species
+            t, features, *edges, graph.centre_species, pairs, tables=graph.pair_tables
         )
 
     def update(self, t: int, graph: EdgeGraph, skips: Tensor | None, messages: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,6 +141,8 @@ class GatedChain(Chain):
         if t < self.n_layers:
             return result, torch.zeros(graph.n_local, dtype=torch.float64)
         scale, constants = (one.index_select(0, graph.centre_species) for one in (self.scale, self.constants))
+        for matrix in self.hidden:
+            result = activation(self.readout_activation)(result @ matrix)
         return result, (result @ self.readout).to(torch.float64) * scale + constants
 
     def hand_on(self, t: int, graph: EdgeGraph, result: Tensor) -> Named:

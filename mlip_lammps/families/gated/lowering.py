@@ -16,6 +16,7 @@ from torch import Tensor
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.families.gated.activations import activation_scale
 from mlip_lammps.families.gated.couplings import coupling
+from mlip_lammps.families.gated.repulsion import repulsion_tables
 from mlip_lammps.families.gated.spec import GatedLayerSpec, GatedModel, GateSpec, LinearSpec, gate_places
 from mlip_lammps.families.irreps import (
     Entry,
@@ -25,8 +26,8 @@ from mlip_lammps.families.irreps import (
     parse_irreps,
     simplify_irreps,
 )
-from mlip_lammps.kernels.lowered import ConvolutionPath, LinearBlock, LoweredLayer, LoweredModel
-from mlip_lammps.kernels.radial_constants import RadialBasis, RadialNetwork
+from mlip_lammps.kernels.lowered import ConvolutionPath, LinearBlock, LoweredLayer, LoweredModel, RepulsionTables
+from mlip_lammps.kernels.radial_constants import DistanceTransform, RadialBasis, RadialNetwork
 
 Irreps = tuple[Entry, ...]
 Matrices = dict[tuple[int, int], np.ndarray]
@@ -87,7 +88,9 @@ class LoweredGatedModel:
         Features of each element before the first layer, shape (n_elements, width).
     readout, constants
         Energies of the last features: a vector, shape (width,), and a constant of each element in eV, shape
-        (n_elements,).
+        (n_elements,). With ``hidden`` the vector follows the last activation.
+    hidden, readout_activation
+        Matrices before the vector, each with the activation after it; none for a linear readout.
     scale
         Factor of the readout by element in eV, shape (n_elements,).
     """
@@ -98,6 +101,8 @@ class LoweredGatedModel:
     readout: Tensor
     constants: Tensor
     scale: Tensor
+    hidden: tuple[Tensor, ...] = ()
+    readout_activation: str | None = None
 
 
 def lower(trained: GatedModel, atomic_numbers: tuple[int, ...]) -> LoweredGatedModel:
@@ -139,8 +144,9 @@ class _Lowering:
             cutoff_power=int(spec.radial.cutoff_parameter) if spec.radial.cutoff_kind == "polynomial" else 0,
             is_cutoff_on_basis=True,
             cutoff_start=spec.radial.cutoff_parameter if spec.radial.cutoff_kind == "xplor" else None,
+            transform=self._transform(),
         )
-        readout, constant = self._readout()
+        hidden, readout, constant = self._readout()
         shift, scale = (torch.from_numpy(self._by_element(name)) for name in ("shift", "scale"))
         convolutions = LoweredModel(
             atomic_numbers=self.numbers,
@@ -150,12 +156,31 @@ class _Lowering:
             layers=tuple(self._layer(t, layer, embedding) for t, layer in enumerate(spec.layers)),
             node_constants=shift,
             energy_scale=1.0,
-            repulsion=None,
+            repulsion=self._repulsion(),
         )
         updates = tuple(
             GatedUpdate(self._gate(one.gate), self._bias(one.message), self._bias(one.up)) for one in spec.layers
         )
-        return LoweredGatedModel(convolutions, updates, embedding, readout, shift + scale * constant, scale)
+        constants = shift + scale * constant
+        return LoweredGatedModel(
+            convolutions, updates, embedding, readout, constants, scale, hidden, spec.readout_activation
+        )
+
+    def _reaches(self) -> Tensor:
+        """Return the cutoffs of pairs of the elements in angstrom, shape (n_elements, n_elements)."""
+        if not self.spec.has_pair_cutoffs:
+            return torch.full((len(self.rows), len(self.rows)), self.spec.cutoff, dtype=torch.float64)
+        return torch.from_numpy(self._array("pair_cutoffs")[np.ix_(self.rows, self.rows)])
+
+    def _transform(self) -> DistanceTransform | None:
+        if not self.spec.has_pair_cutoffs:
+            return None
+        return DistanceTransform("Scaled", (self.spec.cutoff,), self._reaches().flatten())
+
+    def _repulsion(self) -> RepulsionTables | None:
+        if self.spec.repulsion is None:
+            return None
+        return repulsion_tables(self.spec.repulsion, self.rows, self.spec.cutoff, self._reaches())
 
     def _by_element(self, name: str) -> np.ndarray:
         values = self.trained.weights[name].astype(np.float64)
@@ -167,8 +192,11 @@ class _Lowering:
         rows = np.concatenate([matrices[0, k] for k in range(len(parse_irreps(one.irreps_out)))], axis=1)
         return torch.from_numpy(rows[self.rows] + np.concatenate(bias))
 
-    def _readout(self) -> tuple[Tensor, float]:
-        """Return the vector that maps the last features to the energy before scale and shift, and a constant."""
+    def _readout(self) -> tuple[tuple[Tensor, ...], Tensor, float]:
+        """Return the hidden matrices, the vector that gives the energy before scale and shift, and a constant."""
+        if self.spec.readout_activation is not None:
+            matrices = [torch.from_numpy(self._linear(one)[0][0, 0]) for one in self.spec.readout]
+            return tuple(matrices[:-1]), matrices[-1][:, 0].contiguous(), 0.0
         last = parse_irreps(self.spec.layers[-1].irreps_out)
         matrix, constant = None, np.zeros(1)
         for one in self.spec.readout:
@@ -179,7 +207,7 @@ class _Lowering:
             step = np.concatenate([np.broadcast_to(block, (len(block), width)) for block in blocks])
             constant = (constant @ step if matrix is not None else 0.0) + bias[0]
             matrix = step if matrix is None else matrix @ step
-        return torch.from_numpy(np.ascontiguousarray(matrix[:, 0])), float(constant[0])
+        return (), torch.from_numpy(np.ascontiguousarray(matrix[:, 0])), float(constant[0])
 
     def _linear(self, one: LinearSpec) -> tuple[Matrices, list[np.ndarray]]:
         """Return the normalised matrices of a map by entries, and what it adds to each entry of its result."""
@@ -215,11 +243,16 @@ class _Lowering:
             # the map ``up`` of the first layer is folded into what each element sends
             matrices, added = self._linear(layer.up)
             sources = embedding @ torch.from_numpy(matrices[0, 0]) + torch.from_numpy(np.concatenate(added))
+            if (divisors := self._divisors(t)) is not None:
+                sources = sources / torch.from_numpy(divisors)[:, None]
             first = sources.view(len(self.rows), -1, n_edge)
             unit = torch.eye(n_edge, dtype=torch.float64)
             up = tuple(LinearBlock(copy, 1, copy, 1, unit) for copy in range(first.shape[1]))
         else:
-            up = self._blocks(self._linear(layer.up)[0], before, before, n_in, n_edge)
+            matrices = self._linear(layer.up)[0]
+            if (divisors := self._divisors(t)) is not None:
+                matrices = {pair: matrix / divisors[:, None, None] for pair, matrix in matrices.items()}
+            up = self._blocks(matrices, before, before, n_in, n_edge)
         message = self._message(layer, groups, gate_in)
         return LoweredLayer(
             n_channels=self.n_channels,
@@ -241,6 +274,11 @@ class _Lowering:
             readout_matrices=(),
             readout_activation_scale=1.0,
         )
+
+    def _divisors(self, t: int) -> np.ndarray | None:
+        """Return what divides the features that each element sends; None if a number divides the sum."""
+        divisors = self._array(f"layers.{t}.denominator")
+        return divisors[self.rows] if divisors.ndim else None
 
     def _network(self, t: int, layer: GatedLayerSpec) -> RadialNetwork:
         names = [f"layers.{t}.radial.{k}.weight" for k in range(len(layer.radial_widths) + 1)]
@@ -298,8 +336,8 @@ class _Lowering:
     ) -> tuple[LinearBlock, ...]:
         """Return the linear map after the sum over neighbours, divided by the denominator."""
         matrices = self._linear(layer.message)[0]
-        t, before = layer.message.name.split(".")[1], parse_irreps(layer.message.irreps_in)
-        factor = 1.0 / float(self.trained.weights[f"layers.{t}.denominator"])
+        t, before = int(layer.message.name.split(".")[1]), parse_irreps(layer.message.irreps_in)
+        factor = 1.0 if self._divisors(t) is not None else 1.0 / float(self._array(f"layers.{t}.denominator"))
         blocks = []
         for (i, k), matrix in matrices.items():
             start, n_copies = groups[before[i].kind]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from mlip_lammps.families.gated.activations import activation
 from mlip_lammps.families.gated.couplings import sign
-from mlip_lammps.families.gated.spec import GatedLayerSpec, GatedModel, GateSpec, LinearSpec
+from mlip_lammps.families.gated.repulsion import ZBL_COEFFICIENTS, ZBL_EXPONENTS, ZBL_LENGTH, ZBL_POWER
+from mlip_lammps.families.gated.spec import GatedLayerSpec, GatedModel, GateSpec, LinearSpec, RepulsionSpec
 from mlip_lammps.families.reference import ReferenceModel, default_dtype
 
 
@@ -28,9 +29,14 @@ class GatedReference(ReferenceModel):
         self.embedding = Linear(trained, spec.embedding)
         self.layers = nn.ModuleList(Layer(trained, t, layer) for t, layer in enumerate(spec.layers))
         self.readout = nn.ModuleList(Linear(trained, one) for one in spec.readout)
+        self.register_buffer("reaches", _tensor(trained, "pair_cutoffs") if spec.has_pair_cutoffs else None)
         for name in ("shift", "scale"):
             values = _tensor(trained, name)
             self.register_buffer(name, values[spec.modal] if values.ndim == 2 else values)
+
+    @property
+    def has_repulsion(self) -> bool:
+        return self.spec.repulsion is not None
 
     def with_radial_functions(self, functions: Sequence[Callable[[Tensor], Tensor]]) -> "GatedReference":
         other = copy.copy(self)
@@ -47,34 +53,58 @@ class GatedReference(ReferenceModel):
         harmonics = o3.SphericalHarmonics(
             irreps, normalize=spec.has_unit_harmonics, normalization="component", irreps_in=f"1x1{'eo'[parity == -1]}"
         )(edge_vectors)
-        r = distances.unsqueeze(1)
+        pair = species[edge_centre], species[edge_neighbour]
+        mapped = distances if self.reaches is None else distances * (spec.cutoff / self.reaches[pair])
+        r = mapped.unsqueeze(1)
         basis = 2.0 / spec.cutoff * torch.sin(self.wave_numbers * r) / r * self._cutoff_function(r)
         features = self.embedding(one_hot)
         for t, layer in enumerate(self.layers):
-            weights = None if self.radial_functions is None else self._tabulated(t, distances)
+            weights = None if self.radial_functions is None else self._tabulated(t, distances, pair)
             features = layer(features, one_hot, basis, harmonics, edge_centre, edge_neighbour, weights)
-        for one in self.readout:
+        for number, one in enumerate(self.readout):
+            if number and spec.readout_activation is not None:
+                features = activation(spec.readout_activation)(features)
             features = one(features)
-        return features[:, 0] * self.scale[species] + self.shift[species]
+        energies = features[:, 0] * self.scale[species] + self.shift[species]
+        if spec.repulsion is None:
+            return energies
+        return energies.index_add(0, edge_centre, self._repulsion(spec.repulsion, distances, mapped, pair))
+
+    def _repulsion(
+        self, repulsion: RepulsionSpec, distances: Tensor, mapped: Tensor, pair: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Return half the repulsion of each edge in eV; ``mapped`` are the distances that the cutoff takes."""
+        charges = torch.tensor(repulsion.charges, dtype=self.dtype)
+        z_i, z_j = charges[pair[0]], charges[pair[1]]
+        x = (z_i**ZBL_POWER + z_j**ZBL_POWER) * distances / ZBL_LENGTH
+        screening = sum(c * torch.exp(-b * x) for c, b in zip(ZBL_COEFFICIENTS, ZBL_EXPONENTS, strict=True))
+        envelope = self._polynomial(mapped / self.spec.cutoff, repulsion.cutoff_power)
+        return 0.5 * repulsion.strength * z_i * z_j / distances * screening * envelope
 
     def _cutoff_function(self, r: Tensor) -> Tensor:
         """Return the cutoff function, zero beyond the cutoff, with the shape of ``r``."""
         r_c, number = self.spec.cutoff, self.spec.radial.cutoff_parameter
         if self.spec.radial.cutoff_kind == "polynomial":
-            p, x = number, r / r_c
-            value = 1 - (p + 1) * (p + 2) / 2 * x**p + p * (p + 2) * x ** (p + 1) - p * (p + 1) / 2 * x ** (p + 2)
-        else:
-            inner, outer, square = number**2, r_c**2, r * r
-            falling = (outer - square) ** 2 * (outer + 2 * square - 3 * inner) / (outer - inner) ** 3
-            value = torch.where(r < number, torch.ones_like(r), falling)
-        return value * (r < r_c)
+            return self._polynomial(r / r_c, number)
+        inner, outer, square = number**2, r_c**2, r * r
+        falling = (outer - square) ** 2 * (outer + 2 * square - 3 * inner) / (outer - inner) ** 3
+        return torch.where(r < number, torch.ones_like(r), falling) * (r < r_c)
 
-    def _tabulated(self, t: int, distances: Tensor) -> Tensor:
+    @staticmethod
+    def _polynomial(x: Tensor, p: float) -> Tensor:
+        value = 1 - (p + 1) * (p + 2) / 2 * x**p + p * (p + 2) * x ** (p + 1) - p * (p + 1) / 2 * x ** (p + 2)
+        return value * (x < 1)
+
+    def _tabulated(self, t: int, distances: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:
         """Return the radial weights of a table, for harmonics as this model has them.
 
         A table of a model without unit vectors includes the factors r^l.
         """
-        weights = self.radial_functions[t](distances)
+        if self.reaches is None:
+            weights = self.radial_functions[t](distances)
+        else:
+            numbers = torch.tensor(self.spec.atomic_numbers)
+            weights = self.radial_functions[t](distances, torch.stack([numbers[species] for species in pair]))
         if self.spec.has_unit_harmonics:
             return weights
         layer = self.layers[t]
@@ -102,7 +132,7 @@ class Layer(nn.Module):
         self.radial = [_tensor(trained, f"{prefix}.radial.{k}.weight") for k in range(n_matrices)]
         scale = spec.radial.activation_scale
         self.silu = normalize2mom(nn.functional.silu) if scale is None else lambda x: scale * nn.functional.silu(x)
-        self.denominator = float(trained.weights[f"{prefix}.denominator"])
+        self.register_buffer("denominator", _tensor(trained, f"{prefix}.denominator"))
         self.up, self.message = Linear(trained, layer.up), Linear(trained, layer.message)
         self.gate = _gate(layer.gate)
         self.self_connection = None
@@ -137,10 +167,12 @@ class Layer(nn.Module):
             weights = basis
             for k, matrix in enumerate(self.radial):
                 weights = (self.silu(weights) if k else weights) @ (matrix / matrix.shape[0] ** 0.5)
-        sources = self.up(features)[edge_neighbour]
+        # a denominator by element is that of the neighbour
+        divided = self.up(features) / (self.denominator if self.denominator.ndim == 0 else one_hot @ self.denominator[:, None])
+        sources = divided[edge_neighbour]
         messages = self.convolution(sources, harmonics, self.signs * weights)
         total = messages.new_zeros(len(features), messages.shape[1]).index_add(0, edge_centre, messages)
-        return self.gate(self.message(total / self.denominator) + own)
+        return self.gate(self.message(total) + own)
 
 
 class Linear(nn.Module):

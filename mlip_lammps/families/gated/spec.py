@@ -112,6 +112,25 @@ class RadialSpec:
 
 
 @dataclass(frozen=True)
+class RepulsionSpec:
+    """Repulsion of nuclei (ZBL): half of strength Z_i Z_j / r times a screening function, times the polynomial cutoff.
+
+    Attributes
+    ----------
+    charges
+        Atomic numbers in the order of the model's elements.
+    strength
+        Of two protons in eV angstrom.
+    cutoff_power
+        Power of its polynomial cutoff, which ends at the cutoff of the pair.
+    """
+
+    charges: tuple[int, ...]
+    strength: float
+    cutoff_power: int
+
+
+@dataclass(frozen=True)
 class GatedSpec:
     """A trained model without its weights.
 
@@ -131,6 +150,12 @@ class GatedSpec:
         Linear maps from the features after the last layer to the atomic energy, one after the other.
     made_by
         Program and version that wrote the file.
+    readout_activation
+        Activation between the maps of the readout, without a factor; None if there is none.
+    has_pair_cutoffs
+        Whether the basis takes the distance times the cutoff over the cutoff of the pair, ``pair_cutoffs``.
+    repulsion
+        Repulsion of nuclei that is added to the energies; None without.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -146,6 +171,9 @@ class GatedSpec:
     made_by: str
     modals: tuple[str, ...] = ()
     modal: int | None = None
+    readout_activation: Literal["silu", "mish", "gelu"] | None = None
+    has_pair_cutoffs: bool = False
+    repulsion: RepulsionSpec | None = None
 
     @property
     def n_layers(self) -> int:
@@ -164,7 +192,9 @@ class GatedModel(SpecifiedModel):
         Arrays in the precision of the file: those of the linear maps by their names, of layer T
         ``layers.T.self_connection.weight``, ``layers.T.radial.K.weight`` and ``layers.T.denominator``, and
         ``wave_numbers``, ``shift`` and ``scale``. The last two have the shape (n_elements,) or
-        (n_modals, n_elements). ``couplings.L1_L2_L3`` are Wigner 3j symbols of the file, as far as it has them.
+        (n_modals, n_elements). A denominator is a number, or has one for each element of the neighbours.
+        ``pair_cutoffs`` are distances in angstrom for each element of the centre and of the neighbour, if the
+        specification has them. ``couplings.L1_L2_L3`` are Wigner 3j symbols of the file, as far as it has them.
     remarks
         Licence, source and citation of the model, as far as they are known.
     """

@@ -35,8 +35,13 @@ def check_weights(trained: GatedModel) -> None:
             raise ModelFileError(f"{key} of {name} is {array.dtype}, expected float32 or float64; save the model again")
         if not np.isfinite(array).all():
             raise ModelFileError(f"{key} of {name} has values that are not finite: training failed; train again")
-    if not all(float(trained.weights[f"layers.{t}.denominator"]) > 0 for t in range(trained.n_layers)):
+    if not all((trained.weights[f"layers.{t}.denominator"] > 0).all() for t in range(trained.n_layers)):
         raise ModelFileError(f"a denominator of {name} is not positive; copy the file again")
+    reaches = trained.weights.get("pair_cutoffs")
+    if reaches is not None and not ((reaches > 0) & (reaches <= trained.cutoff * (1 + 1e-12))).all():
+        raise ModelFileError(
+            f"a cutoff of a pair of {name} is not between 0 and {trained.cutoff} angstrom; copy the file again"
+        )
 
 
 def weight_shapes(trained: GatedModel) -> Iterator[tuple[str, tuple[Shape, ...]]]:
@@ -48,10 +53,12 @@ def weight_shapes(trained: GatedModel) -> Iterator[tuple[str, tuple[Shape, ...]]
     yield "shift", by_element
     yield "scale", by_element
     yield "wave_numbers", ((spec.radial.n_basis,),)
+    if spec.has_pair_cutoffs:
+        yield "pair_cutoffs", ((n_elements, n_elements),)
     maps = [spec.embedding, *spec.readout]
     for t, layer in enumerate(spec.layers):
         maps += [layer.up, layer.message]
-        yield f"layers.{t}.denominator", ((),)
+        yield f"layers.{t}.denominator", ((), (n_elements,))
         irreps_in, gate_in = parse_irreps(layer.irreps_in), parse_irreps(layer.gate.irreps_in)
         size = linear_size(irreps_in, gate_in) * (n_elements if layer.self_connection == "element" else 1)
         if layer.self_connection != "none":

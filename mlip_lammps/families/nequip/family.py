@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlip_lammps.families.gated.spec import GatedModel
-from mlip_lammps.families.nequip.checkpoint import FAMILY_NAME, is_nequip_file, read_checkpoint
+from mlip_lammps.families.nequip.package import is_package
+from mlip_lammps.families.nequip.reader import FAMILY_NAME, is_nequip_file, read_nequip
 
 if TYPE_CHECKING:
     from mlip_lammps.families.gated.layers import GatedLayers
@@ -15,17 +16,17 @@ class NequIPFamily:
     """The NequIP family, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "NequIP (.ckpt)"
+    files = "NequIP (.ckpt, .nequip.zip)"
     exact_radial = "the trained network"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         return is_nequip_file(path, start)
 
     def read(self, path: Path) -> GatedModel:
-        return read_checkpoint(path)
+        return read_nequip(path)
 
     def form_of(self, path: Path) -> str:
-        return "NequIP checkpoint"
+        return "NequIP package" if is_package(path) else "NequIP checkpoint"
 
     def line_of_layer(self, layer: dict[str, Any]) -> str:
         return (

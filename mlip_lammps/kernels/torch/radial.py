@@ -47,6 +47,9 @@ def mapped_distances(transform: DistanceTransform, distances: Tensor, lengths: T
         x = distances / lengths
         # x^q / (1 + x^(q - p)) without the power that is infinite at zero
         return 1.0 / (1.0 + a * x.pow(p) / (1.0 + x.pow(p - q)))
+    if transform.kind == "Scaled":
+        (cutoff,) = transform.parameters
+        return distances * (cutoff / lengths)
     (alpha,) = transform.parameters
     low, high = 3.0 / 4.0 * lengths, 4.0 / 3.0 * lengths
     step = torch.tanh(alpha / (high - low) * (distances - 0.5 * (low + high)))
@@ -147,10 +150,11 @@ def radial_values(
     factor
         Shape (n_edges, 1), or None.
     """
-    envelope = cutoff_function(basis, distances, cutoff).unsqueeze(1)
-    mapped = distances
+    mapped, falling = distances, distances
     if basis.transform is not None:
         mapped = mapped_distances(basis.transform, distances, basis.transform.lengths.to(distances.dtype)[pairs])
+        falling = mapped if basis.transform.kind == "Scaled" else distances
+    envelope = cutoff_function(basis, falling, cutoff).unsqueeze(1)
     functions = basis_functions(basis, mapped)
     if basis.is_cutoff_on_basis:
         functions = functions * envelope
