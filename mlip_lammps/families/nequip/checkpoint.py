@@ -96,6 +96,7 @@ class Checkpoint:
         self.version = str(info.get("versions", {}).get("nequip", "of unknown version"))[:20]
         _check_training_module(info, self._root, path.name)
         self.origin = _origin(parameters["model"], self.version, path, files)
+        self.design = self.origin.design(path.name)
         self.arrays = Arrays(self._root["state_dict"], self.archive)
         self.arrays.take_averages(self.origin.is_trained)
 

@@ -36,7 +36,7 @@ _ACTIVATIONS = {
     "nequip.nn.nonlinearities.shifted_softplus": "ssp",
 }
 _NETWORK_ACTIVATIONS = {"SiLU": "silu", "Mish": "mish", "GELU": "gelu"}
-_COMPILED = ".nequip.pt2"
+_MOST_METADATA = 100
 _PATH_TOLERANCE = 1e-6
 
 
@@ -130,12 +130,18 @@ class PackagedModel:
 def is_package(path: Path) -> bool:
     """Return whether a zip file was written by ``nequip-package``."""
     names = _names(path)
-    return any(name.endswith(f"/{PACKAGE_MARK}") for name in names) and any("/nequip/" in name for name in names)
+    is_archive = any(name.endswith(f"/{PACKAGE_MARK}") for name in names)
+    return is_archive and any(name.endswith(f"/{_MODEL}") or "/nequip/" in name for name in names)
 
 
 def is_compiled(path: Path) -> bool:
     """Return whether a zip file was written by ``nequip-compile`` for AOTInductor."""
-    return path.name.endswith(_COMPILED) and any("/aotinductor/" in name for name in _names(path))
+    metadata = [name for name in _names(path) if "/aotinductor/" in name and name.endswith("metadata.json")]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(b"type_names" in archive.read(name) for name in metadata[:_MOST_METADATA])
+    except (OSError, *DAMAGED_ZIP):
+        return False
 
 
 def _names(path: Path) -> list[str]:

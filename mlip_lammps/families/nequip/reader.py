@@ -55,7 +55,7 @@ def read_nequip(path: Path) -> GatedModel:
         else:
             checkpoint = Checkpoint(path, files)
             packaged, version, arrays = checkpoint.origin.package, checkpoint.version, checkpoint.arrays
-            design = checkpoint.origin.design(path.name)
+            design = checkpoint.design
             constants = checkpoint.origin.constants(design, path.name)
         trained = _model(path, version, design, arrays, constants, remarks)
         if packaged is not None:
