@@ -29,12 +29,19 @@ SEVENNET = {
     "modals.SCAN": "SCAN",
 }
 """Models of SevenNet, one for each modal."""
-NEQUIP = ("averages", "two_orders", "in_float64")
+NEQUIP = ("averages", "two_orders", "in_float64", "repulsion", "tuned")
+"""Checkpoints of NequIP."""
+NEQUIP_OLD = ("checkpoint_0_9",)
+"""Checkpoints of NequIP 0.9, which newer versions of it do not read."""
+NEQUIP_PACKAGES = ("packaged", "version_0_9")
+"""Files of ``nequip-package``, without the sources in them."""
 
 
 def file_of(case: str) -> Path:
     name = case.partition(".")[0]
-    return FOLDER / "nequip" / f"{name}.ckpt" if name in NEQUIP else FOLDER / "sevennet" / f"{name}.pth"
+    if name in NEQUIP_PACKAGES:
+        return FOLDER / "nequip" / f"{name}.nequip.zip"
+    return FOLDER / "nequip" / f"{name}.ckpt" if name in (*NEQUIP, *NEQUIP_OLD) else FOLDER / "sevennet" / f"{name}.pth"
 
 
 def head_of(case: str) -> str | None:

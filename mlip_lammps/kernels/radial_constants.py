@@ -15,8 +15,9 @@ class DistanceTransform:
     kind, parameters
         ``Agnesi``: with x = r / length, 1 / (1 + a x^q / (1 + x^(q - p))) and the parameters a, q, p. ``Soft``: with
         r_0 = 3/4 length, r_1 = 4/3 length and r_m their mean,
-        r_0 + (r - r_0) (1 + tanh(alpha (r - r_m) / (r_1 - r_0))) / 2 and the parameter alpha. ``Scaled``: r cutoff / length
-        with the cutoff as parameter, which the cutoff function takes as well: the length is the cutoff of the pair.
+        r_0 + (r - r_0) (1 + tanh(alpha (r - r_m) / (r_1 - r_0))) / 2 and the parameter alpha. ``Scaled``: r cutoff
+        / length with the cutoff as parameter; the cutoff function takes it too, and the length is the cutoff of the
+        pair.
     lengths
         Length of each pair of elements i * n_elements + j in angstrom, shape (n_elements^2,), float64.
     """

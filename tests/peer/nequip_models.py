@@ -4,7 +4,8 @@ Usage: ``python nequip_models.py create FOLDER`` writes ``NAME.ckpt`` with rando
 ``NAME.nequip.zip`` for each of `PACKAGES`, and the checkpoint of a training that starts from a package.
 ``python nequip_models.py evaluate FOLDER`` writes ``NAME.npz`` (structures and results) for each of them, and
 ``python nequip_models.py strip FOLDER`` removes the sources from the packages, which NequIP needs and the reader does
-not. The folder ``tests/data/nequip`` was made with the three commands.
+not. The folder ``tests/data/nequip`` was made with the three commands. With NequIP 0.9.0 and e3nn 0.5.9,
+``create_old`` takes the place of ``create`` and writes ``version_0_9.nequip.zip`` and ``checkpoint_0_9.ckpt``.
 """
 
 import os
@@ -55,6 +56,12 @@ MODELS = {
 }  # fmt: skip
 PACKAGES = ("packaged",)
 """Models that are also packaged; their checkpoints are not committed."""
+OLD = {
+    "type_names": ["O", "H"], "num_layers": 2, "l_max": 1, "num_features": 4, "parity": False, "polynomial_cutoff_p": 5,
+    "per_edge_type_cutoff": {"O": {"O": 3.0, "H": 3.1}, "H": {"O": 2.5, "H": 3.4}},
+    "per_type_energy_shifts": {"O": -3.0, "H": -1.0}, "pair_potential": _ZBL | {"chemical_species": ["O", "H"]},
+}  # fmt: skip
+"""Model of NequIP 0.9, whose repulsion takes the cutoff function of the model."""
 TUNED = {
     "_target_": "nequip.model.modify",
     "modifiers": [
@@ -85,8 +92,22 @@ def create(folder: Path) -> None:
         create_checkpoint("tuned", TUNED, MODELS["packaged"]["type_names"])
 
 
-def create_checkpoint(name: str, model: dict, type_names: list[str]) -> None:
-    """Write ``NAME.ckpt`` into the current folder."""
+def create_old(folder: Path) -> None:
+    """Write a package and a checkpoint of an old version; the checkpoint has the same cutoff function in newer ones."""
+    from nequip.scripts import package
+
+    os.chdir(folder)
+    loss = {"_target_": "nequip.train.EnergyForceLoss", "coeffs": {"total_energy": 1.0, "forces": 1.0}}
+    metrics = {"_target_": "nequip.train.EnergyForceMetrics", "coeffs": {"total_energy_mae": 1.0, "forces_mae": 1.0}}
+    for name, change in (("version_0_9", {}), ("checkpoint_0_9", {"polynomial_cutoff_p": 6})):
+        create_checkpoint(name, _COMMON | OLD | change, OLD["type_names"], loss=loss, val_metrics=metrics)
+    package.data_dict_from_checkpoint = lambda _: {}  # examples of data, which no test reads
+    package.main(["build", "version_0_9.ckpt", "version_0_9.nequip.zip"])
+    Path("version_0_9.ckpt").unlink()
+
+
+def create_checkpoint(name: str, model: dict, type_names: list[str], **settings: dict) -> None:
+    """Write ``NAME.ckpt`` into the current folder; ``settings`` are further ones of the training module."""
     import ase.io
     import nequip
     import torch
@@ -108,7 +129,7 @@ def create_checkpoint(name: str, model: dict, type_names: list[str]) -> None:
     versions = {"nequip": nequip.__version__, "e3nn": "0.6.0"}
     info = {"versions": versions, "training_module": {"_target_": f"nequip.train.{kind.__name__}"}, "data": data}
     counts = {"train": 1, "val": 1, "test": 0, "predict": 0}
-    module = kind(model=model, num_datasets=counts, info_dict=info)
+    module = kind(model=model, num_datasets=counts, info_dict=info, **settings)
     states = module.state_dict()
     generator = torch.Generator().manual_seed(1)
     for key, value in states.items():
@@ -189,4 +210,5 @@ if __name__ == "__main__":
 
     set_global_state()
     torch.set_default_dtype(torch.float64)
-    {"create": create, "evaluate": evaluate, "strip": strip}[sys.argv[1]](Path(sys.argv[2]).resolve())
+    commands = {"create": create, "create_old": create_old, "evaluate": evaluate, "strip": strip}
+    commands[sys.argv[1]](Path(sys.argv[2]).resolve())

@@ -67,7 +67,7 @@ PROGRAMS = {
 
 _READ_AS_CHECKPOINTS = {
     "sevenn": "give the checkpoint_*.pth of the training that it was made from",
-    "nequip": "give the checkpoint (.ckpt) of the training, which NequIP writes since version 0.7",
+    "nequip": "give the checkpoint (.ckpt) or the packaged file (.nequip.zip), which NequIP writes since version 0.7",
     "chgnet": 'give a checkpoint of its Trainer, or save {"model": model.as_dict()} with composition_model as a name',
     "torchani": "give its state dict, or save the model itself with torch.save(model, path)",
 }

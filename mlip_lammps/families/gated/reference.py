@@ -168,8 +168,8 @@ class Layer(nn.Module):
             for k, matrix in enumerate(self.radial):
                 weights = (self.silu(weights) if k else weights) @ (matrix / matrix.shape[0] ** 0.5)
         # a denominator by element is that of the neighbour
-        divided = self.up(features) / (self.denominator if self.denominator.ndim == 0 else one_hot @ self.denominator[:, None])
-        sources = divided[edge_neighbour]
+        divisors = self.denominator if self.denominator.ndim == 0 else one_hot @ self.denominator[:, None]
+        sources = (self.up(features) / divisors)[edge_neighbour]
         messages = self.convolution(sources, harmonics, self.signs * weights)
         total = messages.new_zeros(len(features), messages.shape[1]).index_add(0, edge_centre, messages)
         return self.gate(self.message(total) + own)

@@ -1,12 +1,11 @@
 """Reader of NequIP checkpoints: settings and weights of a Lightning module, read as data and without torch."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import math
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from mlip_lammps.families.checkpoints.archive import TorchArchive
 from mlip_lammps.families.nequip.arrays import Arrays
 from mlip_lammps.families.nequip.design import Design
 from mlip_lammps.families.nequip.package import PackagedModel, is_package, read_package
-from mlip_lammps.families.nequip.settings import design_of
+from mlip_lammps.families.nequip.settings import design_of, is_older
 from mlip_lammps.families.nequip.weights import Constants
 
 _TRAINABLE = {
@@ -32,6 +31,8 @@ _WITHOUT_EFFECT = (
     "enable_OpenEquivariance", "enable_CuEquivariance", "enable_ForceStressOutput", "disable_ForceStressOutput",
 )  # fmt: skip
 """Modifiers that do not change the energy: other kernels, and whether NequIP computes forces."""
+_ROUNDED_MATRICES, _ROUNDED_NEIGHBOURS = (0, 13), (0, 16)
+"""Versions since which the factors of matrices and of features have the precision of the model."""
 _DEEPEST = 8
 _GIVE_PACKAGE = "package it with nequip-package build and give the .nequip.zip file"
 
@@ -74,7 +75,10 @@ class Origin:
         if self.package is not None:
             return self.package.constants
         factor = _source_factor(self.settings.get("avg_num_neighbors"), design, source)
-        return Constants((factor,) * len(design.hidden))
+        if not is_older(self.version, _ROUNDED_NEIGHBOURS):
+            factor = factor.astype(design.dtype).astype(np.float64)
+        precision = "float64" if is_older(self.version, _ROUNDED_MATRICES) else design.dtype
+        return Constants((factor,) * len(design.hidden), precision=precision)
 
 
 class Checkpoint:
@@ -175,7 +179,7 @@ def _modified(modifiers: Any, source: str) -> dict[str, bool]:
 
 
 def _source_factor(average: Any, design: Design, source: str) -> np.ndarray:
-    """Return one over the square root of the number of neighbours, rounded as the model has it."""
+    """Return one over the square root of the number of neighbours: a number, or one for each type."""
     values = average
     if isinstance(average, dict):
         if set(average) != set(design.type_names):
@@ -188,5 +192,4 @@ def _source_factor(average: Any, design: Design, source: str) -> np.ndarray:
     if not all(type(one) in (int, float) and one > 0 for one in every):
         raise ModelFileError(f"avg_num_neighbors of {source} is {str(average)[:40]}, expected numbers above 0")
     factors = [1.0 / math.sqrt(one) for one in every]
-    rounded = np.array(factors if isinstance(values, list) else factors[0]).astype(design.dtype)
-    return rounded.astype(np.float64)
+    return np.array(factors if isinstance(values, list) else factors[0])

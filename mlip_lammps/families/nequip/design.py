@@ -5,6 +5,7 @@ This module does not import torch.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -40,6 +41,8 @@ class Design:
         Widths of the hidden layers of the readout.
     repulsion_power
         Power of the polynomial cutoff of the ZBL repulsion; None without repulsion.
+    has_odd_harmonics
+        Whether spherical harmonics have the parity (-1)^l; otherwise all irreps are labelled even.
     """
 
     type_names: tuple[str, ...]
@@ -58,6 +61,7 @@ class Design:
     readout_activation: str | None = None
     has_pair_cutoffs: bool = False
     repulsion_power: int | None = None
+    has_odd_harmonics: bool = True
 
     def specification(
         self, source: str, made_by: str, charges: NDArray[np.floating] | None, strength: float
@@ -91,13 +95,13 @@ class Design:
         widths = (before[0].mul, *self.readout_widths, 1)
         readout = tuple(
             LinearSpec(f"readout.{k}", f"{n_in}x0e", f"{n_out}x0e")
-            for k, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+            for k, (n_in, n_out) in enumerate(pairwise(widths))
         )
         return GatedSpec(
             atomic_numbers=numbers,
             cutoff=float(self.cutoff),
             l_max=self.l_max,
-            has_odd_harmonics=True,
+            has_odd_harmonics=self.has_odd_harmonics,
             has_unit_harmonics=True,
             radial=RadialSpec(self.n_basis, "polynomial", self.cutoff_power, activation_scale=1.0),
             embedding=LinearSpec("embedding", f"{len(numbers)}x0e", f"{self.n_embedding}x0e"),
@@ -166,7 +170,7 @@ class Design:
     def _layer(
         self, t: int, before: tuple[Entry, ...], wanted: tuple[Entry, ...], widths: tuple[int, ...]
     ) -> GatedLayerSpec:
-        edge = harmonics(self.l_max, True)
+        edge = harmonics(self.l_max, self.has_odd_harmonics)
         reached = {entry.kind for entry in full_product(before, edge)}
         out = tuple(entry for entry in wanted if entry.kind in reached)
         scalars = tuple(entry for entry in out if entry.order == 0)

@@ -86,7 +86,9 @@ class Module:
         """Raise unless an attribute has the expected value."""
         found = self.value(name, default)
         if found != expected:
-            raise UnsupportedModelError(f"{name} of {self.label} is {str(found)[:60]}, and this package supports {expected}")
+            raise UnsupportedModelError(
+                f"{name} of {self.label} is {str(found)[:60]}, and this package supports {expected}"
+            )
 
     def whole(self, name: str) -> int:
         """Return a whole number, which may be stored as a float."""

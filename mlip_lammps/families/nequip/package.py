@@ -89,8 +89,8 @@ class PackagedModel:
         e3nn = re.match(r"(\d+)\.(\d+)", self.facts.versions.get("e3nn", ""))
         if e3nn is None or tuple(map(int, e3nn.groups())) < _OLDEST_E3NN:
             raise UnsupportedModelError(
-                f"{archive.name} was packaged with e3nn {self.facts.versions.get('e3nn', 'of unknown version')}, expected "
-                "0.5 or newer; package it again"
+                f"{archive.name} was packaged with e3nn {self.facts.versions.get('e3nn', 'of unknown version')}, "
+                "expected 0.5 or newer; package it again"
             )
         models = Module(archive.pickled(_MODEL), archive)
         models.require_class("ModuleDict")
@@ -210,8 +210,10 @@ def _design(graph: Module, energies: Module) -> Design:
     convolutions = [f"layer{t}_convnet" for t in range(n_layers)]
     # versions differ in the order of the embeddings, which do not depend on each other
     if set(names[: len(around)]) != around or names[len(around) :] != [*convolutions, *after]:
+        other = [name for name in names if name not in (*around, *convolutions, *after)]
+        shown = f"the module {other[0][:60]}" if other else f"the modules {', '.join(names)[:200]}"
         raise UnsupportedModelError(
-            f"{energies.label} has the modules {', '.join(names)[:160]}, and this package supports those of NequIPGNNModel"
+            f"{energies.label} has {shown}, and this package supports those of NequIPGNNModel in their order"
         )
     if names.index("spharm") > names.index("edge_norm") or names.index("bessel_encode") > names.index("factor"):
         raise UnsupportedModelError(f"{energies.label} has its embeddings in an unknown order")
@@ -246,6 +248,7 @@ def _design(graph: Module, energies: Module) -> Design:
         readout_activation=readout_activation,
         has_pair_cutoffs=bool(energies.child("edge_norm").value("_per_edge_type")),
         repulsion_power=_repulsion_power(energies, basis),
+        has_odd_harmonics=edge == harmonics(len(edge) - 1, True),
     )
 
 
@@ -272,10 +275,9 @@ def _harmonics(energies: Module) -> tuple[Entry, ...]:
     edge, inner = module.irreps("irreps_edge_sh"), module.child("sh", "SphericalHarmonics")
     inner.require("normalize", True)
     inner.require("normalization", "component")
-    if edge != harmonics(len(edge) - 1, True) or inner.irreps("irreps_out") != edge:
-        raise UnsupportedModelError(
-            f"{module.label} has the irreps {format_irreps(edge)}, expected all orders with the parity of vectors"
-        )
+    l_max = len(edge) - 1
+    if edge not in (harmonics(l_max, True), harmonics(l_max, False)) or inner.irreps("irreps_out") != edge:
+        raise UnsupportedModelError(f"{module.label} has the irreps {format_irreps(edge)}, expected all orders once")
     return edge
 
 
@@ -292,9 +294,11 @@ def _gate_activations(convnets: Sequence[Module]) -> tuple[dict[int, str], dict[
                 if found.setdefault((part, parity), name) != name:
                     raise UnsupportedModelError(f"{gate.label} has other activations than the layers before")
     default = {1: "silu", -1: "tanh"}
-    return tuple(
-        {parity: found.get((part, parity), default[parity]) for parity in (1, -1)} for part in ("act_scalars", "act_gates")
+    of_scalars, of_gates = (
+        {parity: found.get((part, parity), name) for parity, name in default.items()}
+        for part in ("act_scalars", "act_gates")
     )
+    return of_scalars, of_gates
 
 
 def _activations(module: Module) -> list[tuple[int, str]]:
@@ -411,14 +415,12 @@ def _check_layer(layer: Module, spec: GatedLayerSpec, model: GatedSpec) -> None:
     """Raise unless the convolution, linear maps, self-connection and gate of a layer are those of the specification."""
     block = layer.child("conv", "InteractionBlock")
     before, mid = parse_irreps(spec.irreps_in), parse_irreps(spec.irreps_mid)
-    gate_in, edge = parse_irreps(spec.gate.irreps_in), harmonics(model.l_max, True)
+    gate_in, edge = parse_irreps(spec.gate.irreps_in), harmonics(model.l_max, model.has_odd_harmonics)
     product = block
     if "tp_scatter" in block.child_names():
         product = block.child("tp_scatter", "TensorProductScatter")
     product = product.child("tp", "TensorProduct")
-    paths = [
-        (i, order, k, "uvu", True, math.sqrt(mid[k].dim)) for i, order, k in spec.paths
-    ]
+    paths = [(i, order, k, "uvu", True, math.sqrt(mid[k].dim)) for i, order, k in spec.paths]
     _check_product(product, (before, edge, mid), paths)
     message_in = parse_irreps(spec.message.irreps_in)
     for name, given, wanted in (("linear_1", before, before), ("linear_2", message_in, gate_in)):

@@ -21,7 +21,7 @@ _MARKS = (b"hyper_parameters", b"nequip.")
 
 
 def is_nequip_file(path: Path, start: bytes) -> bool:
-    """Return whether a file looks like a checkpoint of NequIP, or a file of ``nequip-package`` or ``nequip-compile``."""
+    """Return whether a file looks like one of NequIP: a checkpoint, a packaged or a compiled model."""
     if start[:2] == b"PK" and (is_package(path) or is_compiled(path)):
         return True
     pickled = small_pickle(path, start)
@@ -40,8 +40,8 @@ def read_nequip(path: Path) -> GatedModel:
     """
     if is_compiled(path):
         raise UnsupportedModelError(
-            f"{path} was compiled by nequip-compile and does not contain the trained model; give the checkpoint (.ckpt) "
-            "or the packaged file (.nequip.zip) that it was made from"
+            f"{path} was compiled by nequip-compile and does not contain the trained model; give the checkpoint "
+            "(.ckpt) or the packaged file (.nequip.zip) that it was made from"
         )
     is_packaged = is_package(path)
     with ExitStack() as files, _as_damage(path, "package" if is_packaged else "checkpoint"):
@@ -79,7 +79,8 @@ def _model(
 
 def _remarks(packaged: PackagedModel) -> dict[str, str]:
     versions = packaged.facts.versions
-    return {"packaged_with": ", ".join(f"{name} {versions[name]}" for name in ("nequip", "e3nn", "torch") if name in versions)}
+    named = [f"{name} {versions[name]}" for name in ("nequip", "e3nn", "torch") if name in versions]
+    return {"packaged_with": ", ".join(named)}
 
 
 @contextmanager

@@ -14,6 +14,10 @@ _BUILDERS = ("NequIPGNNModel", "NequIPGNNEnergyModel", _PRESET, _FULL, "FullNequ
 _ZBL = "nequip.nn.pair_potential.ZBL"
 _OWN_ZBL_CUTOFF = (0, 17)
 """Version of NequIP since which the repulsion has a cutoff function of its own."""
+_NATURAL_PARITY = (0, 16)
+"""Version since which models without parity have irreps of parity (-1)^l; before, all were labelled even."""
+_SMALL_RADIAL = (0, 17)
+"""Version since which the default radial network has one hidden layer of 128; before, it had two of 64."""
 _DEFAULT_POWER = 6
 _COMMON_PRESET = {"parity": False, "type_embed_num_features": 32, "radial_mlp_depth": 1, "radial_mlp_width": 128}
 _PRESETS = {
@@ -65,10 +69,8 @@ def design_of(settings: Mapping[str, Any], source: str, version: str) -> Design:
         if name not in _PRESETS:
             raise UnsupportedModelError(f"{source} has the preset {name[:20]}; known are {', '.join(_PRESETS)}")
         settings = {**_COMMON_PRESET, **_PRESETS[name], **settings}
-    if builder.startswith("Full"):
-        of_layers = _of_full(settings, source)
-    else:
-        of_layers = _of_short(settings, source)
+    is_full = builder.startswith("Full")
+    of_layers = _of_full(settings, source) if is_full else _of_short(settings, source, version)
     cutoff = settings.get("r_max")
     if type(cutoff) not in (int, float):
         raise ModelFileError(f"the setting r_max of {source} is {cutoff}, expected a distance; copy the file again")
@@ -123,7 +125,13 @@ def _refuse_unsupported(settings: Mapping[str, Any], source: str) -> None:
         raise UnsupportedModelError(f"{source} has no gates (convnet_nonlinearity_type); train with the default")
 
 
-def _of_short(settings: Mapping[str, Any], source: str) -> dict[str, Any]:
+def is_older(version: str, than: tuple[int, int]) -> bool:
+    """Return whether a version is older; an unknown one is not."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return found is not None and (int(found[1]), int(found[2])) < than
+
+
+def _of_short(settings: Mapping[str, Any], source: str, version: str) -> dict[str, Any]:
     """Return the design of the layers from the settings of ``NequIPGNNModel``."""
     l_max = _whole(settings, "l_max", 1, 0, 6, source)
     n_layers = _whole(settings, "num_layers", 4, 1, 50, source)
@@ -131,18 +139,22 @@ def _of_short(settings: Mapping[str, Any], source: str) -> dict[str, Any]:
     features = features if isinstance(features, list) else [features] * (l_max + 1)
     if len(features) != l_max + 1 or not all(type(n) is int and 0 < n < _LARGEST for n in features):
         raise ModelFileError(f"num_features {features} of {source} does not fit l_max {l_max}; copy the file again")
-    depth = _whole(settings, "radial_mlp_depth", 1, 0, 20, source)
-    widths = (_whole(settings, "radial_mlp_width", 128, 1, _LARGEST, source),) * depth
+    default_depth, default_width = (2, 64) if is_older(version, _SMALL_RADIAL) else (1, 128)
+    depth = _whole(settings, "radial_mlp_depth", default_depth, 0, 20, source)
+    widths = (_whole(settings, "radial_mlp_width", default_width, 1, _LARGEST, source),) * depth
+    has_parity = bool(settings.get("parity", True))
+    has_odd_harmonics = has_parity or not is_older(version, _NATURAL_PARITY)
     hidden = tuple(
         Entry(features[order], order, parity)
         for order in range(l_max + 1)
-        for parity in ((1, -1) if settings.get("parity", True) else ((-1) ** order,))
+        for parity in ((1, -1) if has_parity else ((-1) ** order if has_odd_harmonics else 1,))
     )
     return {
         "l_max": l_max,
         "n_embedding": _whole(settings, "type_embed_num_features", None, 1, _LARGEST, source, features[0]),
         "hidden": (hidden,) * (n_layers - 1) + ((Entry(features[0], 0, 1),),),
         "radial_widths": (widths,) * n_layers,
+        "has_odd_harmonics": has_odd_harmonics,
     }
 
 
@@ -154,10 +166,9 @@ def _of_full(settings: Mapping[str, Any], source: str) -> dict[str, Any]:
     edge = settings.get("irreps_edge_sh")
     edge = harmonics(edge, True) if type(edge) is int and 0 <= edge <= 6 else _irreps(edge, source)
     l_max = len(edge) - 1
-    if edge != harmonics(l_max, True):
+    if edge not in (harmonics(l_max, True), harmonics(l_max, False)):
         raise UnsupportedModelError(
-            f"{source} has the spherical harmonics {format_irreps(edge)} (irreps_edge_sh), expected all orders with the "
-            "parity of vectors"
+            f"{source} has the spherical harmonics {format_irreps(edge)} (irreps_edge_sh), expected all orders once"
         )
     for name, largest, values in (("radial_mlp_depth", 20, lists[1]), ("radial_mlp_width", _LARGEST, lists[2])):
         if not all(type(value) is int and 0 <= value <= largest for value in values):
@@ -166,6 +177,7 @@ def _of_full(settings: Mapping[str, Any], source: str) -> dict[str, Any]:
         "l_max": l_max,
         "n_embedding": _whole(settings, "type_embed_num_features", None, 1, _LARGEST, source),
         "hidden": tuple(_irreps(one, source) for one in lists[0]),
+        "has_odd_harmonics": edge == harmonics(l_max, True),
         "radial_widths": tuple((width,) * depth for depth, width in zip(lists[1], lists[2], strict=True)),
     }
 
@@ -185,8 +197,10 @@ def _activations(settings: Mapping[str, Any], name: str, source: str) -> dict[in
 
 def _readout_widths(settings: Mapping[str, Any], last: tuple[Entry, ...], source: str) -> tuple[int, ...]:
     depth = _whole(settings, "readout_mlp_hidden_layers_depth", 0, 0, 20, source)
+    if not depth:
+        return ()
     own = sum(entry.mul * entry.dim for entry in last)
-    return (_whole(settings, "readout_mlp_hidden_layers_width", None, 1, _LARGEST, source, own),) * depth if depth else ()
+    return (_whole(settings, "readout_mlp_hidden_layers_width", None, 1, _LARGEST, source, own),) * depth
 
 
 def _readout_activation(settings: Mapping[str, Any]) -> str | None:
@@ -207,12 +221,10 @@ def _repulsion_power(pair: Any, power: int, source: str, version: str) -> int | 
     own = pair.get("polynomial_cutoff_p", _DEFAULT_POWER)
     if own != int(own) or not 2 <= own <= 100:
         raise UnsupportedModelError(f"the ZBL repulsion of {source} has polynomial_cutoff_p {own}, expected a number")
-    found = re.match(r"(\d+)\.(\d+)", version)
-    is_older = found is None or tuple(map(int, found.groups())) < _OWN_ZBL_CUTOFF
-    if is_older and power != own:
+    if is_older(version, _OWN_ZBL_CUTOFF) and power != own:
         raise UnsupportedModelError(
-            f"{source} is of NequIP {version}, whose ZBL repulsion has the cutoff function of the model; newer versions "
-            "read it with another one. Package it with the version that trained it and give the .nequip.zip file"
+            f"{source} is of NequIP {version}, whose ZBL repulsion has the cutoff function of the model; newer "
+            "versions read it with another one. Package it with the version that trained it and give the .nequip.zip file"
         )
     return int(own)
 

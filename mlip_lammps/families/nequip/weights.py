@@ -32,11 +32,14 @@ class Constants:
         neighbours: a number, or one for each type.
     matrix_factors
         What multiplies the matrices of networks, by network and number, if the file has them; otherwise they are those
-        of NequIP in the precision of the model.
+        of NequIP.
+    precision
+        Precision to which NequIP rounds what it multiplies matrices by.
     """
 
     source_factors: tuple[NDArray[np.float64], ...]
     matrix_factors: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    precision: str = "float64"
 
 
 def weights_of(design: Design, spec: GatedSpec, arrays: Arrays, constants: Constants, source: str) -> Weights:
@@ -53,7 +56,7 @@ def weights_of(design: Design, spec: GatedSpec, arrays: Arrays, constants: Const
         "wave_numbers": math.pi / spec.cutoff * arrays["bessel_encode.bessel_weights"].astype(np.float64).reshape(-1),
         "embedding.weight": (n_elements**0.5 * embedding).reshape(-1),
     }
-    networks = _Networks(design, arrays, constants)
+    networks = _Networks(arrays, constants)
     for k in range(len(spec.readout)):
         n_matrices = len(spec.readout)
         matrix = networks.matrix(READOUT, k, n_matrices, design.readout_activation is not None)
@@ -102,7 +105,6 @@ def _pair_cutoffs(spec: GatedSpec, arrays: Arrays, source: str) -> NDArray[np.fl
 
 @dataclass(frozen=True)
 class _Networks:
-    design: Design
     arrays: Arrays
     constants: Constants
 
@@ -125,7 +127,7 @@ class _Networks:
 
         A network without activations multiplies the product of its matrices by the product of the factors.
         """
-        precision = np.dtype(self.design.dtype).type
+        precision = np.dtype(self.constants.precision).type
         if is_activated or n_matrices == 1:
             return float(precision((1.0 if k == 0 else math.sqrt(2.0)) / math.sqrt(self._array(home, k).shape[0])))
         if k > 0:
