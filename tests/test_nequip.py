@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,6 +21,8 @@ from package_files import (
 from mlip_lammps.compilation import compiled_model, export_model
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families import family_of, read_model
+from mlip_lammps.families.checkpoints.pickle_reader import Record
+from mlip_lammps.families.nequip.modules import Module
 from mlip_lammps.families.nequip.settings import design_of
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.structure.graph import build_graph
@@ -249,6 +252,14 @@ def test_a_package_without_a_readable_model_is_damaged(tmp_path):
         archive.writestr("model/nequip/nn/__init__.py", "")
     with pytest.raises(UnsupportedModelError, match="packaged with e3nn of unknown version"):
         read_model(tmp_path / "empty.nequip.zip")
+
+
+def test_modules_that_contain_each_other_are_refused():
+    archive = SimpleNamespace(name="x.nequip.zip")
+    record = Record("nequip.nn.graph_model.GraphModel", (), {"_modules": {}})
+    record.state["_modules"] |= {"one": record, "two": record}
+    with pytest.raises(ModelFileError, match="has more than 20000 modules"):
+        list(Module(record, archive).walk())
 
 
 def test_facts_of_a_package_name_the_programs_that_wrote_it():

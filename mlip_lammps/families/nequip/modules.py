@@ -12,6 +12,7 @@ from mlip_lammps.families.checkpoints.pickle_reader import GlobalName, Record
 from mlip_lammps.families.irreps import Entry
 
 _MISSING = object()
+_MOST_MODULES = 20_000
 _PROGRAMS = ("nequip", "e3nn", "torch")
 
 
@@ -70,10 +71,15 @@ class Module:
         return [name for name, record in self._table("_modules").items() if record is not None]
 
     def walk(self) -> Iterator["Module"]:
-        """Yield the module and all modules in it."""
-        yield self
-        for name in self.child_names():
-            yield from self.child(name).walk()
+        """Yield the module and all modules in it, each before those in it."""
+        found, waiting = 0, [self]
+        while waiting:
+            module = waiting.pop()
+            found += 1
+            if found > _MOST_MODULES:  # as in a file where modules contain each other
+                raise ModelFileError(f"{self.label} has more than {_MOST_MODULES} modules; copy the file again")
+            yield module
+            waiting += [module.child(name) for name in reversed(module.child_names())]
 
     def value(self, name: str, default: Any = _MISSING) -> Any:
         """Return a plain attribute; a class or function of the file is its name."""

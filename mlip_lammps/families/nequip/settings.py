@@ -224,7 +224,8 @@ def _repulsion_power(pair: Any, power: int, source: str, version: str) -> int | 
     if is_older(version, _OWN_ZBL_CUTOFF) and power != own:
         raise UnsupportedModelError(
             f"{source} is of NequIP {version}, whose ZBL repulsion has the cutoff function of the model; newer "
-            "versions read it with another one. Package it with the version that trained it and give the .nequip.zip file"
+            "versions read it with another one. Package it with the version that trained it and give the .nequip.zip "
+            "file"
         )
     return int(own)
 
