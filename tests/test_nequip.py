@@ -228,7 +228,7 @@ def package_with(tmp_path, replace):
         (b"pair_potential\nZBL", b"pair_potential\nLennardJones", "pair_potential.LennardJones, .* supports ZBL"),
         (b"cnequip.nn.norm\nAvg", b"cnequip.nn.norm\nOther", "supports AvgNumNeighborsNorm there"),
         (b"cnequip.nn.mlp\n", b"callegro.nn.mlp\n", "is a model of Allegro"),
-        (b"cnequip.nn.mlp\n", b"cmy_package.mlp\n", "which is no class of NequIP"),
+        (b"cnequip.nn.mlp\n", b"cmy_package.mlp\n", "which is not a class of NequIP"),
         (b"component", b"integral_", "normalization of .* is integral_"),
         (b"uvu", b"uuu", "is another tensor product"),
         (b"ctorch.nn.modules.activation\nSiLU", b"ctorch.nn.modules.activation\nMish", "has the activation mish"),

@@ -39,7 +39,7 @@ class Module:
                 "not read; use pair_style allegro"
             )
         if package not in _PROGRAMS:
-            raise UnsupportedModelError(f"{self.label} is a {record.name}, which is no class of NequIP")
+            raise UnsupportedModelError(f"{self.label} is a {record.name}, which is not a class of NequIP")
 
     @property
     def label(self) -> str:
