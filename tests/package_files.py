@@ -33,7 +33,7 @@ NEQUIP = ("averages", "two_orders", "in_float64", "repulsion", "tuned")
 """Checkpoints of NequIP."""
 NEQUIP_OLD = ("checkpoint_0_9",)
 """Checkpoints of NequIP 0.9, which newer versions of it do not read."""
-NEQUIP_PACKAGES = ("packaged", "version_0_9")
+NEQUIP_PACKAGES = ("packaged", "package_0_9")
 """Files of ``nequip-package``, without the sources in them."""
 
 

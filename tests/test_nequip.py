@@ -268,7 +268,7 @@ def test_facts_of_a_package_name_the_programs_that_wrote_it():
     assert family_of(model).form_of(file_of("packaged")) == "NequIP package"
     assert family_of(model).form_of(file_of("averages")) == "NequIP checkpoint"
     assert facts["packaged_with"] == "nequip 0.19.1, e3nn 0.6.0, torch 2.13.0+cpu"
-    assert trained("version_0_9").spec.made_by == "NequIP 0.9.0"
+    assert trained("package_0_9").spec.made_by == "NequIP 0.9.0"
 
 
 def test_a_compiled_file_is_refused(tmp_path):

@@ -5,7 +5,7 @@ Usage: ``python nequip_models.py create FOLDER`` writes ``NAME.ckpt`` with rando
 ``python nequip_models.py evaluate FOLDER`` writes ``NAME.npz`` (structures and results) for each of them, and
 ``python nequip_models.py strip FOLDER`` removes the sources from the packages, which NequIP needs and the reader does
 not. The folder ``tests/data/nequip`` was made with the three commands. With NequIP 0.9.0 and e3nn 0.5.9,
-``create_old`` takes the place of ``create`` and writes ``version_0_9.nequip.zip`` and ``checkpoint_0_9.ckpt``.
+``create_old`` takes the place of ``create`` and writes ``package_0_9.nequip.zip`` and ``checkpoint_0_9.ckpt``.
 """
 
 import os
@@ -99,11 +99,11 @@ def create_old(folder: Path) -> None:
     os.chdir(folder)
     loss = {"_target_": "nequip.train.EnergyForceLoss", "coeffs": {"total_energy": 1.0, "forces": 1.0}}
     metrics = {"_target_": "nequip.train.EnergyForceMetrics", "coeffs": {"total_energy_mae": 1.0, "forces_mae": 1.0}}
-    for name, change in (("version_0_9", {}), ("checkpoint_0_9", {"polynomial_cutoff_p": 6})):
+    for name, change in (("package_0_9", {}), ("checkpoint_0_9", {"polynomial_cutoff_p": 6})):
         create_checkpoint(name, _COMMON | OLD | change, OLD["type_names"], loss=loss, val_metrics=metrics)
     package.data_dict_from_checkpoint = lambda _: {}  # examples of data, which no test reads
-    package.main(["build", "version_0_9.ckpt", "version_0_9.nequip.zip"])
-    Path("version_0_9.ckpt").unlink()
+    package.main(["build", "package_0_9.ckpt", "package_0_9.nequip.zip"])
+    Path("package_0_9.ckpt").unlink()
 
 
 def create_checkpoint(name: str, model: dict, type_names: list[str], **settings: dict) -> None:
