@@ -68,17 +68,12 @@ def independent_points(crystal: Phonopy) -> list[NDArray[np.float64]]:
         Points in reciprocal vectors of the primitive cell, shape (n, 3) for each set.
     """
     rotations = crystal.primitive_symmetry.pointgroup_operations
-    operations = np.concatenate([rotations, -rotations])
-    sets: list[list[NDArray[np.float64]]] = []
-    for point in get_commensurate_points(_repeats(crystal)):
-        images = point @ operations
-        for known in sets:
-            if (np.abs(images - known[0] - np.round(images - known[0])).max(axis=1) < 1e-5).any():
-                known.append(point)
-                break
-        else:
-            sets.append([point])
-    return [np.array(one) for one in sets]
+    points = get_commensurate_points(_repeats(crystal))
+    n = len(points)  # the common denominator of the coordinates
+    images = np.rint(points @ np.concatenate([rotations, -rotations]) * n).astype(np.int64) % n
+    codes = (images @ [n * n, n, 1]).min(axis=0)
+    _, first, number = np.unique(codes, return_index=True, return_inverse=True)
+    return [points[number == one] for one in np.argsort(first)]
 
 
 def _repeats(crystal: Phonopy) -> NDArray[np.int64]:
