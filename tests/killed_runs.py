@@ -22,7 +22,7 @@ from pathlib import Path
 from mlip_lammps.workflows import run_dynamics
 run_dynamics(*pickle.loads(Path(sys.argv[1]).read_bytes()), sys.argv[2], n_ranks=2)
 """
-_START, _END, _RUN = 60, 60, 900
+_START, _SETTLE, _END, _RUN = 60, 1.5, 60, 900
 """Limits in seconds."""
 
 
@@ -41,8 +41,16 @@ class KilledRuns:
         self._alone, self.folder = parent / "alone", parent / "killed"
 
     def alone(self) -> dict[str, bytes]:
-        """Run without a kill and return the output."""
-        subprocess.run([*self._command, str(self._alone)], check=True, timeout=_RUN)
+        """Run without a kill and return the output; measure the time to the first restart file, and the whole time."""
+        started, self.start_seconds = time.monotonic(), 0.0
+        process = subprocess.Popen([*self._command, str(self._alone)])
+        while process.poll() is None:
+            assert time.monotonic() < started + _RUN
+            if not self.start_seconds and list(self._alone.glob("restarts/*.restart")):
+                self.start_seconds = time.monotonic() - started
+            time.sleep(0.02)
+        assert process.returncode == 0
+        self.seconds = time.monotonic() - started
         return contents(self._alone)
 
     def finish(self) -> dict[str, bytes]:
@@ -70,7 +78,12 @@ class KilledRuns:
         # mpiexec is the child; below it hydra_pmi_proxy, and below that the ranks
         targets = {"this process": process.pid, "mpiexec": below[0], "a rank": below[-1]} if below else {}
         os.kill(targets.get(victim, process.pid), signal.SIGKILL)
-        process.wait(timeout=_END)
+        try:
+            process.wait(timeout=_SETTLE)
+        except subprocess.TimeoutExpired:  # that was the check of a restart file, and the run goes on with an older one
+            below += _descendants(process.pid)
+            process.kill()
+            process.wait(timeout=_END)
         deadline = time.monotonic() + _END
         while any(_is_running(pid) for pid in below):
             assert time.monotonic() < deadline, "a rank runs on"

@@ -120,12 +120,15 @@ def test_a_killed_run_leaves_no_process_and_continues_bit_for_bit(victim, silico
 @pytest.mark.soak
 @pytest.mark.parametrize("ensemble", ["nve", "npt"])
 def test_a_run_that_is_killed_at_20_random_times_ends_as_if_left_alone(ensemble, silicon, crystal, tmp_path):
-    settings = DynamicsSettings(**{**SHORT, "time_ps": 6.0, "ensemble": ensemble})
+    settings = DynamicsSettings(**{**SHORT, "time_ps": 12.0, "ensemble": ensemble})
     runs = KilledRuns(crystal, silicon, settings, tmp_path)
     expected = runs.alone()
     chance, n_kills, places = random.Random(ensemble), 0, []
     while n_kills < 20:
-        ready = time.monotonic() + chance.uniform(0.0, 8.0)
+        wait = runs.start_seconds * chance.random()
+        if chance.random() < 0.7:  # after the start: together about half of the run
+            wait = runs.start_seconds + (runs.seconds - runs.start_seconds) / 20 * chance.random()
+        ready = time.monotonic() + wait
         if not runs.kill(chance.choice(VICTIMS), lambda ready=ready: time.monotonic() > ready):
             break
         n_kills += 1
