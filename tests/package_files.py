@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from mlip_lammps.compilation import compiled_model
 from mlip_lammps.engines.lammps.cases import Case, run_cases
 from mlip_lammps.families import family_of, read_model, select_head
 from mlip_lammps.families.gated import GatedModel
+from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.families.reference import ReferenceModel
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.structure.evaluation import Evaluation
@@ -35,6 +37,36 @@ NEQUIP_OLD = ("checkpoint_0_9",)
 """Checkpoints of NequIP 0.9, which newer versions of it do not read."""
 NEQUIP_PACKAGES = ("packaged", "package_0_9")
 """Files of ``nequip-package``, without the sources in them."""
+
+
+@dataclass(frozen=True)
+class StoredModels:
+    """Trained files of one package in a folder of ``tests/data``, and what the package computed for them.
+
+    Attributes
+    ----------
+    folder
+        Folder in ``tests/data``.
+    ending
+        Ending of the trained files; empty for folders.
+    """
+
+    folder: str
+    ending: str = ""
+
+    def file_of(self, name: str) -> Path:
+        return FOLDER / self.folder / f"{name}{self.ending}"
+
+    def reference_of(self, name: str) -> ReferenceModel:
+        model = read_model(self.file_of(name))
+        return family_of(model).reference(model)
+
+    def layers_of(self, name: str, n_elements: int | None = None) -> LayeredModel:
+        model = read_model(self.file_of(name))
+        return family_of(model).layers(model, model.atomic_numbers[:n_elements])
+
+    def results_of(self, name: str) -> list[tuple[Atoms, dict[str, np.ndarray]]]:
+        return stored_results(FOLDER / self.folder / f"{name}.npz")
 
 
 def file_of(case: str) -> Path:

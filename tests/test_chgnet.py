@@ -13,12 +13,12 @@ from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
 from lammps_run import error_line, run_lammps
 from lammps_structures import expected_results, write_data
 from package_files import (
-    FOLDER,
+    StoredModels,
     assert_equals_package,
     assert_lammps_equals,
     reading_imports_torch,
-    stored_results,
 )
+from uncompiled import run_layers
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import compiled_model
@@ -35,6 +35,7 @@ from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree
 from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic
 
+STORED = StoredModels("chgnet", ".pth.tar")
 MODELS = ("norm", "plain")
 ELEMENTS = ("H", "O")
 STRUCTURES = {
@@ -48,23 +49,10 @@ DENSE = rattled_triclinic(ELEMENTS, repeat=(5, 5, 5), spacing=1.1, rattle=0.02, 
 TOO_MANY = r"an atom of [HO] has more than 40 neighbours within 2\.6 A, the most that this model takes"
 
 
-def file_of(name: str) -> Path:
-    return FOLDER / "chgnet" / f"{name}.pth.tar"
-
-
-def reference_of(name: str):
-    trained = read_model(file_of(name))
-    return family_of(trained).reference(trained)
-
-
-def results_of_chgnet(name: str) -> list[tuple[Atoms, dict[str, np.ndarray]]]:
-    return stored_results(FOLDER / "chgnet" / f"{name}.npz")
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_reference_gives_the_results_of_chgnet(name):
-    reference = reference_of(name)
-    results = results_of_chgnet(name)
+    reference = STORED.reference_of(name)
+    results = STORED.results_of(name)
     assert len(results) == 3
     for atoms, expected in results:
         found = reference.evaluate(atoms)
@@ -76,44 +64,23 @@ def test_the_reference_gives_the_results_of_chgnet(name):
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])
 @pytest.mark.parametrize("structure", [0, 1, 2], ids=["triclinic", "cluster", "own images"])
 def test_the_layers_equal_the_reference(name, dtype, structure):
-    """Without compilation, and with the layers one after the other on all atoms."""
-    trained, (atoms, _) = read_model(file_of(name)), results_of_chgnet(name)[structure]
-    layers = family_of(trained).layers(trained, trained.atomic_numbers)
-    chain, reference = layers.chain(dtype, layers.operators("torch", dtype, "exact", Path())), reference_of(name)
-    edges = build_graph(atoms, layers.cutoff)
-    pairs = torch.from_numpy(angles_of(edges.edge_centre, edges.edge_vectors, layers.angle_cutoff))
-    species, centre, neighbour = (
-        torch.from_numpy(one)
-        for one in (reference.species_of(edges.atomic_numbers), edges.edge_centre, edges.edge_neighbour)
-    )
-    vectors = torch.from_numpy(edges.edge_vectors).requires_grad_(True)
-    graph = EdgeGraph(species, vectors, centre, neighbour, species, angle_edges=pairs)
-    features = skips = None
-    for t in range(1, layers.n_layers + 1):
-        handed, energies = chain.layer(t, graph, features, skips)
-        features, skips = handed.get(f"features_{t}"), handed.get(f"skips_{t}")
-    (gradients,) = torch.autograd.grad(energies.sum(), vectors)
-    expected = reference.evaluate(atoms)
-    limit = 1e-10 if dtype == "float64" else 1e-4
-    moments = handed["node_properties"].detach().numpy()[:, 0]
-    np.testing.assert_allclose(energies.detach().numpy(), expected.node_energies, rtol=0, atol=limit)
-    np.testing.assert_allclose(gradients.numpy(), expected.edge_gradients, rtol=0, atol=limit)
-    np.testing.assert_allclose(moments, expected.node_properties["magmoms"], rtol=0, atol=limit)
+    reference, atoms = STORED.reference_of(name), STORED.results_of(name)[structure][0]
+    found = run_layers(STORED.layers_of(name), reference, atoms, dtype)
+    found.assert_equal(reference.evaluate(atoms), 1e-10 if dtype == "float64" else 1e-4)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_two_ranks_give_the_results_of_one(name, tmp_path):
-    trained = read_model(file_of(name))
-    check_ranks(family_of(trained).layers(trained, trained.atomic_numbers[:20]), tmp_path)
+    check_ranks(STORED.layers_of(name, 20), tmp_path)
 
 
 @pytest.fixture(scope="module")
 def compiled():
-    return compiled_model(file_of("norm"), dtype="float64", elements=ELEMENTS)
+    return compiled_model(STORED.file_of("norm"), dtype="float64", elements=ELEMENTS)
 
 
 def test_the_calculator_gives_the_results_of_chgnet(compiled):
-    for atoms, expected in results_of_chgnet("norm"):
+    for atoms, expected in STORED.results_of("norm"):
         atoms.calc = MlipCalculator(compiled, n_threads=1)
         assert_energies_agree(
             atoms.get_potential_energy(), expected["energy"], len(atoms), tolerances.PACKAGE_ENERGY_PER_ATOM
@@ -124,7 +91,7 @@ def test_the_calculator_gives_the_results_of_chgnet(compiled):
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
 def test_lammps_equals_the_reference(n_ranks, compiled):
-    assert_lammps_equals(reference_of("norm"), STRUCTURES, compiled, n_ranks, is_relative=False)
+    assert_lammps_equals(STORED.reference_of("norm"), STRUCTURES, compiled, n_ranks, is_relative=False)
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2])
@@ -136,7 +103,7 @@ def test_fix_pair_returns_the_magnetic_moments(n_ranks, compiled, tmp_path):
     )
     done = run_lammps(text, n_ranks, tmp_path)
     assert_results_agree(read_results(done), expected_results(compiled, atoms))
-    moments = reference_of("norm").evaluate(atoms).node_properties["magmoms"]
+    moments = STORED.reference_of("norm").evaluate(atoms).node_properties["magmoms"]
     np.testing.assert_allclose(done.dump("dump.out")[:, 6], moments, rtol=0, atol=1e-9)
 
 
@@ -157,7 +124,7 @@ def test_an_atom_with_too_many_bonds_stops_all_ranks(n_ranks, compiled, tmp_path
 
 def test_layers_give_no_energy_to_an_atom_with_too_many_bonds():
     """A plugin that does not know the limit finds energies that are not finite."""
-    trained = read_model(file_of("plain"))
+    trained = read_model(STORED.file_of("plain"))
     layers = family_of(trained).layers(trained, (1, 8))
     chain = layers.chain("float64", layers.operators("torch", "float64", "exact", Path()))
     edges = build_graph(DENSE, layers.cutoff)
@@ -180,7 +147,7 @@ def test_energies_and_forces_are_continuous_at_the_bond_cutoff(compiled):
 
 
 def test_a_model_without_norms_passes_the_check_of_the_export():
-    path = compiled_model(file_of("plain"), dtype="mixed", elements=ELEMENTS)
+    path = compiled_model(STORED.file_of("plain"), dtype="mixed", elements=ELEMENTS)
     assert read_metadata(path)["differences"]["energy_per_atom_ev"] < 1e-5
 
 
@@ -193,7 +160,7 @@ def test_the_file_states_bonds_and_magnetic_moments(compiled):
 
 
 def test_info_names_family_elements_and_cutoffs(capsys):
-    assert main(["info", str(file_of("norm"))]) == 0
+    assert main(["info", str(STORED.file_of("norm"))]) == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line)
     assert rows["family"] == "chgnet"
     assert rows["bond_cutoff"] == "2.6"
@@ -204,7 +171,7 @@ def test_info_names_family_elements_and_cutoffs(capsys):
 def test_names_lead_to_the_files_of_the_package(tmp_path, monkeypatch, capsys):
     file = tmp_path / INSTALLED["chgnet-0.3.0"].file
     file.parent.mkdir(parents=True)
-    shutil.copy(file_of("norm"), file)
+    shutil.copy(STORED.file_of("norm"), file)
     (tmp_path / "chgnet" / "__init__.py").write_text("raise RuntimeError('imported')")
     record = tmp_path / "chgnet-0.4.2.dist-info"
     record.mkdir()
@@ -219,7 +186,7 @@ def test_names_lead_to_the_files_of_the_package(tmp_path, monkeypatch, capsys):
 
 def changed(tmp_path, settings=None, states=None, without=()):
     """Return a copy of ``norm`` with other arguments and weights."""
-    content = torch.load(file_of("norm"), weights_only=True)
+    content = torch.load(STORED.file_of("norm"), weights_only=True)
     content["model"]["model_args"] |= settings or {}
     content["model"]["state_dict"] |= states or {}
     for name in without:
@@ -292,4 +259,4 @@ def test_a_truncated_file_is_refused(tmp_path):
 
 
 def test_reading_does_not_import_torch():
-    assert not reading_imports_torch(file_of("norm"))
+    assert not reading_imports_torch(STORED.file_of("norm"))

@@ -1,33 +1,30 @@
 """M3GNet potentials of MatGL: read as data, exact against MatGL, and the same in LAMMPS on several ranks."""
 
 import shutil
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from ase import Atoms
 from package_files import (
-    FOLDER,
+    StoredModels,
     assert_equals_package,
     assert_lammps_equals,
     reading_imports_torch,
-    stored_results,
 )
+from uncompiled import run_layers
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.compilation.consistency import check_ranks
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
-from mlip_lammps.families import family_of, read_model
-from mlip_lammps.families.chain import EdgeGraph
+from mlip_lammps.families import read_model
 from mlip_lammps.model_file.archive import read_metadata
-from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree
 from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic
 
+STORED = StoredModels("m3gnet")
 MODELS = ("smooth", "bessel")
 STRUCTURES = {
     "triclinic": rattled_triclinic(("H", "O"), repeat=(3, 3, 4), seed=2),
@@ -37,64 +34,33 @@ STRUCTURES = {
 }
 
 
-def folder_of(name: str) -> Path:
-    return FOLDER / "m3gnet" / name
-
-
-def reference_of(name: str):
-    trained = read_model(folder_of(name))
-    return family_of(trained).reference(trained)
-
-
-def results_of_matgl(name: str) -> list[tuple[Atoms, dict[str, np.ndarray]]]:
-    return stored_results(FOLDER / "m3gnet" / f"{name}.npz")
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_reference_gives_the_results_of_matgl(name):
-    reference = reference_of(name)
-    for atoms, expected in results_of_matgl(name):
+    reference = STORED.reference_of(name)
+    for atoms, expected in STORED.results_of(name):
         assert_equals_package(reference.evaluate(atoms), atoms, expected)
 
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])
 def test_the_layers_equal_the_reference(name, dtype):
-    """Without compilation, and with the layers one after the other on all atoms."""
-    trained, (atoms, _) = read_model(folder_of(name)), results_of_matgl(name)[0]
-    layers = family_of(trained).layers(trained, trained.atomic_numbers)
-    chain, reference = layers.chain(dtype, layers.operators("torch", dtype, "exact", Path())), reference_of(name)
-    edges = build_graph(atoms, layers.cutoff)
-    species, centre, neighbour = (
-        torch.from_numpy(one)
-        for one in (reference.species_of(edges.atomic_numbers), edges.edge_centre, edges.edge_neighbour)
-    )
-    vectors = torch.from_numpy(edges.edge_vectors).requires_grad_(True)
-    graph = EdgeGraph(species, vectors, centre, neighbour, species, species[neighbour])
-    features = skips = None
-    for t in range(1, layers.n_layers + 1):
-        handed, energies = chain.layer(t, graph, features, skips)
-        features, skips = handed.get(f"features_{t}"), handed.get(f"skips_{t}")
-    (gradients,) = torch.autograd.grad(energies.sum(), vectors)
-    expected = reference.evaluate(atoms)
-    limit = 1e-10 if dtype == "float64" else 1e-4
-    np.testing.assert_allclose(energies.detach().numpy(), expected.node_energies, rtol=0, atol=limit)
-    np.testing.assert_allclose(gradients.numpy(), expected.edge_gradients, rtol=0, atol=limit)
+    reference, atoms = STORED.reference_of(name), STORED.results_of(name)[0][0]
+    found = run_layers(STORED.layers_of(name), reference, atoms, dtype)
+    found.assert_equal(reference.evaluate(atoms), 1e-10 if dtype == "float64" else 1e-4)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_two_ranks_give_the_results_of_one(name, tmp_path):
-    trained = read_model(folder_of(name))
-    check_ranks(family_of(trained).layers(trained, trained.atomic_numbers), tmp_path)
+    check_ranks(STORED.layers_of(name), tmp_path)
 
 
 @pytest.fixture(scope="module")
 def compiled():
-    return compiled_model(folder_of("smooth"), dtype="float64")
+    return compiled_model(STORED.file_of("smooth"), dtype="float64")
 
 
 def test_the_calculator_gives_the_results_of_matgl(compiled):
-    for atoms, expected in results_of_matgl("smooth"):
+    for atoms, expected in STORED.results_of("smooth"):
         atoms.calc = MlipCalculator(compiled, n_threads=1)
         assert_energies_agree(
             atoms.get_potential_energy(), expected["energy"], len(atoms), tolerances.PACKAGE_ENERGY_PER_ATOM
@@ -104,7 +70,7 @@ def test_the_calculator_gives_the_results_of_matgl(compiled):
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
 def test_lammps_equals_the_reference(n_ranks, compiled):
-    assert_lammps_equals(reference_of("smooth"), STRUCTURES, compiled, n_ranks, is_relative=False)
+    assert_lammps_equals(STORED.reference_of("smooth"), STRUCTURES, compiled, n_ranks, is_relative=False)
 
 
 def test_the_file_has_no_angles(compiled):
@@ -115,7 +81,7 @@ def test_the_file_has_no_angles(compiled):
 
 
 def test_info_names_family_and_cutoffs(capsys):
-    assert main(["info", str(folder_of("bessel"))]) == 0
+    assert main(["info", str(STORED.file_of("bessel"))]) == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line)
     assert rows["family"] == "m3gnet"
     assert rows["elements"] == "Si O H"
@@ -124,12 +90,13 @@ def test_info_names_family_and_cutoffs(capsys):
 
 @pytest.mark.parametrize("file", ["", "model.pt", "model.json"])
 def test_the_folder_and_its_files_are_one_model(file):
-    assert read_model(folder_of("smooth") / file).source_sha256 == read_model(folder_of("smooth")).source_sha256
+    folder = STORED.file_of("smooth")
+    assert read_model(folder / file).source_sha256 == read_model(folder).source_sha256
 
 
 def changed(tmp_path, settings=None, options=None, states=None):
     """Return a copy of the folder ``smooth`` with other arguments and weights."""
-    folder = shutil.copytree(folder_of("smooth"), tmp_path / "changed")
+    folder = shutil.copytree(STORED.file_of("smooth"), tmp_path / "changed")
     arguments = torch.load(folder / "model.pt", weights_only=True) | (options or {})
     if settings is not None:
         arguments["model"]["init_args"] |= settings
@@ -213,8 +180,8 @@ def test_a_truncated_file_is_refused(tmp_path):
 
 def test_weights_alone_are_refused():
     with pytest.raises(ModelFileError, match=r"contains weights only; give model\.pt or the folder"):
-        read_model(folder_of("smooth") / "state.pt")
+        read_model(STORED.file_of("smooth") / "state.pt")
 
 
 def test_reading_does_not_import_torch():
-    assert not reading_imports_torch(folder_of("smooth"))
+    assert not reading_imports_torch(STORED.file_of("smooth"))

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,27 +11,25 @@ from lammps_deck import assert_results_agree, deck, pair_coeff, read_results
 from lammps_run import error_line, run_lammps
 from lammps_structures import expected_results, write_data
 from package_files import (
-    FOLDER,
+    StoredModels,
     assert_equals_package,
     assert_lammps_equals,
     reading_imports_torch,
-    stored_results,
 )
+from uncompiled import run_layers
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.compilation.consistency import check_ranks
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
-from mlip_lammps.families import family_of, read_model
-from mlip_lammps.families.chain import EdgeGraph
+from mlip_lammps.families import read_model
 from mlip_lammps.model_file.archive import read_metadata
-from mlip_lammps.structure.angles import angles_of
-from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree
 from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic
 
+STORED = StoredModels("matgl_chgnet")
 MODELS = ("norm", "plain", "hidden_norms", "with_dgl")
 ELEMENTS = ("H", "O")
 STRUCTURES = {
@@ -46,22 +43,9 @@ DENSE = rattled_triclinic(ELEMENTS, repeat=(5, 5, 5), spacing=1.1, rattle=0.02, 
 TOO_MANY = r"an atom of [HO] has more than 40 neighbours within 2\.6 A, the most that this model takes"
 
 
-def folder_of(name: str) -> Path:
-    return FOLDER / "matgl_chgnet" / name
-
-
-def reference_of(name: str):
-    trained = read_model(folder_of(name))
-    return family_of(trained).reference(trained)
-
-
-def results_of_matgl(name: str) -> list[tuple[Atoms, dict[str, np.ndarray]]]:
-    return stored_results(FOLDER / "matgl_chgnet" / f"{name}.npz")
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_reference_gives_the_results_of_matgl(name):
-    reference, results = reference_of(name), results_of_matgl(name)
+    reference, results = STORED.reference_of(name), STORED.results_of(name)
     assert len(results) == (2 if name == "with_dgl" else 3)
     for atoms, expected in results:
         found = reference.evaluate(atoms)
@@ -75,50 +59,25 @@ def test_the_reference_gives_the_results_of_matgl(name):
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])
 @pytest.mark.parametrize("structure", [0, 1, -1], ids=["triclinic", "cluster", "own images"])
 def test_the_layers_equal_the_reference(name, dtype, structure):
-    """Without compilation, and with the layers one after the other on all atoms."""
-    trained = read_model(folder_of(name))
-    atoms = results_of_matgl("norm")[structure][0]
-    layers = family_of(trained).layers(trained, trained.atomic_numbers)
-    chain, reference = layers.chain(dtype, layers.operators("torch", dtype, "exact", Path())), reference_of(name)
-    edges = build_graph(atoms, layers.cutoff)
-    pairs = torch.from_numpy(angles_of(edges.edge_centre, edges.edge_vectors, layers.angle_cutoff))
-    species, centre, neighbour = (
-        torch.from_numpy(one)
-        for one in (reference.species_of(edges.atomic_numbers), edges.edge_centre, edges.edge_neighbour)
-    )
-    vectors = torch.from_numpy(edges.edge_vectors).requires_grad_(True)
-    features = skips = None
-    for t in range(1, layers.n_layers + 1):
-        of_all, of_edges = (species, None) if t == 1 else (None, species[neighbour])
-        graph = EdgeGraph(species, vectors, centre, neighbour, of_all, of_edges, angle_edges=pairs)
-        handed, energies = chain.layer(t, graph, features, skips)
-        features, skips = handed.get(f"features_{t}"), handed.get(f"skips_{t}")
-        if t < layers.n_layers:
-            assert (features.shape[1], skips.shape[1]) == (layers.feature_widths[t - 1], layers.skip_widths[t - 1])
-    (gradients,) = torch.autograd.grad(energies.sum(), vectors)
+    reference, atoms = STORED.reference_of(name), STORED.results_of("norm")[structure][0]
     expected = reference.evaluate(atoms)
     scale = max(1.0, np.abs(expected.edge_gradients).max())
-    limit = (1e-11 if dtype == "float64" else 1e-4) * scale
-    np.testing.assert_allclose(energies.detach().numpy(), expected.node_energies, rtol=0, atol=limit)
-    np.testing.assert_allclose(gradients.numpy(), expected.edge_gradients, rtol=0, atol=limit)
-    if layers.node_properties:
-        moments = handed["node_properties"].detach().numpy()[:, 0]
-        np.testing.assert_allclose(moments, expected.node_properties["magmoms"], rtol=0, atol=limit)
+    found = run_layers(STORED.layers_of(name), reference, atoms, dtype)
+    found.assert_equal(expected, (1e-11 if dtype == "float64" else 1e-4) * scale)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_two_ranks_give_the_results_of_one(name, tmp_path):
-    trained = read_model(folder_of(name))
-    check_ranks(family_of(trained).layers(trained, trained.atomic_numbers[:8]), tmp_path)
+    check_ranks(STORED.layers_of(name, 8), tmp_path)
 
 
 @pytest.fixture(scope="module")
 def compiled():
-    return compiled_model(folder_of("hidden_norms"), dtype="float64", elements=ELEMENTS)
+    return compiled_model(STORED.file_of("hidden_norms"), dtype="float64", elements=ELEMENTS)
 
 
 def test_the_calculator_gives_the_results_of_matgl(compiled):
-    for atoms, expected in results_of_matgl("hidden_norms"):
+    for atoms, expected in STORED.results_of("hidden_norms"):
         atoms.calc = MlipCalculator(compiled, n_threads=1)
         assert_energies_agree(
             atoms.get_potential_energy(), expected["energy"], len(atoms), tolerances.PACKAGE_ENERGY_PER_ATOM
@@ -129,17 +88,17 @@ def test_the_calculator_gives_the_results_of_matgl(compiled):
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
 def test_lammps_equals_the_reference(n_ranks, compiled):
-    assert_lammps_equals(reference_of("hidden_norms"), STRUCTURES, compiled, n_ranks, is_relative=False)
+    assert_lammps_equals(STORED.reference_of("hidden_norms"), STRUCTURES, compiled, n_ranks, is_relative=False)
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
 def test_three_layers_on_ranks_equal_the_reference(n_ranks):
-    path = compiled_model(folder_of("norm"), dtype="float64")
-    assert_lammps_equals(reference_of("norm"), STRUCTURES, path, n_ranks)
+    path = compiled_model(STORED.file_of("norm"), dtype="float64")
+    assert_lammps_equals(STORED.reference_of("norm"), STRUCTURES, path, n_ranks)
 
 
 def test_a_model_without_moments_and_norms_passes_the_check_of_the_export():
-    path = compiled_model(folder_of("plain"), dtype="mixed")
+    path = compiled_model(STORED.file_of("plain"), dtype="mixed")
     metadata = read_metadata(path)
     assert metadata["differences"]["energy_per_atom_ev"] < 1e-5
     assert "node_properties" not in metadata
@@ -154,7 +113,7 @@ def test_fix_pair_returns_the_magnetic_moments(n_ranks, compiled, tmp_path):
     )
     done = run_lammps(text, n_ranks, tmp_path)
     assert_results_agree(read_results(done), expected_results(compiled, atoms))
-    moments = reference_of("hidden_norms").evaluate(atoms).node_properties["magmoms"]
+    moments = STORED.reference_of("hidden_norms").evaluate(atoms).node_properties["magmoms"]
     np.testing.assert_allclose(done.dump("dump.out")[:, 6], moments, rtol=0, atol=1e-9)
 
 
@@ -176,7 +135,7 @@ def test_the_file_states_bonds_moments_and_steps(compiled):
 
 def steps_at(name: str, cutoff: float) -> tuple[float, float]:
     """Return the jumps of energy (eV) and slope (eV/angstrom) where two of four atoms are a cutoff apart."""
-    reference, step, energies = reference_of(name), 1e-5, []
+    reference, step, energies = STORED.reference_of(name), 1e-5, []
     for distance in (cutoff + k * step for k in (-3, -1, 1, 3)):
         positions = [[0, 0, 0], [distance, 0, 0], [-0.6, 1.1, 0.3], [distance + 0.4, -1.0, 0.5]]
         energies.append(reference.evaluate(Atoms("OHOH", positions=positions)).energy)
@@ -190,13 +149,13 @@ def test_forces_jump_at_the_cutoffs_and_energies_with_trained_frequencies(cutoff
     energy, slope = steps_at("norm", cutoff)
     assert energy < 1e-6
     assert slope > 1e-2
-    assert read_model(folder_of("norm")).at_cutoff == "forces jump"
+    assert read_model(STORED.file_of("norm")).at_cutoff == "forces jump"
     assert steps_at("with_dgl", cutoff)[0] > 1e-4
-    assert read_model(folder_of("with_dgl")).at_cutoff == "energies and forces jump"
+    assert read_model(STORED.file_of("with_dgl")).at_cutoff == "energies and forces jump"
 
 
 def test_info_names_family_cutoffs_and_steps(capsys):
-    assert main(["info", str(folder_of("norm"))]) == 0
+    assert main(["info", str(STORED.file_of("norm"))]) == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line)
     assert rows["family"] == "matgl-chgnet"
     assert rows["elements"] == "O H"
@@ -205,17 +164,17 @@ def test_info_names_family_cutoffs_and_steps(capsys):
 
 
 def test_a_file_without_elements_has_those_of_matgl():
-    assert read_model(folder_of("hidden_norms")).atomic_numbers == tuple(range(1, 95))
+    assert read_model(STORED.file_of("hidden_norms")).atomic_numbers == tuple(range(1, 95))
 
 
 @pytest.mark.parametrize("file", ["", "model.pt", "model.json"])
 def test_the_folder_and_its_files_are_one_model(file):
-    assert read_model(folder_of("norm") / file).source_sha256 == read_model(folder_of("norm")).source_sha256
+    assert read_model(STORED.file_of("norm") / file).source_sha256 == read_model(STORED.file_of("norm")).source_sha256
 
 
 def changed(tmp_path, settings=None, options=None, states=None, name="norm", model=None):
     """Return a copy of a folder with other arguments and weights."""
-    folder = shutil.copytree(folder_of(name), tmp_path / "changed")
+    folder = shutil.copytree(STORED.file_of(name), tmp_path / "changed")
     arguments = torch.load(folder / "model.pt", weights_only=True) | (options or {})
     arguments["model"] |= model or {}
     arguments["model"]["init_args"] |= settings or {}
@@ -303,8 +262,8 @@ def test_a_missing_file_is_named(tmp_path, file):
 
 def test_weights_alone_are_refused():
     with pytest.raises(ModelFileError, match=r"contains weights only; give model\.pt or the folder"):
-        read_model(folder_of("norm") / "state.pt")
+        read_model(STORED.file_of("norm") / "state.pt")
 
 
 def test_reading_does_not_import_torch():
-    assert not reading_imports_torch(folder_of("norm"))
+    assert not reading_imports_torch(STORED.file_of("norm"))

@@ -1,19 +1,18 @@
 """TensorNet potentials of MatGL: read as data, exact against MatGL, and the same in LAMMPS on several ranks."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
 from package_files import (
-    FOLDER,
+    StoredModels,
     assert_equals_package,
     assert_lammps_equals,
     reading_imports_torch,
-    stored_results,
 )
+from uncompiled import run_layers
 
 from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import compiled_model
@@ -21,14 +20,13 @@ from mlip_lammps.compilation.consistency import check_ranks
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.families import family_of, read_model
-from mlip_lammps.families.chain import EdgeGraph
 from mlip_lammps.families.tensornet.tensors import basis_matrices, matrix_product, symmetric_product
 from mlip_lammps.model_file.archive import read_metadata
-from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree
 from mlip_lammps.testing.structures import isolated_molecule, rattled_triclinic
 
+STORED = StoredModels("tensornet")
 MODELS = ("smooth", "bessel", "gaussian", "version_1", "with_dgl")
 COMPILED = ("smooth", "with_dgl")
 """One whose atoms send tensors, and one in a single layer with a repulsion."""
@@ -41,23 +39,10 @@ STRUCTURES = {
 }
 
 
-def folder_of(name: str) -> Path:
-    return FOLDER / "tensornet" / name
-
-
-def reference_of(name: str):
-    trained = read_model(folder_of(name))
-    return family_of(trained).reference(trained)
-
-
-def results_of_matgl(name: str) -> list[tuple[Atoms, dict[str, np.ndarray]]]:
-    return stored_results(FOLDER / "tensornet" / f"{name}.npz")
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_reference_gives_the_results_of_matgl(name):
-    reference = reference_of(name)
-    for atoms, expected in results_of_matgl(name):
+    reference = STORED.reference_of(name)
+    for atoms, expected in STORED.results_of(name):
         assert_equals_package(reference.evaluate(atoms), atoms, expected)
 
 
@@ -71,69 +56,39 @@ def test_products_of_components_are_those_of_matrices():
         torch.testing.assert_close(torch.einsum("nac,aij->ncij", found(left, right), basis), expected)
 
 
-def energies_and_gradients(layers, dtype, operators, atoms, reference):
-    """Return atomic energies and edge gradients of the layers, one after the other on all atoms."""
-    chain = layers.chain(dtype, operators)
-    edges = build_graph(atoms, layers.cutoff)
-    species, centre, neighbour = (
-        torch.from_numpy(one)
-        for one in (reference.species_of(edges.atomic_numbers), edges.edge_centre, edges.edge_neighbour)
-    )
-    vectors = torch.from_numpy(edges.edge_vectors).requires_grad_(True)
-    graph = EdgeGraph(species, vectors, centre, neighbour, species, species[neighbour])
-    features = skips = None
-    total = 0.0
-    for t in range(1, layers.n_layers + 1):
-        handed, energies = chain.layer(t, graph, features, skips)
-        total = total + energies
-        features, skips = handed.get(f"features_{t}"), handed.get(f"skips_{t}")
-    (gradients,) = torch.autograd.grad(total.sum(), vectors)
-    return total.detach().numpy(), gradients.numpy()
-
-
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])
 def test_the_layers_equal_the_reference(name, dtype):
-    """Without compilation, and with exact radial functions."""
-    trained, (atoms, _) = read_model(folder_of(name)), results_of_matgl(name)[0]
-    layers, reference = family_of(trained).layers(trained, trained.atomic_numbers), reference_of(name)
-    operators = layers.operators("torch", dtype, "exact", Path())
-    energies, gradients = energies_and_gradients(layers, dtype, operators, atoms, reference)
-    expected = reference.evaluate(atoms)
-    limit = 1e-10 if dtype == "float64" else 1e-4
-    np.testing.assert_allclose(energies, expected.node_energies, rtol=0, atol=limit)
-    np.testing.assert_allclose(gradients, expected.edge_gradients, rtol=0, atol=limit)
+    reference, atoms = STORED.reference_of(name), STORED.results_of(name)[0][0]
+    found = run_layers(STORED.layers_of(name), reference, atoms, dtype)
+    found.assert_equal(reference.evaluate(atoms), 1e-10 if dtype == "float64" else 1e-4)
 
 
 @pytest.mark.parametrize("name", ["bessel", "gaussian"])
 def test_kernels_and_tables_equal_the_reference(name, tmp_path):
     """Radial functions that the compiled potentials below do not have."""
-    trained, (atoms, _) = read_model(folder_of(name)), results_of_matgl(name)[0]
-    layers, reference = family_of(trained).layers(trained, trained.atomic_numbers), reference_of(name)
+    layers, reference, atoms = STORED.layers_of(name), STORED.reference_of(name), STORED.results_of(name)[0][0]
     operators = layers.operators("cpu", "float64", "table", tmp_path)
     operators.compile()
-    energies, gradients = energies_and_gradients(layers, "float64", operators, atoms, reference)
-    expected = reference.evaluate(atoms)
-    on_tables = reference.with_radial_functions(operators.code().tables).evaluate(atoms)
-    for close, limit in ((on_tables, 1e-12), (expected, tolerances.PACKAGE_FORCE)):
-        np.testing.assert_allclose(energies, close.node_energies, rtol=0, atol=limit)
-        np.testing.assert_allclose(gradients, close.edge_gradients, rtol=0, atol=limit)
+    found = run_layers(layers, reference, atoms, "float64", operators)
+    on_tables = reference.with_radial_functions(operators.code().tables)
+    found.assert_equal(on_tables.evaluate(atoms), 1e-12)
+    found.assert_equal(reference.evaluate(atoms), tolerances.PACKAGE_FORCE)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_two_ranks_give_the_results_of_one(name, tmp_path):
-    trained = read_model(folder_of(name))
-    check_ranks(family_of(trained).layers(trained, trained.atomic_numbers), tmp_path)
+    check_ranks(STORED.layers_of(name), tmp_path)
 
 
 @pytest.fixture(scope="module", params=COMPILED)
 def compiled(request):
-    return request.param, compiled_model(folder_of(request.param), dtype="float64")
+    return request.param, compiled_model(STORED.file_of(request.param), dtype="float64")
 
 
 def test_the_calculator_gives_the_results_of_matgl(compiled):
     name, path = compiled
-    for atoms, expected in results_of_matgl(name):
+    for atoms, expected in STORED.results_of(name):
         atoms.calc = MlipCalculator(path, n_threads=1)
         assert_energies_agree(
             atoms.get_potential_energy(), expected["energy"], len(atoms), tolerances.PACKAGE_ENERGY_PER_ATOM
@@ -144,7 +99,7 @@ def test_the_calculator_gives_the_results_of_matgl(compiled):
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
 def test_lammps_equals_the_reference(n_ranks, compiled):
     name, path = compiled
-    assert_lammps_equals(reference_of(name), STRUCTURES, path, n_ranks)
+    assert_lammps_equals(STORED.reference_of(name), STRUCTURES, path, n_ranks)
 
 
 def test_the_radial_functions_are_tables(compiled):
@@ -156,7 +111,7 @@ def test_the_radial_functions_are_tables(compiled):
 
 
 def test_info_names_family_and_settings(capsys):
-    assert main(["info", str(folder_of("bessel"))]) == 0
+    assert main(["info", str(STORED.file_of("bessel"))]) == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line)
     assert rows["family"] == "tensornet"
     assert rows["elements"] == "Si O H"
@@ -165,12 +120,13 @@ def test_info_names_family_and_settings(capsys):
 
 @pytest.mark.parametrize("file", ["", "model.pt", "model.json"])
 def test_the_folder_and_its_files_are_one_model(file):
-    assert read_model(folder_of("smooth") / file).source_sha256 == read_model(folder_of("smooth")).source_sha256
+    folder = STORED.file_of("smooth")
+    assert read_model(folder / file).source_sha256 == read_model(folder).source_sha256
 
 
 def changed(tmp_path, settings=None, options=None, states=None, model=None):
     """Return a copy of the folder ``smooth`` with other arguments and weights."""
-    folder = shutil.copytree(folder_of("smooth"), tmp_path / "changed")
+    folder = shutil.copytree(STORED.file_of("smooth"), tmp_path / "changed")
     arguments = torch.load(folder / "model.pt", weights_only=True) | (options or {})
     arguments["model"] |= model or {}
     arguments["model"]["init_args"] |= settings or {}
@@ -229,12 +185,12 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
 
 def test_weights_alone_are_refused():
     with pytest.raises(ModelFileError, match=r"contains weights only; give model\.pt or the folder"):
-        read_model(folder_of("smooth") / "state.pt")
+        read_model(STORED.file_of("smooth") / "state.pt")
 
 
 def test_joined_weights_of_warp_are_the_same_model(tmp_path):
     """MatGL with NVIDIA Warp has one linear map of the distance in place of three."""
-    states = torch.load(folder_of("smooth") / "state.pt", weights_only=True)
+    states = torch.load(STORED.file_of("smooth") / "state.pt", weights_only=True)
     name = "model.tensor_embedding.distance_proj"
     joined = {
         f"{name}.{part}": torch.cat([states[f"{name}{k}.{part}"] for k in (1, 2, 3)]) for part in ("weight", "bias")
@@ -242,7 +198,7 @@ def test_joined_weights_of_warp_are_the_same_model(tmp_path):
     folder = changed(tmp_path, model={"@class": "TensorNetWarp", "@module": "matgl.models._tensornetwarp_pyg"})
     kept = {key: value for key, value in states.items() if not key.startswith(name)}
     torch.save(kept | joined, folder / "state.pt")
-    found, expected = read_model(folder), read_model(folder_of("smooth"))
+    found, expected = read_model(folder), read_model(STORED.file_of("smooth"))
     assert found.spec == expected.spec
     for key, array in expected.weights.items():
         np.testing.assert_array_equal(found.weights[key], array)
@@ -250,11 +206,11 @@ def test_joined_weights_of_warp_are_the_same_model(tmp_path):
 
 def test_another_version_has_other_results(tmp_path):
     """Version 1 gives the messages of an edge to its other atom."""
-    atoms, expected = results_of_matgl("smooth")[0]
+    atoms, expected = STORED.results_of("smooth")[0]
     trained = read_model(changed(tmp_path, model={"@model_version": 1, "@module": "matgl.models._tensornet_pyg"}))
     found = family_of(trained).reference(trained).evaluate(atoms)
     assert abs(found.energy - expected["energy"]) > 1e-4 * len(atoms)
 
 
 def test_reading_does_not_import_torch():
-    assert not reading_imports_torch(folder_of("smooth"))
+    assert not reading_imports_torch(STORED.file_of("smooth"))
