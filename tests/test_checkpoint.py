@@ -19,6 +19,7 @@ from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families import read_model
 from mlip_lammps.families.checkpoints.archive import TorchArchive
 from mlip_lammps.families.mace import write_portable
+from mlip_lammps.families.mace.reader.validation import check_model
 from mlip_lammps.testing.random_models import RESIDUAL, random_model
 
 MODELS = {
@@ -268,6 +269,12 @@ def test_missing_files_and_directories_are_refused(tmp_path):
         read_model(tmp_path / "none.model")
     with pytest.raises(ModelFileError, match="directory"):
         read_model(tmp_path)
+
+
+def test_a_readout_without_scalars_is_refused():
+    """mace-torch keeps the first irrep of the last layer, here vectors."""
+    with pytest.raises(UnsupportedModelError, match=r"layer 2 of .* has the features 8x1o, without scalars"):
+        check_model(random_model(hidden_irreps="8x1o+8x0e"))
 
 
 def test_a_state_dict_is_refused(tmp_path):

@@ -66,6 +66,12 @@ def test_the_list_shows_every_model(capsys):
         assert f"{name}: {one_line_card(name)}" in printed
 
 
+@pytest.mark.parametrize("name", ["none.model", "none.nequip.zip", "none.pt2"])
+def test_a_missing_file_is_called_missing(name):
+    with pytest.raises(ModelFileError, match=f"there is no file {name}; check the path"):
+        resolve_model(name)
+
+
 def test_an_unknown_name_is_refused():
     words = r"helium is neither a file nor the name of a model.* water-revpbe0d3.* chgnet-0.3.0"
     with pytest.raises(ModelFileError, match=words):

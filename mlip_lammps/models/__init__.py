@@ -7,7 +7,9 @@ from mlip_lammps.core.arguments import require_path
 from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.models.installed import INSTALLED
 
-MODEL_ENDINGS = (".pt2", ".model", ".safetensors", ".pth", ".tar", ".pt", ".ckpt", ".nn", ".info", ".yace", ".ace")
+MODEL_ENDINGS = (
+    ".pt2", ".model", ".safetensors", ".pth", ".tar", ".pt", ".ckpt", ".zip", ".nn", ".info", ".yace", ".ace",
+)  # fmt: skip
 INPUT_NAME = "input.nn"
 """File of a potential of n2p2 or RuNNer that stands for its folder."""
 ACE_ENDINGS = (".yace", ".ace")

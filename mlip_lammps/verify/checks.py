@@ -110,13 +110,14 @@ QUANTITIES = {
 def differences(found: Evaluation, expected: Evaluation, limits: Limits) -> dict[str, tuple[float, float]]:
     """Return the difference and its limit for each of ``QUANTITIES`` that both results contain.
 
-    A value that is not finite gives an infinite difference.
+    A value that is not finite gives an infinite difference. Limits are relative to the largest force component if it is
+    above 1 eV/angstrom: the structures scale with the cutoff, so that atoms of some models are very close.
     """
     n_atoms = len(expected.forces)
     scale = max(1.0, float(np.abs(expected.forces).max(initial=0.0)))
     pairs = {
-        "energy": (_largest(found.energy - expected.energy) / n_atoms, limits.energy),
-        "atomic energies": (_largest(found.node_energies - expected.node_energies), limits.energy),
+        "energy": (_largest(found.energy - expected.energy) / n_atoms, limits.energy * scale),
+        "atomic energies": (_largest(found.node_energies - expected.node_energies), limits.energy * scale),
         "forces": (_largest(found.forces - expected.forces), limits.force * scale),
     }
     if found.virial is not None and expected.virial is not None:

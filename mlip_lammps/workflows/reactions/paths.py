@@ -191,6 +191,7 @@ def reaction_path(
             ase.io.write(unfinished, images, format="extxyz")
             unfinished.rename(file)
 
+    tasks.report("band steps, at most", 0, max_steps)
     stages = [(False, _BEFORE_CLIMBING * force_tolerance), (True, force_tolerance)]
     stages = stages if climbs else [(False, force_tolerance)]
     with _evaluator(calculator, min(tasks.n_ranks, n_images) if engine == "ase" else 1) as evaluate:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mlip_lammps.core.errors import ModelFileError
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.irreps import Entry, linear_size, parse_irreps
 from mlip_lammps.families.mace.embeddings import embedding_shapes, global_inputs
 from mlip_lammps.families.mace.interactions import block_of
@@ -34,9 +34,18 @@ def check_model(trained: MaceModel) -> None:
     ------
     ModelFileError
         If a check fails; the message names the first failure.
+    UnsupportedModelError
+        If a layer with a readout has no scalars.
     """
     spec, name = trained.spec, trained.source_name
     check_spec(spec, name)
+    for t, layer in enumerate(spec.layers, start=1):
+        has_scalars = any((one.order, one.parity) == (0, 1) for one in parse_irreps(layer.irreps_out))
+        if layer.readout is not None and not has_scalars:
+            raise UnsupportedModelError(
+                f"layer {t} of {name} has the features {layer.irreps_out}, without scalars, so that its readout is "
+                "always zero; train with hidden_irreps that begin with scalars, such as 8x0e+8x1o"
+            )
     for key, shape in weight_shapes(spec):
         array = trained.weights.get(key)
         if array is None:
