@@ -65,7 +65,7 @@ def refusal(folder, text: str, **options) -> str:
 
 
 FILES = {
-    "missing": r"no model file missing.pt2 in /.* or in LAMMPS_POTENTIALS \(not set\); check the path, or",
+    "missing": r"no model file missing.pt2 in /.* or in LAMMPS_POTENTIALS \(not set\); check the path .*, or make",
     "text": "text.pt2 is not a compiled model .*; create one with: mlip-lammps export MODEL -o FILE.pt2",
     "half": r"half.pt2 is truncated or damaged \(no table of contents at its end, \d+ bytes\); copy it again, or",
     "empty": r"empty.pt2 is truncated or damaged \(.*, 0 bytes\); copy it again, or make it again with: mlip-lammps",
