@@ -16,7 +16,9 @@ ACE_ENDINGS = (".yace", ".ace")
 """Endings of the potentials of the PACE library."""
 MATGL_NAMES = ("model.pt", "model.json")
 """Files of a potential of MatGL; the first that exists stands for its folder."""
-_PARTNERS = {"state.pt": MATGL_NAMES[0], "scaling.data": INPUT_NAME}
+MATGL_WEIGHTS = "state.pt"
+"""File with the weights of a potential of MatGL."""
+_PARTNERS = {MATGL_WEIGHTS: MATGL_NAMES[0], "scaling.data": INPUT_NAME}
 """Files that are no model without another one in their folder."""
 _FOLDER = Path(__file__).parent
 

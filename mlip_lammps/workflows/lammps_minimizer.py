@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.core.processes import python_module
 from mlip_lammps.engines.lammps.cases import rank_environment
+from mlip_lammps.engines.lammps.groups import fixed_ids, group_commands
 from mlip_lammps.engines.lammps.rank import run_rank
 from mlip_lammps.engines.mpi_process import MpiProcess
 from mlip_lammps.structure.global_inputs import global_inputs_in
@@ -100,7 +101,7 @@ def minimize(
     require_settings(n_ranks=n_ranks)
     limits = {"pressure_gpa": pressure_gpa, "force_tolerance": force_tolerance, "max_steps": max_steps}
     require_relaxable(atoms, calculator, cell, **limits)
-    fixed = sorted({int(k) for constraint in atoms.constraints for k in constraint.index})
+    fixed = fixed_ids(atoms)
     info = global_inputs_in(atoms.info)
     given = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=info)
     start = given.copy()
@@ -118,7 +119,7 @@ def minimize(
     relaxed.set_cell(found["cell"])
     relaxed.set_positions(found["positions"], apply_constraint=False)
     forces = np.array(found["forces"])
-    forces[fixed] = 0.0
+    forces[np.array(fixed, dtype=int) - 1] = 0.0
     largest = float(np.linalg.norm(forces, axis=1).max())
     stress = None if cell == "fixed" else found["stress"]
     try:
@@ -180,8 +181,8 @@ def _main(folder: Path) -> None:
         start = session.positions()
         session.run_commands(f"min_style {settings['style']}\nmin_modify norm max dmax 0.1")
         if settings["fixed"]:
-            ids = " ".join(str(k + 1) for k in settings["fixed"])
-            session.run_commands(f"group mlip_fixed id {ids}\nfix mlip_fixed mlip_fixed setforce 0 0 0")
+            commands = [*group_commands("mlip_fixed", settings["fixed"]), "fix mlip_fixed mlip_fixed setforce 0 0 0"]
+            session.run_commands("\n".join(commands))
         n_steps = 0
         for _ in range(1 if kind is None else _ROUNDS):
             if kind is not None:

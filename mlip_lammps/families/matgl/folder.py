@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.checkpoints.archive import TorchArchive, small_pickle
 from mlip_lammps.families.checkpoints.weights import weight_of
-from mlip_lammps.models import MATGL_NAMES
+from mlip_lammps.models import MATGL_NAMES, MATGL_WEIGHTS
 
 ARGUMENTS_NAME, DESCRIPTION_NAME = MATGL_NAMES
-STATE_NAME = "state.pt"
 
 _TRANSFORMERS = frozenset(f"matgl.data.transformer.{name}" for name in ("Normalizer", "LinearScaler", "LogTransformer"))
 """Classes in files of property models, which are named in their refusal."""
@@ -43,13 +42,13 @@ class Potential:
 
     def sha256(self) -> str:
         """Return the digest of arguments and weights."""
-        state = self.arguments.with_name(STATE_NAME)
+        state = self.arguments.with_name(MATGL_WEIGHTS)
         return hashlib.sha256(self.arguments.read_bytes() + state.read_bytes()).hexdigest()
 
     @contextmanager
     def open_state(self) -> "Iterator[State]":
         """Open the weights."""
-        path = self.arguments.with_name(STATE_NAME)
+        path = self.arguments.with_name(MATGL_WEIGHTS)
         with _open(path) as archive:
             records = archive.root()
             if not isinstance(records, dict):
@@ -131,6 +130,6 @@ def read_potential(path: Path) -> Potential:
 def _open(path: Path) -> TorchArchive:
     if not path.is_file():
         raise ModelFileError(
-            f"{path} is missing: a potential of MatGL is a folder with {ARGUMENTS_NAME} and {STATE_NAME}; copy both"
+            f"{path} is missing: a potential of MatGL is a folder with {ARGUMENTS_NAME} and {MATGL_WEIGHTS}; copy both"
         )
     return TorchArchive(path, _TRANSFORMERS)

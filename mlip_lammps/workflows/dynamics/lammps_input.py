@@ -7,6 +7,7 @@ at its end, so a run that continues from a restart file takes the same steps as 
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlip_lammps.engines.lammps.groups import group_commands
 from mlip_lammps.workflows.dynamics.settings import DynamicsSettings
 
 SCRIPT = "in.md"
@@ -98,25 +99,13 @@ def _structure(settings: DynamicsSettings, boundary: str, fixed: Sequence[int]) 
         "neighbor        1.0 bin",
     ]
     if fixed:
-        lines += _group("fixed", fixed)
+        lines += group_commands("fixed", fixed)
         lines += ["group           mobile subtract all fixed", "velocity        fixed set 0 0 0"]
     else:
         lines += ["group           mobile union all"]
     velocities = f"velocity mobile create {settings.temperature:.10g} {settings.seed} mom yes dist gaussian"
     lines += [f'if "!$(is_defined(variable,restart))" then "{velocities}"', ""]
     return "\n".join(lines)
-
-
-def _group(name: str, ids: Sequence[int]) -> list[str]:
-    """Return commands that define a group, with ranges for consecutive IDs and lines of bounded length."""
-    ranges: list[list[int]] = []
-    for number in sorted(ids):
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    words = [f"{low}" if low == high else f"{low}:{high}" for low, high in ranges]
-    return [f"group           {name} id {' '.join(words[k : k + 20])}" for k in range(0, len(words), 20)]
 
 
 def _model(elements: Sequence[str], models: Sequence[Path], keywords: str) -> str:

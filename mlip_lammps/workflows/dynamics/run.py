@@ -15,6 +15,7 @@ from mlip_lammps.core.arguments import require_instance
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.lammps.box import in_lammps_frame
 from mlip_lammps.engines.lammps.cases import rank_environment
+from mlip_lammps.engines.lammps.groups import fixed_ids
 from mlip_lammps.engines.lammps.process import LammpsProcess, input_keywords, input_word
 from mlip_lammps.structure.global_inputs import global_inputs_in
 from mlip_lammps.structure.lammps_data import write_lammps_data
@@ -145,7 +146,7 @@ def _check(
     others = [one for one in atoms.constraints if not isinstance(one, FixAtoms)]
     if others:
         raise UserInputError(f"the structure has a constraint {type(others[0]).__name__}; only FixAtoms is supported")
-    n_fixed = len(_fixed_ids(atoms))
+    n_fixed = len(fixed_ids(atoms))
     if len(atoms) - n_fixed < 2:
         raise UserInputError(f"{len(atoms) - n_fixed} atoms of the structure can move; dynamics needs at least 2")
     if settings.ensemble == "npt":
@@ -153,11 +154,6 @@ def _check(
             raise UserInputError("the structure has fixed atoms, which a barostat would move; use nvt or nve")
         if not atoms.pbc.all():
             raise UserInputError("the structure is not periodic in all directions; a barostat needs a periodic cell")
-
-
-def _fixed_ids(atoms: Atoms) -> list[int]:
-    """Return the LAMMPS IDs of fixed atoms."""
-    return sorted({int(k) + 1 for constraint in atoms.constraints for k in constraint.index})
 
 
 def _prepare(atoms: Atoms, calculators: Sequence[Calculator], settings: DynamicsSettings, folder: Path) -> None:
@@ -169,7 +165,7 @@ def _prepare(atoms: Atoms, calculators: Sequence[Calculator], settings: Dynamics
         "settings": settings.identity(),
         "start": checksum(fresh),
         "inputs": inputs,
-        "fixed": _fixed_ids(atoms),
+        "fixed": fixed_ids(atoms),
         "models": [identity_of(calculator) for calculator in calculators],
     }
     identity = json.loads(json.dumps(identity, default=str))
@@ -191,7 +187,7 @@ def _prepare(atoms: Atoms, calculators: Sequence[Calculator], settings: Dynamics
     title = f"Molecular dynamics of {len(atoms)} atoms, {atoms.get_chemical_formula()}, {settings.ensemble}"
     keywords = input_keywords(models[0], inputs)
     is_tilted = bool(np.any(boxed.cell[:][np.tril_indices(3, -1)]))
-    write_script(folder / SCRIPT, title, settings, elements, boundary, models, _fixed_ids(atoms), is_tilted, keywords)
+    write_script(folder / SCRIPT, title, settings, elements, boundary, models, fixed_ids(atoms), is_tilted, keywords)
     write_text(known, json.dumps(identity, indent=1))
 
 

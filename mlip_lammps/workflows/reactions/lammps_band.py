@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.engines.lammps.box import in_lammps_frame
 from mlip_lammps.engines.lammps.cases import rank_environment
+from mlip_lammps.engines.lammps.groups import fixed_ids, group_commands
 from mlip_lammps.engines.lammps.process import LammpsProcess, input_keywords, input_word
 from mlip_lammps.engines.mpi_process import MpiRunError
 from mlip_lammps.structure.global_inputs import global_inputs_in
@@ -114,7 +115,8 @@ class LammpsBand:
         for number, rows in enumerate(places, start=1):
             lines = [f"{k} {x:.17g} {y:.17g} {z:.17g}" for k, (x, y, z) in enumerate(rows, start=1)]
             (folder / _IMAGE.format(number)).write_text("\n".join([str(len(rows)), *lines, ""]))
-        fixed = sorted({int(k) + 1 for constraint in first.constraints for k in constraint.index})
+        fixed = group_commands("fixed", fixed_ids(first))
+        held = "\n".join([*fixed, "fix             fixed fixed setforce 0 0 0"]) if fixed else ""
         stages = f"1 {n_steps}" if climbs else f"{n_steps} 0"  # without a first step, climbing crashes
         (folder / _SCRIPT).write_text(f"""\
 units           metal
@@ -129,7 +131,7 @@ pair_style      mlip/torch {input_keywords(self.model, global_inputs_in(first.in
 pair_coeff      * * ${{model}} {" ".join(elements)}
 timestep        0.002
 fix             springs all neb {self.spring:.17g} parallel neigh
-{_setforce("fixed", fixed)}
+{held}
 partition       yes 1 fix end all setforce 0 0 0
 partition       yes {n} fix end all setforce 0 0 0
 min_style       fire
@@ -156,14 +158,6 @@ write_dump      all custom {_IMAGE.format("${image}")}.moved id x y z modify sor
                 return list(process.rows())
         except MpiRunError as error:
             raise MlipError(f"LAMMPS stopped in the command neb{_reason(folder)}") from error
-
-
-def _setforce(group: str, ids: Sequence[int]) -> str:
-    """Return the commands that hold atoms still."""
-    if not ids:
-        return ""
-    lines = [f"group           {group} id {' '.join(map(str, ids[k : k + 20]))}" for k in range(0, len(ids), 20)]
-    return "\n".join([*lines, f"fix             {group} {group} setforce 0 0 0"])
 
 
 def _reason(folder: Path) -> str:
