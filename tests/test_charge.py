@@ -189,6 +189,9 @@ def test_lammps_equals_ase(kind, info, n_ranks, compiled_files, tmp_path):
     assert_results_agree(read_results(done), expected_results(compiled_files[kind], atoms))
     for name, value in info.items():
         assert f"{compiled_files[kind].name}, {name} {value:g}" in done.output
+    assert ("energy depends on numbers that pair_style does not give" in done.output) == ("charge" not in info)
+    if not info:
+        assert "uses spin 1 and charge 0; to choose, use: pair_style mlip/torch spin 1 charge 0" in done.output
 
 
 def test_a_repeated_pair_style_changes_the_charge_of_the_next_run(model, tmp_path):

@@ -26,6 +26,7 @@ from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows import DynamicsSettings, dynamics_results, run_dynamics
 from mlip_lammps.workflows.dynamics.continuation import newest_point
+from mlip_lammps.workflows.dynamics.settings import timestep_warnings
 
 SHORT = {"time_ps": 0.08, "timestep_fs": 1.0, "restart_every": 20, "thermo_every": 5, "trajectory_every": 10}
 CELL = bulk("Si", a=5.47, cubic=True)
@@ -284,6 +285,27 @@ def test_an_overheated_run_and_warnings_of_lammps_are_reported(silicon, tmp_path
     settings = DynamicsSettings(**SHORT, ensemble="nve", temperature=10.0)
     calm = dynamics_results(run_dynamics(CELL * (2, 2, 2), silicon, settings, tmp_path / "calm"))
     assert calm.warnings == ()
+
+
+def test_a_long_timestep_is_named_before_the_run_and_lost_atoms_come_first(silicon, tmp_path, capsys):
+    bunched = CELL * (2, 2, 2)
+    bunched.positions[0] = bunched.positions[1] - bunched.get_distance(0, 1, mic=True, vector=True) / 2.35
+    bunched.write(tmp_path / "bunched.extxyz")
+    options = ["--ensemble", "nve", "--time", "20", "--timestep", "20", "--dtype", "float64"]
+    assert main(["md", "silicon-pbe", f"{tmp_path}/bunched.extxyz", *options, "--out", f"{tmp_path}/run"]) == 1
+    printed = capsys.readouterr()
+    assert "a time step of 20 fs is long for Si, where 5.2 fs is usually the most" in printed.out.replace("\n", " ")
+    first, second = printed.err.split("its last lines:\n")[1].splitlines()[:2]
+    assert first.startswith("ERROR: Lost atoms")
+    assert "but the model's smallest distance" in second
+
+
+def test_the_longest_usual_timestep_follows_the_lightest_atom():
+    water = Atoms("OH2", positions=[[0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    assert timestep_warnings(water, 1.0) == ()
+    assert "is long for H, where 1 fs" in timestep_warnings(water, 1.2)[0]
+    water.set_masses([16.0, 2.014, 2.014])
+    assert timestep_warnings(water, 1.4) == ()
 
 
 def test_diffusion_of_a_random_walk():

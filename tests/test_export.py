@@ -141,6 +141,7 @@ def test_info_says_that_other_files_are_not_models(tmp_path, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["supported"] is False
     assert "text.pt2 is not a model file" in facts["reason"]
+    assert facts["remark"] == "not a compiled file, although its name ends in .pt2"
     assert main(["info", str(tmp_path / "missing.pt2")]) == 2
     assert "missing.pt2" in capsys.readouterr().err
 

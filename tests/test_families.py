@@ -103,9 +103,15 @@ def test_a_family_without_kernels_is_refused_for_a_gpu(tmp_path):
 
 def test_a_file_of_no_family_is_refused(tmp_path):
     (tmp_path / "model.txt").write_text("not a model at all")
-    words = r"is not a model file; give a file of toys \(.json\), .*, mace-torch \(.model\)"
+    words = r"is not a model file; give a file of toys \(.json\), mace-torch \(.model\), .*, MatGL \([^)]*\)(?!.*MatGL)"
     with pytest.raises(ModelFileError, match=words):
         read_model(tmp_path / "model.txt")
+
+
+def test_a_folder_without_a_model_is_refused_with_the_folders_that_are_read(tmp_path):
+    words = r"is a folder without a model; .*: MatGL \([^)]*\), n2p2 or RuNNer [^,]*$"
+    with pytest.raises(ModelFileError, match=words):
+        read_model(tmp_path)
 
 
 def test_a_family_without_heads_refuses_a_head(tmp_path):

@@ -191,6 +191,11 @@ def test_atoms_at_the_same_position_stop_all_ranks(folder):
     assert_matches("step 0, rank .* of atom [12] at .* is not finite; check for overlapping atoms", message)
 
 
+def test_a_path_that_lammps_damages_is_explained(folder):
+    done = run_lammps(deck(coeff=pair_coeff("Größe.pt2 H O")), 2, folder, is_refused=True, time_limit=TIME_LIMIT)
+    assert "LAMMPS damages letters beyond ASCII in an input; give the path in a variable" in done.output
+
+
 @pytest.mark.parametrize(
     ("second", "message"),
     [

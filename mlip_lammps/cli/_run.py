@@ -3,7 +3,7 @@
 import argparse
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +91,11 @@ class Run:
         for name, value in facts.items():
             table.add_row(name, value)
         self.console.print(table)
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Print warnings."""
+        for warning in warnings:
+            self.console.print(f"warning: {warning}", style="bold yellow", markup=False, highlight=False)
 
 
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> Table:

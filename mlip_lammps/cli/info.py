@@ -80,6 +80,8 @@ def _describe(path: Path) -> dict[str, object]:
         if made_by := inspect_model(path).get("made_by"):
             facts["made_by"] = made_by
         facts |= trained.facts()
+    if path.suffix == ".pt2":
+        facts["remark"] = "not a compiled file, although its name ends in .pt2"
     if "atomic_numbers" in facts:
         facts["elements"] = [chemical_symbols[z] for z in facts["atomic_numbers"]]
     return facts

@@ -76,11 +76,13 @@ def run(arguments: argparse.Namespace) -> int:
     from mlip_lammps.models import resolve_model
     from mlip_lammps.workflows.dynamics.results import dynamics_results
     from mlip_lammps.workflows.dynamics.run import run_dynamics
+    from mlip_lammps.workflows.dynamics.settings import timestep_warnings
 
     others = [resolve_model(model) for model in arguments.committee]
     with open_run(arguments, NAME, others) as run:
         atoms = run.single()
         settings = _settings(arguments, atoms)
+        run.warn(timestep_warnings(atoms, settings.timestep_fs))
         if arguments.repeat is not None:
             atoms = atoms.repeat(arguments.repeat)
         models = [run.calculator, *(open_model(arguments, str(model)) for model in others)]
@@ -98,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         _write_structures(run, done)
         plot_md(run.folder.path / "dynamics.png", run.folder.path, results)
         _show(run, results, settings)
+        run.warn(warning for warning in results.warnings if warning not in done.warnings)  # shown before the run
     return 0
 
 
@@ -173,5 +176,3 @@ def _show(run: "Run", results: "DynamicsResults", settings: "DynamicsSettings") 
     if results.last_step < settings.n_steps:
         facts["stopped"] = f"at step {results.last_step}: the force deviation exceeds {settings.stop_above:g} eV/Å"
     run.show_facts(facts)
-    for warning in results.warnings:
-        run.console.print(f"warning: {warning}", style="bold yellow", markup=False, highlight=False)

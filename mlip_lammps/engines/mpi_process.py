@@ -129,6 +129,7 @@ class MpiProcess:
             yield line
 
     def _tail(self) -> str:
+        """Return the end of the output for an error."""
         return "\n".join(self._last_lines)
 
 

@@ -27,6 +27,8 @@ _PACKAGES = (
 ENTRY_POINTS = "mlip_lammps.families"
 """Group of entry points of other packages; each names a ``Family``."""
 
+_FOLDER = "(folder"
+
 _NAMES = ("name", "files", "is_model_file", "read", "reference", "layers")
 
 _registered: dict[str, Family] = {}
@@ -55,8 +57,7 @@ def families() -> tuple[Family, ...]:
     UserInputError
         If the family of an installed package cannot be loaded.
     """
-    own = [importlib.import_module(package).FAMILY for package in _PACKAGES]
-    return (*_registered.values(), *_installed(), *own)
+    return (*_registered.values(), *_installed(), *_own())
 
 
 def family_named(name: str) -> Family | None:
@@ -67,6 +68,16 @@ def family_named(name: str) -> Family | None:
 def family_of(trained: TrainedModel) -> Family:
     """Return the family of a trained model."""
     return next(family for family in families() if family.name == trained.family)
+
+
+def _own() -> list[Family]:
+    return [importlib.import_module(package).FAMILY for package in _PACKAGES]
+
+
+def _forms(kind: str = "") -> str:
+    """Return the programs whose models are read, with their endings; MACE is the first of our own."""
+    named = dict.fromkeys(family.files for family in (*_registered.values(), *_installed(), *reversed(_own())))
+    return ", ".join(files for files in named if kind in files)
 
 
 @cache
@@ -141,9 +152,10 @@ def read_model(path: str | Path) -> TrainedModel:
         If ``path`` is neither a path nor a string, or the family of an installed package cannot be loaded.
     """
     path = resolve_model(path)
-    wanted = f"give a file of {', '.join(family.files for family in families())}"
     if path.is_dir():
-        raise ModelFileError(f"{path} is a directory; {wanted}")
+        wanted = f"give a file, or the folder of a potential: {_forms(_FOLDER)}"
+        raise ModelFileError(f"{path} is a folder without a model; {wanted}")
+    wanted = f"give a file of {_forms()}"
     try:
         with path.open("rb") as stream:
             start = stream.read(16)

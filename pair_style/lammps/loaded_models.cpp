@@ -65,7 +65,11 @@ static std::string not_found(const std::string &given)
   const std::vector<std::string> shipped = utils::split_words(MLIP_LAMMPS_MODELS);
   if (std::find(shipped.begin(), shipped.end(), name) != shipped.end())
     return text + "compile the shipped model first: mlip-lammps export " + name + " -o " + name + ".pt2";
-  return text + "check the path (one with blanks needs quotes), or make the file with: mlip-lammps export MODEL -o FILE.pt2";
+  const bool is_ascii = std::all_of(given.begin(), given.end(), [](char c) { return static_cast<unsigned char>(c) < 128; });
+  const std::string advice = is_ascii
+      ? "check the path (one with blanks needs quotes)"
+      : "LAMMPS damages letters beyond ASCII in an input; give the path in a variable, as in: lmp -var model PATH";
+  return text + advice + ", or make the file with: mlip-lammps export MODEL -o FILE.pt2";
 }
 
 /* ---------------------------------------------------------------------- */
@@ -183,6 +187,7 @@ std::string LoadedModels::find_unsupported_sum() const
 std::string LoadedModels::set_global_inputs(const std::map<std::string, double> &given)
 {
   global_inputs.clear();
+  defaults.clear();
   for (int k = 0; k < committee.size(); k++) {
     const std::string &path = committee.path(k);
     const std::vector<mlip::GlobalInput> &inputs = committee.metadata(k).global_inputs;
@@ -195,7 +200,10 @@ std::string LoadedModels::set_global_inputs(const std::map<std::string, double> 
     std::vector<double> values;
     for (const auto &input : inputs) {
       const auto found = given.find(input.name);
-      values.push_back(found == given.end() ? input.default_value : found->second);
+      const bool is_default = found == given.end();
+      values.push_back(is_default ? input.default_value : found->second);
+      const std::string text = input.name + " " + text_of(values.back());
+      if (is_default && std::find(defaults.begin(), defaults.end(), text) == defaults.end()) defaults.push_back(text);
       const std::string fault = find_wrong_value(path, input, values.back());
       if (!fault.empty()) return fault;
     }
@@ -271,6 +279,10 @@ void LoadedModels::log(int n_threads) const
       utils::logmesg(lmp, "mlip/torch: {}, {} {}\n", committee.path(k), metadata.global_inputs[n].name,
                      text_of(global_inputs[k][n]));
   }
+  if (!defaults.empty())
+    error->warning(FLERR, MLIP_STYLE + ("the energy depends on numbers that pair_style does not give; the run uses " +
+                                        join(defaults, " and ") + "; to choose, use: pair_style mlip/torch " +
+                                        join(defaults, " ")));
 }
 
 /* ----------------------------------------------------------------------

@@ -63,6 +63,7 @@ class LoadedModels : protected Pointers {
   bool has_warned_of_masses = false;
   std::vector<std::string> symbols;    // by atom type, from type 1
   std::vector<std::vector<double>> global_inputs;    // of each model
+  std::vector<std::string> defaults;                 // names and values of those that pair_style does not give
 };
 
 }    // namespace LAMMPS_NS

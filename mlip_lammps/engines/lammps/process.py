@@ -11,15 +11,23 @@ from mlip_lammps.core.processes import python_module
 from mlip_lammps.engines.mpi_process import MpiProcess, find_program
 from mlip_lammps.model_file.archive import read_metadata
 
+_MOST_WARNINGS = 10
 _LOOP_TIME = re.compile(r"Loop time of (\S+) on (\d+) procs for (\d+) steps with (\d+) atoms")
 _PLAIN = re.compile(r"""[^\s"'$#&]+""")
 _PEAK = re.compile(r"Maximum resident set size: (\S+) Mbyte")
+_MESSAGE = re.compile(r"(WARNING|ERROR)(?: on proc \d+)?: (.*?)\s*(?:\(\S+\.(?:cpp|h):\d+\))?$")
 
 
 def read_peak_bytes(output: str) -> int | None:
     """Return the peak memory of the first rank from the last ``info memory``, in bytes; None if it is not printed."""
     found = _PEAK.findall(output)
     return round(float(found[-1]) * 2**20) if found else None
+
+
+def message_in(line: str) -> tuple[str, str] | None:
+    """Return kind (``WARNING`` or ``ERROR``) and text of a message of LAMMPS, without its place in the source."""
+    found = _MESSAGE.match(line)
+    return (found[1], found[2]) if found else None
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,21 @@ class LammpsProcess(MpiProcess):
             working_folder=working_folder,
         )
         self._thermo = ThermoReader()
+        self._messages: dict[tuple[str, str], None] = {}
+
+    def lines(self) -> Iterator[str]:
+        for line in super().lines():
+            if found := message_in(line):
+                self._messages.setdefault(found)
+            yield line
+
+    def _tail(self) -> str:
+        """Return errors first, then warnings, which may explain them, then the last other lines."""
+        errors, warnings = (
+            [f"{kind}: {text}" for kind, text in self._messages if kind == wanted] for wanted in ("ERROR", "WARNING")
+        )
+        others = [line for line in self._last_lines if message_in(line) is None]
+        return "\n".join([*errors, *warnings[:_MOST_WARNINGS], *others])
 
     @property
     def loop_times(self) -> list[LoopTime]:

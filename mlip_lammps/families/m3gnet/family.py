@@ -16,7 +16,7 @@ class M3GNetFamily:
     """M3GNet potentials of MatGL, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "MatGL (folder: M3GNet)"
+    files = "MatGL (folder: CHGNet, M3GNet, TensorNet)"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         # also a folder whose model.pt is missing

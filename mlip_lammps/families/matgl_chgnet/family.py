@@ -16,7 +16,7 @@ class MatGLCHGNetFamily:
     """CHGNet potentials of MatGL, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "MatGL (folder: CHGNet)"
+    files = "MatGL (folder: CHGNet, M3GNet, TensorNet)"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         return is_matgl_file(path, start, MARKS)

@@ -16,7 +16,7 @@ class TensorNetFamily:
     """TensorNet potentials of MatGL, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "MatGL (folder: TensorNet)"
+    files = "MatGL (folder: CHGNet, M3GNet, TensorNet)"
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         return is_matgl_file(path, start, MARKS)

@@ -12,13 +12,12 @@ import numpy as np
 
 from mlip_lammps.analysis.lammps_trajectory import index_frames
 from mlip_lammps.engines.lammps.cases import rank_environment
-from mlip_lammps.engines.lammps.process import LammpsProcess, ThermoReader, input_word
+from mlip_lammps.engines.lammps.process import LammpsProcess, ThermoReader, input_word, message_in
 from mlip_lammps.engines.mpi_process import MpiRunError
 from mlip_lammps.workflows.dynamics.lammps_input import LABELLING, RESTARTS, TRAJECTORY, VELOCITIES, restart_file
 from mlip_lammps.workflows.dynamics.settings import DynamicsSettings
 
 _LOG = re.compile(r"log\.(\d+)\.lammps")
-_WARNING, _PLACE = "WARNING: ", re.compile(r"\s*\(\S+\.(cpp|h):\d+\)$")
 
 
 def log_file(folder: Path, first_step: int) -> Path:
@@ -32,8 +31,8 @@ def lammps_warnings(folder: Path) -> list[str]:
     for _, log in sorted(_logs(folder).items()):
         with log.open(errors="replace") as lines:
             for line in lines:
-                if line.startswith(_WARNING):
-                    found.setdefault(_PLACE.sub("", line.removeprefix(_WARNING)).strip())
+                if (message := message_in(line)) and message[0] == "WARNING":
+                    found.setdefault(message[1])
     return list(found)
 
 

@@ -67,7 +67,8 @@ class DynamicsResults:
     spectrum
         Vibrational density of states; None without frames of velocities.
     warnings
-        What speaks against the results: a temperature far above that of the settings, and the warnings of LAMMPS.
+        What speaks against the results: a long time step, a temperature far above that of the settings, and the
+        warnings of LAMMPS.
     """
 
     last_step: int
@@ -136,7 +137,7 @@ def dynamics_results(
         diffusion=_diffusion(frames, settings.trajectory_every * settings.timestep_fs / 1000.0),
         finite_size_correction=None if viscosity is None else _correction(frames, kept, viscosity),
         spectrum=_spectrum(folder, first_step, settings),
-        warnings=(*_overheating(kept, settings), *lammps_warnings(folder)),
+        warnings=(*run.warnings, *_overheating(kept, settings), *lammps_warnings(folder)),
     )
 
 

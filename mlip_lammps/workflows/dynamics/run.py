@@ -34,7 +34,7 @@ from mlip_lammps.workflows.dynamics.lammps_input import (
     restart_file,
     write_script,
 )
-from mlip_lammps.workflows.dynamics.settings import DynamicsSettings
+from mlip_lammps.workflows.dynamics.settings import DynamicsSettings, timestep_warnings
 from mlip_lammps.workflows.run_folder import checksum
 from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.tasks import Report, identity_of, write_csv, write_text
@@ -55,11 +55,14 @@ class FinishedRun:
         Settings of the run.
     last_step
         Last step; less than the number of steps if the committee stopped the run.
+    warnings
+        What speaks against the settings.
     """
 
     folder: Path
     settings: DynamicsSettings
     last_step: int
+    warnings: tuple[str, ...] = ()
 
     def last_frame(self) -> Atoms:
         """Return the last frame of the trajectory, with atoms in the cell."""
@@ -127,7 +130,7 @@ def run_dynamics(
             "which continues from the newest good restart file"
         )
     write_thermo_csv(folder / THERMO, rows)
-    return FinishedRun(folder, settings, last)
+    return FinishedRun(folder, settings, last, timestep_warnings(atoms, settings.timestep_fs))
 
 
 def _check(

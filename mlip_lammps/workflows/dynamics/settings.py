@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ase import Atoms
+from ase.data import atomic_masses
 
 from mlip_lammps.core.arguments import require_choice
 from mlip_lammps.core.errors import UserInputError
@@ -15,6 +16,7 @@ THERMOSTATS = ("nose-hoover", "langevin", "csvr")
 BAROSTATS = ("iso", "aniso", "tri")
 
 _TIMESTEP_WITH_HYDROGEN, _TIMESTEP = 0.5, 1.0
+_LONGEST_WITH_HYDROGEN = 1.0
 _MOST_STEPS = 2**31 - 1
 
 
@@ -136,3 +138,20 @@ class DynamicsSettings:
 def default_timestep(atoms: Atoms) -> float:
     """Return a time step in fs: 0.5 with hydrogen, otherwise 1."""
     return _TIMESTEP_WITH_HYDROGEN if 1 in atoms.numbers else _TIMESTEP
+
+
+def timestep_warnings(atoms: Atoms, timestep_fs: float) -> tuple[str, ...]:
+    """Return a warning of a time step in fs that is too long for the lightest atoms, if it is.
+
+    The limit is 1 fs for hydrogen and grows with the square root of the mass, as the periods of vibrations do.
+    """
+    masses = atoms.get_masses()
+    lightest = int(masses.argmin())
+    limit = _LONGEST_WITH_HYDROGEN * math.sqrt(max(masses[lightest] / atomic_masses[1], 1.0))
+    if timestep_fs <= limit + 1e-9:
+        return ()
+    longest = math.floor(10 * limit) / 10
+    return (
+        f"a time step of {timestep_fs:g} fs is long for {atoms.symbols[lightest]}, where {longest:g} fs is usually the "
+        "most; the energy may drift and atoms may be lost",
+    )
