@@ -106,6 +106,10 @@ def test_a_finished_run_is_not_repeated_and_a_longer_one_continues_it(silicon, c
     run_dynamics(crystal, silicon, DynamicsSettings(**{**SHORT, "time_ps": 0.12}), tmp_path)
     assert [frame.step for frame in index_frames(tmp_path / "trajectory.lammpstrj")] == list(range(0, 121, 10))
     assert read_thermo_csv(tmp_path / "thermo.csv")["Step"].tolist() == list(range(0, 121, 5))
+    before = contents(tmp_path)
+    with pytest.raises(UserInputError, match=r"a run of 120 steps, longer than the 80 of time_ps 0.08"):
+        run_dynamics(crystal, silicon, settings, tmp_path)
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
@@ -199,6 +203,8 @@ def test_a_committee_stops_the_run_and_saves_uncertain_frames(compile_once, tmp_
         ({"ensemble": "nvp"}, "not one of nve, nvt, npt"),
         ({"pressure_gpa": 1.0}, "nvt has no barostat"),
         ({"ensemble": "nve", "temperature_end": 10.0}, "nve has no thermostat"),
+        ({"ensemble": "nve", "thermostat": "csvr"}, "thermostat is csvr, but nve has no thermostat"),
+        ({"barostat": "tri"}, "barostat is tri, but nvt has no barostat"),
         ({"spectrum_fs": 0.1}, "less than a time step"),
         ({"seed": 0}, "seed is 0"),
         ({"restart_every": 1.5}, "restart_every is 1.5"),
@@ -267,9 +273,40 @@ def test_energy_is_conserved_and_the_drift_is_reported(silicon, crystal, tmp_pat
     run = run_dynamics(crystal, silicon, DynamicsSettings(**{**SHORT, "time_ps": 0.4}, ensemble="nve"), tmp_path)
     results = dynamics_results(run)
     assert abs(results.drift) < 1.0
+    assert results.force_deviation is None
     assert results.pairs["Si-Si"].highest_peak()[0] == pytest.approx(2.37, abs=0.06)
     with pytest.raises(UserInputError, match="equilibration_ps is 1"):
         dynamics_results(run, 1.0)
+
+
+def test_a_ramp_has_no_drift_and_open_boundaries_have_no_pressure(silicon, tmp_path):
+    cluster = CELL * (2, 2, 2)
+    cluster.pbc = False
+    cluster.center(vacuum=5.0)
+    settings = DynamicsSettings(**SHORT, temperature=300.0, temperature_end=600.0)
+    results = dynamics_results(run_dynamics(cluster, silicon, settings, tmp_path))
+    assert results.drift is None
+    assert results.pressure_gpa is results.density is results.volume is None
+
+
+def test_an_equilibration_of_the_whole_run_is_refused_before_it(tmp_path, crystal, capsys):
+    crystal.write(tmp_path / "si.extxyz")
+    command = ["md", "silicon-pbe", f"{tmp_path}/si.extxyz", "--dtype", "float64", "--time", "0.1"]
+    assert main([*command, "--equilibration", "0.1", "--out", f"{tmp_path}/run"]) == 2
+    assert "equilibration_ps is 0.1, but the run has 0.1 ps" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "log.0.lammps").exists()
+
+
+def test_a_tilted_cell_of_the_same_crystal_has_the_same_pairs(silicon, crystal, tmp_path):
+    tilted = crystal.copy()
+    tilted.cell[1] += 2.0 * tilted.cell[0]
+    settings = DynamicsSettings(**SHORT, temperature=1.0)
+    found = [
+        dynamics_results(run_dynamics(atoms, silicon, settings, tmp_path / name)).pairs["Si-Si"]
+        for name, atoms in (("straight", crystal), ("tilted", tilted))
+    ]
+    assert found[0].r == pytest.approx(found[1].r)
+    assert found[0].highest_peak() == pytest.approx(found[1].highest_peak(), rel=0.1)
 
 
 def test_an_overheated_run_and_warnings_of_lammps_are_reported(silicon, tmp_path, capsys):
@@ -314,6 +351,15 @@ def test_diffusion_of_a_random_walk():
     # each direction: variance 0.01 in 0.5 ps = 2 D 0.5 ps
     assert found.coefficient.mean == pytest.approx(0.01, abs=3 * found.coefficient.error)
     assert found.coefficient.error < 0.002
+    assert found.exponent == pytest.approx(1.0, abs=0.1)
+
+
+def test_bound_atoms_and_atoms_in_free_flight_do_not_diffuse():
+    chance = np.random.default_rng(4)
+    bound = diffusion(chance.normal(0.0, 0.1, (400, 300, 3)), interval_ps=0.5)
+    assert bound.exponent == pytest.approx(0.0, abs=0.05)
+    free = diffusion(np.arange(400)[:, None, None] * chance.normal(0.0, 0.1, (1, 300, 3)), interval_ps=0.5)
+    assert free.exponent == pytest.approx(2.0, abs=0.01)
 
 
 def test_spectrum_of_an_oscillator_peaks_at_its_frequency():

@@ -14,6 +14,7 @@ from mlip_lammps.core.errors import UserInputError
 
 _FIT = (0.2, 0.7)
 """Part of the lag times that is fitted by a line: after the ballistic part, and before the noise of few origins."""
+_TINY = 1e-30
 _FEWEST_FRAMES = 20
 _N_PARTS = 4
 _SEGMENTS = 4
@@ -33,11 +34,15 @@ class Diffusion:
         Mean square displacement in angstrom^2, shape (n,).
     coefficient
         Diffusion coefficient in angstrom^2/ps (1e-4 cm^2/s), with the standard error of the parts of the run.
+    exponent
+        Power of the time by which the displacement grows in the fitted part: 1 for diffusion, less for bound atoms,
+        more for atoms in free flight.
     """
 
     time: NDArray[np.float64]
     displacement: NDArray[np.float64]
     coefficient: Average
+    exponent: float
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,14 @@ def diffusion(positions: NDArray[np.float64], interval_ps: float) -> Diffusion:
     parts = np.array_split(positions, _N_PARTS)
     slopes = [_slope(part, interval_ps) for part in parts if len(part) >= _FEWEST_FRAMES // _N_PARTS * 2]
     error = float(np.std(slopes, ddof=1) / np.sqrt(len(slopes))) / 6.0 if len(slopes) == _N_PARTS else None
-    return Diffusion(time, displacement, Average(_slope(positions, interval_ps) / 6.0, error))
+    fitted = slice(*_fitted(n_lags))
+    exponent = float(np.polyfit(np.log(time[fitted]), np.log(np.maximum(displacement[fitted], _TINY)), 1)[0])
+    return Diffusion(time, displacement, Average(_slope(positions, interval_ps) / 6.0, error), exponent)
+
+
+def _fitted(n_lags: int) -> tuple[int, int]:
+    low, high = (round(share * n_lags) for share in _FIT)
+    return low, high
 
 
 def _displacement(positions: NDArray[np.float64], n_lags: int) -> NDArray[np.float64]:
@@ -89,10 +101,10 @@ def _displacement(positions: NDArray[np.float64], n_lags: int) -> NDArray[np.flo
 
 def _slope(positions: NDArray[np.float64], interval_ps: float) -> float:
     n_lags = len(positions) // 2
-    low, high = (round(share * n_lags) for share in _FIT)
+    fitted = slice(*_fitted(n_lags))
     time = interval_ps * np.arange(n_lags)
     values = _displacement(positions, n_lags)
-    return float(np.polyfit(time[low:high], values[low:high], 1)[0])
+    return float(np.polyfit(time[fitted], values[fitted], 1)[0])
 
 
 def finite_size_correction(temperature: float, viscosity: float, length: float) -> float:

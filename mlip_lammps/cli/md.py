@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mlip_lammps.analysis.dynamics_plots import plot_md
     from mlip_lammps.cli._run import open_model, open_run
     from mlip_lammps.models import resolve_model
-    from mlip_lammps.workflows.dynamics.results import dynamics_results
+    from mlip_lammps.workflows.dynamics.results import dynamics_results, equilibration_of
     from mlip_lammps.workflows.dynamics.run import run_dynamics
     from mlip_lammps.workflows.dynamics.settings import timestep_warnings
 
@@ -82,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     with open_run(arguments, NAME, others) as run:
         atoms = run.single()
         settings = _settings(arguments, atoms)
+        equilibration_of(settings.time_ps, arguments.equilibration)  # refuses before the run
         run.warn(timestep_warnings(atoms, settings.timestep_fs))
         if arguments.repeat is not None:
             atoms = atoms.repeat(arguments.repeat)
@@ -97,9 +98,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
         results = dynamics_results(done, arguments.equilibration, viscosity=arguments.viscosity)
         run.folder.write_results(results)
-        _write_structures(run, done)
+        n_uncertain = _write_structures(run, done)
         plot_md(run.folder.path / "dynamics.png", run.folder.path, results)
-        _show(run, results, settings)
+        _show(run, results, settings, n_uncertain)
         run.warn(warning for warning in results.warnings if warning not in done.warnings)  # shown before the run
     return 0
 
@@ -138,18 +139,20 @@ def _settings(arguments: argparse.Namespace, atoms: "Atoms") -> "DynamicsSetting
     )
 
 
-def _write_structures(run: "Run", done: "FinishedRun") -> None:
-    """Write the last frame, and frames for labelling if there are any."""
+def _write_structures(run: "Run", done: "FinishedRun") -> int:
+    """Write the last frame, and frames for labelling if there are any; return the number of those."""
     from mlip_lammps.analysis.lammps_trajectory import index_frames, read_frames
     from mlip_lammps.workflows.dynamics.lammps_input import LABELLING
 
     run.folder.write_structures("last", done.last_frame())
     uncertain = run.folder.path / LABELLING
-    if index_frames(uncertain):
+    n_uncertain = len(index_frames(uncertain))
+    if n_uncertain:
         run.folder.write_structures("uncertain", [frame.atoms() for frame in read_frames(uncertain)])
+    return n_uncertain
 
 
-def _show(run: "Run", results: "DynamicsResults", settings: "DynamicsSettings") -> None:
+def _show(run: "Run", results: "DynamicsResults", settings: "DynamicsSettings", n_uncertain: int) -> None:
     def text(average: "Average", unit: str, digits: int) -> str:
         error = "" if average.error is None else f" ± {average.error:.{digits}f}"
         return f"{average.mean:.{digits}f}{error} {unit}"
@@ -157,8 +160,13 @@ def _show(run: "Run", results: "DynamicsResults", settings: "DynamicsSettings") 
     facts = {
         "averages over": f"{results.time_ps:g} ps",
         "temperature": text(results.temperature, "K", 1),
-        "pressure": text(results.pressure_gpa, "GPa", 3),
     }
+    if results.pressure_gpa is not None:
+        facts["pressure"] = text(results.pressure_gpa, "GPa", 3)
+    if results.force_deviation is not None:
+        facts["force deviation"] = text(results.force_deviation, "eV/Å", 4)
+    if n_uncertain:
+        facts["frames for labelling"] = f"{n_uncertain} in uncertain.extxyz"
     if settings.ensemble == "npt":
         facts["density"] = text(results.density, "g/cm³", 4)
     if results.drift is not None:

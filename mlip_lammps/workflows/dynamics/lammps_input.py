@@ -16,6 +16,8 @@ TRAJECTORY = "trajectory.lammpstrj"
 VELOCITIES = "velocities.lammpstrj"
 LABELLING = "uncertain.lammpstrj"
 RESTARTS = "restarts"
+DEVIATION = "c_deviation[2]"
+"""Column of the thermodynamic output with the largest force deviation of a committee."""
 KEPT_RESTARTS = 3
 
 _BAR_PER_GPA = 1e4
@@ -123,7 +125,7 @@ def _output(settings: DynamicsSettings, elements: Sequence[str], is_committee: b
         lines.append("compute         kinetic mobile temp")
     if is_committee:
         lines.append("compute         deviation all pair mlip/torch")
-        columns += " c_deviation[1] c_deviation[2] c_deviation[3]"
+        columns += f" c_deviation[1] {DEVIATION} c_deviation[3]"
     lines += [
         f"thermo_style    custom {columns}",
         f"thermo_modify   {'temp kinetic ' if has_fixed else ''}flush yes norm no format float %.15g",
@@ -134,11 +136,11 @@ def _output(settings: DynamicsSettings, elements: Sequence[str], is_committee: b
     if settings.velocities_every is not None:
         lines += _dump("velocities", settings.velocities_every, VELOCITIES, "id element vx vy vz", elements)
     if settings.label_above is not None:
-        lines.append(f"variable        is_certain equal c_deviation[2]<={settings.label_above:.10g}||v_is_repeat")
+        lines.append(f"variable        is_certain equal {DEVIATION}<={settings.label_above:.10g}||v_is_repeat")
         lines += _dump("uncertain", settings.thermo_every, LABELLING, "id element x y z", elements)
         lines.append("dump_modify     uncertain skip v_is_certain")
     if settings.stop_above is not None:
-        lines.append("variable        largest equal c_deviation[2]")
+        lines.append(f"variable        largest equal {DEVIATION}")
         lines.append(
             f"fix             limit all halt {settings.thermo_every} v_largest > {settings.stop_above:.10g} "
             "error soft message yes"

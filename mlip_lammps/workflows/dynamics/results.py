@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
+from ase.geometry import minkowski_reduce
 
 from mlip_lammps.analysis.averages import Average, block_average
 from mlip_lammps.analysis.lammps_trajectory import LammpsFrame, read_frames
@@ -26,7 +27,7 @@ from mlip_lammps.core.arguments import require_instance
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.workflows.checks import face_distances
 from mlip_lammps.workflows.dynamics.continuation import lammps_warnings
-from mlip_lammps.workflows.dynamics.lammps_input import TRAJECTORY, VELOCITIES
+from mlip_lammps.workflows.dynamics.lammps_input import DEVIATION, TRAJECTORY, VELOCITIES
 from mlip_lammps.workflows.dynamics.run import THERMO, FinishedRun
 from mlip_lammps.workflows.dynamics.settings import DynamicsSettings
 from mlip_lammps.workflows.settings import require_settings
@@ -38,6 +39,8 @@ _BIN = 0.05
 _LONGEST_R = 10.0
 _TOO_HOT, _TOO_HOT_ANYWAY = 3.0, 100.0
 """A run is too hot above this factor times its temperature, plus this temperature in K."""
+_DIFFUSIVE = (0.7, 1.3)
+"""Powers of time by which the mean square displacement of a liquid grows."""
 _CUBE = 0.01
 """Largest relative difference between the edges of a cube."""
 
@@ -50,10 +53,15 @@ class DynamicsResults:
     ----------
     last_step, time_ps
         Last step, and the time that the averages cover.
-    temperature, potential_energy, pressure_gpa, density, volume
-        Averages with standard errors from blocks, in K, eV, GPa, g/cm^3 and angstrom^3.
+    temperature, potential_energy
+        Averages with standard errors from blocks, in K and eV.
+    pressure_gpa, density, volume
+        The same in GPa, g/cm^3 and angstrom^3; None for a box with open boundaries.
+    force_deviation
+        Largest force deviation of a committee in eV/angstrom, averaged over the run; None for one model.
     drift
-        Slope of the conserved energy in meV per atom and ps; None with a stochastic thermostat.
+        Slope of the conserved energy in meV per atom and ps; None with a stochastic thermostat or a ramp, which change
+        that energy.
     pairs
         g(r) by pair of elements, for example ``H-O``; empty for structures that are not periodic.
     structure_factors
@@ -67,17 +75,18 @@ class DynamicsResults:
     spectrum
         Vibrational density of states; None without frames of velocities.
     warnings
-        What speaks against the results: a long time step, a temperature far above that of the settings, and the
-        warnings of LAMMPS.
+        What speaks against the results: a long time step, a temperature far above that of the settings, a mean square
+        displacement that is not proportional to time, and the warnings of LAMMPS.
     """
 
     last_step: int
     time_ps: float
     temperature: Average
     potential_energy: Average
-    pressure_gpa: Average
-    density: Average
-    volume: Average
+    pressure_gpa: Average | None
+    density: Average | None
+    volume: Average | None
+    force_deviation: Average | None
     drift: float | None
     pairs: dict[str, RadialDistribution]
     structure_factors: dict[str, StructureFactor]
@@ -109,36 +118,51 @@ def dynamics_results(
     require_settings(equilibration_ps=equilibration_ps, viscosity=viscosity)
     settings, folder = run.settings, run.folder
     total = run.last_step * settings.timestep_fs / 1000.0
-    start = 0.2 * total if equilibration_ps is None else equilibration_ps
-    if start >= total:
-        raise UserInputError(f"equilibration_ps is {start:g}, but the run has {total:g} ps; give a shorter time")
+    start = equilibration_of(total, equilibration_ps)
     first_step = int(np.ceil(1000.0 * start / settings.timestep_fs))
     thermo = read_thermo_csv(folder / THERMO)
     kept = {name: values[thermo["Step"] >= first_step] for name, values in thermo.items()}
+    is_periodic = all(next(read_frames(folder / TRAJECTORY)).pbc)
     frames = list(read_frames(folder / TRAJECTORY, first_step))
     structures = _periodic(frames)
     pairs = _pairs(structures)
     n_atoms = len(frames[0].columns["id"]) if frames else 1
     is_stochastic = settings.ensemble != "nve" and settings.thermostat != "nose-hoover"
-    is_short = len(kept["Step"]) < 2
-    slope = None if is_stochastic or is_short else np.polyfit(kept["Time"], kept["Econserve"], 1)[0]
+    has_no_drift = is_stochastic or settings.has_ramp or len(kept["Step"]) < 2
+    slope = None if has_no_drift else np.polyfit(kept["Time"], kept["Econserve"], 1)[0]
+    moved = _diffusion(frames, settings.trajectory_every * settings.timestep_fs / 1000.0)
     return DynamicsResults(
         last_step=run.last_step,
         time_ps=total - start,
         temperature=block_average(kept["Temp"]),
         potential_energy=block_average(kept["PotEng"]),
-        pressure_gpa=block_average(kept["Press"] / _BAR_PER_GPA),
-        density=block_average(kept["Density"]),
-        volume=block_average(kept["Volume"]),
+        pressure_gpa=block_average(kept["Press"] / _BAR_PER_GPA) if is_periodic else None,
+        density=block_average(kept["Density"]) if is_periodic else None,
+        volume=block_average(kept["Volume"]) if is_periodic else None,
+        force_deviation=block_average(kept[DEVIATION]) if DEVIATION in kept else None,
         drift=None if slope is None else float(1000.0 * slope / n_atoms),
         pairs=pairs,
         structure_factors=_structure_factors(structures, pairs),
         coordination=_coordination(structures, pairs),
-        diffusion=_diffusion(frames, settings.trajectory_every * settings.timestep_fs / 1000.0),
+        diffusion=moved,
         finite_size_correction=None if viscosity is None else _correction(frames, kept, viscosity),
         spectrum=_spectrum(folder, first_step, settings),
-        warnings=(*run.warnings, *_overheating(kept, settings), *lammps_warnings(folder)),
+        warnings=(*run.warnings, *_overheating(kept, settings), *_bound_atoms(moved), *lammps_warnings(folder)),
     )
+
+
+def equilibration_of(total_ps: float, equilibration_ps: float | None) -> float:
+    """Return the start of a run of ``total_ps`` that averages leave out, in ps.
+
+    Raises
+    ------
+    UserInputError
+        If nothing of the run is left.
+    """
+    start = 0.2 * total_ps if equilibration_ps is None else equilibration_ps
+    if start >= total_ps:
+        raise UserInputError(f"equilibration_ps is {start:g}, but the run has {total_ps:g} ps; give a shorter time")
+    return start
 
 
 def _overheating(thermo: dict[str, np.ndarray], settings: DynamicsSettings) -> Iterator[str]:
@@ -151,6 +175,17 @@ def _overheating(thermo: dict[str, np.ndarray], settings: DynamicsSettings) -> I
         )
 
 
+def _bound_atoms(moved: dict[str, Diffusion]) -> Iterator[str]:
+    low, high = _DIFFUSIVE
+    for element, one in moved.items():
+        is_nonzero = one.coefficient.mean > 2.0 * (one.coefficient.error or 0.0)
+        if is_nonzero and not low <= one.exponent <= high:
+            yield (
+                f"the mean square displacement of {element} grows as time to the power {one.exponent:.2f}; atoms of a "
+                "crystal or a short run do so, and the diffusion coefficient has no meaning for them"
+            )
+
+
 def _periodic(frames: list[LammpsFrame]) -> list[Atoms]:
     """Return structures for g(r), spread over the run; none if the box is not periodic."""
     if not frames or not all(frames[0].pbc):
@@ -161,7 +196,9 @@ def _periodic(frames: list[LammpsFrame]) -> list[Atoms]:
 def _pairs(structures: list[Atoms]) -> dict[str, RadialDistribution]:
     if not structures:
         return {}
-    r_max = min(_LONGEST_R, float(face_distances(structures[0]).min()) / 2.0)
+    reduced = structures[0].copy()
+    reduced.set_cell(minkowski_reduce(reduced.cell)[0])
+    r_max = min(_LONGEST_R, float(face_distances(reduced).min()) / 2.0)
     counts = structures[0].symbols.formula.count()
     pairs = [(a, b) for a, b in combinations_with_replacement(sorted(counts), 2) if a != b or counts[a] > 1]
     return {f"{a}-{b}": radial_distribution(structures, (a, b), r_max, round(r_max / _BIN)) for a, b in pairs}

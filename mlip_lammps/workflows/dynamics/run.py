@@ -102,7 +102,7 @@ def run_dynamics(
     Raises
     ------
     UserInputError
-        If the structure, the model and the settings do not fit, or the folder contains another run.
+        If the structure, the model and the settings do not fit, or the folder contains another or a longer run.
     MlipError
         If LAMMPS fails or output is missing; call the function again to continue.
 
@@ -117,6 +117,12 @@ def run_dynamics(
     folder = Path(folder)
     (folder / RESTARTS).mkdir(parents=True, exist_ok=True)
     _prepare(atoms, calculators, settings, folder)
+    n_done = max(thermo_rows(folder), default=0)
+    if n_done > settings.n_steps:
+        raise UserInputError(
+            f"{folder} contains a run of {n_done} steps, longer than the {settings.n_steps} of time_ps "
+            f"{settings.time_ps:g}; give a longer time, or another folder with --out"
+        )
     first = newest_point(folder, settings)
     stopped_at = None
     if first < settings.n_steps:

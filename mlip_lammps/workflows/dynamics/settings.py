@@ -12,6 +12,7 @@ from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.workflows.settings import DYNAMICS
 
 ENSEMBLES = ("nve", "nvt", "npt")
+# the first of each is the default
 THERMOSTATS = ("nose-hoover", "langevin", "csvr")
 BAROSTATS = ("iso", "aniso", "tri")
 
@@ -92,6 +93,10 @@ class DynamicsSettings:
             raise UserInputError("temperature_end is given, but nve has no thermostat; use nvt or npt")
         if self.ensemble != "npt" and (self.pressure_gpa != 0.0 or self.pressure_end_gpa is not None):
             raise UserInputError(f"a pressure is given, but {self.ensemble} has no barostat; use npt")
+        if self.ensemble == "nve" and self.thermostat != THERMOSTATS[0]:
+            raise UserInputError(f"thermostat is {self.thermostat}, but nve has no thermostat; use nvt or npt")
+        if self.ensemble != "npt" and self.barostat != BAROSTATS[0]:
+            raise UserInputError(f"barostat is {self.barostat}, but {self.ensemble} has no barostat; use npt")
         if self.ensemble != "nve" and min(self.temperature, self.temperature_end or self.temperature) <= 0.0:
             raise UserInputError("the temperature of the thermostat is 0 K; give a temperature above 0")
         if not 1 <= self.n_steps <= _MOST_STEPS:
