@@ -77,8 +77,8 @@ IN_THE_PAIR_STYLE = [
     Mutation(
         "charge and spin of pair_style ignored",
         "pair_style/lammps/loaded_models.cpp",
-        "found == given.end() ? input.default_value : found->second",
-        "found == given.end() ? input.default_value : input.default_value",
+        "is_default ? input.default_value : found->second",
+        "is_default ? input.default_value : input.default_value",
         (TWO_RANKS, "energy"),
         model=CHARGED_MODEL,
     ),

@@ -267,7 +267,7 @@ def test_other_files_are_refused_with_the_next_step(tmp_path, content, words):
 def test_missing_files_and_directories_are_refused(tmp_path):
     with pytest.raises(ModelFileError, match="there is no file"):
         read_model(tmp_path / "none.model")
-    with pytest.raises(ModelFileError, match="directory"):
+    with pytest.raises(ModelFileError, match="is a folder without a model"):
         read_model(tmp_path)
 
 
@@ -275,6 +275,48 @@ def test_a_readout_without_scalars_is_refused():
     """mace-torch keeps the first irrep of the last layer, here vectors."""
     with pytest.raises(UnsupportedModelError, match=r"layer 2 of .* has the features 8x1o, without scalars"):
         check_model(random_model(hidden_irreps="8x1o+8x0e"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"heads": ("pbe", "pbe")}, "a head twice in pbe pbe; .* correct the model"),
+        ({"elements": ("O", "O")}, "an atomic number twice in 8 8"),
+    ],
+    ids=["heads", "elements"],
+)
+def test_an_invalid_value_is_shown(options, words):
+    with pytest.raises(ModelFileError, match=words):
+        check_model(random_model(**options))
+
+
+def test_edge_features_of_different_widths_are_refused():
+    model = random_model(hidden_irreps="8x0e+8x1o")
+    layers = (model.spec.layers[0], dataclasses.replace(model.spec.layers[1], irreps_edge="4x0e+6x1o"))
+    uneven = dataclasses.replace(model, spec=dataclasses.replace(model.spec, layers=layers))
+    with pytest.raises(UnsupportedModelError, match=r"layer 2 of .* has edge_irreps 4x0e\+6x1o with different numbers"):
+        check_model(uneven)
+
+
+class OwnModel(torch.nn.Module):
+    """Class of a user, outside mace-torch."""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (torch.nn.functional.relu, r"function relu \(torch.nn.functional.relu\).* gate silu, tanh, abs or None"),
+        (torch.nn.functional.gelu, "activation function gelu"),
+        (torch.ones(2, dtype=torch.float16), r"weights in float16; convert the model with model.float\(\)"),
+        (torch.optim.swa_utils.AveragedModel(torch.nn.Linear(1, 1)), "average of a training .* averaged.module"),
+        (OwnModel(), r"OwnModel, which no supported .*model.__class__ = ScaleShiftMACE"),
+    ],
+    ids=["relu", "gelu", "float16", "average", "own class"],
+)
+def test_what_a_user_can_change_is_refused_with_the_way(tmp_path, content, words):
+    torch.save(content, tmp_path / "some.model")
+    with pytest.raises(UnsupportedModelError, match=words):
+        read_model(tmp_path / "some.model")
 
 
 def test_a_state_dict_is_refused(tmp_path):

@@ -48,6 +48,9 @@ MODELS = {
         "n_layers": 2, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "first": PLAIN,
         "later": PLAIN, "scaled": False,
     },
+    "radial_without_hidden_layers": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "radial": [],
+    },
     "three_layers_vector": {
         "n_layers": 3, "hidden": "16x0e+16x1o", "l_max": 2, "correlation": [1, 2, 3], "elements": [1, 6, 7, 8],
         "keep_last_layer_irreps": True,

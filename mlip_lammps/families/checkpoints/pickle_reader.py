@@ -25,9 +25,9 @@ _FEATURES = {
     "mace.modules.radial.ChebychevBasis": "a Chebyshev radial basis",
     "mace.modules.radial.RadialMLP": "a radial MLP with layer normalisation",
     "mace.modules.embeddings.GenericJointEmbedding": "a joint embedding (embedding_specs)",
-    "torch.HalfStorage": "weights in float16",
-    "torch.BFloat16Storage": "weights in bfloat16",
 }
+_SHORT_FLOATS = {"torch.HalfStorage": "float16", "torch.BFloat16Storage": "bfloat16"}
+_FUNCTIONS = ("torch.nn.functional.", "torch._C._nn.", "torch.nn.modules.activation.", "torch._VariableFunctions.")
 _OTHER_MODELS = {
     "AtomicDipolesMACE": "predicts dipoles and no energy, so it cannot run dynamics; give a model with energies",
     "EnergyDipolesMACE": "also predicts dipoles, which needs readouts of vectors; train ScaleShiftMACE for energies",
@@ -336,6 +336,8 @@ def feature_of(name: str) -> str:
         return f"{class_name}, which {_OTHER_MODELS[class_name].partition(';')[0]}"
     if name.partition(".")[0] in _CONVERTED:
         return f"layers converted for {_CONVERTED[name.partition('.')[0]][0]}"
+    if name in _SHORT_FLOATS:
+        return f"weights in {_SHORT_FLOATS[name]}"
     return f"{_FEATURES[name]} ({name})" if name in _FEATURES else name
 
 
@@ -354,6 +356,18 @@ def _refusal(name: str, source: str) -> str:
         )
     if name in _FEATURES:
         return f"{source} has {_FEATURES[name]} ({name}), which this package does not support; train without it"
+    if name in _SHORT_FLOATS:
+        return (
+            f"{source} has weights in {_SHORT_FLOATS[name]}; convert the model with model.float() or model.double() "
+            "and save it again"
+        )
+    if name.startswith(_FUNCTIONS):
+        return (
+            f"{source} has the gate or activation function {class_name} ({name}), which this package does not support; "
+            "train with the gate silu, tanh, abs or None"
+        )
+    if name == "torch.optim.swa_utils.AveragedModel":
+        return f"{source} contains the average of a training ({name}); save its model, averaged.module, with torch.save"
     if name in _GETATTR:
         return (
             f"{source} refers to {name}: its gate is not one of silu, tanh, abs and None, or the file is malicious; "
@@ -367,6 +381,7 @@ def _refusal(name: str, source: str) -> str:
             "that it reads"
         )
     return (
-        f"{source} refers to {name}, which no supported MACE model does; no code of the file was run. "
-        "Do not open it with torch.load unless you trust its source"
+        f"{source} refers to {name}, which no supported MACE model does; no code of the file was run. Do not open it "
+        "with torch.load unless you trust its source. If it is a class of your own that computes what its parent does, "
+        "set the class of the loaded model to the parent (model.__class__ = ScaleShiftMACE) and save it again"
     )

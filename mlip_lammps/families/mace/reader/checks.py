@@ -114,14 +114,14 @@ def radial_mlp(module: Module) -> tuple[tuple[int, ...], float]:
     """Return the hidden widths and the activation scale of a ``FullyConnectedNet`` with silu."""
     module.require_class("FullyConnectedNet")
     layers = module.children()
-    require(len(layers) >= 2, module, "depth", f"{len(layers)} layers")
+    require(len(layers) >= 1, module, "depth", f"{len(layers)} layers")
     for layer in layers:
         variances = (layer.attribute("var_in"), layer.attribute("var_out"))
         require(variances in ((1, 1), (1.0, 1.0)), layer, "variance", "not 1")
     scales = {activation_scale(layer.child("act")) for layer in layers[:-1]}
-    require(len(scales) == 1, module, "activation", "not the same in all layers")
+    require(len(scales) <= 1, module, "activation", "not the same in all layers")
     require(not layers[-1].has_child("act"), layers[-1], "activation", "present after the last layer")
-    return tuple(layer.array("weight").shape[-1] for layer in layers[:-1]), scales.pop()
+    return tuple(layer.array("weight").shape[-1] for layer in layers[:-1]), scales.pop() if scales else 1.0
 
 
 def normalized_mlp(module: Module) -> tuple[int, ...]:

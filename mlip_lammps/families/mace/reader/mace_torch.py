@@ -93,6 +93,11 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
     readouts: list[Module | None] = [*model.child("readouts").children()]
     if model.attribute("use_last_readout_only", False) and len(readouts) == 1:
         readouts = [None] * (len(interactions) - 1) + readouts
+    if not readouts:
+        raise UnsupportedModelError(
+            f"{model.source} has no readout, so that its energy does not depend on positions; train without "
+            "use_last_readout_only, or with two or more layers"
+        )
     if not len(interactions) == len(products) == len(readouts) >= 1:
         raise UnsupportedModelError(
             f"{model.source} has {len(interactions)} interactions, {len(products)} products and {len(readouts)} "
@@ -161,7 +166,7 @@ def _radial_spec(model: Module, weights: Weights) -> tuple[RadialSpec, float]:
     if abs(r_max - model.number("r_max")) > 1e-6 * r_max:
         raise UnsupportedModelError(
             f"{model.source} has r_max {model.number('r_max')} in the model and {r_max} in its cutoff function, "
-            "expected equal values; train it again"
+            "expected equal values; set both to the value of the training and save the model again"
         )
     is_on_basis = bool(block.attribute("apply_cutoff", True))
     spec = RadialSpec(

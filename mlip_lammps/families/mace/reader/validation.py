@@ -35,9 +35,15 @@ def check_model(trained: MaceModel) -> None:
     ModelFileError
         If a check fails; the message names the first failure.
     UnsupportedModelError
-        If a layer with a readout has no scalars.
+        If a layer with a readout has no scalars, or its edge features have different numbers of channels.
     """
     spec, name = trained.spec, trained.source_name
+    for t, layer in enumerate(spec.layers, start=1):
+        if len({one.mul for one in parse_irreps(layer.irreps_edge)}) > 1:
+            raise UnsupportedModelError(
+                f"layer {t} of {name} has edge_irreps {layer.irreps_edge} with different numbers of channels; train "
+                "with one number for all, such as 8x0e+8x1o"
+            )
     check_spec(spec, name)
     for t, layer in enumerate(spec.layers, start=1):
         has_scalars = any((one.order, one.parity) == (0, 1) for one in parse_irreps(layer.irreps_out))
@@ -73,9 +79,10 @@ def check_model(trained: MaceModel) -> None:
 
 def check_spec(spec: ModelSpec, name: str) -> None:
     """Raise ``ModelFileError`` unless ``spec`` is consistent."""
+    numbers, heads = " ".join(map(str, spec.atomic_numbers)) or "none", " ".join(spec.heads) or "none"
     faults = [
-        (bool(spec.atomic_numbers) and all(0 < z < 119 for z in spec.atomic_numbers), "its atomic numbers"),
-        (len(set(spec.atomic_numbers)) == len(spec.atomic_numbers), "an atomic number that occurs twice"),
+        (bool(spec.atomic_numbers) and all(0 < z < 119 for z in spec.atomic_numbers), f"atomic numbers {numbers}"),
+        (len(set(spec.atomic_numbers)) == len(spec.atomic_numbers), f"an atomic number twice in {numbers}"),
         (np.isfinite(spec.cutoff) and 0 < spec.cutoff < 1e3, "its cutoff"),
         (0 <= spec.l_max <= 12, "its l_max"),
         (1 <= spec.radial.n_basis <= 10_000, "its radial basis"),
@@ -84,7 +91,7 @@ def check_spec(spec: ModelSpec, name: str) -> None:
         (spec.radial.cutoff_on in ("basis", "weights"), "its cutoff"),
         (spec.radial.distance_transform in (None, *TRANSFORM_PARAMETERS), "its distance transform"),
         (spec.dtype in ("float32", "float64"), "its precision"),
-        (len(set(spec.heads)) == len(spec.heads) >= 1, "its heads"),
+        (len(set(spec.heads)) == len(spec.heads) >= 1, f"a head twice in {heads}"),
         (spec.n_layers >= 1, "its layers"),
         (spec.pair_repulsion is None or 1 <= spec.pair_repulsion.cutoff_power <= 1000, "its pair repulsion"),
         (spec.latent_ewald is None or _is_sound(spec.latent_ewald), "its latent Ewald summation"),
@@ -97,7 +104,9 @@ def check_spec(spec: ModelSpec, name: str) -> None:
         irreps = parse_irreps(layer.irreps_out)
     for is_sound, what in faults:
         if not is_sound:
-            raise ModelFileError(f"{name} has an invalid value: {what}; copy or save the model again")
+            raise ModelFileError(
+                f"{name} has an invalid value: {what}; copy the file again, or correct the model and save it again"
+            )
 
 
 def _is_sound(ewald: LatentEwald) -> bool:
@@ -128,14 +137,15 @@ def _layer_faults(spec: ModelSpec, layer: LayerSpec, label: str) -> Iterator[tup
         parse_irreps(text) for text in (layer.irreps_edge, layer.irreps_mid, layer.irreps_message, layer.irreps_out)
     )
     n_channels = message[0].mul
-    yield all(entry.mul == n_channels > 0 for entry in (*message, *out)), f"the channels of {label}"
+    shown = f"{layer.irreps_message} to {layer.irreps_out}"
+    yield all(entry.mul == n_channels > 0 for entry in (*message, *out)), f"the channels of {label}, {shown}"
     yield 1 <= layer.correlation <= 8, f"the correlation of {label}"
     is_positive = np.isfinite(layer.avg_num_neighbors) and layer.avg_num_neighbors > 0
     yield bool(is_positive), f"avg_num_neighbors of {label}"
     yield len({k for _, _, k in layer.paths}) == len(mid) == len(layer.paths) > 0, f"the paths of {label}"
     parity = 1 if spec.has_even_harmonics else -1
     yield all(_is_path(path, edge, mid, spec.l_max, parity) for path in layer.paths), f"a path of {label}"
-    yield len(layer.radial_widths) >= 1 and all(0 < n < 10**6 for n in layer.radial_widths), f"the MLP of {label}"
+    yield all(0 < n < 10**6 for n in layer.radial_widths), f"the MLP of {label}"
     if layer.readout is not None:
         is_nonlinear = layer.readout.kind in ("nonlinear", "biased")
         yield is_nonlinear or layer.readout.kind == "linear", f"the readout of {label}"
