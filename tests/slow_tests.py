@@ -19,7 +19,8 @@ SLOW: dict[str, tuple[str, ...]] = {
             f"test_the_kernels_equal_the_reference[{name}-{radial}]"
             for name in ("zbl", "inner_distance", "linear") for radial in ("table", "exact")
         ),
-        f"{LAMMPS_REFERENCE}[Cu-PBE-core-rep.ace-1]", f"{LAMMPS_REFERENCE}[Cu-PBE-core-rep.ace-2]",
+        "test_the_compiled_file_equals_the_library[many_cutoffs]",
+        *(f"{LAMMPS_REFERENCE}[many_cutoffs-{n}]" for n in (1, 2, 4)),
     ),
     "test_ani.py": ("test_an_ensemble_of_the_size_of_ani_passes_the_check_of_the_export",),
     "test_bpnn.py": ("test_some_elements_give_the_same_energies",),
@@ -79,12 +80,20 @@ SLOW: dict[str, tuple[str, ...]] = {
         ),
         *(f"test_contraction_and_its_adjoint_equal_the_reference[{name}-float64]" for name in ("half", "two")),
     ),
+    # its programs are compiled from the same building blocks as those of test_chgnet.py
     "test_matgl_chgnet.py": (
+        "test_the_calculator_gives_the_results_of_matgl", LAMMPS_REFERENCE,
+        "test_fix_pair_returns_the_magnetic_moments", "test_an_atom_with_too_many_bonds_stops_all_ranks",
+        "test_the_file_states_bonds_moments_and_steps",
         "test_a_model_without_moments_and_norms_passes_the_check_of_the_export",
         *(f"test_three_layers_on_ranks_equal_the_reference[{n}]" for n in (1, 2, 4)),
     ),
     "test_nequip.py": (
-        *(f"test_a_compiled_file_gives_the_results_of_nequip[{name}]" for name in ("averages", "two_orders")),
+        *(
+            f"test_a_compiled_file_gives_the_results_of_nequip[{name}]"
+            for name in ("averages", "two_orders", "packaged")
+        ),
+        *(f"{LAMMPS_REFERENCE}[{n}-packaged]" for n in (1, 2, 4)),
         "test_the_network_on_every_edge_gives_the_results_of_nequip",
     ),
     "test_pair_tables.py": (

@@ -1,4 +1,4 @@
-"""Models and results of mace-torch, created once per session by its own interpreter."""
+"""Models and results of mace-torch, created once per run by its own interpreter."""
 
 import os
 import subprocess
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("mace_torch_models.py")
@@ -39,7 +40,15 @@ def peer() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def peer_folder(peer, tmp_path_factory) -> Path:
-    """Return the folder with ``NAME.model`` and ``NAME.npz`` of every model of ``mace_torch_models.py``."""
-    folder = tmp_path_factory.mktemp("mace_torch")
-    peer(SCRIPT, folder)
+    """Return the folder with ``NAME.model`` and ``NAME.npz`` of every model of ``mace_torch_models.py``.
+
+    The processes of a parallel run share it: their temporary folders lie in that of the run.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "mace_torch"
+    with FileLock(f"{folder}.lock"):
+        if not (finished := folder / "finished").exists():
+            folder.mkdir(exist_ok=True)
+            peer(SCRIPT, folder)
+            finished.touch()
     return folder
