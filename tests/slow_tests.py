@@ -121,7 +121,7 @@ SLOW: dict[str, tuple[str, ...]] = {
         "test_the_radial_functions_are_tables[with_dgl]",
     ),
     "test_variants.py": (
-        *(f"{COMPILED}[{kind}]" for kind in ("density", "edge_irreps", "nonlinear", "attention_three_layers")),
+        *(f"{COMPILED}[{kind}]" for kind in ("density", "uneven_edge_irreps", "nonlinear", "attention_three_layers")),
         *(f"{LAMMPS}[attention_three_layers-{n}]" for n in (1, 2)),
         "test_a_choice_of_elements_in_another_order_gives_the_same_energies",
         *(

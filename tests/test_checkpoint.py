@@ -290,14 +290,6 @@ def test_an_invalid_value_is_shown(options, words):
         check_model(random_model(**options))
 
 
-def test_edge_features_of_different_widths_are_refused():
-    model = random_model(hidden_irreps="8x0e+8x1o")
-    layers = (model.spec.layers[0], dataclasses.replace(model.spec.layers[1], irreps_edge="4x0e+6x1o"))
-    uneven = dataclasses.replace(model, spec=dataclasses.replace(model.spec, layers=layers))
-    with pytest.raises(UnsupportedModelError, match=r"layer 2 of .* has edge_irreps 4x0e\+6x1o with different numbers"):
-        check_model(uneven)
-
-
 class OwnModel(torch.nn.Module):
     """Class of a user, outside mace-torch."""
 

@@ -56,6 +56,7 @@ KINDS = {
         interaction=(DENSITY_RESIDUAL, DENSITY), distance_transform="Soft", cutoff_on="weights", pair_repulsion=True
     ),
     "edge_irreps": dict(interaction=(REAL_AGNOSTIC, RESIDUAL), edge_irreps="4x0e+4x1o"),
+    "uneven_edge_irreps": dict(interaction=NON_LINEAR, edge_irreps="5x0e+3x1o+2x2e", cutoff_on="weights"),
     "nonlinear": dict(interaction=NON_LINEAR),
     "nonlinear_foundation": dict(
         interaction=NON_LINEAR, distance_transform="Agnesi", cutoff_on="weights", pair_repulsion=True,
@@ -70,7 +71,10 @@ KINDS = {
         interaction=(RESIDUAL, ATTENTION), edge_irreps="4x0e+4x1o", cutoff_on="weights", distance_transform="Agnesi"
     ),
 }
-COMPILED = ("density", "density_agnesi", "edge_irreps", "nonlinear", "nonlinear_foundation", "attention_three_layers")
+COMPILED = (
+    "density", "density_agnesi", "edge_irreps", "uneven_edge_irreps", "nonlinear", "nonlinear_foundation",
+    "attention_three_layers",
+)  # fmt: skip
 
 PAIR_TABLES = {torch.float64: 1e-8, torch.float32: 1e-5}
 """Relative to the largest value: tables are within 1e-9 (5e-8) of the steepest slope."""

@@ -142,7 +142,7 @@ class RealAgnosticResidualNonLinear(InteractionBlock):
         radial, density = (
             lowering.normalized_network(name, *_EMBEDDINGS, n_scalars) for name in ("conv_tp_weights", "density_fn")
         )
-        residual = lowering.linear("linear_res", lowering.layer.irreps_edge, gate)
+        residual = lowering.edge_linear("linear_res", gate)
         return lowering.lowered(
             message=lowering.message("linear_1", 1.0, irreps_out=gate),
             skip=lowering.linear("skip_tp", lowering.layer.irreps_in, lowering.layer.irreps_out),

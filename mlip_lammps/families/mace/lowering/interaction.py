@@ -1,6 +1,6 @@
 """Builder of the constants of an interaction block."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from e3nn import o3
@@ -16,6 +16,8 @@ from mlip_lammps.families.mace.lowering.layout import (
     element_matrices,
     linear_blocks,
     matrices_of,
+    starts_of,
+    with_channels,
 )
 from mlip_lammps.families.mace.spec import LayerSpec, weights_of
 from mlip_lammps.kernels.lowered import Attention, ConvolutionPath, Density, Gate, LinearBlock
@@ -46,6 +48,8 @@ class InteractionLowering:
         self.irreps_mid = o3.Irreps(layer.irreps_mid)
         self.irreps_message, self.irreps_out = o3.Irreps(layer.irreps_message), o3.Irreps(layer.irreps_out)
         self.n_channels = self.irreps_message[0].mul
+        # Irreps with fewer channels than others get channels of zeros: the kernels have one number for all.
+        self.n_edge_channels = max(mul for mul, _ in self.irreps_edge)
         self._mid = MidLayout(self.irreps_mid)
 
     def lowered(
@@ -61,11 +65,45 @@ class InteractionLowering:
 
         ``radial`` is the network ``conv_tp_weights``, by default one without biases.
         """
-        up = self.linear("linear_up", self.layer.irreps_in, self.layer.irreps_edge)
+        up = self._up()
         paths = convolution_paths(self.layer, self.table.spec.dtype, self.irreps_edge, self.irreps_mid, self._mid)
         if radial is None:
             radial = self.network("conv_tp_weights", len(self.layer.radial_widths) + 1)
-        return LoweredInteraction(up, paths, radial, message, skip, density, gate, attention)
+        return LoweredInteraction(up, paths, self._padded(radial), message, skip, density, gate, attention)
+
+    def _up(self) -> tuple[LinearBlock, ...]:
+        matrices = matrices_of(self.array("linear_up.weight"), self.irreps_in, self.irreps_edge)
+        starts_in, starts_out = starts_of(self.irreps_in), starts_of(self.irreps_edge)
+        return tuple(
+            LinearBlock(
+                starts_in[i], 1, starts_out[k], self.irreps_edge[k].ir.dim,
+                with_channels(matrix, n_columns=self.n_edge_channels),
+            )
+            for (i, k), matrix in matrices.items()
+        )  # fmt: skip
+
+    def _padded(self, network: RadialNetwork) -> RadialNetwork:
+        """Return a network with outputs of 0 for the channels of zeros of each path."""
+        widths = [self.irreps_edge[i].mul for i, _, _ in self.layer.paths]
+
+        def padded(outputs: Tensor) -> Tensor:
+            parts = outputs.split(widths, dim=1)
+            return torch.cat([with_channels(part, n_columns=self.n_edge_channels) for part in parts], dim=1)
+
+        if len(set(widths)) == 1 and widths[0] == self.n_edge_channels:
+            return network
+        matrices, biases, of_pairs = list(network.matrices), list(network.biases), network.pair_biases
+        matrices[-1] = padded(matrices[-1])
+        if biases:
+            biases[-1] = padded(biases[-1][None])[0]
+        if of_pairs is not None and len(matrices) == 1:  # they are added after the first matrix
+            of_pairs = padded(of_pairs)
+        return replace(network, matrices=tuple(matrices), biases=tuple(biases), pair_biases=of_pairs)
+
+    def edge_linear(self, name: str, irreps_out: str) -> tuple[LinearBlock, ...]:
+        """Return the linear map ``name`` of the features that neighbours take."""
+        blocks = self.linear(name, self.layer.irreps_edge, irreps_out)
+        return tuple(replace(one, matrix=with_channels(one.matrix, n_rows=self.n_edge_channels)) for one in blocks)
 
     def linear(self, name: str, irreps_in: str, irreps_out: str) -> tuple[LinearBlock, ...]:
         """Return the linear map ``name`` of an atom's features."""
@@ -155,7 +193,8 @@ class InteractionLowering:
             sources = [i for i, out in linear if out == k]
             if not sources:
                 continue
-            matrix = torch.cat([linear[i, k][:, columns] for i in sources]) * scale
+            matrices = [with_channels(linear[i, k][:, columns], n_rows=self.n_edge_channels) for i in sources]
+            matrix = torch.cat(matrices) * scale
             if element:
                 matrix = matrix @ element[k, k]
             blocks.append(LinearBlock(self._mid.group_start[ir], self._mid.copies[ir], start, ir.dim, matrix))

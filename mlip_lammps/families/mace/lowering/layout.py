@@ -70,6 +70,14 @@ def linear_blocks(weight: Tensor, irreps_in: o3.Irreps, irreps_out: o3.Irreps) -
     )
 
 
+def with_channels(matrix: Tensor, n_rows: int | None = None, n_columns: int | None = None) -> Tensor:
+    """Return a matrix with zeros for missing rows and columns."""
+    n_rows = matrix.shape[0] if n_rows is None else n_rows
+    n_columns = matrix.shape[1] if n_columns is None else n_columns
+    padding = (0, n_columns - matrix.shape[1], 0, n_rows - matrix.shape[0])
+    return torch.nn.functional.pad(matrix, padding).contiguous()
+
+
 def element_matrices(
     table: WeightTable, name: str, irreps_in: o3.Irreps, irreps_out: o3.Irreps
 ) -> dict[tuple[int, int], Tensor]:

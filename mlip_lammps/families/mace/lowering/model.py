@@ -125,7 +125,7 @@ def _lower_layer(table: WeightTable, t: int, layer: LayerSpec) -> LoweredLayer:
     interaction = block_of(layer.interaction).lower(InteractionLowering(table, t, layer))
     return LoweredLayer(
         n_channels=n_channels,
-        n_edge_channels=_common_channels(irreps_edge, irreps_mid),
+        n_edge_channels=max(mul for mul, _ in irreps_edge),
         embedding=_embedding(table, n_channels) if t == 1 else None,
         n_components_in=n_components(irreps_in),
         n_components_edge=n_components(irreps_edge),

@@ -35,15 +35,9 @@ def check_model(trained: MaceModel) -> None:
     ModelFileError
         If a check fails; the message names the first failure.
     UnsupportedModelError
-        If a layer with a readout has no scalars, or its edge features have different numbers of channels.
+        If a layer with a readout has no scalars.
     """
     spec, name = trained.spec, trained.source_name
-    for t, layer in enumerate(spec.layers, start=1):
-        if len({one.mul for one in parse_irreps(layer.irreps_edge)}) > 1:
-            raise UnsupportedModelError(
-                f"layer {t} of {name} has edge_irreps {layer.irreps_edge} with different numbers of channels; train "
-                "with one number for all, such as 8x0e+8x1o"
-            )
     check_spec(spec, name)
     for t, layer in enumerate(spec.layers, start=1):
         has_scalars = any((one.order, one.parity) == (0, 1) for one in parse_irreps(layer.irreps_out))

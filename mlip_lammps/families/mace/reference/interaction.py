@@ -78,6 +78,10 @@ class InteractionModules(nn.Module):
         edge, mid = o3.Irreps(layer.irreps_edge), o3.Irreps(layer.irreps_mid)
         signs = [(edge[i].mul, coupling_sign(edge[i].ir.l, order, mid[k].ir.l)) for i, order, k in layer.paths]
         self.register_buffer("signs", torch.cat([torch.full((mul,), sign, dtype=dtype) for mul, sign in signs]))
+        # Tables of the kernels have the channels of the widest irreps for all; the others' are zero.
+        widest = max(mul for mul, _ in edge)
+        kept = torch.cat([widest * k + torch.arange(mul) for k, (mul, _) in enumerate(signs)])
+        self.register_buffer("columns_of_tables", kept)
         block = block_of(layer.interaction)
         block.build(self)
         self.radial_network = block.radial_network(self)
@@ -121,7 +125,10 @@ class InteractionModules(nn.Module):
 
     def sum_over_neighbours(self, features: Tensor, inputs: LayerInputs) -> Tensor:
         """Return the convolution output summed over the neighbours of each atom, shape (n_atoms, dim of mid)."""
-        weights = self.signs * inputs.radial_weights
+        weights = inputs.radial_weights
+        if weights.shape[1] != len(self.signs):
+            weights = weights[:, self.columns_of_tables]
+        weights = self.signs * weights
         messages = self.convolution(features[inputs.edge_neighbour], inputs.harmonics, weights)
         return messages.new_zeros(len(features), messages.shape[1]).index_add(0, inputs.edge_centre, messages)
 
