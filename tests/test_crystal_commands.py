@@ -11,12 +11,14 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
+from scipy.spatial.transform import Rotation
 
 from mlip_lammps.cli._run import _NOT_SETTINGS
 from mlip_lammps.cli.main import build_parser, find_subcommands, main
 from mlip_lammps.cli.options import read_config
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.workflows import elastic_tensor, equation_of_state, layer_elastic_tensor, phase_change, relax
+from mlip_lammps.workflows.crystals.elastic import ElasticTensor
 from mlip_lammps.workflows.run_folder import as_table
 from mlip_lammps.workflows.symmetry import in_standard_axes
 
@@ -231,6 +233,20 @@ def test_the_tensor_of_a_hexagonal_crystal_has_its_symmetry(hexagonal):
     assert along[0] == pytest.approx(along[1])
     assert along[2] == pytest.approx(1 / found.compliance[2, 2])
     assert found.universal_anisotropy > 0
+
+
+def test_the_smallest_eigenvalue_does_not_depend_on_the_axes():
+    """C11 - C12 is 80 and 2 C44 is 150 GPa in the axes of the cube."""
+    c11, c12, c44 = 140.0, 60.0, 75.0
+    cube = np.diag([c11 - c12] * 3 + [c44] * 3)
+    cube[:3, :3] += c12
+    i, j = np.array([(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]).T
+    voigt = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
+    tensor = cube[voigt[:, :, None, None], voigt[None, None]]
+    r = Rotation.from_rotvec([0.3, 0.7, -0.4]).as_matrix()
+    turned = np.einsum("ai,bj,ck,dl,ijkl", r, r, r, r, tensor)[i, j][:, i, j]
+    for found in (cube, turned):
+        assert ElasticTensor(found, 0.0, 0.0, None, bulk("Si")).smallest_eigenvalue_gpa == pytest.approx(80)
 
 
 def test_averages_do_not_depend_on_the_orientation(hexagonal):

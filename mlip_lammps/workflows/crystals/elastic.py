@@ -43,6 +43,8 @@ SMALLEST_LAYER_GAP = 5.0
 
 _PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 _VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
+_MANDEL = np.array([1.0, 1.0, 1.0, 2**0.5, 2**0.5, 2**0.5])
+"""Factors from the notation of Voigt to that of Mandel, in which a rotation of the axes is orthogonal."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,12 @@ class ElasticTensor:
 
     @property
     def smallest_eigenvalue_gpa(self) -> float:
-        """Smallest eigenvalue of ``voigt_gpa``."""
-        return float(np.linalg.eigvalsh(self.voigt_gpa).min())
+        """Smallest eigenvalue of the tensor, which does not depend on the axes.
+
+        It is that of ``voigt_gpa`` in the notation of Mandel, where each shear index contributes a factor of the square
+        root of 2. For a cubic crystal the eigenvalues are C11 - C12, 2 C44 and C11 + 2 C12.
+        """
+        return float(np.linalg.eigvalsh(_MANDEL[:, None] * self.voigt_gpa * _MANDEL).min())
 
     @property
     def is_stable(self) -> bool:
