@@ -88,6 +88,17 @@ def test_translations_of_a_crystal_are_no_vibrations():
     assert found.thermochemistry.free_energy == pytest.approx(free, abs=1e-5)
 
 
+def test_a_crystal_has_a_warning_about_the_gamma_point(water):
+    (warning,) = vibrations(bulk("Cu") * (2, 1, 1), EMT()).warnings
+    assert "only the modes at the Gamma point of its cell; for those of all wave vectors run mlip-lammps" in warning
+    boxed = water.copy()
+    boxed.set_cell([16.0, 17.0, 18.0])
+    boxed.center()
+    boxed.pbc = True
+    assert vibrations(boxed, EMT()).warnings == ()
+    assert vibrations(bulk("Cu", cubic=True), EMT(), [0]).warnings == ()
+
+
 def test_a_molecule_in_a_box_is_a_gas(water):
     boxed = water.copy()
     boxed.set_cell([16.0, 17.0, 18.0])

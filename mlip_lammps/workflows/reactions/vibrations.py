@@ -34,6 +34,11 @@ _N_FRAMES = 20
 _SMALLEST_GAP = 5.0
 """Vacuum in angstrom around a molecule in a periodic box."""
 
+_GAMMA_ONLY = (
+    "the structure is a crystal: zero-point energy and thermochemistry contain only the modes at the Gamma point of "
+    "its cell; for those of all wave vectors run mlip-lammps phonons"
+)
+
 
 @dataclass(frozen=True)
 class Thermochemistry:
@@ -91,6 +96,8 @@ class Vibrations:
         Largest force on a moving atom, eV/angstrom.
     thermochemistry
         Thermal corrections; None if there are imaginary modes.
+    warnings
+        What speaks against the results: a crystal, whose vibrations are those of its phonons at the Gamma point only.
     """
 
     atoms: Atoms
@@ -102,6 +109,7 @@ class Vibrations:
     n_imaginary: int
     largest_force: float
     thermochemistry: Thermochemistry | None
+    warnings: tuple[str, ...] = ()
 
     def mode_frames(self, number: int, amplitude: float = _PATTERN_AMPLITUDE) -> list[Atoms]:
         """Return one period of a mode as structures; the atom that moves most moves by ``amplitude`` in angstrom."""
@@ -162,7 +170,8 @@ def vibrations(
 
     Notes
     -----
-    If all atoms move, translations are projected out, and rotations of a molecule.
+    If all atoms move, translations are projected out, and rotations of a molecule. A crystal has only the modes of its
+    cell, the phonons at the Gamma point; for its free energy use ``phonons``.
     The ideal gas has rigid rotations and harmonic vibrations (``IdealGasThermo`` of ASE).
     """
     require_known_elements(atoms, calculator)
@@ -216,6 +225,7 @@ def vibrations(
         n_imaginary=n_imaginary,
         largest_force=found_force,
         thermochemistry=thermo,
+        warnings=(_GAMMA_ONLY,) if is_whole and is_crystal(atoms) else (),
     )
 
 
@@ -285,6 +295,11 @@ def is_molecule(atoms: Atoms) -> bool:
     if vacuum_gaps(atoms)[atoms.pbc].min() < _SMALLEST_GAP:
         return False
     return bool(np.allclose(atoms.get_all_distances(), atoms.get_all_distances(mic=True)))
+
+
+def is_crystal(atoms: Atoms) -> bool:
+    """Return whether a structure is periodic in three directions, without vacuum."""
+    return bool(atoms.pbc.all() and vacuum_gaps(atoms).max() < _SMALLEST_GAP)
 
 
 def _without_rigid_motion(atoms: Atoms, hessian: NDArray[np.float64], has_rotations: bool) -> NDArray[np.float64]:
