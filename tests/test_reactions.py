@@ -15,6 +15,7 @@ from ase.vibrations import Vibrations as AseVibrations
 
 from mlip_lammps import MlipCalculator
 from mlip_lammps.cli.main import main
+from mlip_lammps.cli.vibrations import shown_wave_number
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows import Tasks, reaction_path, relax, vibrations
@@ -97,6 +98,11 @@ def test_a_crystal_has_a_warning_about_the_gamma_point(water):
     boxed.pbc = True
     assert vibrations(boxed, EMT()).warnings == ()
     assert vibrations(bulk("Cu", cubic=True), EMT(), [0]).warnings == ()
+
+
+def test_wave_numbers_that_round_to_zero_have_no_sign():
+    shown = " ".join(shown_wave_number(w) for w in (-50.04, -0.04, -1e-9, 0.0, 0.04, 12.3))
+    assert shown == "50.0i 0.0 0.0 0.0 0.0 12.3"
 
 
 def test_a_molecule_in_a_box_is_a_gas(water):

@@ -95,10 +95,9 @@ def run(arguments: argparse.Namespace) -> int:
             run.folder.write_structures(name, result.atoms)
             for number in range(len(result.frequencies_cm)):
                 run.folder.write_structures(f"{name}-mode-{number}", result.mode_frames(number))
-            wave_numbers = [f"{f:.1f}" if f > -1e-6 else f"{-f:.1f}i" for f in result.frequencies_cm]
             facts = {
                 name: f"{result.energy:.6f} eV, {len(result.moving)} atoms move",
-                "frequencies, 1/cm": " ".join(wave_numbers),
+                "frequencies, 1/cm": " ".join(map(shown_wave_number, result.frequencies_cm)),
                 "zero-point energy": f"{result.zero_point_energy:.4f} eV",
             }
             if (thermo := result.thermochemistry) is None:
@@ -114,3 +113,9 @@ def run(arguments: argparse.Namespace) -> int:
             for warning in result.warnings:
                 run.console.print(f"warning: {warning}", style="bold yellow", markup=False, highlight=False)
     return 0
+
+
+def shown_wave_number(wave_number: float) -> str:
+    """Return a wave number in 1/cm with one decimal; an imaginary one, which is negative, ends with i."""
+    size = f"{abs(wave_number):.1f}"
+    return size if wave_number > 0 or size == "0.0" else f"{size}i"
