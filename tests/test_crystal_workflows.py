@@ -6,7 +6,6 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.tersoff import Tersoff, TersoffParameters
-from ase.constraints import FixAtoms
 from ase.optimize import LBFGSLineSearch
 from ase.units import _amu
 
@@ -147,12 +146,6 @@ def test_elastic_constants_of_silicon_include_the_internal_strain(silicon):
     assert tensor.is_stable
     assert tensor.asymmetry_gpa < 0.5
     assert np.abs(tensor.voigt_gpa[:3, 3:]).max() < 0.5
-
-
-def test_elastic_constants_relax_ions_that_a_constraint_holds(silicon):
-    held = silicon.copy()
-    held.set_constraint(FixAtoms(range(len(held))))
-    assert elastic_tensor(held, tersoff()).cubic() == pytest.approx(elastic_tensor(silicon, tersoff()).cubic())
 
 
 def test_a_tolerance_that_clamps_the_ions_is_refused(silicon):

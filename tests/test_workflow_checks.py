@@ -2,16 +2,32 @@
 
 from types import SimpleNamespace
 
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms
 
+from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.families import read_model
 from mlip_lammps.models import labels_of_source, resolve_model, shipped_models
-from mlip_lammps.workflows import checks, elastic_tensor, equation_of_state, relax
+from mlip_lammps.workflows import (
+    checks,
+    converge_supercell,
+    elastic_tensor,
+    equation_of_state,
+    gruneisen,
+    lattice_conductivity,
+    layer_elastic_tensor,
+    phonon_frequencies,
+    phonons,
+    quasi_harmonic,
+    relax,
+    surface_energies,
+)
 
 
 def model(cutoff: float = 5.0, elements: tuple[str, ...] = ("Cu",), sha256: str = "") -> SimpleNamespace:
@@ -71,6 +87,38 @@ def test_the_cell_of_a_slab_relaxes_with_a_mask_only():
     with pytest.raises(UserInputError, match="a cell that moves without a mask needs a crystal without vacuum"):
         relax(slab, EMT(), cell="free")
     assert relax(slab, EMT(), cell="free", mask=(1, 1, 0, 0, 0, 1)).largest_force < 1e-3
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        elastic_tensor,
+        layer_elastic_tensor,
+        equation_of_state,
+        phonons,
+        quasi_harmonic,
+        gruneisen,
+        lattice_conductivity,
+        converge_supercell,
+        lambda atoms, calculator: phonon_frequencies(atoms, calculator, (1, 1, 1), ["G"]),
+        lambda atoms, calculator: surface_energies(atoms, calculator, (1, 1, 1)),
+    ],
+)
+def test_constraints_that_a_workflow_of_crystals_would_ignore_are_refused(compute):
+    held = bulk("Cu", cubic=True)
+    held.set_constraint(FixAtoms([0]))
+    with pytest.raises(UserInputError, match=r"the structure has a constraint FixAtoms; .* whose atoms all move"):
+        compute(held, EMT())
+
+
+@pytest.mark.parametrize("command", ["elastic", "eos", "phonons"])
+def test_commands_for_crystals_refuse_constraints_before_the_first_relaxation(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    held = bulk("Si", cubic=True)
+    held.set_constraint(FixAtoms([0]))
+    ase.io.write("held.extxyz", held)
+    assert main([command, "silicon-pbe", "held.extxyz"]) == 2
+    assert "the structure has a constraint FixAtoms" in capsys.readouterr().err
 
 
 def test_a_supercell_narrower_than_twice_the_cutoff_is_refused_with_one_that_is_wide_enough():

@@ -22,7 +22,7 @@ from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.model_file.archive import is_archive
 from mlip_lammps.models import resolve_model
 from mlip_lammps.structure.files import read_structures
-from mlip_lammps.workflows.checks import require_apart, require_known_elements
+from mlip_lammps.workflows.checks import require_apart, require_known_elements, require_unconstrained
 from mlip_lammps.workflows.relaxation import relax_each
 from mlip_lammps.workflows.run_folder import RunFolder
 from mlip_lammps.workflows.tasks import Tasks
@@ -73,9 +73,12 @@ class Run:
 
         Raises
         ------
+        UserInputError
+            If it has a constraint.
         MlipError
             If it does not relax.
         """
+        require_unconstrained(self.single(), "properties of a crystal need")
         crystal = {"crystal": self.single()}
         found = relax_each(crystal, self.calculator, tasks=self.tasks, cell="free", **options)["crystal"]
         self.folder.write_structures("relaxed", found.atoms)

@@ -76,6 +76,21 @@ def require_crystal(atoms: Atoms, question: str) -> None:
     require_apart(atoms)
 
 
+def require_unconstrained(atoms: Atoms, question: str) -> None:
+    """Raise ``UserInputError`` if the structure has a constraint, which properties of a crystal cannot apply.
+
+    Parameters
+    ----------
+    question
+        See `require_crystal`.
+    """
+    if atoms.constraints:
+        raise UserInputError(
+            f"the structure has a constraint {type(atoms.constraints[0]).__name__}; {question} a crystal whose atoms "
+            "all move: remove the constraint from the file, or call set_constraint() of the structure"
+        )
+
+
 def require_no_vacuum(atoms: Atoms, calculator: Calculator, question: str) -> None:
     """Raise ``UserInputError`` for a stress question about a slab, a wire or a molecule in a periodic cell."""
     cutoff = cutoff_of(calculator) or DEFAULT_REACH

@@ -16,6 +16,7 @@ from mlip_lammps.workflows.checks import (
     require_known_elements,
     require_no_vacuum,
     require_stress_labels,
+    require_unconstrained,
     vacuum_gaps,
 )
 from mlip_lammps.workflows.relaxation import MAX_STEPS, Optimizer, relax, require_search
@@ -233,12 +234,13 @@ def elastic_tensor(
     Raises
     ------
     UserInputError
-        If a setting is invalid, the structure is not a crystal, its stress is above ``LARGEST_STRESS_GPA``, or the
-        model was trained without stresses.
+        If a setting is invalid, the structure is not a crystal or has a constraint, its stress is above
+        ``LARGEST_STRESS_GPA``, or the model was trained without stresses.
     """
     require_search(optimizer, force_tolerance, max_steps)
     _require_strain(strain, force_tolerance)
     require_crystal(atoms, "elastic constants need")
+    require_unconstrained(atoms, "elastic constants need")
     require_no_vacuum(atoms, calculator, "elastic constants in GPa (without --layer) need")
     _require_at_rest(atoms, calculator, range(6))
     options = {"force_tolerance": force_tolerance, "optimizer": optimizer, "max_steps": max_steps}
@@ -281,6 +283,7 @@ def layer_elastic_tensor(
     require_search(optimizer, force_tolerance, max_steps)
     _require_strain(strain, force_tolerance)
     require_crystal(atoms, "a layer in a periodic cell with vacuum is needed, as")
+    require_unconstrained(atoms, "elastic constants need")
     gap = vacuum_gaps(atoms)[2]
     tilted = max(np.abs(atoms.cell[:2, 2]).max(), np.abs(atoms.cell[2, :2]).max())
     if gap < SMALLEST_LAYER_GAP or tilted > 1e-3:
@@ -299,7 +302,6 @@ def layer_elastic_tensor(
 def stress_task(calculator: Calculator, item: dict[str, Any]) -> NDArray[np.float64]:
     """Return the stress of a strained crystal with relaxed atoms, eV/angstrom^3, shape (6,)."""
     relaxed = relax(item["atoms"], calculator, **item["options"]).atoms
-    relaxed.set_constraint()
     relaxed.calc = calculator
     return relaxed.get_stress()
 
@@ -334,7 +336,6 @@ def _slopes(
     for component in components:
         for sign in (1, -1):
             strained = atoms.copy()
-            strained.set_constraint()  # the constants are those of relaxed ions
             # the strain matrix of ASE includes the identity
             matrix = voigt_6_to_full_3x3_strain(sign * strain * np.eye(6)[component])
             strained.set_cell(atoms.cell[:] @ matrix, scale_atoms=True)

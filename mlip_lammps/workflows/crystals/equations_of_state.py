@@ -20,6 +20,7 @@ from mlip_lammps.workflows.checks import (
     require_known_elements,
     require_no_vacuum,
     require_stress_labels,
+    require_unconstrained,
 )
 from mlip_lammps.workflows.relaxation import FORCE_TOLERANCE, MAX_STEPS, Optimizer, relax_each, require_search
 from mlip_lammps.workflows.settings import LENGTH_FACTOR
@@ -200,8 +201,8 @@ def equation_of_state(
     Raises
     ------
     UserInputError
-        If there are too few volumes or another setting is invalid, the structure is not a crystal, or the model was
-        trained without stresses.
+        If there are too few volumes or another setting is invalid, the structure is not a crystal or has a constraint,
+        or the model was trained without stresses.
     MlipError
         If the minimum lies outside the volumes.
 
@@ -213,6 +214,7 @@ def equation_of_state(
     require_length_factors(length_factors)
     require_search(optimizer, force_tolerance, max_steps)
     require_crystal(atoms, "an equation of state needs")
+    require_unconstrained(atoms, "an equation of state needs")
     require_no_vacuum(atoms, calculator, "an equation of state needs")
     require_known_elements(atoms, calculator)
     require_stress_labels(calculator, "a lattice constant needs them")

@@ -9,6 +9,7 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import ArrayLike, NDArray
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.workflows.checks import require_unconstrained
 from mlip_lammps.workflows.crystals.force_constants import (
     DISPLACEMENT,
     build_phonopy,
@@ -91,12 +92,13 @@ def phonon_frequencies(
     Raises
     ------
     UserInputError
-        If the crystal is not periodic, ``supercell`` is not three numbers of 1 or more, a name is not a special point
-        of the crystal, or the space group depends on the tolerance.
+        If the crystal is not periodic or has a constraint, ``supercell`` is not three numbers of 1 or more, a
+        name is not a special point of the crystal, or the space group depends on the tolerance.
     """
     require_settings(displacement=displacement)
     if not atoms.pbc.all():
         raise UserInputError("the structure is not periodic in all directions; phonons need a crystal")
+    require_unconstrained(atoms, "phonons need")
     symmetric, space_group = symmetrized(atoms, symmetry_tolerance)
     phonons = build_phonopy(symmetric, supercell)
     primitive = to_ase(phonons.primitive)

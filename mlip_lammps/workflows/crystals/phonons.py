@@ -22,6 +22,7 @@ from mlip_lammps.workflows.checks import (
     require_crystal,
     require_known_elements,
     require_relaxed,
+    require_unconstrained,
     require_wide_supercell,
     supercell_for,
 )
@@ -220,8 +221,8 @@ def phonons(
     Raises
     ------
     UserInputError
-        If the structure is not a relaxed crystal, the supercell is narrower than twice the cutoff, the space group
-        depends on the tolerance, or the BORN file does not fit.
+        If the structure is not a relaxed crystal or has a constraint, the supercell is narrower than twice the
+        cutoff, the space group depends on the tolerance, or the BORN file does not fit.
     """
     require_settings(displacement=displacement, mesh_length=mesh_length)
     require_ascending(temperatures)
@@ -259,6 +260,7 @@ def prepare_crystal(
     if supercell is not None:
         require_numbers("supercell", supercell, COUNT, n=3)
     require_crystal(atoms, "phonons need")
+    require_unconstrained(atoms, "phonons need")
     require_known_elements(atoms, calculator)
     symmetric, group = symmetrized(atoms, tolerance)
     if supercell is None:

@@ -21,6 +21,7 @@ from mlip_lammps.workflows.checks import (
     cutoff_of,
     require_crystal,
     require_known_elements,
+    require_unconstrained,
     vacuum_gaps,
 )
 from mlip_lammps.workflows.relaxation import MAX_STEPS, Optimizer, Relaxation, relax_each, require_search
@@ -296,6 +297,7 @@ def _primitive(crystal: Atoms, miller: Sequence[int]) -> tuple[Atoms, tuple[int,
     if not any(miller):
         raise UserInputError("the Miller indices are 0 0 0; give three that are not all 0")
     require_crystal(crystal, "slabs need")
+    require_unconstrained(crystal, "slabs need")
     primitive, conventional = (standard_cell(crystal, is_primitive=flag) for flag in (True, False))
     if primitive is None or conventional is None:
         raise UserInputError("the crystal has no space group; relax it first")
