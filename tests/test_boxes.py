@@ -8,6 +8,7 @@ from ase.build import molecule
 
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.boxes import MIN_DISTANCE, build_box
+from mlip_lammps.structure.files import read_structure, read_structures
 from mlip_lammps.structure.lammps_data import count_atoms, write_lammps_data
 
 
@@ -77,3 +78,62 @@ def test_a_data_file_of_a_left_handed_cell_contains_no_mirror_image(tmp_path):
 
     assert abs(signed_volume(atoms)) > 0.1
     assert signed_volume(written) == pytest.approx(signed_volume(atoms), rel=1e-6)
+
+
+def test_a_data_file_is_a_structure_like_any_other(tmp_path):
+    box = build_box(molecule("H2O"), 8, 0.9, seed=2)
+    write_lammps_data(tmp_path / "box.data", box, ["H", "O"])
+    for found in (read_structures([tmp_path / "box.data"])["box"], read_structure(tmp_path / "box.data", ["H", "O"])):
+        assert list(found.symbols) == list(box.symbols)
+        assert found.pbc.all()
+        np.testing.assert_allclose(found.positions, box.positions, atol=1e-9)
+
+
+DATA = """{title}
+
+2 atoms
+2 atom types
+
+0 9 xlo xhi
+0 9 ylo yhi
+0 9 zlo zhi
+{labels}
+Masses
+
+1 {one}
+2 {two}
+
+Atoms # atomic
+
+1 1 0 0 0
+2 2 0 0 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "labels"),
+    [
+        ("28.0855", "15.999", ""),
+        ("28.0855 # Si", "17.999 # O", ""),
+        ("1.0", "1.0", "\nAtom Type Labels\n\n1 Si\n2 O\n"),
+    ],
+)
+def test_the_elements_of_a_data_file_are_its_labels_comments_or_masses(one, two, labels, tmp_path):
+    file = tmp_path / "data.silica"
+    file.write_text(DATA.format(title="LAMMPS data file, units = real", one=one, two=two, labels=labels))
+    (found,) = read_structures([file]).values()
+    assert found.get_chemical_symbols() == ["Si", "O"]
+    assert found.get_distance(0, 1) == pytest.approx(2.0)
+
+
+def test_a_data_file_without_elements_is_refused(tmp_path):
+    (tmp_path / "a.data").write_text(DATA.format(title="", one="28.0855", two="2.5", labels=""))
+    with pytest.raises(UserInputError, match=r"atom type 2 of .*a.data has the mass 2.5, that of no element within"):
+        read_structures([tmp_path / "a.data"])
+    text = DATA.format(title="", one="1", two="1", labels="").replace("Masses\n\n1 1\n2 1\n", "")
+    (tmp_path / "b.data").write_text(text)
+    with pytest.raises(UserInputError, match="has neither atom type labels nor masses; add one of them"):
+        read_structures([tmp_path / "b.data"])
+    (tmp_path / "c.data").write_text("no data\n")
+    with pytest.raises(UserInputError, match=r"c.data contains no structure; give a file in a format of ase.io or"):
+        read_structures([tmp_path / "c.data"])

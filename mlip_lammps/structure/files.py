@@ -7,6 +7,7 @@ import ase.io
 from ase import Atoms
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.structure.lammps_data import is_lammps_data, read_lammps_data
 
 
 def read_structure(path: Path, elements: Sequence[str]) -> Atoms:
@@ -61,7 +62,15 @@ def read_structures(paths: Iterable[Path | str]) -> dict[str, Atoms]:
 
 def _read(path: Path, index: int | str) -> Atoms | list[Atoms]:
     try:
-        return ase.io.read(path, index=index)
+        if path.is_file() and is_lammps_data(path):
+            atoms = read_lammps_data(path)
+            return [atoms] if index == ":" else atoms
+        found = ase.io.read(path, index=index)
+    except UserInputError:
+        raise
     except Exception as error:  # each format raises its own exceptions, some of them without a message
         reason = str(error) or "the contents do not follow the format of this ending"
         raise UserInputError(f"ASE cannot read {path}: {reason}; give a file in a format of ase.io") from error
+    if not found:
+        raise UserInputError(f"{path} contains no structure; give a file in a format of ase.io or a LAMMPS data file")
+    return found
