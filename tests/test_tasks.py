@@ -151,7 +151,7 @@ def test_the_record_of_a_run_states_settings_checksums_and_end(tmp_path):
     assert results["atoms"]["formula"] == "Cu"
 
 
-def test_results_of_a_model_with_other_weights_are_removed(tmp_path):
+def test_results_of_a_model_with_other_weights_are_moved(tmp_path):
     """The file given may be one of several, as for potentials of n2p2: its checksum alone says too little."""
     for checksum, remains in (("a", False), ("a", True), ("b", False)):
         folder = RunFolder(tmp_path, "relax", {}, model={"source": {"sha256": checksum}})
@@ -202,13 +202,34 @@ def test_a_folder_in_use_is_refused_until_its_process_ends(tmp_path):
     assert read_record(tmp_path)["status"] == "finished"
 
 
-def test_results_of_other_settings_are_removed(tmp_path):
-    with RunFolder(tmp_path, "relax", {"fmax": 1}) as folder:
-        folder.write_results({"energy": 1.0})
-    with RunFolder(tmp_path, "relax", {"fmax": 1}):
-        assert (tmp_path / "results.json").is_file()
-    with RunFolder(tmp_path, "relax", {"fmax": 2}):
-        assert not (tmp_path / "results.json").exists()
+def test_results_of_other_settings_are_moved_to_a_folder_of_their_own(tmp_path):
+    names = ("run.json", "results.json", "cu.extxyz", "plot.png")
+    for fmax in (1, 2, 3):
+        with RunFolder(tmp_path, "relax", {"fmax": fmax}) as folder:
+            assert folder.earlier == (None if fmax == 1 else tmp_path / "earlier" / str(fmax - 1))
+            assert [name for name in names if (tmp_path / name).exists()] == ["run.json"]
+            folder.write_results({"energy": float(fmax)})
+            folder.write_structures("cu", bulk("Cu"))
+            (tmp_path / "plot.png").touch()
+            (tmp_path / "trajectory.lammpstrj").touch()
+        with RunFolder(tmp_path, "relax", {"fmax": fmax}) as folder:
+            assert folder.earlier is None
+            assert (tmp_path / "results.json").is_file()
+    for fmax in (1, 2):
+        assert {file.name for file in (tmp_path / "earlier" / str(fmax)).iterdir()} == set(names)
+        record = read_record(tmp_path / "earlier" / str(fmax))
+        assert (record["settings"], record["status"]) == ({"fmax": fmax}, "finished")
+
+
+def test_a_damaged_record_says_how_to_go_on(tmp_path):
+    with RunFolder(tmp_path, "relax", {}):
+        pass
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(UserInputError, match=r"run.json is not the record of a run .* delete this file and repeat the"):
+        RunFolder(tmp_path, "relax", {})
+    (tmp_path / "run.json").unlink()
+    with RunFolder(tmp_path, "relax", {}):
+        pass
 
 
 def test_the_folder_of_another_command_is_refused(tmp_path):

@@ -157,6 +157,8 @@ def open_folder(
     settings = {name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS}
     folder = RunFolder(arguments.out, command, settings, files, facts)
     with folder, ProgressDisplay(console) as display:
+        if folder.earlier is not None:
+            console.print(f"{folder.path} contained another run; its results are now in {folder.earlier}")
         yield folder, Tasks(folder.tasks, arguments.ranks, display.show), console
         display.stop()
         console.print(f"results: {folder.path}")

@@ -6,6 +6,7 @@
 ``*.extxyz``              structures, extended XYZ
 ``run.lock``              process and host that use the folder
 ``tasks/``                results of finished tasks; the same command continues after them
+``earlier/N/``            record, results, structures and plots of earlier runs with other input or settings
 ========================  ============================================================================
 """
 
@@ -34,6 +35,10 @@ from mlip_lammps.workflows.tasks import write_text
 RECORD = "run.json"
 RESULTS = "results.json"
 LOCK = "run.lock"
+EARLIER = "earlier"
+_WRITTEN = (".extxyz", ".png", ".yaml", ".dat", ".html")
+"""Endings of further files with results; none of them is a file from which molecular dynamics continues."""
+
 _PACKAGES = ("mlip-lammps", "ase", "phonopy", "spglib", "numpy", "scipy", "torch", "lammps")
 
 
@@ -53,6 +58,12 @@ class RunFolder:
     model
         Facts of the model for the record.
 
+    Attributes
+    ----------
+    earlier
+        Folder to which the results of an earlier run with other files, model or settings were moved; None if there
+        were none.
+
     Raises
     ------
     UserInputError
@@ -68,6 +79,7 @@ class RunFolder:
         model: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = path
+        self.earlier: Path | None = None
         earlier = read_record(path) if (path / RECORD).is_file() else {}
         if earlier.get("command", command) != command:
             raise UserInputError(
@@ -101,7 +113,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.path)
         if not self._is_same:  # results of other settings must not pass for those of this run
-            (self.path / RESULTS).unlink(missing_ok=True)
+            self.earlier = self._move_earlier()
         self._write_record("running")
         return self
 
@@ -130,6 +142,19 @@ class RunFolder:
             frames.append(frame)
         ase.io.write(file, frames, format="extxyz")
         return file
+
+    def _move_earlier(self) -> Path | None:
+        """Move the files of an earlier run with results into a folder of its own and return it."""
+        if not (self.path / RESULTS).is_file():
+            return None
+        number = 1
+        while (target := self.path / EARLIER / str(number)).exists():
+            number += 1
+        target.mkdir(parents=True)
+        for file in sorted(self.path.iterdir()):
+            if file.name in (RECORD, RESULTS) or file.suffix in _WRITTEN:
+                file.rename(target / file.name)
+        return target
 
     def _write_record(self, status: str, error: str = "") -> None:
         seconds = self._seconds_before + time.perf_counter() - self._start
@@ -173,7 +198,10 @@ def read_record(folder: Path) -> dict[str, Any]:
         if not isinstance(record["command"], str) or set(kinds.values()) != {dict} or "settings" not in record:
             raise ValueError("an entry is missing or of another kind")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserInputError(f"{file} is not the record of a run ({error}); give another folder") from error
+        raise UserInputError(
+            f"{file} is not the record of a run ({error}); delete this file and repeat the command, or give another "
+            "folder"
+        ) from error
     return record
 
 
