@@ -41,7 +41,9 @@ def results(folder: str) -> dict:
 
 def test_relax_writes_structures_results_and_a_record_that_repeats_it(silicon, capsys):
     assert main(["relax", MODEL, silicon, "--cell", "free"]) == 0
-    assert "Fd-3m (227)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Fd-3m (227)" in printed
+    assert "stress, GPa" in printed
     first = results("out/relax")["si"]
     relaxed = ase.io.read("out/relax/si.extxyz")
     assert relaxed.get_potential_energy() == pytest.approx(first["energy"])

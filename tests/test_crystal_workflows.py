@@ -7,13 +7,13 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.tersoff import Tersoff, TersoffParameters
 from ase.optimize import LBFGSLineSearch
-from ase.units import _amu
+from ase.units import GPa, _amu
 
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows.crystals.elastic import elastic_tensor
 from mlip_lammps.workflows.crystals.equations_of_state import equation_of_state
 from mlip_lammps.workflows.crystals.frequencies import phonon_frequencies
-from mlip_lammps.workflows.relaxation import relax
+from mlip_lammps.workflows.relaxation import relax, residual_stress
 from mlip_lammps.workflows.symmetry import symmetrized
 
 # J. Tersoff, Phys. Rev. B 38, 9902 (1988), "Si(C)" parameters.
@@ -58,6 +58,22 @@ def test_a_sheared_cell_relaxes_to_the_crystal(copper):
     sheared.set_cell(copper.cell[:] @ np.array([[1.02, 0.01, 0], [0, 0.99, 0.02], [0, 0, 1.01]]), scale_atoms=True)
     found = relax(sheared, EMT(), cell="free", force_tolerance=1e-4).atoms
     np.testing.assert_allclose(found.cell.cellpar(), copper.cell.cellpar(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("cell", "mask", "expected"),
+    [("free", None, 7.0), ("free", (1, 1, 1, 0, 0, 0), 5.0), ("isotropic", None, 3.0), ("shape", None, 7.0)],
+)
+def test_the_residual_stress_is_that_of_the_strains_that_move(cell, mask, expected):
+    stress = np.array([-5.0, -3.0, -7.0, 1.0, 7.0, 0.0]) * GPa
+    assert residual_stress(stress, cell, mask, 2.0) == pytest.approx(expected)
+
+
+def test_a_relaxed_cell_has_a_residual_stress_and_a_fixed_one_none():
+    pressed = relax(bulk("Cu", a=3.5), EMT(), cell="free", pressure_gpa=5.0)
+    assert pressed.residual_stress_gpa == pytest.approx(abs(pressed.pressure_gpa - 5.0), abs=1e-6)
+    assert 0 < pressed.residual_stress_gpa < 0.1
+    assert relax(bulk("Cu", a=3.5), EMT()).residual_stress_gpa is None
 
 
 def test_an_unconverged_relaxation_is_refused():

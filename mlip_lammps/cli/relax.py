@@ -8,9 +8,13 @@ from mlip_lammps.workflows.settings import STRAIN_SWITCH
 
 if TYPE_CHECKING:
     from mlip_lammps.cli._run import Run
+    from mlip_lammps.workflows.relaxation import Relaxation
 
 NAME = "relax"
 HELP = "relax the atoms, and optionally the cell, of one or more structures"
+_COLUMNS = (
+    "structure", "energy, eV", "gain, meV/atom", "steps", "force, eV/Å", "stress, GPa", "volume, Å³", "space group",
+)  # fmt: skip
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,21 +58,21 @@ def run(arguments: argparse.Namespace) -> int:
         for name, r in done.items():
             relaxed = with_results(r.atoms, energy=r.energy, forces=r.forces, stress=r.stress)
             run.folder.write_structures(name, relaxed)
-        rows = [
-            (name, f"{r.energy:.6f}", f"{1e3 * (r.energy - r.energy_before) / len(r.atoms):.2f}", r.n_steps,
-             f"{r.largest_force:.1e}", f"{r.atoms.cell.volume:.3f}" if r.atoms.cell.rank == 3 else "",
-             r.space_group or "")
-            for name, r in done.items()
-        ]  # fmt: skip
-        run.show_table(
-            ("structure", "energy, eV", "gain, meV/atom", "steps", "force, eV/Å", "volume, Å³", "space group"), rows
-        )
+        run.show_table(_COLUMNS, [_row(name, r) for name, r in done.items()])
         failed = {name: error for name, error in found.items() if name not in done}
         for name, error in failed.items():
             run.console.print(f"{name}: {error}", style="bold red", markup=False)
         if failed:
             raise MlipError(f"{len(failed)} of {len(found)} structures did not relax; see above")
     return 0
+
+
+def _row(name: str, r: "Relaxation") -> tuple[object, ...]:
+    stress = "" if r.residual_stress_gpa is None else f"{r.residual_stress_gpa:.1e}"
+    volume = f"{r.atoms.cell.volume:.3f}" if r.atoms.cell.rank == 3 else ""
+    gain = 1e3 * (r.energy - r.energy_before) / len(r.atoms)
+    force = f"{r.largest_force:.1e}"
+    return name, f"{r.energy:.6f}", f"{gain:.2f}", r.n_steps, force, stress, volume, r.space_group or ""
 
 
 def _relax_in_ase(run: "Run", arguments: argparse.Namespace) -> dict:

@@ -15,7 +15,6 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.constraints import FixAtoms
 from ase.geometry import find_mic
-from ase.units import GPa
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import MlipError, UserInputError
@@ -33,6 +32,7 @@ from mlip_lammps.workflows.relaxation import (
     map_relaxations,
     relax_task,
     require_relaxable,
+    residual_stress,
 )
 from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.symmetry import space_group
@@ -130,7 +130,8 @@ def minimize(
             ase.io.write(trajectory, Atoms(atoms.numbers, relaxed.positions, cell=relaxed.cell, pbc=atoms.pbc))
         raise
     numbers = (found[name] for name in ("energy", "energy_before", "n_steps"))
-    return Relaxation(relaxed, *numbers, largest, forces, stress, space_group(relaxed))
+    residual = None if stress is None else residual_stress(stress, cell, None, pressure_gpa)
+    return Relaxation(relaxed, *numbers, largest, forces, stress, space_group(relaxed), residual)
 
 
 def minimize_all(
@@ -155,9 +156,7 @@ def _require_converged(
         )
     if stress is None:
         return
-    excess = np.array(stress) / GPa
-    excess[:3] += settings["pressure_gpa"]
-    off = float(np.abs(excess).max() if settings["cell"] == "free" else abs(excess[:3].mean()))
+    off = residual_stress(stress, settings["cell"], None, settings["pressure_gpa"])
     if off > LARGEST_STRESS_GPA:
         raise MlipError(
             f"the cell of {atoms.symbols} did not relax in LAMMPS: its stress is {off:.3f} GPa off, expected "

@@ -62,6 +62,8 @@ class Relaxation:
         Stress in eV/angstrom^3, shape (6,), Voigt order xx yy zz yz xz xy; None if the cell was fixed.
     space_group
         International symbol and number of a crystal within ``SYMMETRY_TOLERANCE``; None for other structures.
+    residual_stress_gpa
+        Largest difference from the target pressure of a stress whose strain moved, GPa; None if the cell was fixed.
     """
 
     atoms: Atoms
@@ -72,6 +74,7 @@ class Relaxation:
     forces: NDArray[np.float64] = field(repr=False)
     stress: NDArray[np.float64] | None
     space_group: str | None
+    residual_stress_gpa: float | None = None
 
     @property
     def pressure_gpa(self) -> float | None:
@@ -152,7 +155,8 @@ def relax(
     moved.calc = None
     moved.set_constraint(atoms.constraints)
     moved.info = dict(atoms.info)
-    return Relaxation(moved, energy, before, n_steps, largest, forces, stress, space_group(moved))
+    residual = None if stress is None else residual_stress(stress, cell, mask, pressure_gpa)
+    return Relaxation(moved, energy, before, n_steps, largest, forces, stress, space_group(moved), residual)
 
 
 def relax_all(
@@ -281,6 +285,28 @@ def require_relaxable(
         require_stress_labels(calculator, "a relaxed cell needs stresses")
         if mask is None:
             require_no_vacuum(atoms, calculator, "a cell that moves without a mask needs")
+
+
+def residual_stress(
+    stress: NDArray[np.float64], cell: str, mask: Sequence[bool] | None, pressure_gpa: float
+) -> float:
+    """Return the largest difference from the target pressure of a stress whose strain moves, in GPa.
+
+    Parameters
+    ----------
+    stress
+        Stress in eV/angstrom^3, shape (6,).
+    cell, mask, pressure_gpa
+        See `relax`.
+    """
+    excess = np.array(stress) / GPa
+    excess[:3] += pressure_gpa
+    mean = excess[:3].mean()
+    if cell == "isotropic":
+        return float(abs(mean))
+    if cell == "shape":
+        excess[:3] -= mean
+    return float(np.abs(excess if mask is None else excess[np.array(mask, dtype=bool)]).max())
 
 
 def _target(atoms: Atoms, cell: str, mask: Sequence[bool] | None, pressure_gpa: float) -> Atoms | FrechetCellFilter:
