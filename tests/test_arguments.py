@@ -169,3 +169,24 @@ def test_no_workflow_starts_with_numbers_that_cannot_be(name, setting, value):
 def test_numbers_that_do_not_fit_together_are_refused(name, settings, message):
     with pytest.raises(UserInputError, match=re.escape(message)):
         call(name, **settings)
+
+
+EVALUATING = sorted(set(WORKFLOWS) - {"cut_slabs", "dynamics_results", "minimize", "mode_spectra", "run_dynamics"})
+"""Workflows of any ASE calculator."""
+
+
+@pytest.mark.parametrize("name", EVALUATING)
+@pytest.mark.parametrize(("value", "found"), [(None, "None"), (EMT, "the class EMT")])
+def test_no_workflow_starts_without_a_calculator(name, value, found):
+    with pytest.raises(UserInputError, match=f"the calculator is {found}; give an ASE calculator"):
+        call(name, calculator=value)
+
+
+@pytest.mark.parametrize("name", EVALUATING)
+@pytest.mark.parametrize("part", ["positions", "cell"])
+def test_no_workflow_starts_with_a_structure_that_is_not_finite(name, part):
+    first, *_ = inspect.signature(getattr(workflows, name)).parameters
+    broken = WORKFLOWS[name][0].copy()
+    getattr(broken, part)[0, 0] = np.nan
+    with pytest.raises(UserInputError, match=r"0 of the .*, counted from 0, is .* give finite numbers"):
+        call(name, **{first: broken})

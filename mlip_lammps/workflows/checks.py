@@ -29,9 +29,17 @@ def cutoff_of(calculator: Calculator) -> float | None:
 
 
 def require_known_elements(atoms: Atoms, calculator: Calculator, name: str = "the structure") -> None:
-    """Raise ``UserInputError`` if the model does not know an element, or the structure has no atoms."""
+    """Raise ``UserInputError`` if the calculator cannot evaluate the structure.
+
+    The reason may be that it is not an ASE calculator, that its model does not know an element, or that the structure
+    has no atoms or is not finite.
+    """
     if len(atoms) == 0:
         raise UserInputError(f"{name} has no atoms; give another one")
+    require_finite(atoms, name)
+    if calculator is None or isinstance(calculator, type):
+        found = "None" if calculator is None else f"the class {calculator.__name__}"
+        raise UserInputError(f"the calculator is {found}; give an ASE calculator, for example MlipCalculator(path)")
     elements = getattr(getattr(calculator, "model", None), "elements", None)
     if elements is None:
         return
@@ -42,8 +50,17 @@ def require_known_elements(atoms: Atoms, calculator: Calculator, name: str = "th
         )
 
 
+def require_finite(atoms: Atoms, name: str = "the structure") -> None:
+    """Raise ``UserInputError`` if a position or cell vector is not finite."""
+    for what, rows in (("the position of atom", atoms.positions), ("cell vector", atoms.cell[:])):
+        if not np.isfinite(rows).all():
+            k = int(np.argmin(np.isfinite(rows).all(axis=1)))
+            raise UserInputError(f"{what} {k} of {name}, counted from 0, is {rows[k].tolist()}; give finite numbers")
+
+
 def require_apart(atoms: Atoms, name: str = "the structure") -> None:
-    """Raise ``UserInputError`` if two atoms overlap."""
+    """Raise ``UserInputError`` if two atoms overlap, or a position or cell vector is not finite."""
+    require_finite(atoms, name)
     radii = CLOSEST * covalent_radii[atoms.numbers]
     first, second, distances = neighbor_list("ijd", atoms, list(radii))
     if len(distances) == 0:
@@ -67,6 +84,7 @@ def require_crystal(atoms: Atoms, question: str) -> None:
     """
     if not atoms.pbc.all():
         raise UserInputError(f"the structure is not periodic in all directions; {question} a crystal")
+    require_finite(atoms)
     volume = abs(float(np.linalg.det(atoms.cell[:])))
     if volume < SMALLEST_VOLUME * len(atoms):
         raise UserInputError(

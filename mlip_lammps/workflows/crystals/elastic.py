@@ -241,6 +241,7 @@ def elastic_tensor(
     _require_strain(strain, force_tolerance)
     require_crystal(atoms, "elastic constants need")
     require_unconstrained(atoms, "elastic constants need")
+    require_known_elements(atoms, calculator)
     require_no_vacuum(atoms, calculator, "elastic constants in GPa (without --layer) need")
     _require_at_rest(atoms, calculator, range(6))
     options = {"force_tolerance": force_tolerance, "optimizer": optimizer, "max_steps": max_steps}
@@ -284,6 +285,7 @@ def layer_elastic_tensor(
     _require_strain(strain, force_tolerance)
     require_crystal(atoms, "a layer in a periodic cell with vacuum is needed, as")
     require_unconstrained(atoms, "elastic constants need")
+    require_known_elements(atoms, calculator)
     gap = vacuum_gaps(atoms)[2]
     tilted = max(np.abs(atoms.cell[:2, 2]).max(), np.abs(atoms.cell[2, :2]).max())
     if gap < SMALLEST_LAYER_GAP or tilted > 1e-3:
@@ -316,7 +318,6 @@ def _require_strain(strain: float, force_tolerance: float) -> None:
 
 
 def _require_at_rest(atoms: Atoms, calculator: Calculator, components: Any) -> None:
-    require_known_elements(atoms, calculator)
     require_stress_labels(calculator, "elastic constants need them")
     at_rest = atoms.copy()
     at_rest.calc = calculator

@@ -9,7 +9,7 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import ArrayLike, NDArray
 
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.workflows.checks import require_unconstrained
+from mlip_lammps.workflows.checks import require_crystal, require_known_elements, require_unconstrained
 from mlip_lammps.workflows.crystals.force_constants import (
     DISPLACEMENT,
     build_phonopy,
@@ -96,8 +96,8 @@ def phonon_frequencies(
         name is not a special point of the crystal, or the space group depends on the tolerance.
     """
     require_settings(displacement=displacement)
-    if not atoms.pbc.all():
-        raise UserInputError("the structure is not periodic in all directions; phonons need a crystal")
+    require_crystal(atoms, "phonons need")
+    require_known_elements(atoms, calculator)
     require_unconstrained(atoms, "phonons need")
     symmetric, space_group = symmetrized(atoms, symmetry_tolerance)
     phonons = build_phonopy(symmetric, supercell)
