@@ -3,6 +3,7 @@
 The demo runs with a stock LAMMPS pair style here; the shipped model runs in the same way.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -113,6 +114,18 @@ def test_an_error_gives_one_line_and_its_exit_code(error, code, monkeypatch, cap
     assert main(["box", "H2O", "-n", "1", "--density", "1", "-o", "x"]) == code
     printed = capsys.readouterr().err
     assert printed == f"mlip-lammps: {str(error) or 'interrupted'}\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_a_failure_that_names_the_folder(number, monkeypatch, capsys):
+    def fail(arguments):
+        raise OSError(number, os.strerror(number))
+
+    (module,) = (m for m in find_subcommands() if m.NAME == "relax")
+    monkeypatch.setattr(module, "run", fail)
+    assert main(["relax", "m", "a.xyz", "--out", "here"]) == 1
+    expected = f"mlip-lammps: here: {os.strerror(number)}; free some space and repeat the command\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_box_writes_a_data_file_and_refuses_an_unknown_molecule(tmp_path):

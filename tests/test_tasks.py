@@ -232,6 +232,13 @@ def test_a_damaged_record_says_how_to_go_on(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("name", ["out", "out/relax"])
+def test_a_file_in_place_of_the_folder_is_refused(name, tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(UserInputError, match="out is a file, but --out needs a folder; give the name of a folder"):
+        RunFolder(tmp_path / name, "relax", {})
+
+
 def test_the_folder_of_another_command_is_refused(tmp_path):
     with RunFolder(tmp_path, "relax", {}):
         pass

@@ -6,6 +6,7 @@ belong inside ``run`` or in a module with a leading underscore, so that ``--help
 """
 
 import argparse
+import errno
 import importlib
 import pkgutil
 import sys
@@ -21,6 +22,9 @@ from mlip_lammps.models import is_model_name
 EXIT_FAILURE = 1
 EXIT_USER_INPUT = 2
 EXIT_INTERRUPTED = 130
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a full disk or an exhausted quota."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MlipError as error:
         return _complain(error, EXIT_FAILURE)
     except OSError as error:
-        return _complain(f"{error.filename or 'a file'}: {error.strerror or error}", EXIT_USER_INPUT)
+        place = error.filename or getattr(arguments, "out", None) or "a file"
+        if error.errno in _FULL:
+            return _complain(f"{place}: {error.strerror}; free some space and repeat the command", EXIT_FAILURE)
+        return _complain(f"{place}: {error.strerror or error}", EXIT_USER_INPUT)
     except KeyboardInterrupt:
         return _complain("interrupted", EXIT_INTERRUPTED)
 

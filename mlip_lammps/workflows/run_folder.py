@@ -67,7 +67,8 @@ class RunFolder:
     Raises
     ------
     UserInputError
-        If the folder contains a run of another command, or, at the start of the block, another run uses it.
+        If the path is that of a file, the folder contains a run of another command, or, at the start of the block,
+        another run uses it.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class RunFolder:
         files: Mapping[str, Path] | None = None,
         model: Mapping[str, Any] | None = None,
     ) -> None:
+        if (file := next((part for part in (path, *path.parents) if part.is_file()), None)) is not None:
+            raise UserInputError(f"{file} is a file, but --out needs a folder; give the name of a folder")
         self.path = path
         self.earlier: Path | None = None
         earlier = read_record(path) if (path / RECORD).is_file() else {}
