@@ -152,7 +152,7 @@ def test_the_command_finds_carbon_dioxide_chemisorbed_and_desorbed_on_nickel(tmp
     assert len(chemisorbed) == 39
     assert Path("out/adsorb/adsorbed.png").is_file()
     inputs = json.loads(Path("out/adsorb/run.json").read_text())["inputs"]
-    assert [entry["path"] for entry in inputs.values()][1:] == ["ni.extxyz", "co2.xyz"]
+    assert [Path(entry["path"]).name for entry in inputs.values()][1:] == ["ni.extxyz", "co2.xyz"]
     assert main(command[:3]) == 2
     assert "no adsorbate is given" in capsys.readouterr().err
     low = fcc100("Ni", (3, 3, 4), a=3.5015, vacuum=4.0, periodic=True)

@@ -13,7 +13,7 @@ from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
 from scipy.spatial.transform import Rotation
 
-from mlip_lammps.cli._run import _NOT_SETTINGS
+from mlip_lammps.cli._run import _NOT_SETTINGS, open_folder
 from mlip_lammps.cli.main import build_parser, find_subcommands, main
 from mlip_lammps.cli.options import read_config
 from mlip_lammps.core.errors import UserInputError
@@ -51,6 +51,32 @@ def test_relax_writes_structures_results_and_a_record_that_repeats_it(silicon, c
     assert main(["relax", "--config", "out/relax/run.json"]) == 0
     assert "1 of them" not in capsys.readouterr().out
     assert results("out/relax")["si"] == first
+
+
+def test_a_record_repeats_a_run_in_another_folder(tmp_path, monkeypatch, capsys):
+    """The stand-in for the model is a file whose calculator is never asked."""
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "one")
+    ase.io.write("cu.extxyz", bulk("Cu"))
+    Path("my.model").write_text("a model")
+    Path("free").write_text("no file of an option")
+    arguments = build_parser().parse_args(["relax", "my.model", "cu.extxyz", "--cell", "free"])
+    for _ in range(2):
+        with open_folder(arguments, "relax", {"structure 1": Path("cu.extxyz")}, {}) as (folder, _tasks, _console):
+            folder.write_results({})
+    record = tmp_path / "one/out/relax/run.json"
+    monkeypatch.chdir(tmp_path / "other")
+    parser = build_parser()
+    again = parser.parse_args(["relax", "--config", str(record)])
+    again.parser.set_defaults(**read_config(record, again.parser))
+    again = parser.parse_args(["relax", "--config", str(record)])
+    assert Path(again.model).read_text() == "a model"
+    assert again.structures == [str(tmp_path / "one/cu.extxyz")]
+    assert (again.cell, again.out) == ("free", Path("out/relax"))
+    again.out, again.ranks = record.parent, 2
+    with open_folder(again, "relax", {"structure 1": Path(again.structures[0])}, {}) as (folder, _tasks, _console):
+        assert folder.earlier is None
 
 
 def test_a_toml_file_replaces_the_options_and_the_command_line_takes_precedence(silicon, tmp_path):

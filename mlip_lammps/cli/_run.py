@@ -1,6 +1,7 @@
 """What the commands with a run folder share: model, structures, record, progress and tables."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,8 @@ from mlip_lammps.workflows.run_folder import RunFolder
 from mlip_lammps.workflows.tasks import Tasks
 
 _NOT_SETTINGS = ("run", "parser", "config")
+_FILES = ("model", "models", "structures", "structure", "committee", "adsorbate", "gas", "born")
+"""Options whose values may be files; the record has their absolute paths, so that it repeats a run in any folder."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ def open_folder(
     """
     console = open_console()
     settings = {name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS}
+    settings |= {name: _absolute(settings[name]) for name in _FILES if name in settings}
     folder = RunFolder(arguments.out, command, settings, files, facts)
     with folder, ProgressDisplay(console) as display:
         if folder.earlier is not None:
@@ -162,6 +166,14 @@ def open_folder(
         yield folder, Tasks(folder.tasks, arguments.ranks, display.show), console
         display.stop()
         console.print(f"results: {folder.path}")
+
+
+def _absolute(value: Any) -> Any:
+    """Return the absolute path of a file, or of each in a list; anything else is returned unchanged."""
+    if isinstance(value, list):
+        return [_absolute(one) for one in value]
+    is_file = isinstance(value, str | Path) and Path(value).exists()
+    return os.path.abspath(value) if is_file else value
 
 
 def end_as_interrupted() -> None:

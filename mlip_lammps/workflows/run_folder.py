@@ -94,9 +94,11 @@ class RunFolder:
                 raise UserInputError(
                     f"{path} contains the input {file}, which results might replace; give another folder with --out"
                 )
-        inputs = {name: {"path": str(file), "sha256": checksum(file)} for name, file in (files or {}).items()}
+        inputs = {
+            name: {"path": os.path.abspath(file), "sha256": checksum(file)} for name, file in (files or {}).items()
+        }
         given = {"inputs": inputs, "settings": as_table(settings), "model": as_table(model or {})}
-        is_same = all(earlier.get(name) == value for name, value in given.items())
+        is_same = all(_of_results(earlier.get(name)) == _of_results(value) for name, value in given.items())
         self._seconds_before = earlier.get("seconds", 0.0) if is_same else 0.0
         self._is_same = is_same
         self._start = time.perf_counter()
@@ -163,6 +165,13 @@ class RunFolder:
         seconds = self._seconds_before + time.perf_counter() - self._start
         found = {**self._record, "status": status, "seconds": round(seconds, 3)}
         _write_json(self.path / RECORD, {**found, "error": error} if error else found)
+
+
+def _of_results(entry: object) -> object:
+    """Return an entry of a record without the settings on which results do not depend."""
+    if not isinstance(entry, dict):
+        return entry
+    return {name: value for name, value in entry.items() if name not in ("out", "ranks")}
 
 
 def _locked(folder: Path) -> TextIO:

@@ -77,7 +77,8 @@ def _page(folder: Path, record: Mapping[str, Any], results: Any) -> str:
         f"<h2>Methods</h2><p>{escape(methods)}</p><pre>{escape(bibtex(keys))}</pre>",
     ]
     settings = record["settings"]
-    title = f"{command}: {escape(str(settings.get('model') or ', '.join(settings.get('models', []))))}"
+    models = [settings["model"]] if settings.get("model") else settings.get("models", [])
+    title = f"{command}: {escape(', '.join(Path(str(model)).name for model in models))}"
     body = "\n".join(parts)
     style = (_FILES / "page.css").read_text(encoding="utf-8")
     return (
