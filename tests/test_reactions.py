@@ -236,7 +236,8 @@ def test_atoms_that_pass_through_each_other_are_refused_before_forces():
     first.set_constraint(FixAtoms([0]))
     last = first.copy()
     last.positions[[1, 2]] = first.positions[[2, 1]]
-    with pytest.raises(UserInputError, match=r"atoms pass through each other .*: atoms 0 .* image 3 of the"):
+    message = r"atoms pass through each other .*: atoms 0 .* image 3 of the interpolated path, .* and that both ends "
+    with pytest.raises(UserInputError, match=message + "list their atoms in the same order; if they do, move one of"):
         reaction_path(first, last, Unused())
 
 

@@ -374,10 +374,11 @@ def _start(first: Atoms, last: Atoms, n_images: int) -> list[Atoms]:
         if not np.isfinite(image.positions).all():  # IDPP divides by distances
             image.set_positions(straight[number], apply_constraint=False)
         try:
-            require_apart(image, f"image {number} of the first path")
+            require_apart(image, f"image {number} of the interpolated path")
         except UserInputError as error:
             raise UserInputError(
-                f"atoms pass through each other between the ends: {error}, and move one of them aside in an end"
+                f"atoms pass through each other between the ends: {error}, and that both ends list their atoms in the "
+                "same order; if they do, move one of these atoms aside in an end"
             ) from error
     return images
 
