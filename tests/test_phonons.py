@@ -159,11 +159,13 @@ def test_copper_expands_as_its_grueneisen_parameter_says(copper):
 def test_a_quasi_harmonic_run_outside_of_its_volumes_or_of_an_unstable_crystal_is_refused(copper):
     with pytest.raises(UserInputError, match="3 different volumes are too few"):
         quasi_harmonic(copper, EMT(), (2, 2, 2), length_factors=(0.99, 1.0, 1.01))
-    with pytest.raises(MlipError, match="use a wider range of volumes"):
-        quasi_harmonic(
-            copper, EMT(), (3, 3, 3), length_factors=np.linspace(0.99, 1.004, 5), temperatures=range(0, 1000, 100),
-            mesh_length=20,
-        )  # fmt: skip
+    few = {"length_factors": np.linspace(0.99, 1.004, 5), "mesh_length": 20}
+    with pytest.raises(MlipError, match=r"use a wider range of volumes, or temperatures up to \d00 K"):
+        quasi_harmonic(copper, EMT(), (3, 3, 3), temperatures=range(0, 1000, 100), **few)
+    reached = quasi_harmonic(copper, EMT(), (3, 3, 3), **few)
+    assert 100 < reached.temperatures[-1] < 900
+    assert len(reached.temperatures) == len(reached.volume) == len(reached.heat_capacity_j_per_k_mol)
+    assert reached.volume[-1] < reached.volumes.max()
     simple = relax(bulk("Cu", "sc", a=2.4), EMT(), cell="isotropic", force_tolerance=1e-5).atoms
     with pytest.raises(MlipError, match="a frequency is imaginary"):
         quasi_harmonic(simple, EMT(), (4, 4, 4), mesh_length=20)

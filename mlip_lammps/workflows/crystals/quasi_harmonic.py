@@ -119,7 +119,7 @@ def quasi_harmonic(
     supercell: Sequence[int] | None = None,
     *,
     length_factors: Sequence[float] = LENGTH_FACTORS,
-    temperatures: Sequence[float] = TEMPERATURES,
+    temperatures: Sequence[float] | None = None,
     mesh_length: float = MESH_LENGTH,
     displacement: float = DISPLACEMENT,
     symmetry_tolerance: float = SYMMETRY_TOLERANCE,
@@ -135,7 +135,8 @@ def quasi_harmonic(
         Five or more different factors of the cell vectors; the largest must exceed the expansion at the highest
         temperature.
     temperatures
-        Two or more ascending temperatures in K.
+        Two or more ascending temperatures in K. If None, `TEMPERATURES` up to the highest one at which the volume is
+        among the given ones.
 
     Raises
     ------
@@ -150,12 +151,13 @@ def quasi_harmonic(
     vibrational Helmholtz energy is fitted with the equation of Vinet (``run_qha`` of phonopy).
     """
     require_length_factors(length_factors)
-    require_ascending(temperatures, least=2)
+    given = TEMPERATURES if temperatures is None else temperatures
+    require_ascending(given, least=2)
     require_settings(mesh_length=mesh_length)
     require_stress_labels(calculator, "thermal expansion needs them")
     options = (displacement, symmetry_tolerance, tasks or Tasks())
     crystals, energies = _with_phonons(atoms, calculator, supercell, length_factors, *options)
-    given = np.array(temperatures, dtype=float)
+    given = np.array(given, dtype=float)
     for factor, crystal in zip(length_factors, crystals, strict=True):
         crystal.run_mesh(mesh_length)
         lowest = float(crystal.mesh.frequencies.min())
@@ -178,22 +180,25 @@ def quasi_harmonic(
             exclude_gamma_acoustic=True,
         )
     volumes, volume = np.array(found.volumes), np.array(found.equilibrium_volumes)
-    if len(volume) < len(given) or not volumes.min() < volume.min() <= volume.max() < volumes.max():
+    n = int(np.logical_and.accumulate((volumes.min() < volume) & (volume < volumes.max())).sum())
+    if n < (2 if temperatures is None else len(given)):
+        lower = f", or temperatures up to {given[n - 1]:g} K" if n > 1 else ""
+        k = min(n, len(volume) - 1)
         raise MlipError(
-            f"the volume reaches {volume.max():.2f} angstrom^3 at {found.temperatures[-1]:g} K, but the computed ones "
-            f"are {volumes.min():.2f} to {volumes.max():.2f}; use a wider range of volumes or lower temperatures"
+            f"the volume is {volume[k]:.2f} angstrom^3 at {given[k]:g} K, but the computed ones are "
+            f"{volumes.min():.2f} to {volumes.max():.2f}; use a wider range of volumes{lower}"
         )
     return QuasiHarmonic(
         primitive=to_ase(crystals[0].primitive),
         volumes=volumes,
         energies=energies,
-        temperatures=np.array(found.temperatures),
-        volume=volume,
-        expansion_per_k=np.array(found.thermal_expansion),
-        gibbs=np.array(found.gibbs_free_energies),
-        bulk_modulus_gpa=np.array(found.bulk_moduli) / GPa,
-        gruneisen_parameter=np.array(found.gruneisen_parameters),
-        heat_capacity_j_per_k_mol=np.array(found.heat_capacity_P.heat_capacities) * 1e3 * EV_IN_KJ_PER_MOL,
+        temperatures=np.array(found.temperatures)[:n],
+        volume=volume[:n],
+        expansion_per_k=np.array(found.thermal_expansion)[:n],
+        gibbs=np.array(found.gibbs_free_energies)[:n],
+        bulk_modulus_gpa=np.array(found.bulk_moduli)[:n] / GPa,
+        gruneisen_parameter=np.array(found.gruneisen_parameters)[:n],
+        heat_capacity_j_per_k_mol=np.array(found.heat_capacity_P.heat_capacities)[:n] * 1e3 * EV_IN_KJ_PER_MOL,
     )
 
 
