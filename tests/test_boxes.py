@@ -89,6 +89,13 @@ def test_a_data_file_is_a_structure_like_any_other(tmp_path):
         np.testing.assert_allclose(found.positions, box.positions, atol=1e-9)
 
 
+def test_repeated_names_of_structures_have_a_count(tmp_path):
+    for name in ("a.xyz", "a.extxyz"):
+        ase.io.write(tmp_path / name, molecule("H2O"))
+    files = [tmp_path / name for name in ("a.xyz", "a.extxyz", "a.xyz")]
+    assert list(read_structures(files)) == ["a", "a-2", "a-3"]
+
+
 DATA = """{title}
 
 2 atoms

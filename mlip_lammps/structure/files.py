@@ -1,6 +1,7 @@
 """Reading structures from files."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 import ase.io
@@ -50,14 +51,20 @@ def read_structures(paths: Iterable[Path | str]) -> dict[str, Atoms]:
             if any(min(site.values()) < 1 for site in atoms.info.get("occupancy", {}).values()):
                 raise UserInputError(f"{path} has partially occupied sites; give a structure with whole atoms")
             name = stem if len(frames) == 1 else f"{stem}-{number}"
-            while name in found:
-                name += "_"
+            name = _unused(name, found)
             clean = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, tags=atoms.get_tags())
             clean.set_constraint(atoms.constraints)
             found[name] = clean
     if not found:
         raise UserInputError("no structure is given; give one or more files in a format of ase.io")
     return found
+
+
+def _unused(name: str, names: Container[str]) -> str:
+    """Return a name, followed by the first count from 2 that makes it different from others."""
+    if name not in names:
+        return name
+    return next(f"{name}-{count}" for count in itertools.count(2) if f"{name}-{count}" not in names)
 
 
 def _read(path: Path, index: int | str) -> Atoms | list[Atoms]:
