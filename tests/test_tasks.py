@@ -221,6 +221,24 @@ def test_results_of_other_settings_are_moved_to_a_folder_of_their_own(tmp_path):
         assert (record["settings"], record["status"]) == ({"fmax": fmax}, "finished")
 
 
+def test_a_refused_run_leaves_the_results_of_the_earlier_one(tmp_path):
+    with RunFolder(tmp_path, "relax", {"fmax": 1}) as folder:
+        folder.write_results({})
+        folder.write_structures("cu", bulk("Cu", a=3.6))
+
+    def refused() -> None:
+        with RunFolder(tmp_path, "relax", {"fmax": 2}) as folder:
+            folder.write_structures("cu", bulk("Cu", a=3.7))
+            raise UserInputError("refused")
+
+    with pytest.raises(UserInputError):
+        refused()
+    assert (tmp_path / "results.json").is_file()
+    assert read_record(tmp_path)["settings"] == {"fmax": 1}
+    assert ase.io.read(tmp_path / "cu.extxyz").get_volume() == pytest.approx(3.6**3 / 4)
+    assert not list((tmp_path / "earlier").iterdir())
+
+
 def test_a_damaged_record_says_how_to_go_on(tmp_path):
     with RunFolder(tmp_path, "relax", {}):
         pass

@@ -161,10 +161,10 @@ def open_folder(
     settings |= {name: _absolute(settings[name]) for name in _FILES if name in settings}
     folder = RunFolder(arguments.out, command, settings, files, facts)
     with folder, ProgressDisplay(console) as display:
-        if folder.earlier is not None:
-            console.print(f"{folder.path} contained another run; its results are now in {folder.earlier}")
         yield folder, Tasks(folder.tasks, arguments.ranks, display.show), console
         display.stop()
+        if folder.earlier is not None:
+            console.print(f"{folder.path} contained another run; its results are now in {folder.earlier}")
         console.print(f"results: {folder.path}")
 
 

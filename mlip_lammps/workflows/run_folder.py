@@ -127,6 +127,8 @@ class RunFolder:
     ) -> None:
         if error is None:
             self._write_record("finished")
+        elif isinstance(error, UserInputError) and self.earlier is not None:
+            self._restore_earlier()
         else:
             is_interrupt = isinstance(error, KeyboardInterrupt)
             self._write_record("interrupted" if is_interrupt else "failed", "" if is_interrupt else str(error))
@@ -160,6 +162,13 @@ class RunFolder:
             if file.name in (RECORD, RESULTS) or file.suffix in _WRITTEN:
                 file.rename(target / file.name)
         return target
+
+    def _restore_earlier(self) -> None:
+        """Move the files of the earlier run back, because this one was refused."""
+        for file in self.earlier.iterdir():
+            file.rename(self.path / file.name)
+        self.earlier.rmdir()
+        self.earlier = None
 
     def _write_record(self, status: str, error: str = "") -> None:
         seconds = self._seconds_before + time.perf_counter() - self._start
