@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from ase.constraints import FixAtoms, FixBondLength
 from killed_runs import OUTPUT, VICTIMS, KilledRuns, contents
 
 from mlip_lammps import MlipCalculator
-from mlip_lammps.analysis.averages import block_average
+from mlip_lammps.analysis.averages import Average, block_average
 from mlip_lammps.analysis.lammps_trajectory import index_frames, read_frames
 from mlip_lammps.analysis.motion import diffusion, vibrational_spectrum
 from mlip_lammps.analysis.thermo import read_thermo_csv
@@ -26,6 +27,7 @@ from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows import DynamicsSettings, dynamics_results, run_dynamics
 from mlip_lammps.workflows.dynamics.continuation import newest_point
+from mlip_lammps.workflows.dynamics.results import _bound_atoms
 from mlip_lammps.workflows.dynamics.settings import timestep_warnings
 
 SHORT = {"time_ps": 0.08, "timestep_fs": 1.0, "restart_every": 20, "thermo_every": 5, "trajectory_every": 10}
@@ -352,14 +354,18 @@ def test_diffusion_of_a_random_walk():
     assert found.coefficient.mean == pytest.approx(0.01, abs=3 * found.coefficient.error)
     assert found.coefficient.error < 0.002
     assert found.exponent == pytest.approx(1.0, abs=0.1)
+    assert not list(_bound_atoms({"O": found}))
 
 
 def test_bound_atoms_and_atoms_in_free_flight_do_not_diffuse():
     chance = np.random.default_rng(4)
     bound = diffusion(chance.normal(0.0, 0.1, (400, 300, 3)), interval_ps=0.5)
     assert bound.exponent == pytest.approx(0.0, abs=0.05)
+    assert "reaches 0.0" in next(_bound_atoms({"Si": replace(bound, coefficient=Average(0.1, 0.01))}))
+    assert not list(_bound_atoms({"Si": replace(bound, coefficient=Average(0.1, 0.2))}))
     free = diffusion(np.arange(400)[:, None, None] * chance.normal(0.0, 0.1, (1, 300, 3)), interval_ps=0.5)
     assert free.exponent == pytest.approx(2.0, abs=0.01)
+    assert "to the power 2.00" in next(_bound_atoms({"Si": free}))
 
 
 def test_spectrum_of_an_oscillator_peaks_at_its_frequency():

@@ -39,8 +39,10 @@ _BIN = 0.05
 _LONGEST_R = 10.0
 _TOO_HOT, _TOO_HOT_ANYWAY = 3.0, 100.0
 """A run is too hot above this factor times its temperature, plus this temperature in K."""
-_DIFFUSIVE = (0.7, 1.3)
-"""Powers of time by which the mean square displacement of a liquid grows."""
+_DIFFUSIVE = (0.5, 1.5)
+"""Powers of time by which the mean square displacement of a liquid may seem to grow in a short run."""
+_CAGE = 0.5
+"""Mean square displacement in angstrom^2 of atoms that have left their places."""
 _CUBE = 0.01
 """Largest relative difference between the edges of a cube."""
 
@@ -75,8 +77,8 @@ class DynamicsResults:
     spectrum
         Vibrational density of states; None without frames of velocities.
     warnings
-        What speaks against the results: a long time step, a temperature far above that of the settings, a mean square
-        displacement that is not proportional to time, and the warnings of LAMMPS.
+        What speaks against the results: a long time step, a temperature far above that of the settings, atoms that do
+        not diffuse, and the warnings of LAMMPS.
     """
 
     last_step: int
@@ -179,10 +181,16 @@ def _bound_atoms(moved: dict[str, Diffusion]) -> Iterator[str]:
     low, high = _DIFFUSIVE
     for element, one in moved.items():
         is_nonzero = one.coefficient.mean > 2.0 * (one.coefficient.error or 0.0)
-        if is_nonzero and not low <= one.exponent <= high:
+        largest = float(one.displacement.max())
+        if is_nonzero and largest < _CAGE:
             yield (
-                f"the mean square displacement of {element} grows as time to the power {one.exponent:.2f}; atoms of a "
-                "crystal or a short run do so, and the diffusion coefficient has no meaning for them"
+                f"the mean square displacement of {element} reaches {largest:.2g} angstrom^2 only, as for atoms that "
+                "vibrate about their places; its diffusion coefficient has no meaning unless a longer run confirms it"
+            )
+        elif is_nonzero and not low <= one.exponent <= high:
+            yield (
+                f"the mean square displacement of {element} grows as time to the power {one.exponent:.2f}, not in "
+                "proportion to time; its diffusion coefficient has no meaning unless a longer run confirms it"
             )
 
 
