@@ -108,6 +108,21 @@ def test_a_file_of_no_family_is_refused(tmp_path):
         read_model(tmp_path / "model.txt")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("Si.sw", "# Stillinger-Weber", "pair style sw of LAMMPS, .* no export; .*lammps:sw:/.*Si.sw"),
+        ("Al.eam.alloy", "comment", "lammps:eam/alloy:"),
+        ("gp.xml", '<GAP_2025><GAP_params gap_version="1"/></GAP_2025>', "is a GAP potential, .* no pair style"),
+        ("Ti.10t-10t.ann", "\x08", "is an aenet potential"),
+    ],
+)
+def test_potentials_of_other_programs_are_named(tmp_path, name, content, words):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ModelFileError, match=words):
+        read_model(tmp_path / name)
+
+
 def test_a_folder_without_a_model_is_refused_with_the_folders_that_are_read(tmp_path):
     words = r"is a folder without a model; .*: MatGL \([^)]*\), n2p2 or RuNNer [^,]*$"
     with pytest.raises(ModelFileError, match=words):

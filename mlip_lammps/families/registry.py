@@ -8,6 +8,7 @@ from typing import Any
 
 from mlip_lammps.core.errors import ModelFileError, UserInputError
 from mlip_lammps.families.family import Family, TrainedModel
+from mlip_lammps.families.other_potentials import refusal
 from mlip_lammps.models import folder_of_part, resolve_model
 
 _PACKAGES = (
@@ -168,4 +169,4 @@ def read_model(path: str | Path) -> TrainedModel:
             return family.read(path)
     if (folder := folder_of_part(path)) is not None:
         raise ModelFileError(f"{path} is not a model file, but its folder contains a potential; give {folder}")
-    raise ModelFileError(f"{path} is not a model file; {wanted}")
+    raise ModelFileError(refusal(path) or f"{path} is not a model file; {wanted}")
