@@ -130,6 +130,8 @@ def test_bad_input_is_refused(slab):
         read_adsorbate("XYZ")
     with pytest.raises(UserInputError, match="hollow4 is not a site of this slab; give some of top, bridge"):
         adsorb(slab, read_adsorbate("O"), EMT(), sites=["hollow4"])
+    with pytest.raises(UserInputError, match="to is not a site of this slab; give some of top, bridge"):
+        adsorb(slab, read_adsorbate("O"), EMT(), sites=["to"])
     with pytest.raises(UserInputError, match="sideways is not an orientation"):
         adsorb(slab, read_adsorbate("O"), EMT(), orientations=["sideways"])
 

@@ -93,7 +93,7 @@ def test_a_crystal_that_is_not_stable_is_refused(tmp_path):
 def test_the_command_finds_the_frequencies_of_silicon_at_a_temperature(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     ase.io.write("si.extxyz", bulk("Si", a=5.469, cubic=True))
-    command = "phonons silicon-pbe si.extxyz --no-relax --spectrum-temperature 300 --spectrum-time 3"
+    command = "phonons silicon-pbe si.extxyz --no-relax --spectrum-temperature 300 --spectrum-time 4"
     assert main(command.split()) == 0
     assert "at 300 K, THz" in capsys.readouterr().out
     found = json.loads(Path("out/phonons/results.json").read_text())["mode_spectra"]

@@ -246,6 +246,9 @@ def test_the_command_writes_what_phonopy_reads_and_refuses_a_narrow_supercell(tm
     assert results["phonons"]["supercell"] == [4, 4, 4]
     np.testing.assert_allclose(results["phonons"]["element_dos"]["Si"], results["phonons"]["dos"], atol=1e-6)
     assert results["gruneisen"]["mean_300_k"] == pytest.approx(0.4, abs=0.15)
+    at_gamma = results["gruneisen"]["parameters"][0][0]
+    assert np.isnan(np.array(at_gamma[:3], dtype=float)).all()
+    assert np.isfinite(at_gamma[3:]).all()
     again = phonopy.load("out/phonons/phonopy_params.yaml", log_level=0)
     again.run_qpoints([[0, 0, 0]])
     assert again.qpoints.frequencies[0][-1] == pytest.approx(14.87, abs=0.1)

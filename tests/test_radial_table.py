@@ -7,7 +7,7 @@ import torch
 
 from mlip_lammps.core.errors import TableError
 from mlip_lammps.kernels.radial_constants import RadialBasis, RadialNetwork
-from mlip_lammps.kernels.radial_table import RadialTable, tabulate
+from mlip_lammps.kernels.radial_table import RadialTable, reduce_table, tabulate
 from mlip_lammps.kernels.torch.radial import radial_weights, xplor_cutoff
 
 CUTOFF = 5.0
@@ -45,6 +45,14 @@ def test_tables_are_refined_until_their_slopes_are_right(functions, fewest, most
     table = tabulate(functions, TWO_SUMS, CUTOFF, 1e-9, degrees=(5,))
     assert fewest <= table.n_intervals <= most
     assert slope_error(table, functions) <= 1.5e-9
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.0], ids=["functions", "zeros"])
+def test_a_reduced_table_has_the_values_of_the_table(scale):
+    table = tabulate(lambda r: scale * smooth(r), TWO_SUMS, CUTOFF, 1e-9, degrees=(5,))
+    reduced, expansion = reduce_table(table, 1e-9, multiple=2)
+    distances = torch.linspace(0.5, 4.5, 100, dtype=torch.float64)
+    assert torch.allclose(reduced.evaluate(distances) @ expansion.t(), table.evaluate(distances), atol=1e-8)
 
 
 def test_a_smaller_table_of_higher_degree_is_taken_for_a_steep_function():

@@ -134,6 +134,6 @@ def test_the_command_computes_several_surfaces_of_nickel(tmp_path, monkeypatch, 
     assert energies == pytest.approx([0.806, 0.998], abs=0.02)
     assert len(ase.io.read("out/slab/slab-111-1.extxyz", ":")) == 4
     assert main([*command, "--layers", "2", "3", "--out", "thin"]) == 2
-    assert "angstrom thick, expected at least the cutoff" in capsys.readouterr().err
+    assert "the (1 1 1) slab of 2 layers is 2.02 angstrom thick, expected at least the" in capsys.readouterr().err
     assert main([*command, "--vacuum", "8", "--out", "narrow"]) == 2
     assert "the vacuum is 8.00 angstrom, expected at least 9" in capsys.readouterr().err

@@ -101,7 +101,7 @@ def _run_spectra(run: Run, phonons: Phonons, arguments: argparse.Namespace) -> M
     found = mode_spectra(
         phonons,
         run.calculator,
-        run.folder.path / "dynamics",
+        run.folder.path / f"dynamics-{arguments.spectrum_temperature:g}K",
         temperature=arguments.spectrum_temperature,
         run_ps=arguments.spectrum_time,
         n_ranks=arguments.ranks,

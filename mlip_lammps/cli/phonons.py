@@ -46,7 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--born",
         type=Path,
         metavar="FILE",
-        help="dielectric tensor and Born charges in the BORN format of phonopy, for the non-analytic correction",
+        help="dielectric tensor and Born charges of the independent atoms in the BORN format of phonopy, for the "
+        "non-analytic correction",
     )
     parser.add_argument("--projected-dos", action="store_true", help="density of states of each element")
     parser.add_argument(

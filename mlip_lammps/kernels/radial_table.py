@@ -299,7 +299,7 @@ def reduce_table(table: RadialTable, slope_tolerance: float, multiple: int) -> t
     distances = torch.linspace(0.1 * table.cutoff, table.cutoff * (1.0 - 1e-9), 2003, dtype=torch.float64)
     every = torch.arange(table.n_tables).repeat_interleave(len(distances))
     values, slopes = table._value_and_slope(distances.repeat(table.n_tables), every)
-    samples = torch.cat([values / values.abs().max(), slopes / slopes.abs().max()])
+    samples = torch.cat([f / (_largest(f) or 1.0) for f in (values, slopes)])  # functions may be zero
     _, _, rows = torch.linalg.svd(torch.linalg.qr(samples, mode="r").R, full_matrices=False)
     for count in range(multiple, rows.shape[0] + multiple, multiple):
         expansion = torch.zeros(values.shape[1], count, dtype=torch.float64)

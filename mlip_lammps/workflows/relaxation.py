@@ -147,8 +147,8 @@ def relax(
     if not is_done:
         raise MlipError(
             f"{moved.symbols} did not relax in {max_steps} steps: the largest force is {largest:.2g} "
-            f"eV/angstrom, expected {force_tolerance:g}; allow more steps, start closer to the minimum, or give a "
-            "model in float64"
+            f"eV/angstrom, expected {force_tolerance:g}; allow more steps{_or_float64(calculator)}, or start closer to "
+            "the minimum"
         )
     energy, forces = moved.get_potential_energy(), moved.get_forces()
     stress = None if cell == "fixed" else moved.get_stress()
@@ -307,6 +307,11 @@ def residual_stress(
     if cell == "shape":
         excess[:3] -= mean
     return float(np.abs(excess if mask is None else excess[np.array(mask, dtype=bool)]).max())
+
+
+def _or_float64(calculator: Calculator) -> str:
+    dtype = getattr(getattr(calculator, "model", None), "metadata", {}).get("dtype")
+    return "" if dtype in (None, "float64") else ", give a model in float64"
 
 
 def _target(atoms: Atoms, cell: str, mask: Sequence[bool] | None, pressure_gpa: float) -> Atoms | FrechetCellFilter:

@@ -39,7 +39,7 @@ NUMBERS = {
     # dynamics
     "equilibration_ps": Number(0, is_optional=True),
     "viscosity": Number(0, is_above=True, is_optional=True),
-    "run_ps": Number(2),
+    "run_ps": Number(4),
 }
 
 DYNAMICS = {

@@ -124,7 +124,8 @@ def mode_spectra(
     temperature
         Temperature in K.
     run_ps
-        Length of the run in ps, 2 or more, of which a fifth is left out as equilibration.
+        Length of the run in ps, 4 or more, of which a fifth is left out as equilibration. Errors come from four parts
+        of the rest, whose length limits the resolution of each.
     seed
         Seed of velocities and thermostat.
     n_ranks

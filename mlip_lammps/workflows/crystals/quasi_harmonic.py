@@ -102,7 +102,7 @@ class Gruneisen:
     ----------
     distances, freq_thz, parameters
         Position in 1/angstrom, frequencies and parameters along each line of the path of seekpath; shapes (n_q,),
-        (n_q, n_modes) and (n_q, n_modes) each.
+        (n_q, n_modes) and (n_q, n_modes) each. Modes without frequency have no parameter: NaN.
     mean_300_k
         Mean over all modes, weighted by their heat capacity at 300 K.
     """
@@ -240,12 +240,15 @@ def gruneisen(
     x = np.clip(np.array(mesh_freq) / (300.0 * _THZ_PER_K), 1e-8, 500.0)
     capacity = np.where(np.array(mesh_freq) > IMAGINARY_THZ, x**2 * np.exp(x) / np.expm1(x) ** 2, 0.0)
     capacity *= np.array(weights)[:, None]
-    # at Gamma, acoustic modes have no frequency and no parameter
+    # at Gamma, acoustic modes have no frequency
     mesh_parameters = np.where(capacity > 0, mesh_parameters, 0.0)
     return Gruneisen(
         distances=tuple(map(np.array, distances)),
         freq_thz=tuple(map(np.array, frequencies)),
-        parameters=tuple(map(np.array, parameters)),
+        parameters=tuple(
+            np.where(np.abs(freq) > IMAGINARY_THZ, found, np.nan)
+            for freq, found in zip(frequencies, parameters, strict=True)
+        ),
         mean_300_k=float((capacity * mesh_parameters).sum() / capacity.sum()),
     )
 

@@ -188,7 +188,7 @@ def _prepare(atoms: Atoms, calculators: Sequence[Calculator], settings: Dynamics
         fresh.unlink()
         raise UserInputError(
             f"{folder} contains a run that differs in {', '.join(changed)}; give another folder with --out, or delete "
-            "this one to start again"
+            f"{folder} to start again"
         )
     fresh.rename(folder / START)
     boundary = " ".join("p" if periodic else "m" for periodic in atoms.pbc)

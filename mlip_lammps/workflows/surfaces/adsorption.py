@@ -252,9 +252,9 @@ def _is_same(one: Atoms, other: Atoms) -> bool:
 def _chosen(found: tuple[Site, ...], names: Sequence[str] | None) -> list[Site]:
     if names is None:
         return list(found)
-    chosen = [site for site in found if any(site.name.startswith(name) for name in names)]
+    chosen = [site for site in found if any(site.is_called(name) for name in names)]
     for name in names:
-        if not any(site.name.startswith(name) for site in found):
+        if not any(site.is_called(name) for site in found):
             raise UserInputError(
                 f"{name} is not a site of this slab; give some of {', '.join(site.name for site in found)}"
             )

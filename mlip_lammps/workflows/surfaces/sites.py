@@ -1,5 +1,6 @@
 """Adsorption sites of a slab that differ by symmetry."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,11 @@ class Site:
 
     name: str
     position: NDArray[np.float64]
+
+    def is_called(self, name: str) -> bool:
+        """Return whether ``name`` is the name of the site with or without its number and letter."""
+        kind, number = re.fullmatch(r"(top|bridge|hollow)(\d*)[a-z]?", self.name).groups()
+        return name in (kind, f"{kind}{number}", self.name)
 
 
 def find_sites(slab: Atoms) -> tuple[Site, ...]:

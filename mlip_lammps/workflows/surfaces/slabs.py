@@ -154,7 +154,7 @@ def cut_slabs(
     return tuple(found)
 
 
-def require_slab(slab: Atoms, calculator: Calculator) -> None:
+def require_slab(slab: Atoms, calculator: Calculator, name: str = "the slab") -> None:
     """Raise ``UserInputError`` if a slab is thinner than the cutoff, or its vacuum narrower than twice the cutoff."""
     cutoff = cutoff_of(calculator)
     if cutoff is None:
@@ -162,7 +162,7 @@ def require_slab(slab: Atoms, calculator: Calculator) -> None:
     thickness = float(np.ptp(slab.positions[:, 2]))
     if thickness < cutoff:
         raise UserInputError(
-            f"the slab is {thickness:.2f} angstrom thick, expected at least the cutoff of the model, {cutoff:g}; "
+            f"{name} is {thickness:.2f} angstrom thick, expected at least the cutoff of the model, {cutoff:g}; "
             "give more layers"
         )
     gap = float(vacuum_gaps(slab)[2])
@@ -225,7 +225,7 @@ def surface_energies(
     ]
     n_terminations = min(map(len, columns))
     for slab in columns[0]:
-        require_slab(slab, calculator)
+        require_slab(slab, calculator, f"the ({' '.join(map(str, miller))}) slab of {layers[0]} layers")
     slabs = {f"slab-{k + 1}-{n}": c[k] for k in range(n_terminations) for n, c in zip(layers, columns, strict=True)}
     options = {"force_tolerance": force_tolerance, "optimizer": optimizer, "max_steps": max_steps}
     relaxed = list(relax_each(slabs, calculator, stage="slabs", tasks=tasks, **options).values())
