@@ -82,29 +82,25 @@ def diffusion(positions: NDArray[np.float64], interval_ps: float) -> Diffusion:
         raise UserInputError(f"{len(positions)} frames are too few for a diffusion coefficient; give {_FEWEST_FRAMES}")
     n_lags = len(positions) // 2
     time, displacement = interval_ps * np.arange(n_lags), _displacement(positions, n_lags)
-    parts = np.array_split(positions, _N_PARTS)
-    slopes = [_slope(part, interval_ps) for part in parts if len(part) >= _FEWEST_FRAMES // _N_PARTS * 2]
+    fitted = _fitted(n_lags)
+    parts = [part for part in np.array_split(positions, _N_PARTS) if len(part) >= _FEWEST_FRAMES // _N_PARTS * 2]
+    slopes = [_slope(_displacement(part, len(part) // 2), interval_ps) for part in parts]
     error = float(np.std(slopes, ddof=1) / np.sqrt(len(slopes))) / 6.0 if len(slopes) == _N_PARTS else None
-    fitted = slice(*_fitted(n_lags))
     exponent = float(np.polyfit(np.log(time[fitted]), np.log(np.maximum(displacement[fitted], _TINY)), 1)[0])
-    return Diffusion(time, displacement, Average(_slope(positions, interval_ps) / 6.0, error), exponent)
+    return Diffusion(time, displacement, Average(_slope(displacement, interval_ps) / 6.0, error), exponent)
 
 
-def _fitted(n_lags: int) -> tuple[int, int]:
-    low, high = (round(share * n_lags) for share in _FIT)
-    return low, high
+def _fitted(n_lags: int) -> slice:
+    return slice(*(round(share * n_lags) for share in _FIT))
 
 
 def _displacement(positions: NDArray[np.float64], n_lags: int) -> NDArray[np.float64]:
     return np.asarray(MSD(mode="window").compute(positions).msd)[:n_lags]
 
 
-def _slope(positions: NDArray[np.float64], interval_ps: float) -> float:
-    n_lags = len(positions) // 2
-    fitted = slice(*_fitted(n_lags))
-    time = interval_ps * np.arange(n_lags)
-    values = _displacement(positions, n_lags)
-    return float(np.polyfit(time[fitted], values[fitted], 1)[0])
+def _slope(displacement: NDArray[np.float64], interval_ps: float) -> float:
+    fitted, time = _fitted(len(displacement)), interval_ps * np.arange(len(displacement))
+    return float(np.polyfit(time[fitted], displacement[fitted], 1)[0])
 
 
 def finite_size_correction(temperature: float, viscosity: float, length: float) -> float:

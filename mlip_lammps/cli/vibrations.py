@@ -110,8 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
                 facts["entropy"] = f"{1e3 * thermo.entropy:.4f} meV/K"
                 facts["Gibbs energy" if is_gas else "Helmholtz energy"] = f"{thermo.free_energy:.4f} eV"
             run.show_facts(facts)
-            for warning in result.warnings:
-                run.console.print(f"warning: {warning}", style="bold yellow", markup=False, highlight=False)
+            run.warn(result.warnings)
     return 0
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mlip_lammps.families.m3gnet.reader import MARKS, read_m3gnet
 from mlip_lammps.families.m3gnet.spec import FAMILY_NAME, M3GNetModel
-from mlip_lammps.families.matgl.folder import DESCRIPTION_NAME, is_matgl_file
+from mlip_lammps.families.matgl.folder import DESCRIPTION_NAME, FILES, is_matgl_file
 
 if TYPE_CHECKING:
     from mlip_lammps.families.m3gnet.layers import M3GNetLayers
@@ -16,7 +16,7 @@ class M3GNetFamily:
     """M3GNet potentials of MatGL, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "MatGL (folder: CHGNet, M3GNet, TensorNet)"
+    files = FILES
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         # also a folder whose model.pt is missing

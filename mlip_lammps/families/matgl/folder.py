@@ -15,6 +15,8 @@ from mlip_lammps.families.checkpoints.archive import TorchArchive, small_pickle
 from mlip_lammps.families.checkpoints.weights import weight_of
 from mlip_lammps.models import MATGL_NAMES, MATGL_WEIGHTS
 
+FILES = "MatGL (folder: CHGNet, M3GNet, TensorNet)"
+"""What ``Family.files`` is for all models of MatGL."""
 ARGUMENTS_NAME, DESCRIPTION_NAME = MATGL_NAMES
 
 _TRANSFORMERS = frozenset(f"matgl.data.transformer.{name}" for name in ("Normalizer", "LinearScaler", "LogTransformer"))

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlip_lammps.families.matgl.folder import is_matgl_file
+from mlip_lammps.families.matgl.folder import FILES, is_matgl_file
 from mlip_lammps.families.matgl_chgnet.reader import MARKS, read_potential_of_chgnet
 from mlip_lammps.families.matgl_chgnet.spec import FAMILY_NAME, MatGLCHGNetModel
 
@@ -16,7 +16,7 @@ class MatGLCHGNetFamily:
     """CHGNet potentials of MatGL, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "MatGL (folder: CHGNet, M3GNet, TensorNet)"
+    files = FILES
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         return is_matgl_file(path, start, MARKS)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlip_lammps.families.matgl.folder import is_matgl_file
+from mlip_lammps.families.matgl.folder import FILES, is_matgl_file
 from mlip_lammps.families.tensornet.reader import MARKS, read_tensornet
 from mlip_lammps.families.tensornet.spec import FAMILY_NAME, TensorNetModel
 
@@ -16,7 +16,7 @@ class TensorNetFamily:
     """TensorNet potentials of MatGL, see ``Family``."""
 
     name = FAMILY_NAME
-    files = "MatGL (folder: CHGNet, M3GNet, TensorNet)"
+    files = FILES
 
     def is_model_file(self, path: Path, start: bytes) -> bool:
         return is_matgl_file(path, start, MARKS)
