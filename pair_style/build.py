@@ -53,6 +53,7 @@ PLUGIN_SOURCES = (
     "lammps/pair_mlip_torch_step.cpp",
     "lammps/pair_arguments.cpp",
     "lammps/agreement.cpp",
+    "lammps/needed_ghosts.cpp",
     "lammps/neighbour_rules.cpp",
     "lammps/step_faults.cpp",
     "lammps/restart_record.cpp",

@@ -197,10 +197,17 @@ IN_THE_PAIR_STYLE = [
         (TWO_RANKS, "edges that differ"),
     ),
     Mutation(
-        "features of one ghost per message not received",
+        "features of some ghosts not received",
         "pair_style/lammps/comm_exchange.h",
         "      if (char *row = row_of(first + k)) memcpy(row, buf, bytes);\n",
-        "      if (char *row = k + 1 < n ? row_of(first + k) : nullptr) memcpy(row, buf, bytes);\n",
+        "      if (char *row = k % 5 ? row_of(first + k) : nullptr) memcpy(row, buf, bytes);\n",
+        (TWO_RANKS, "forces"),
+    ),
+    Mutation(
+        "ghosts of other ranks not passed on",
+        "pair_style/lammps/needed_ghosts.cpp",
+        "    if (is_known) needed[list[k]] |= message.is_needed[k];\n",
+        "",
         (TWO_RANKS, "forces"),
     ),
     Mutation(
@@ -213,9 +220,9 @@ IN_THE_PAIR_STYLE = [
     Mutation(
         "features of a float64 model sent in float32",
         "pair_style/lammps/comm_exchange.h",
-        "        memcpy(buf, row, bytes);\n",
-        "        for (int64_t m = 0; m < features->width; m++)\n"
-        "          buf[m] = static_cast<float>(reinterpret_cast<const double *>(row)[m]);\n",
+        "      memcpy(buf, row, bytes);\n",
+        "      for (int64_t m = 0; m < features->width; m++)\n"
+        "        buf[m] = static_cast<float>(reinterpret_cast<const double *>(row)[m]);\n",
         (TWO_RANKS, "forces"),
     ),
     Mutation(

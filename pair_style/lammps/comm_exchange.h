@@ -8,6 +8,7 @@
 
 #include "atom_rows.h"
 #include "contract.h"
+#include "needed_ghosts.h"
 #include "step_profile.h"
 
 #include "comm.h"
@@ -40,9 +41,23 @@ class CommExchange : public mlip::Exchange {
   // after a fault of this rank: take part, send zeros, discard what arrives
   bool is_mute = false;
 
+  // of the edges of this step
+  NeededGhosts ghosts;
+
   static int doubles_per_row(int64_t width, int value_bytes)
   {
     return static_cast<int>((width * value_bytes + 7) / 8);
+  }
+
+  bool has_features() const { return pair->comm_forward > 0; }
+
+  /* Collective: owners hear which of their ghosts need features. */
+  void tell_needed_ghosts()
+  {
+    if (!has_features()) return;
+    const Stopwatch watch(seconds);
+    features = nullptr;
+    comm->reverse_comm(pair, 1);
   }
 
   void forward(mlip::Features &rows) override
@@ -70,34 +85,43 @@ class CommExchange : public mlip::Exchange {
   int rank() const override { return comm->me; }
   int n_ranks() const override { return comm->nprocs; }
 
-  int pack(int n, const int *list, int first, double *buf) const
+  int pack_owned(int n, const int *list, double *buf) const
   {
-    for (int k = 0; k < n; k++, buf += stride) {
-      char *row = row_of(list ? list[k] : first + k);
-      buf[stride - 1] = 0.0;
-      if (row)
-        memcpy(buf, row, bytes);
-      else
-        std::fill(buf, buf + stride, 0.0);
-    }
-    return n * stride;
+    const char *const is_needed = ghosts.of_list(list);
+    double *next = buf;
+    for (int k = 0; k < n; k++)
+      if (!is_needed || is_needed[k]) next = pack(list[k], next);
+    return static_cast<int>(next - buf);
+  }
+
+  int pack_ghosts(int n, int first, double *buf) const
+  {
+    if (!features) return ghosts.tell(n, first, buf);
+    const char *const is_needed = ghosts.of_ghosts(first);
+    double *next = buf;
+    for (int k = 0; k < n; k++)
+      if (!is_needed || is_needed[k]) next = pack(first + k, next);
+    return static_cast<int>(next - buf);
   }
 
   void overwrite(int n, int first, const double *buf) const
   {
-    for (int k = 0; k < n; k++, buf += stride)
+    const char *const is_needed = ghosts.of_ghosts(first);
+    for (int k = 0; k < n; k++) {
+      if (is_needed && !is_needed[k]) continue;
       if (char *row = row_of(first + k)) memcpy(row, buf, bytes);
+      buf += stride;
+    }
   }
 
-  void add(int n, const int *list, const double *buf) const
+  void add(int n, const int *list, const double *buf)
   {
-    for (int k = 0; k < n; k++, buf += stride) {
-      char *row = row_of(list[k]);
-      if (!row) continue;
-      if (features->value_bytes == 4)
-        add_row<float>(row, buf);
-      else
-        add_row<double>(row, buf);
+    if (!features) return ghosts.hear(n, list, buf);
+    const char *const is_needed = ghosts.of_list(list);
+    for (int k = 0; k < n; k++) {
+      if (is_needed && !is_needed[k]) continue;
+      if (char *row = row_of(list[k])) add_row(row, buf);
+      buf += stride;
     }
   }
 
@@ -123,6 +147,18 @@ class CommExchange : public mlip::Exchange {
     return stride > 0;
   }
 
+  // one row; an atom without one sends zeros
+  double *pack(int atom, double *buf) const
+  {
+    const char *row = row_of(atom);
+    buf[stride - 1] = 0.0;
+    if (row)
+      memcpy(buf, row, bytes);
+    else
+      std::fill(buf, buf + stride, 0.0);
+    return buf + stride;
+  }
+
   char *row_of(int atom) const
   {
     const int row = is_mute ? -1 : numbering->row_of_atom(atom);
@@ -130,7 +166,15 @@ class CommExchange : public mlip::Exchange {
     return static_cast<char *>(features->data) + row * bytes;
   }
 
-  template <class T> void add_row(char *row, const double *buf) const
+  void add_row(char *row, const double *buf) const
+  {
+    if (features->value_bytes == 4)
+      add_values<float>(row, buf);
+    else
+      add_values<double>(row, buf);
+  }
+
+  template <class T> void add_values(char *row, const double *buf) const
   {
     T *sum = reinterpret_cast<T *>(row);
     const char *values = reinterpret_cast<const char *>(buf);

@@ -154,9 +154,11 @@ void PairMlipTorch::settle(std::string fault, std::string notice)
 std::string PairMlipTorch::build_edges()
 {
   const Stopwatch watch(parts->profile.edges);
+  parts->exchange.ghosts.forget();
   try {
     parts->edges.build(parts->atoms, parts->rows, parts->models.cutoff());
     if (cvflag_atom || parts->models.has_latent_charges()) parts->edges.gather_positions(parts->atoms);
+    if (parts->exchange.has_features()) parts->exchange.ghosts.mark(parts->edges, atom->nlocal + atom->nghost);
     return neighbor->ago == 0 ? parts->faults.find_lost_neighbours(parts->edges.rows()) : "";
   } catch (std::exception &e) {
     return std::string("not enough memory for the edges of ") + std::to_string(atom->nlocal) + " atoms (" + e.what() +
@@ -178,6 +180,7 @@ std::string PairMlipTorch::find_close_atoms(const mlip::ClosePair &pair)
 std::string PairMlipTorch::evaluate_models(bool has_deviations)
 {
   try {
+    parts->exchange.tell_needed_ghosts();
     parts->results = parts->models.evaluate(parts->edges, parts->exchange, cvflag_atom, vflag_atom);
     if (has_deviations) parts->deviations.prepare(parts->models, parts->edges);
     return "";

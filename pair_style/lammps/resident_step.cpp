@@ -29,6 +29,7 @@ std::string ResidentStep::evaluate(mlip::Model &model, const mlip::AtomArrays &a
   is_known = false;    // until this step succeeds
   found = mlip::StepResults();
   exchange.numbering = &atoms.rows();
+  exchange.ghosts.forget();
   exchange.is_mute = !fault.empty();
   try {
     // on a single rank all ghosts are images of its own atoms
