@@ -23,6 +23,7 @@ from mlip_lammps.workflows.estimate import SKIN, ghosts
 MESSAGES = 6
 """Messages of an exchange: two in each direction of space."""
 _POSITION_BYTES = 3 * 8
+_MARK_BYTES = 8
 MEASURED = ((1, 4), (1, 6), (1, 12), (1, 23), (2, 6), (2, 12), (2, 23), (2, 50), (4, 12), (8, 12))
 """Ranks and cells along each edge of the measured boxes: 512 to 1,000,000 atoms."""
 
@@ -41,6 +42,8 @@ class Potential:
         Bytes of an atom in each exchange of features between layers.
     cutoff
         In angstrom.
+    is_resident
+        Whether the model finds its edges on a GPU: LAMMPS does not know which ghosts have edges, and features go to all.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Potential:
     floor_seconds: float
     feature_bytes: tuple[int, ...]
     cutoff: float
+    is_resident: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,15 +91,16 @@ def step(potential: Potential, network: Network, n_owned: float, density: float)
 
     Notes
     -----
-    Positions go out and forces come back once; features go out and their gradients come back once for each layer but
-    the last. Every ghost atom is sent once each time.
+    Positions go out and forces come back once, for all ghosts. Features go out and their gradients come back once for
+    each layer but the last, for ghosts with edges: those within the cutoff. Owners first hear which ones these are.
     """
     n_ghost = ghosts(n_owned, density, potential.cutoff + SKIN)
-    per_ghost = 2 * _POSITION_BYTES + 2 * sum(potential.feature_bytes)
-    n_exchanges = 2 + 2 * len(potential.feature_bytes)
+    has_marks = bool(potential.feature_bytes) and not potential.is_resident
+    n_needed = ghosts(n_owned, density, potential.cutoff) if has_marks else n_ghost
+    n_exchanges = 2 + has_marks + 2 * len(potential.feature_bytes)
     latency = n_exchanges * MESSAGES * network.latency_seconds
     compute = max(potential.floor_seconds, n_owned * potential.atom_seconds)
-    sent = n_ghost * per_ghost
+    sent = n_ghost * (2 * _POSITION_BYTES + has_marks * _MARK_BYTES) + n_needed * 2 * sum(potential.feature_bytes)
     return Step(n_owned, n_ghost, compute, latency + sent / network.bytes_per_second, sent)
 
 
@@ -153,7 +158,7 @@ def main() -> None:
     # widths of the features of two layers; times measured on one core of the machine in docs/speed.md, and on an H200
     medium = (4 * 512,)
     cpu = Potential("MACE medium, mixed, one core", 143e-6, 0.0, medium, 6.0)
-    gpu = Potential("MACE medium, mixed, one H200", 1.0 / 2.16e6, 0.49e-3, medium, 6.0)
+    gpu = Potential("MACE medium, mixed, one H200", 1.0 / 2.16e6, 0.49e-3, medium, 6.0, is_resident=True)
     core_network = Network("200 Gbit/s for 128 cores", 2e-6, 25e9 / 128)
     card_network = Network("200 Gbit/s for each GPU, through host memory", 20e-6, 12e9)
     parts = ["# Scaling tables\n", "Written by `python -m benchmarks.scaling_model --measure`.\n"]

@@ -34,8 +34,8 @@ def test_a_large_part_is_all_compute_and_a_small_one_all_exchange():
 
 def test_exchange_is_latency_and_bytes():
     one = step(POTENTIAL, NETWORK, 1000, DENSITY)
-    assert one.bytes == one.n_ghost * (2 * 24 + 2 * 2048)
-    assert one.exchange == pytest.approx(4 * MESSAGES * 1e-6 + one.bytes / 1e9)
+    assert one.bytes == one.n_ghost * (2 * 24 + 8) + ghosts(1000, DENSITY, POTENTIAL.cutoff) * 2 * 2048
+    assert one.exchange == pytest.approx(5 * MESSAGES * 1e-6 + one.bytes / 1e9)
 
 
 def test_repeated_halos_compute_more_and_send_less():

@@ -29,7 +29,7 @@ VERSIONS = {
     "0.3.16": "mace-torch 0.3.15 or newer",
 }
 HEADS = {"0.3.10": "two"}
-CONVERTED = ("cueq-residual", "cueq-nonlinear", "oeq-residual")
+CONVERTED = ("cueq-residual", "cueq-nonlinear", "cueq-fused", "oeq-residual")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_converted_file_is_the_model_before(name, files):
         assert np.abs(found.forces - forces).max() <= 1e-12 * max(1.0, np.abs(forces).max())
 
 
-@pytest.mark.parametrize("name", ["cueq-residual", "cueq-nonlinear"])
+@pytest.mark.parametrize("name", ["cueq-residual", "cueq-nonlinear", "cueq-fused"])
 def test_a_converted_file_with_other_couplings_is_refused(name, files, monkeypatch):
     """Terms are data of the file, so their form is checked: irreps of another group have couplings of other signs."""
     monkeypatch.setattr(cuequivariance, "_GROUP", "cuequivariance.SO3")

@@ -55,7 +55,7 @@ def make_model(state: dict):
         r_max=CUTOFF,
         num_bessel=5,
         num_polynomial_cutoff=5,
-        max_ell=1,
+        max_ell=options.pop("max_ell", 1),
         interaction_cls_first=modules.interaction_classes[options.pop("first")],
         interaction_cls=modules.interaction_classes[options.pop("later")],
         num_interactions=2,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.families.checkpoints.archive import TorchArchive
 from mlip_lammps.families.checkpoints.pickle_reader import GlobalName, Record, conversion_refusal
 from mlip_lammps.families.irreps import Entry
 from mlip_lammps.families.mace.reader.module import ADAPTED, Module
@@ -179,11 +180,69 @@ class _Convolution(_Converted):
         return found
 
 
-class _FusedConvolution(Module):
-    """A convolution converted on a GPU: sums and products are one list of terms, without irreps."""
+class _FusedConvolution(_Converted):
+    """An ``o3.TensorProduct`` that was fused with the sum over neighbours: products of components, without irreps."""
 
-    def require_class(self, name: str) -> None:
-        raise UnsupportedModelError(conversion_refusal(self.full_name, self.source))
+    def __init__(self, record: Any, archive: TorchArchive, path: str):
+        if record.state is not None or not record.args:  # as versions before 0.10 write it
+            raise UnsupportedModelError(conversion_refusal(record.name, archive.name))
+        super().__init__(Record(record.name, record.args, {}), archive, path)
+        self._fused = record.args[0]
+        self._irreps: dict[str, tuple[Entry, ...]] = {}
+        self._instructions: list[Record] = []
+
+    @property
+    def class_name(self) -> str:
+        return "TensorProduct"
+
+    def irreps(self, name: str) -> tuple[Entry, ...]:
+        return self._irreps[name]
+
+    def attribute(self, name: str, *default: Any) -> Any:
+        return self._instructions if name == "instructions" else super().attribute(name, *default)
+
+    def between(self, features: tuple[Entry, ...], harmonics: tuple[Entry, ...]) -> Module:
+        xs, ys = _components(features), _components(harmonics)  # (n, 2): entry, and component of it
+        segments, values = self._products(features[0].mul, len(xs), len(ys))
+        outputs: dict[int, Entry] = {}  # by the first component
+        paths = []
+        for weight in np.unique(segments[:, 0]):
+            _, x, y, z = segments[segments[:, 0] == weight].T
+            (i, *others), (j, *more) = np.unique(xs[x, 0]).tolist(), np.unique(ys[y, 0]).tolist()
+            first, n_components = int(z.min()), int(np.ptp(z)) + 1
+            highest = features[i].order + harmonics[j].order
+            if others or more or first in outputs or n_components not in range(1, 2 * highest + 2, 2):
+                raise self._damaged("the polynomial")
+            coupling = np.zeros((features[i].dim, harmonics[j].dim, n_components))
+            coupling[xs[x, 1], ys[y, 1], z - first] = values[segments[:, 0] == weight]
+            if not math.isclose(float((coupling**2).sum()), n_components, rel_tol=_TOLERANCE):
+                raise self._damaged("the coupling")
+            outputs[first] = Entry(features[i].mul, n_components // 2, features[i].parity * harmonics[j].parity)
+            paths.append((i, j, first))
+        starts = sorted(outputs)
+        if starts != np.cumsum([0] + [outputs[first].dim for first in starts])[:-1].tolist():
+            raise self._damaged("the polynomial")
+        for i, j, first in paths:
+            sizes = features[i].mul, harmonics[j].mul
+            path = i, j, starts.index(first), "uvu", True, outputs[first].dim ** 0.5, sizes
+            self._instructions.append(Record("Instruction", path))
+        irreps_out = tuple(outputs[first] for first in starts)
+        self._irreps = {"irreps_in1": features, "irreps_in2": harmonics, "irreps_out": irreps_out}
+        return self
+
+    def _products(self, n_channels: int, n_x: int, n_y: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return weight, features, harmonic and output of each product (n, 4), and its coefficient (n)."""
+        terms = [term for _, term in self._terms(self._fused) if len(term.segments) == 4 and term.coefficients.size == 1]
+        segments = np.array([term.segments for term in terms], dtype=np.int64).reshape(-1, 4)
+        try:
+            found = [operand.state["segments"] for operand in self._fused.state["inputs"]]
+        except (AttributeError, KeyError, TypeError) as error:
+            raise self._damaged("the polynomial") from error
+        channels = (n_channels,) if n_channels > 1 else ()
+        is_sound = [tuple(one) for one in found[1:]] == [(channels,) * n_x, ((),) * n_y] and len(terms) > 0
+        if not is_sound or (segments[:, 1:3] >= (n_x, n_y)).any():
+            raise self._damaged("the polynomial")
+        return segments, np.array([term.coefficients.item() for term in terms])
 
 
 class _Contraction(_Converted):
@@ -264,6 +323,11 @@ class _Part:
 
     def array(self, name: str) -> NDArray[np.generic]:
         return self._arrays[name]
+
+
+def _components(irreps: tuple[Entry, ...]) -> NDArray[np.int64]:
+    """Return the entry of each component of one channel, and its number in that entry, of shape (n, 2)."""
+    return np.array([(i, m) for i, one in enumerate(irreps) for m in range(one.dim)])
 
 
 def _of(irreps: tuple[Entry, ...], k: int) -> Entry:

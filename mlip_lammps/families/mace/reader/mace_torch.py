@@ -14,7 +14,7 @@ from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.checkpoints.archive import TorchArchive
 from mlip_lammps.families.checkpoints.identify import dictionary_refusal, unwrap
 from mlip_lammps.families.checkpoints.pickle_reader import Record
-from mlip_lammps.families.irreps import Entry, format_irreps
+from mlip_lammps.families.irreps import Entry, format_irreps, parse_irreps
 from mlip_lammps.families.mace.interactions import block_names, block_of
 from mlip_lammps.families.mace.reader import checks
 from mlip_lammps.families.mace.reader.embedding import read_embeddings
@@ -203,8 +203,8 @@ def _layer(
             f"{', '.join(block_names())}"
         )
     block = block_of(interaction.class_name)
-    convolution = interaction.child("conv_tp")
     irreps_in, irreps_edge = checks.linear(interaction.child("linear_up"))
+    convolution = interaction.child("conv_tp").between(parse_irreps(irreps_edge), harmonics)
     conv_in, irreps_mid, paths = checks.convolution(convolution, harmonics)
     checks.require(conv_in == irreps_edge, convolution, "irreps_in1", conv_in)
     irreps_message = block.read_message(interaction, irreps_mid)

