@@ -43,7 +43,7 @@ class Potential:
     cutoff
         In angstrom.
     is_resident
-        Whether the model finds its edges on a GPU: LAMMPS does not know which ghosts have edges, and features go to all.
+        Whether the model finds its edges on a GPU: LAMMPS does not know the ghosts with edges, and all get features.
     """
 
     name: str

@@ -11,30 +11,30 @@ import os
 import sys
 import types
 
-os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
 
-KERNELS = types.ModuleType("cuequivariance_ops_torch.uniform_1d")
-for number, name in enumerate(("AUTO", "SHARED", "BATCHED", "INDEXED")):
-    setattr(KERNELS, f"BATCH_DIM_{name}", number)
-sys.modules |= {"cuequivariance_ops_torch": types.ModuleType("cuequivariance_ops_torch"), KERNELS.__name__: KERNELS}
-
-import torch
-from mace.cli import convert_e3nn_cueq
-from make import STATES, make_model, write
-
-STATES = {
-    "residual": (STATES["0.3.6"] | {"correlation": 3}, "mul_ir", False),
-    "nonlinear": (STATES["0.3.16"], "ir_mul", False),
-    "fused": (STATES["0.3.6"] | {"max_ell": 2}, "ir_mul", True),
-}
-"""Options, layout of the features, and whether convolutions are fused as on a GPU."""
+def stand_in() -> None:
+    """Name the constants of the library of kernels."""
+    kernels = types.ModuleType("cuequivariance_ops_torch.uniform_1d")
+    for number, name in enumerate(("AUTO", "SHARED", "BATCHED", "INDEXED")):
+        setattr(kernels, f"BATCH_DIM_{name}", number)
+    sys.modules |= {"cuequivariance_ops_torch": types.ModuleType("cuequivariance_ops_torch"), kernels.__name__: kernels}
 
 
 def main() -> None:
     """Write all files."""
+    import torch
+    from mace.cli import convert_e3nn_cueq
+    from make import STATES, make_model, write
+
+    # options, layout of the features, and whether convolutions are fused as on a GPU
+    states = {
+        "residual": (STATES["0.3.6"] | {"correlation": 3}, "mul_ir", False),
+        "nonlinear": (STATES["0.3.16"], "ir_mul", False),
+        "fused": (STATES["0.3.6"] | {"max_ell": 2}, "ir_mul", True),
+    }
     torch.set_default_dtype(torch.float64)
     plain = convert_e3nn_cueq.CuEquivarianceConfig
-    for name, (state, layout, is_fused) in STATES.items():
+    for name, (state, layout, is_fused) in states.items():
         convert_e3nn_cueq.CuEquivarianceConfig = lambda fused=is_fused, **options: plain(
             **options | {"conv_fusion": fused}
         )
@@ -43,4 +43,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
+    stand_in()
     main()

@@ -232,15 +232,16 @@ class _FusedConvolution(_Converted):
 
     def _products(self, n_channels: int, n_x: int, n_y: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return weight, features, harmonic and output of each product (n, 4), and its coefficient (n)."""
-        terms = [term for _, term in self._terms(self._fused) if len(term.segments) == 4 and term.coefficients.size == 1]
+        terms = [term for n, term in self._terms(self._fused) if n == 4 and term.coefficients.size == 1]
         segments = np.array([term.segments for term in terms], dtype=np.int64).reshape(-1, 4)
         try:
-            found = [operand.state["segments"] for operand in self._fused.state["inputs"]]
+            found = [tuple(operand.state["segments"]) for operand in self._fused.state["inputs"]]
         except (AttributeError, KeyError, TypeError) as error:
             raise self._damaged("the polynomial") from error
         channels = (n_channels,) if n_channels > 1 else ()
-        is_sound = [tuple(one) for one in found[1:]] == [(channels,) * n_x, ((),) * n_y] and len(terms) > 0
-        if not is_sound or (segments[:, 1:3] >= (n_x, n_y)).any():
+        are_operands = found[1:] == [(channels,) * n_x, ((),) * n_y]
+        are_weights = len(terms) > 0 and len(set(segments[:, 0])) == segments[:, 0].max() + 1
+        if not are_operands or not are_weights or (segments[:, 1:3] >= (n_x, n_y)).any():
             raise self._damaged("the polynomial")
         return segments, np.array([term.coefficients.item() for term in terms])
 
