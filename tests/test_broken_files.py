@@ -34,7 +34,7 @@ from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.testing.structures import rattled_triclinic
 
 FOLDER = Path(__file__).parent / "data" / "mace_torch"
-CHECKPOINTS = "mace-0.3.8", "cueq-nonlinear"
+CHECKPOINTS = "mace-0.3.8", "cueq-nonlinear", "cueq-fused"
 FEW, MANY = 12, 1000
 COUNTS = [pytest.param(FEW, id="few"), pytest.param(MANY, id="all", marks=pytest.mark.broken)]
 

@@ -64,6 +64,7 @@ class MpiProcess:
         self._environment = environment
         self._working_folder = working_folder
         self._last_lines: deque[str] = deque(maxlen=N_LAST_LINES)
+        self._written: queue.Queue[str | None] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "MpiProcess":
@@ -80,53 +81,47 @@ class MpiProcess:
             cwd=self._working_folder,
             preexec_fn=end_with_parent,
         )
+        threading.Thread(target=self._pump, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         end_launcher(self._process)
         self._process.stdout.close()
 
-    def lines(self) -> Iterator[str]:
-        """Yield the output of the ranks, line by line, until they end.
+    def lines(self, waits: bool = True) -> Iterator[str]:
+        """Yield the output of the ranks, line by line, until they end; without ``waits``, only what is there now.
 
         Raises
         ------
         MpiRunError
             If the program ends with a nonzero exit code or hangs.
         """
-        for line in self._read():
-            if line.strip():
-                self._last_lines.append(line.rstrip())
-            yield line
-        if code := self._process.wait():
-            raise MpiRunError(f"{self.name} ended with exit code {code}; its last lines:\n{self._tail()}")
-
-    def _read(self) -> Iterator[str]:
-        if self._silence_seconds is None:
-            yield from self._process.stdout
-            return
-        # A queue can be read with a time limit, a pipe cannot.
-        written: queue.Queue[str | None] = queue.Queue()
-
-        def pump() -> None:
-            with suppress(ValueError):  # __exit__ closes the pipe if the caller stops reading
-                for line in self._process.stdout:
-                    written.put(line)
-            written.put(None)
-
-        threading.Thread(target=pump, daemon=True).start()
         while True:
             try:
-                line = written.get(timeout=self._silence_seconds)
+                line = self._written.get(waits, self._silence_seconds)
             except queue.Empty:
+                if not waits:
+                    return
                 end_launcher(self._process)
                 raise MpiRunError(
                     f"{self.name} wrote nothing for {self._silence_seconds:g} s and was ended; its last lines:\n"
                     f"{self._tail()}"
                 ) from None
             if line is None:
-                return
+                break
+            if line.strip():
+                self._last_lines.append(line.rstrip())
             yield line
+        self._written.put(None)
+        if code := self._process.wait():
+            raise MpiRunError(f"{self.name} ended with exit code {code}; its last lines:\n{self._tail()}")
+
+    def _pump(self) -> None:
+        """Move the output to a queue, which can be read with a time limit or without waiting; a pipe cannot."""
+        with suppress(ValueError):  # __exit__ closes the pipe if the caller stops reading
+            for line in self._process.stdout:
+                self._written.put(line)
+        self._written.put(None)
 
     def _tail(self) -> str:
         """Return the end of the output for an error."""

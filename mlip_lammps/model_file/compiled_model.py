@@ -4,7 +4,8 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -154,6 +155,15 @@ class CompiledModel:
         self._is_lost = self._is_for_gpu
         if not self._is_lost:
             self._library.mlip_model_set_threads(self._handle, 1)
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Evaluate with one thread inside the ``with`` block, beside other processes."""
+        before = self._library.mlip_model_set_threads(self._handle, 1)
+        try:
+            yield
+        finally:
+            self._library.mlip_model_set_threads(self._handle, before)
 
     @property
     def cutoff(self) -> float:
@@ -383,6 +393,7 @@ def _library() -> ctypes.CDLL:
         ctypes.c_int64,
     ]
     library.mlip_model_close.argtypes = [ctypes.c_void_p]
+    library.mlip_model_set_threads.restype = ctypes.c_int
     library.mlip_model_set_threads.argtypes = [ctypes.c_void_p, ctypes.c_int]
     library.mlip_model_evaluate.restype = ctypes.c_int
     library.mlip_model_evaluate.argtypes = (

@@ -1,7 +1,7 @@
-"""Independent tasks with one calculator: here one after another, or side by side on MPI ranks.
+"""Independent tasks with one calculator: here one after another, or side by side with MPI ranks.
 
-A task is a function of a calculator and an item. Results of finished tasks are files in a folder: a run that was
-interrupted continues after them.
+This process works as one of the ranks, so that nothing waits for the start of the others. A task is a function of a
+calculator and an item. Results of finished tasks are files in a folder: an interrupted run continues after them.
 """
 
 import csv
@@ -9,7 +9,8 @@ import hashlib
 import io
 import os
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -47,7 +48,7 @@ class Tasks:
     folder
         Folder for the results of finished tasks, created if missing; None to keep none.
     n_ranks
-        Number of processes. With 1, tasks run in this process.
+        Number of processes, this one included.
     report
         See `Report`.
 
@@ -114,18 +115,68 @@ class Tasks:
         return [kept[file] for file in files]
 
     def _run_on_ranks(self, folder: Path, task: Task, calculator: Calculator, missing: dict[Path, Any]):
-        """Run the tasks in other processes; yield once for each that has finished."""
-        job = pickle.dumps((task, portable(calculator), list(missing.items())))
+        """Run the tasks here and in other processes; yield once for each that has finished."""
+        items = list(missing.items())
+        job = pickle.dumps((task, portable(calculator), items))
         with TemporaryDirectory(prefix="ranks-", dir=folder) as scratch:
             Path(scratch, JOB_FILE).write_bytes(job)
             program = [*python_module(_WORKER), Path(scratch).resolve()]
-            n_ranks = min(self.n_ranks, len(missing))
-            with MpiProcess(program, n_ranks, name="a rank", environment=rank_environment()) as process:
-                for line in process.lines():
-                    yield from range(line.count(DONE))  # mpiexec may join lines of two ranks
+            works_here = not _is_on_gpu(calculator)  # ranks are numbered from the first GPU
+            n_others = min(self.n_ranks, len(missing)) - works_here
+            n_done = 0
+            with MpiProcess(program, n_others, name="a rank", environment=rank_environment()) as process:
+                if works_here:
+                    with _one_thread(calculator):
+                        for _ in claimed_tasks(Path(scratch), task, calculator, items):
+                            n_new = 1 + _count_done(process.lines(waits=False))
+                            n_done += n_new
+                            yield from range(n_new)
+                lines = process.lines()
+                while n_done < len(missing) and (line := next(lines, None)) is not None:
+                    n_new = _count_done([line])
+                    n_done += n_new
+                    yield from range(n_new)
             errors = sorted(Path(scratch).glob("*.error"))
             if errors:
                 raise pickle.loads(errors[0].read_bytes())
+
+
+def claimed_tasks(folder: Path, task: Task, calculator: Calculator, items: Sequence[tuple[Path, Any]]) -> Iterator[int]:
+    """Run the tasks that no other process of the folder has claimed; yield the number of each when it has finished."""
+    for number, (file, item) in enumerate(items):
+        try:
+            (folder / f"{number}.claim").touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        try:
+            write_result(file, task(calculator, item))
+        except Exception as error:
+            (folder / f"{number:06d}.error").write_bytes(_pickled(error))
+        yield number
+
+
+def _pickled(error: Exception) -> bytes:
+    """Return the error without its traceback, or its text if it cannot be pickled."""
+    try:
+        text = pickle.dumps(error.with_traceback(None))
+        pickle.loads(text)
+    except Exception:
+        return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+    return text
+
+
+def _count_done(lines: Iterable[str]) -> int:
+    return sum(line.count(DONE) for line in lines)  # mpiexec may join lines of two ranks
+
+
+def _is_on_gpu(calculator: Calculator) -> bool:
+    return getattr(getattr(calculator, "model", None), "gpu", None) is not None
+
+
+def _one_thread(calculator: Calculator) -> AbstractContextManager:
+    """Limit this package's calculator to one thread, as on the other ranks."""
+    limit = getattr(getattr(calculator, "model", None), "one_thread", nullcontext)
+    return limit()
 
 
 def identity_of(calculator: Calculator) -> object:

@@ -1,4 +1,4 @@
-"""One rank of ``Tasks``: ``mpiexec -n N python -m mlip_lammps.workflows.worker FOLDER``.
+"""A rank of ``Tasks``: ``mpiexec -n N python -m mlip_lammps.workflows.worker FOLDER``.
 
 Ranks claim tasks one by one, so that none waits while others have work. They do not communicate, and need no MPI call.
 """
@@ -7,31 +7,12 @@ import pickle
 import sys
 from pathlib import Path
 
-from mlip_lammps.workflows.tasks import DONE, JOB_FILE, write_result
+from mlip_lammps.workflows.tasks import DONE, JOB_FILE, claimed_tasks
 
 
 def _main(folder: Path) -> None:
-    task, calculator, items = pickle.loads((folder / JOB_FILE).read_bytes())
-    for number, (file, item) in enumerate(items):
-        try:
-            (folder / f"{number}.claim").touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        try:
-            write_result(file, task(calculator, item))
-        except Exception as error:
-            (folder / f"{number:06d}.error").write_bytes(_pickled(error))
+    for number in claimed_tasks(folder, *pickle.loads((folder / JOB_FILE).read_bytes())):
         print(f"{DONE} {number}", flush=True)
-
-
-def _pickled(error: Exception) -> bytes:
-    """Return the error without its traceback, or its text if it cannot be pickled."""
-    try:
-        text = pickle.dumps(error.with_traceback(None))
-        pickle.loads(text)
-    except Exception:
-        return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
-    return text
 
 
 if __name__ == "__main__":

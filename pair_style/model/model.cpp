@@ -99,6 +99,11 @@ void Model::set_threads(int n_threads)
   if (n_threads > 0 && state->torch) state->torch->set_threads(n_threads);
 }
 
+int Model::n_threads() const
+{
+  return state->torch ? state->torch->n_threads() : 0;
+}
+
 void Model::set_global_inputs(const std::vector<double> &values)
 {
   if (values.size() != state->metadata.global_inputs.size())

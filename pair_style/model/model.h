@@ -27,6 +27,7 @@ class Model {
 
   /* Number of threads for an evaluation; 0: the default of torch. Throws std::runtime_error if torch cannot set it. */
   void set_threads(int);
+  int n_threads() const;    // that of torch in this process; 0: unknown
 
   /* Values of the global inputs of later evaluations, in the order of the metadata; defaults before the first call.
      Values outside the bounds are the caller's fault: tables of the model end there. */

@@ -43,12 +43,14 @@ mlip_model *mlip_model_open(const char *path, const char *torch_dir, int n_threa
   }
 }
 
-void mlip_model_set_threads(mlip_model *model, int n_threads)
+int mlip_model_set_threads(mlip_model *model, int n_threads)
 {
+  const int before = model->model->n_threads();
   try {
     model->model->set_threads(n_threads);
   } catch (const std::exception &) {    // this torch cannot set them
   }
+  return before;
 }
 
 void mlip_model_close(mlip_model *model)

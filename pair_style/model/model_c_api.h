@@ -11,8 +11,9 @@ typedef struct mlip_model mlip_model;
 
 /* Opens a compiled model. On failure returns null and writes error (n_error bytes). n_threads 0: default of torch. */
 mlip_model *mlip_model_open(const char *path, const char *torch_dir, int n_threads, char *error, int64_t n_error);
-/* Threads of later evaluations, for instance 1 after a fork, which OpenMP's threads do not survive. */
-void mlip_model_set_threads(mlip_model *model, int n_threads);
+/* Threads of later evaluations, for instance 1 after a fork, which OpenMP's threads do not survive. Returns the number of
+   threads that torch had before, or 0 if that is unknown. */
+int mlip_model_set_threads(mlip_model *model, int n_threads);
 void mlip_model_close(mlip_model *model);
 
 /* Energies (n_atoms) and edge gradients (n_edges, 3) of a graph without ghosts. global_inputs has a value for each global

@@ -110,6 +110,7 @@ Torch::Torch(const std::string &torch_dir)
   dtype_code[static_cast<int>(DType::FLOAT32)] = value_of("aoti_torch_dtype_float32");
   dtype_code[static_cast<int>(DType::FLOAT64)] = value_of("aoti_torch_dtype_float64");
   at_set_num_threads = reinterpret_cast<void (*)(int)>(dlsym(library, "_ZN2at15set_num_threadsEi"));
+  at_get_num_threads = reinterpret_cast<int (*)()>(dlsym(library, "_ZN2at15get_num_threadsEv"));
 }
 
 void Torch::set_threads(int n) const
@@ -117,6 +118,11 @@ void Torch::set_threads(int n) const
   if (!at_set_num_threads)
     throw std::runtime_error("this torch has no at::set_num_threads; omit the number of threads");
   at_set_num_threads(n);
+}
+
+int Torch::n_threads() const
+{
+  return at_get_num_threads ? at_get_num_threads() : 0;
 }
 
 /* ---------------------------------------------------------------------- */

@@ -24,6 +24,7 @@ class Torch {
   static std::string version(const std::string &torch_dir);
 
   void set_threads(int n) const;
+  int n_threads() const;    // 0: unknown
 
   using Handle = struct AtenTensorOpaque *;
   int32_t (*delete_tensor_object)(Handle);
@@ -42,6 +43,7 @@ class Torch {
  private:
   explicit Torch(const std::string &torch_dir);
   void (*at_set_num_threads)(int) = nullptr;
+  int (*at_get_num_threads)() = nullptr;
 };
 
 /* Owns one tensor handle. */
