@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
@@ -29,6 +30,7 @@ from mlip_lammps.testing.compare import assert_forces_agree, assert_node_energie
 from mlip_lammps.testing.random_models import NON_LINEAR, random_model
 from mlip_lammps.testing.structures import rattled_triclinic
 from mlip_lammps.workflows import relax
+from mlip_lammps.workflows.reactions import paths
 
 ELEMENTS = ("H", "O")
 SHAPE = dict(elements=ELEMENTS, hidden_irreps="8x0e+8x1o", l_max=2, correlation=2, n_layers=2, cutoff=4.0)
@@ -170,6 +172,44 @@ def test_a_relaxation_keeps_the_charge(model):
     found = relax(atoms, MlipCalculator(model, n_threads=1), force_tolerance=0.5, max_steps=200)
     assert found.energy == pytest.approx(MaceReference(model_of("tables")).evaluate(found.atoms).energy)
     assert found.atoms.info == atoms.info
+
+
+@pytest.mark.parametrize("engine", ["ase", "lammps"])
+def test_a_command_takes_charge_and_spin_from_the_file(engine, model, tmp_path, capsys):
+    info, atoms = {"charge": 2, "spin": 3}, rattled_triclinic(ELEMENTS, seed=2)
+    atoms.info = dict(info)
+    ase.io.write(tmp_path / "charged.extxyz", atoms)
+    arguments = ["--force-tolerance", "0.5", "--engine", engine, "--dtype", "float64", "--out", str(tmp_path / "run")]
+    assert main(["relax", str(model), str(tmp_path / "charged.extxyz"), *arguments]) == 0
+    found = ase.io.read(tmp_path / "run" / "charged.extxyz")
+    expected = MaceReference(model_of("tables")).evaluate(structure_of(found, info)).energy
+    assert found.get_potential_energy() == pytest.approx(expected, abs=1e-6)
+    assert found.info == info
+    assert "does not state" not in capsys.readouterr().out
+
+
+def structure_of(atoms: Atoms, info: dict[str, float]) -> Atoms:
+    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=info)
+
+
+def test_dynamics_takes_charge_and_spin_from_the_file_and_warns_without(model, tmp_path, capsys):
+    atoms = structure()
+    for name, info in (("charged", {"charge": 2, "spin": 3}), ("plain", {})):
+        atoms.info = info
+        ase.io.write(tmp_path / f"{name}.extxyz", atoms)
+        run = ["md", str(model), str(tmp_path / f"{name}.extxyz"), "--out", str(tmp_path / name), "--time", "0.002"]
+        assert main([*run, "--dtype", "float64"]) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        assert ("plain does not state the spin and charge, so spin 1 and charge 0 are used" in printed) == (not info)
+        assert "pair_style" not in printed
+    assert "charge 2 spin 3" in (tmp_path / "charged" / "in.md").read_text()
+
+
+def test_images_of_a_path_have_the_charge_of_its_ends():
+    first = structure({"charge": 2, "spin": 3})
+    last = first.copy()
+    last.positions[0] += 0.1
+    assert all(image.info == first.info for image in paths._start(first, last, 2))
 
 
 def box(folder: Path) -> Atoms:

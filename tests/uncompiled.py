@@ -15,7 +15,7 @@ from mlip_lammps.families.reference import ReferenceModel
 from mlip_lammps.kernels.operators import LayerOperators
 from mlip_lammps.structure.angles import angles_of
 from mlip_lammps.structure.evaluation import Evaluation
-from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.structure.graph import build_graph, forces_from_gradients
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,13 @@ class UncompiledResults:
     edge_gradients: NDArray[np.float64]
     outputs: dict[str, Tensor]
 
-    def assert_equal(self, expected: Evaluation, limit: float) -> None:
-        """Compare with an evaluation, with the further results for each atom."""
+    def assert_equal(self, expected: Evaluation, limit: float, splits_gradients: bool = True) -> None:
+        """Compare with an evaluation, with the further results for each atom; see ``ReferenceModel``."""
         np.testing.assert_allclose(self.node_energies, expected.node_energies, rtol=0, atol=limit)
-        np.testing.assert_allclose(self.edge_gradients, expected.edge_gradients, rtol=0, atol=limit)
+        if splits_gradients:
+            np.testing.assert_allclose(self.edge_gradients, expected.edge_gradients, rtol=0, atol=limit)
+        forces = forces_from_gradients(expected.graph, self.edge_gradients)
+        np.testing.assert_allclose(forces, expected.forces, rtol=0, atol=limit * 10)
         for number, values in enumerate(expected.node_properties.values()):
             found = self.outputs["node_properties"].detach().numpy()[:, number]
             np.testing.assert_allclose(found, values, rtol=0, atol=limit)

@@ -21,6 +21,7 @@ from mlip_lammps.compilation import compiled_model, runnable_model
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.model_file.archive import is_archive
+from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.models import resolve_model
 from mlip_lammps.structure.files import read_structures
 from mlip_lammps.workflows.checks import require_apart, require_known_elements, require_unconstrained
@@ -140,7 +141,23 @@ def open_run(arguments: argparse.Namespace, command: str, extra_files: Sequence[
         require_known_elements(atoms, calculator, name)
         require_apart(atoms, name)
     with open_folder(arguments, command, files, facts_of(calculator)) as (folder, tasks, console):
-        yield Run(calculator, structures, tasks, folder, console)
+        run = Run(calculator, structures, tasks, folder, console)
+        run.warn(_missing_inputs(calculator.model, structures))
+        yield run
+
+
+def _missing_inputs(model: CompiledModel, structures: Mapping[str, Atoms]) -> Iterator[str]:
+    """Yield a warning for each structure whose file does not state the charge or spin that the model takes."""
+    for name, atoms in structures.items():
+        missing = [one for one in model.global_inputs if one.name not in atoms.info]
+        if missing:
+            values = " and ".join(f"{one.name} {one.default:g}" for one in missing)
+            words = " ".join(f"{one.name}={one.default:g}" for one in missing)
+            yield (
+                f"the file of {name} does not state the {' and '.join(one.name for one in missing)}, so {values} "
+                f"{'is' if len(missing) == 1 else 'are'} used; to set them, write {words} with your values into the "
+                "second line of an extended XYZ file"
+            )
 
 
 @contextmanager

@@ -40,7 +40,11 @@ class ReferenceModel(nn.Module):
         Values of the global inputs that ``node_energies`` uses; ``evaluate`` takes those of the structure.
     latent_ewald
         Long-range energy of the charges of ``energies_and_charges``, which ``evaluate`` adds; None for most models.
+    splits_gradients
+        Whether an edge and its reverse share their gradient as in the layers; otherwise only forces are comparable.
     """
+
+    splits_gradients = True
 
     def __init__(
         self,

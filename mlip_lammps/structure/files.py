@@ -5,14 +5,16 @@ from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 import ase.io
+import numpy as np
 from ase import Atoms
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.structure.global_inputs import global_inputs_in
 from mlip_lammps.structure.lammps_data import is_lammps_data, read_lammps_data
 
 
 def read_structure(path: Path, elements: Sequence[str]) -> Atoms:
-    """Return the first frame of a file that ASE reads.
+    """Return the first frame of a file that ASE reads, with its charge and spin.
 
     Raises
     ------
@@ -24,11 +26,11 @@ def read_structure(path: Path, elements: Sequence[str]) -> Atoms:
     if len(atoms) == 0 or unknown:
         found = f"contains {', '.join(unknown)}" if unknown else "has no atoms"
         raise UserInputError(f"{path} {found}, but the model knows {', '.join(elements)}; give another structure")
-    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    return _clean(atoms)
 
 
 def read_structures(paths: Iterable[Path | str]) -> dict[str, Atoms]:
-    """Return all frames of files that ASE reads, with their constraints.
+    """Return all frames of files that ASE reads, with their constraints, charges and spins.
 
     Returns
     -------
@@ -52,12 +54,20 @@ def read_structures(paths: Iterable[Path | str]) -> dict[str, Atoms]:
                 raise UserInputError(f"{path} has partially occupied sites; give a structure with whole atoms")
             name = stem if len(frames) == 1 else f"{stem}-{number}"
             name = _unused(name, found)
-            clean = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, tags=atoms.get_tags())
+            clean = _clean(atoms)
+            clean.set_tags(atoms.get_tags())
             clean.set_constraint(atoms.constraints)
             found[name] = clean
     if not found:
         raise UserInputError("no structure is given; give one or more files in a format of ase.io")
     return found
+
+
+def _clean(atoms: Atoms) -> Atoms:
+    """Return a structure without results and without what formats add to ``info``."""
+    given = global_inputs_in(atoms.info).items()
+    info = {name: value.item() if isinstance(value, np.generic) else value for name, value in given}
+    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=info)
 
 
 def _unused(name: str, names: Container[str]) -> str:

@@ -30,6 +30,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.structure.global_inputs import global_inputs_in
 from mlip_lammps.workflows.tasks import write_text
 
 RECORD = "run.json"
@@ -145,7 +146,7 @@ class RunFolder:
         file, frames = self.path / f"{name}.extxyz", []
         for atoms in [structures] if isinstance(structures, Atoms) else structures:
             frame = atoms.copy()
-            frame.calc, frame.info = atoms.calc, {}  # may contain what extended XYZ cannot store
+            frame.calc, frame.info = atoms.calc, global_inputs_in(atoms.info)  # extended XYZ cannot store anything
             frames.append(frame)
         ase.io.write(file, frames, format="extxyz")
         return file

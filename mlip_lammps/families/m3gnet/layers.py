@@ -1,12 +1,17 @@
 """M3GNet as a chain of layers of torch functions.
 
-Edge features stay with the centre of their edge, so no rank needs those of another. Each layer computes them again from
-the node features of all earlier layers, which atoms send to their neighbours together. Pairs of edges are summed with
-the addition theorem of spherical harmonics: the sum over the neighbours of an atom is one set of moments, from which
-each edge subtracts its own term. The time is linear in the number of neighbours.
+Edge features stay with their edge, so no rank needs those of another. Each layer computes them again from the node
+features of all earlier blocks, which atoms send to their neighbours together. Pairs of edges are summed with the
+addition theorem of spherical harmonics: the sum over the neighbours of an atom is one set of moments, from which each
+edge subtracts its own term. The time is linear in the number of neighbours.
+
+With incoming messages, an atom computes the features of the edges that its neighbours have to it. These contain sums
+over the other edges of the neighbours. Each block then has two layers: the first computes the moments, which atoms send
+as well, and the second the messages.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,10 +36,17 @@ class M3GNetLayers(LayeredModel):
         self.trained, self.atomic_numbers, self.cutoff = trained, atomic_numbers, trained.cutoff
         spec = trained.spec
         self.feature_widths = tuple(t * spec.node_width for t in range(1, spec.n_blocks))
+        self._skip_widths = self.feature_widths  # the same features, of the centres
+        if spec.has_incoming_messages:
+            nodes = [block * spec.node_width for block in range(spec.n_blocks + 1)]
+            moments = [block * spec.n_moments for block in range(spec.n_blocks + 1)]
+            kept = [(nodes[b - 1] + moments[b], nodes[b] + moments[b]) for b in range(1, spec.n_blocks + 1)]
+            self._skip_widths = tuple(width for pair in kept for width in pair)[:-1]
+            self.feature_widths = tuple(width for first, _ in kept for width in (first, spec.node_width))[:-1]
 
     @property
     def skip_widths(self) -> tuple[int, ...]:
-        return self.feature_widths  # the same features, of the centres
+        return self._skip_widths
 
     @property
     def has_pair_functions(self) -> bool:
@@ -48,7 +60,15 @@ class M3GNetLayers(LayeredModel):
         return _CHUNK_ATOMS
 
     def chain(self, dtype: str, operators: LayerOperators | NoOperators) -> "M3GNetChain":
-        return M3GNetChain(self.trained, self.atomic_numbers, dtype)
+        kind = IncomingChain if self.trained.spec.has_incoming_messages else M3GNetChain
+        return kind(self.trained, self.atomic_numbers, dtype)
+
+
+class _Atoms(NamedTuple):
+    """Node features of the atoms at one end of the edges, and the row of each edge's atom in them."""
+
+    features: Tensor
+    rows: Tensor
 
 
 class M3GNetChain(Chain):
@@ -68,23 +88,66 @@ class M3GNetChain(Chain):
 
     def layer(self, t: int, graph: EdgeGraph, features: Tensor | None, skips: Tensor | None) -> tuple[Named, Tensor]:
         geometry = _Geometry(self, graph)
-        centres = [self.embedding.index_select(0, graph.centre_species)]
-        if skips is not None:
-            centres += skips.split(self.spec.node_width, dim=1)
-        sources = [(self.embedding, graph.neighbour_species())]
-        if features is not None:
-            sources += [(one, graph.edge_neighbour) for one in features.split(self.spec.node_width, dim=1)]
-
-        weight, bias = self.edge_embedding
-        edges = ACTIVATIONS[self.spec.activation](geometry.radial @ weight + bias)
-        for block, own, source in zip(self.blocks, centres, sources, strict=False):
-            edges = block.edges(geometry, edges, own, *source)
-        nodes = centres[-1] + self.blocks[t - 1].messages(geometry, edges, centres[-1], *sources[-1])
+        own, neighbours = self.nodes(graph, features, skips)
+        edges = self.first_edges(geometry)
+        for block, start, end in zip(self.blocks, own, neighbours, strict=False):
+            factors = block.factors(end)
+            sums = geometry.threebody_sums(geometry.moments(factors), geometry.centre, factors)
+            edges = block.edges(geometry, edges, start, end, sums)
+        nodes = own[-1].features + self.blocks[t - 1].messages(geometry, edges, own[-1], neighbours[-1])
         if t == self.n_layers:
-            energies = self.readout(nodes)[:, 0].to(torch.float64)
-            return {}, energies * self.scale + self.constants.index_select(0, graph.centre_species)
-        sent = torch.cat([*centres[1:], nodes], dim=1)
+            return {}, self.energies(graph, nodes)
+        sent = torch.cat([*(one.features for one in own[1:]), nodes], dim=1)
         return {f"features_{t}": sent, f"skips_{t}": sent}, nodes.new_zeros(graph.n_local, dtype=torch.float64)
+
+    def nodes(
+        self, graph: EdgeGraph, features: Tensor | None, kept: Tensor | None
+    ) -> tuple[list[_Atoms], list[_Atoms]]:
+        """Return the node features of centres and of neighbours before each block that they are known for."""
+        own, neighbours = [self.embedding.index_select(0, graph.centre_species)], []
+        if kept is not None:
+            own += kept.split(self.spec.node_width, dim=1)
+        if features is not None:
+            neighbours += features.split(self.spec.node_width, dim=1)
+        return [_Atoms(one, graph.edge_centre) for one in own], [
+            _Atoms(self.embedding, graph.neighbour_species()),
+            *(_Atoms(one, graph.edge_neighbour) for one in neighbours),
+        ]
+
+    def first_edges(self, geometry: "_Geometry") -> Tensor:
+        weight, bias = self.edge_embedding
+        return ACTIVATIONS[self.spec.activation](geometry.radial @ weight + bias)
+
+    def energies(self, graph: EdgeGraph, nodes: Tensor) -> Tensor:
+        energies = self.readout(nodes)[:, 0].to(torch.float64)
+        return energies * self.scale + self.constants.index_select(0, graph.centre_species)
+
+
+class IncomingChain(M3GNetChain):
+    """Two layers for each block: moments of atoms, then the messages of the edges to an atom."""
+
+    def layer(self, t: int, graph: EdgeGraph, features: Tensor | None, skips: Tensor | None) -> tuple[Named, Tensor]:
+        geometry, n_before = _Geometry(self, graph), (t - 1) // 2
+        n_nodes = n_before * self.spec.node_width
+        kept, kept_moments = (None, None) if skips is None else (skips[:, :n_nodes], skips[:, n_nodes:])
+        if t % 2 == 1:
+            _, neighbours = self.nodes(graph, features, None)  # of the block before, sent alone
+            moments = geometry.moments(self.blocks[n_before].factors(neighbours[-1]))
+            sent = moments if skips is None else torch.cat([skips, moments], dim=1)
+            return {f"features_{t}": sent, f"skips_{t}": sent}, sent.new_zeros(graph.n_local, dtype=torch.float64)
+
+        known = (features[:, :n_nodes], kept) if n_nodes else (None, None)
+        own, neighbours = self.nodes(graph, *known)
+        moments = features[:, n_nodes:].split(self.spec.n_moments, dim=1)
+        edges = self.first_edges(geometry)
+        for block, start, end, of_start in zip(self.blocks, neighbours, own, moments, strict=False):
+            sums = geometry.threebody_sums(of_start, graph.edge_neighbour, block.factors(end), is_incoming=True)
+            edges = block.edges(geometry, edges, start, end, sums)
+        nodes = own[-1].features + self.blocks[n_before].messages(geometry, edges, neighbours[-1], own[-1])
+        if t == self.n_layers:
+            return {}, self.energies(graph, nodes)
+        kept = torch.cat([*(one.features for one in own[1:]), nodes, kept_moments], dim=1)
+        return {f"features_{t}": nodes, f"skips_{t}": kept}, nodes.new_zeros(graph.n_local, dtype=torch.float64)
 
 
 class _Geometry:
@@ -105,8 +168,8 @@ class _Geometry:
         norms = [math.sqrt(4.0 * math.pi * (2 * order + 1)) for order in range(spec.max_l)]
         self.received = [(envelope / norm).to(dtype) for norm in norms]
 
-    def threebody_sums(self, factors: Tensor) -> Tensor:
-        """Return the sums over the other edges of each edge's centre, shape (n_edges, n_threebody).
+    def moments(self, factors: Tensor) -> Tensor:
+        """Return the sums over the edges of each atom, shape (n_local, n_moments).
 
         Parameters
         ----------
@@ -114,12 +177,29 @@ class _Geometry:
             Factors of the neighbour of each edge, shape (n_edges, n_threebody).
         """
         sent = self.sent * factors.view(self.sent.shape)
+        terms = [harmonics[:, :, None] * sent[:, None, order] for order, harmonics in enumerate(self.harmonics)]
+        return sum_rows(torch.cat([one.flatten(1) for one in terms], dim=1), self.centre, self.n_local)
+
+    def threebody_sums(self, moments: Tensor, rows: Tensor, factors: Tensor, is_incoming: bool = False) -> Tensor:
+        """Return the sums over the other edges of the atom where each edge starts, shape (n_edges, n_threebody).
+
+        Parameters
+        ----------
+        moments, rows
+            Moments of these atoms, and the row of each edge's atom in them.
+        factors
+            Factors of the atom where each edge ends, shape (n_edges, n_threebody).
+        is_incoming
+            Whether edges start at the neighbours and end at the centres.
+        """
+        own_terms = self.sent * factors.view(self.sent.shape)
+        widths = [harmonics.shape[1] * own_terms.shape[2] for harmonics in self.harmonics]
         columns = []
-        for order, harmonics in enumerate(self.harmonics):
-            own = sent[:, order]
-            terms = harmonics[:, :, None] * own[:, None, :]
-            moments = sum_rows(terms, self.centre, self.n_local)
-            every = (harmonics[:, :, None] * select_rows(moments, self.centre)).sum(dim=1)
+        for order, of_order in enumerate(moments.split(widths, dim=1)):
+            harmonics, own = self.harmonics[order], own_terms[:, order]
+            sign = -1.0 if is_incoming and order % 2 == 1 else 1.0
+            selected = select_rows(of_order, rows).view(-1, harmonics.shape[1], own.shape[1])
+            every = sign * (harmonics[:, :, None] * selected).sum(dim=1)
             columns.append(self.received[order] * (every - (2 * order + 1) * own))
         return torch.cat(columns, dim=1)
 
@@ -129,38 +209,38 @@ class _Block:
 
     def __init__(self, weights: Weights, block: int, node_width: int):
         threebody, graph = f"three_body_interactions.{block}", f"graph_layers.{block}.conv"
-        self.factors = weights.linear(f"{threebody}.update_network_atom.layers.0")
+        self.atom_network = weights.linear(f"{threebody}.update_network_atom.layers.0")
         self.threebody = _GatedNetwork(weights, f"{threebody}.update_network_bond", 1)
         self.networks = {}
         for kind in ("edge", "node"):
             network = _EdgeNetwork(weights, f"{graph}.{kind}_update_func", node_width)
             self.networks[kind] = network, weights[f"{graph}.{kind}_weight_func.weight"].T.contiguous()
 
-    def edges(self, geometry: _Geometry, edges: Tensor, own: Tensor, sources: Tensor, rows: Tensor) -> Tensor:
+    def factors(self, end: _Atoms) -> Tensor:
+        """Return the factors of the atom where each edge ends, shape (n_edges, n_threebody)."""
+        weight, bias = self.atom_network
+        return select_rows(torch.sigmoid(end.features @ weight + bias), end.rows)
+
+    def edges(self, geometry: _Geometry, edges: Tensor, start: _Atoms, end: _Atoms, sums: Tensor) -> Tensor:
         """Return the edge features after this block, shape (n_edges, edge_width).
 
         Parameters
         ----------
-        own
-            Node features of the centres before this block.
-        sources, rows
-            Node features of neighbours before this block, and the row of each edge's neighbour in them.
+        start, end
+            Atoms of the edges, with node features before this block.
+        sums
+            Sums over pairs of edges, shape (n_edges, n_threebody).
         """
-        weight, bias = self.factors
-        factors = select_rows(torch.sigmoid(sources @ weight + bias), rows)
-        edges = edges + self.threebody(geometry.threebody_sums(factors))
-        return edges + self._update("edge", geometry, edges, own, sources, rows)
+        edges = edges + self.threebody(sums)
+        return edges + self._update("edge", geometry, edges, start, end)
 
-    def messages(self, geometry: _Geometry, edges: Tensor, own: Tensor, sources: Tensor, rows: Tensor) -> Tensor:
-        """Return the sums over neighbours of this block, shape (n_local, node_width), see ``edges``."""
-        update = self._update("node", geometry, edges, own, sources, rows)
-        return sum_rows(update, geometry.centre, geometry.n_local)
+    def messages(self, geometry: _Geometry, edges: Tensor, start: _Atoms, end: _Atoms) -> Tensor:
+        """Return the sums over the edges of each centre, shape (n_local, node_width), see ``edges``."""
+        return sum_rows(self._update("node", geometry, edges, start, end), geometry.centre, geometry.n_local)
 
-    def _update(
-        self, kind: str, geometry: _Geometry, edges: Tensor, own: Tensor, sources: Tensor, rows: Tensor
-    ) -> Tensor:
+    def _update(self, kind: str, geometry: _Geometry, edges: Tensor, start: _Atoms, end: _Atoms) -> Tensor:
         network, weight = self.networks[kind]
-        return network(geometry.centre, edges, own, sources, rows) * (geometry.radial @ weight)
+        return network(edges, start, end) * (geometry.radial @ weight)
 
 
 class _GatedNetwork:
@@ -188,13 +268,14 @@ class _GatedNetwork:
 
 
 class _EdgeNetwork(_GatedNetwork):
-    """A gated network of the features of centre, neighbour and edge; those of atoms are mapped once for each atom."""
+    """A gated network of the features of both atoms and of the edge; those of atoms are mapped once for each atom."""
 
     def __init__(self, weights: Weights, name: str, node_width: int):
         super().__init__(weights, name, 3)
         edge_width = len(self.weight) - 2 * node_width
-        self.own, self.source, self.edge = self.weight.split([node_width, node_width, edge_width])
+        self.start, self.end, self.edge = self.weight.split([node_width, node_width, edge_width])
 
-    def __call__(self, centre: Tensor, edges: Tensor, own: Tensor, sources: Tensor, rows: Tensor) -> Tensor:
-        hidden = select_rows(own @ self.own + self.bias, centre) + select_rows(sources @ self.source, rows)
+    def __call__(self, edges: Tensor, start: _Atoms, end: _Atoms) -> Tensor:
+        hidden = select_rows(start.features @ self.start + self.bias, start.rows)
+        hidden = hidden + select_rows(end.features @ self.end, end.rows)
         return self.after_first(hidden + edges @ self.edge)

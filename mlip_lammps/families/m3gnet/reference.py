@@ -17,12 +17,14 @@ class M3GNetReference(ReferenceModel):
     Notes
     -----
     Each block updates the features of edges with those of pairs of edges of the same centre and with those of their
-    atoms, and then the features of the centre (Chen and Ong, Nat. Comput. Sci. 2, 718 (2022), equations 2 to 5).
+    atoms, and then the features of the centre, or in MatGL with DGL those of the neighbour (Chen and Ong, Nat. Comput.
+    Sci. 2, 718 (2022), equations 2 to 5).
     """
 
     def __init__(self, trained: M3GNetModel):
         super().__init__(trained.atomic_numbers, trained.cutoff)
         self.spec = trained.spec
+        self.splits_gradients = not trained.spec.has_incoming_messages  # the layers compute them from reversed edges
         self.weights = {name: torch.from_numpy(array).to(torch.float64) for name, array in trained.weights.items()}
 
     def node_energies(
@@ -41,6 +43,7 @@ class M3GNetReference(ReferenceModel):
         harmonics = _zonal_harmonics(cosines, spec.max_l).repeat_interleave(spec.max_n, dim=1)
         basis = functions[second] * harmonics * (envelope[first] * envelope[second])[:, None]
 
+        receiver = edge_neighbour if spec.has_incoming_messages else edge_centre
         nodes = weights["embedding.layer_node_embedding.weight"][species]
         edges = ACTIVATIONS[spec.activation](self._linear("embedding.layer_edge_embedding.layers.0", radial))
         for block in range(spec.n_blocks):
@@ -56,7 +59,7 @@ class M3GNetReference(ReferenceModel):
                 if kind == "edge":
                     edges = edges + update
                 else:
-                    nodes = nodes.index_add(0, edge_centre, update)
+                    nodes = nodes.index_add(0, receiver, update)
         energies = self._gated("final_layer.gated", nodes, 4, is_last_linear=True)[:, 0]
         return weights["scale"] * energies + weights["constants"][species]
 

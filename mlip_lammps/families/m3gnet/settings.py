@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mlip_lammps.core.errors import UnsupportedModelError
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.checkpoints.settings import distance_of
 from mlip_lammps.families.m3gnet.spec import ACTIVATIONS, M3GNetSpec
 from mlip_lammps.families.matgl.settings import activation_of, arguments_of, elements_of, require_values, sizes_of
@@ -32,7 +32,8 @@ def spec_of(options: Mapping[str, Any], source: str) -> M3GNetSpec:
     UnsupportedModelError
         If the model has a feature that is not supported; the message names it.
     """
-    settings = _DEFAULTS | arguments_of(options, ("M3GNet",), source)["init_args"]
+    model = arguments_of(options, ("M3GNet",), source)
+    settings = _DEFAULTS | model["init_args"]
     require_values(settings, _EXPECTED, source)
     if options.get("calc_repuls", False):
         raise UnsupportedModelError(f"{source} has the ZBL repulsion of MatGL; train with calc_repuls False")
@@ -55,4 +56,16 @@ def spec_of(options: Mapping[str, Any], source: str) -> M3GNetSpec:
         hidden_width=sizes["units"],
         has_smooth_basis=bool(settings["use_smooth"]),
         activation=activation_of(settings, ACTIVATIONS, source),
+        has_incoming_messages=_is_of_dgl(options, model, source),
     )
+
+
+def _is_of_dgl(options: Mapping[str, Any], model: Mapping[str, Any], source: str) -> bool:
+    """Return whether MatGL with DGL trained the network: versions before 3, and version 3 if the user chose so.
+
+    Files do not state the version. Since 3.0.1 or later a ``Potential`` without DGL has the argument ``compile_model``.
+    """
+    module = model.get("@module")
+    if not isinstance(module, str):
+        raise ModelFileError(f"{source} does not state the module of its network; save it again with MatGL")
+    return not module.endswith("_pyg") and "compile_model" not in options

@@ -34,6 +34,9 @@ class M3GNetSpec:
     has_smooth_basis
         Whether radial functions have two derivatives that vanish at the cutoff; otherwise they are spherical Bessel
         functions, whose first derivative does not vanish.
+    has_incoming_messages
+        Whether an atom receives the messages of the edges that its neighbours have to it, as in MatGL with DGL, and not
+        those of its own edges, as in MatGL since version 4.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -47,11 +50,17 @@ class M3GNetSpec:
     hidden_width: int
     has_smooth_basis: bool
     activation: str
+    has_incoming_messages: bool
 
     @property
     def n_threebody(self) -> int:
         """Number of functions of a pair of edges."""
         return self.max_n * self.max_l
+
+    @property
+    def n_moments(self) -> int:
+        """Number of sums over the edges of an atom that give the sums over pairs of edges."""
+        return self.max_n * self.max_l**2
 
     @property
     def n_radial(self) -> int:
@@ -117,10 +126,12 @@ class M3GNetModel(SpecifiedModel):
 
     @property
     def n_layers(self) -> int:
-        return self.spec.n_blocks
+        # sums over pairs of the edges of neighbours take an exchange more in each block
+        return 2 * self.spec.n_blocks if self.spec.has_incoming_messages else self.spec.n_blocks
 
     def describe(self) -> dict[str, Any]:
         """Return the model properties for the metadata of a compiled file."""
         spec = self.spec
         described = {"threebody_cutoff": spec.threebody_cutoff, "max_n": spec.max_n, "max_l": spec.max_l}
-        return {**described, "has_smooth_basis": spec.has_smooth_basis, **self.remarks}
+        described |= {"has_smooth_basis": spec.has_smooth_basis, "has_incoming_messages": spec.has_incoming_messages}
+        return {**described, **self.remarks}

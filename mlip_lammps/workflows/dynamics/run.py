@@ -194,7 +194,8 @@ def _prepare(atoms: Atoms, calculators: Sequence[Calculator], settings: Dynamics
     boundary = " ".join("p" if periodic else "m" for periodic in atoms.pbc)
     models = [Path(calculator.model.path).resolve() for calculator in calculators]
     title = f"Molecular dynamics of {len(atoms)} atoms, {atoms.get_chemical_formula()}, {settings.ensemble}"
-    keywords = input_keywords(models[0], inputs)
+    defaults = {one.name: one.default for one in calculators[0].model.global_inputs}
+    keywords = input_keywords(models[0], defaults | inputs)
     is_tilted = bool(np.any(boxed.cell[:][np.tril_indices(3, -1)]))
     write_script(folder / SCRIPT, title, settings, elements, boundary, models, fixed_ids(atoms), is_tilted, keywords)
     write_text(known, json.dumps(identity, indent=1))

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from mlip_lammps.core.arguments import require_choice
 from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.structure.global_inputs import global_inputs_in
 from mlip_lammps.workflows.checks import require_apart, require_known_elements
 from mlip_lammps.workflows.reactions.lammps_band import LammpsBand
 from mlip_lammps.workflows.reactions.vibrations import Vibrations, is_molecule, moving_atoms, vibrations
@@ -370,7 +371,7 @@ def _start(first: Atoms, last: Atoms, n_images: int) -> list[Atoms]:
     with np.errstate(divide="ignore", invalid="ignore"):
         band.interpolate(method="idpp", apply_constraint=False)
     for number, image in enumerate(images):
-        image.calc, image.info = None, {}
+        image.calc, image.info = None, global_inputs_in(first.info)
         if not np.isfinite(image.positions).all():  # IDPP divides by distances
             image.set_positions(straight[number], apply_constraint=False)
         try:
