@@ -35,6 +35,9 @@ from mlip_lammps.testing.structures import rattled_triclinic, smaller_than_cutof
 REPOSITORY = Path(__file__).resolve().parents[1]
 TIME_LIMIT = 300.0
 CHOSEN = ("O", "H")
+SOURCE, OUTPUT = "tränierte Gewichte.model", "Modell ü.pt2"
+"""Names with a blank and letters outside ASCII, which LAMMPS and compilers would damage."""
+
 MAKE_MACE_MODEL = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -50,7 +53,7 @@ torch.save(make_model(options, seed=0), sys.argv[2])
 def mace_file(tmp_path_factory) -> Path:
     """Return a mace-torch model file for H, C and O."""
     interpreter = os.environ.get("MLIP_LAMMPS_MACE_PYTHON", REPOSITORY / ".venv-mace" / "bin" / "python")
-    path = tmp_path_factory.mktemp("mace") / "trained.model"
+    path = tmp_path_factory.mktemp("mace") / SOURCE
     environment = os.environ | {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONPATH", None)
     subprocess.run(
@@ -63,7 +66,7 @@ def mace_file(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def exported(mace_file):
     """Return the mace-torch file, compiled by the command line for two of its elements in reverse order."""
-    command = [find_program("mlip-lammps"), "export", mace_file, "-o", "two.pt2", "--elements", ",".join(CHOSEN)]
+    command = [find_program("mlip-lammps"), "export", mace_file, "-o", OUTPUT, "--elements", ",".join(CHOSEN)]
     command += ["--dtype", "float64"]
     return run_command(command, mace_file.parent, time_limit=TIME_LIMIT)
 
@@ -89,15 +92,15 @@ def reference_of(compile_once, trained_models, name: str, dtype: str) -> tuple[C
 
 
 def test_the_command_line_exports_a_mace_torch_file_and_prints_its_use(exported):
-    model = exported.folder / "two.pt2"
+    model = exported.folder / OUTPUT
     assert [path.name for path in exported.folder.glob("*.pt2")] == [model.name]
     assert not [path for path in exported.folder.iterdir() if path.name.startswith(".")]
-    for words in ("MB", "compile time", "error vs reference", "tables; they change", "pair_coeff * * two.pt2 O H"):
+    for words in ("MB", "compile time", "error vs reference", "tables; they change", f'pair_coeff * * "{OUTPUT}" O H'):
         assert words in exported.output
 
 
 def test_a_reordered_subset_of_elements_gives_the_same_energies(exported, mace_file):
-    model = exported.folder / "two.pt2"
+    model = exported.folder / OUTPUT
     assert CompiledModel(model).elements == CHOSEN
     reference = MaceReference(read_model(mace_file))
     for atoms in (rattled_triclinic(CHOSEN, seed=1), smaller_than_cutoff(CHOSEN, seed=2)):
@@ -111,12 +114,12 @@ def test_a_reordered_subset_of_elements_gives_the_same_energies(exported, mace_f
 def test_an_element_that_was_not_exported_is_refused(exported):
     with pytest.raises(UserInputError, match="does not know C; it knows O, H"):
         Atoms(
-            "CO", positions=[[0, 0, 0], [0, 0, 1.2]], calculator=MlipCalculator(exported.folder / "two.pt2")
+            "CO", positions=[[0, 0, 0], [0, 0, 1.2]], calculator=MlipCalculator(exported.folder / OUTPUT)
         ).get_forces()
 
 
 def test_info_describes_all_three_formats_and_loads_no_native_code(exported, mace_file, portable_models):
-    forms = {"compiled": exported.folder / "two.pt2", "mace-torch": mace_file, "portable": portable_models["one_layer"]}
+    forms = {"compiled": exported.folder / OUTPUT, "mace-torch": mace_file, "portable": portable_models["one_layer"]}
     code = (
         "import sys\n"
         "from mlip_lammps.cli.main import main\n"
@@ -131,7 +134,7 @@ def test_info_describes_all_three_formats_and_loads_no_native_code(exported, mac
         assert facts["form"] == form
         assert facts["cutoff"] == (3.5 if form == "portable" else 4.3)
     table = run_command([find_program("mlip-lammps"), "info", forms["compiled"]], exported.folder).output
-    for words in ("compiled", "torch_version", "float64", "O H", "trained.model", "inputs centre_species edge_vectors"):
+    for words in ("compiled", "torch_version", "float64", "O H", SOURCE, "inputs centre_species edge_vectors"):
         assert words in table
 
 
