@@ -1,6 +1,7 @@
 """GPU files in LAMMPS on the emulated device: results equal those of CPU files on any number of ranks."""
 
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -46,6 +47,17 @@ def run(
     return run_lammps(text, n_ranks, folder, **options)
 
 
+@pytest.fixture(scope="module")
+def on_cpu(compile_once, tmp_path_factory):
+    """Return a function (name of a structure) -> run of the CPU file on one rank."""
+
+    @cache
+    def run_once(name: str) -> Finished:
+        return run(tmp_path_factory.mktemp(name), compile_once("two_layers"), parity_structures(ELEMENTS)[name])
+
+    return run_once
+
+
 def boundary(atoms) -> str:
     return f"boundary {' '.join('p' if periodic else 'm' for periodic in atoms.pbc)}\n"
 
@@ -61,10 +73,9 @@ def assert_same(found: Finished, expected: Finished) -> None:
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
 @pytest.mark.parametrize("name", STRUCTURES)
-def test_a_step_equals_that_of_a_cpu_file(name, n_ranks, compile_once, tmp_path):
+def test_a_step_equals_that_of_a_cpu_file(name, n_ranks, compile_once, on_cpu, tmp_path):
     atoms = parity_structures(ELEMENTS)[name]
-    expected = run(tmp_path / "cpu", compile_once("two_layers"), atoms)
-    assert_same(run(tmp_path / "gpu", compile_once("two_layers", device="emulated"), atoms, n_ranks), expected)
+    assert_same(run(tmp_path / "gpu", compile_once("two_layers", device="emulated"), atoms, n_ranks), on_cpu(name))
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])

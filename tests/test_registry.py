@@ -32,7 +32,7 @@ from mlip_lammps.core.errors import ModelFileError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
 from mlip_lammps.engines.lammps.session import LammpsSession
 with LammpsSession() as session:
-    session.set_structure(Atoms("Si2", positions=[[0, 0, 0], [1.1, 1.2, 1.3]], cell=[9, 9, 9], pbc=True))
+    session.set_structure(Atoms("OH", positions=[[0, 0, 0], [1.1, 1.2, 1.3]], cell=[9, 9, 9], pbc=True))
     try:
         session.set_model("helium")
     except ModelFileError as error:
@@ -206,11 +206,11 @@ def test_info_accepts_a_name(shipped, capsys):
 
 
 def test_a_session_of_two_ranks_compiles_a_model_and_refuses_on_all_ranks(portable_models, compile_once, tmp_path):
-    compile_once("one_layer", DEFAULT_DTYPE)  # already in the cache, so that the session need not compile
-    command = [find_program("mpiexec"), "-n", 2, find_program("python"), "-c", SESSION, portable_models["one_layer"]]
+    compile_once("two_layers", DEFAULT_DTYPE)  # already in the cache, so that the session need not compile
+    command = [find_program("mpiexec"), "-n", 2, find_program("python"), "-c", SESSION, portable_models["two_layers"]]
     done = run_command(command, tmp_path, changes={"PYTHONPATH": str(REPOSITORY)})
     n_ranks, n_answers, energy = json.loads(done.output.splitlines()[-1])
-    atoms = dimer()
-    atoms.calc = MlipCalculator(compile_once("one_layer", DEFAULT_DTYPE))
+    atoms = Atoms("OH", positions=dimer().positions)
+    atoms.calc = MlipCalculator(compile_once("two_layers", DEFAULT_DTYPE))
     assert (n_ranks, n_answers) == (2, 1)
     np.testing.assert_allclose(energy, atoms.get_potential_energy(), atol=1e-8)

@@ -20,7 +20,7 @@ NETWORK = Network("b", 1e-6, 1e9)
 
 @pytest.mark.parametrize("n_ranks", [1, 8])
 def test_ghosts_of_a_rank_are_those_of_a_cube(n_ranks, tmp_path):
-    model = compiled_model("silicon-pbe", dtype="mixed")
+    model = compiled_model("silicon-pbe", dtype="float64")
     (run,) = measure(model, 4, n_ranks, 1, 0.01, tmp_path)
     expected = ghosts(run.n_atoms / n_ranks, DENSITY, read_metadata(model)["cutoff"] + SKIN)
     assert run.n_ghost == pytest.approx(expected, rel=0.15)  # a whole number of layers of the crystal
