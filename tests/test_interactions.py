@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from uncompiled import run_layers
 
 from mlip_lammps.compilation import export_model
 from mlip_lammps.core.errors import UnsupportedModelError
-from mlip_lammps.families import read_model
+from mlip_lammps.families import family_of, read_model
 from mlip_lammps.families.mace import MaceReference, interactions, write_portable
 from mlip_lammps.families.mace.interactions.real_agnostic_residual import RealAgnosticResidual
 from mlip_lammps.model_file.compiled_model import CompiledModel
@@ -58,6 +59,16 @@ def test_a_registered_block_goes_from_the_file_to_the_compiled_model(damped, dev
     export_model(source, tmp_path / "damped.pt2", dtype="float64", device=device)
     found = CompiledModel(tmp_path / "damped.pt2", n_threads=1).evaluate(expected.graph)
     np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=tolerances.TABLE_REFERENCE)
+
+
+def test_the_kernels_of_a_registered_block_equal_the_reference(damped, tmp_path):
+    trained = read_model(damped[0])
+    layers, reference = family_of(trained).layers(trained, trained.atomic_numbers), MaceReference(trained)
+    operators = layers.operators("cpu", "float64", "table", tmp_path)
+    operators.compile()
+    atoms = rattled_triclinic(repeat=(2, 2, 2), seed=3)
+    found = run_layers(layers, reference, atoms, "float64", operators)
+    found.assert_equal(reference.evaluate(atoms), tolerances.TABLE_REFERENCE)
 
 
 def test_a_block_that_is_not_registered_is_refused_by_name(damped, monkeypatch):

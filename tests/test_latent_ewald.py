@@ -16,6 +16,7 @@ from lammps_run import error_line, run_lammps
 from lammps_structures import expected_results, write_data
 from package_files import SILENCE, assert_lammps_equals
 from scipy.special import erfc
+from uncompiled import run_layers
 
 from mlip_lammps.compilation import compiled_model, export_model
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
@@ -28,6 +29,7 @@ from mlip_lammps.families.mace import write_portable
 from mlip_lammps.families.mace.reader.latent_ewald import read_latent_ewald
 from mlip_lammps.model_file.born_charges import born_charges
 from mlip_lammps.model_file.compiled_model import CompiledModel
+from mlip_lammps.model_file.contract import CHARGES
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.structure.latent_ewald import LatentEwald
 from mlip_lammps.testing import tolerances
@@ -190,6 +192,17 @@ def test_born_charges_are_derivatives_of_the_polarization(compiled):
 def test_settings_of_the_polarization_are_read(tmp_path):
     found = read_model(model_file("one_layer", tmp_path)).spec.latent_ewald
     assert (found.removes_mean, found.epsilon) == (False, 1.8)
+
+
+def test_charges_of_the_layers_in_mixed_precision_stay_close_to_the_reference(tmp_path):
+    trained = select_head(read_model(model_file("heads_single_precision", tmp_path)), "b")
+    family = family_of(trained)
+    layers, reference = family.layers(trained, trained.atomic_numbers), family.reference(trained)
+    atoms = STRUCTURES["triclinic"]
+    found = run_layers(layers, reference, atoms, "mixed").outputs[CHARGES].detach().numpy()
+    expected = reference.evaluate(atoms).node_properties["latent_charges"]
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=BETWEEN_ENGINES["mixed"].force)
+    assert np.abs(found - expected).max() > 1e-12, "as exact as float64: the precision had no effect"
 
 
 def test_mixed_precision_stays_close_to_the_reference(tmp_path):

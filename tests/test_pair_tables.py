@@ -18,7 +18,7 @@ from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree
 from mlip_lammps.testing.random_models import DENSITY, DENSITY_RESIDUAL, NON_LINEAR, random_model
 from mlip_lammps.testing.structures import rattled_triclinic
-from mlip_lammps.verify.verify import find_subject, verify_model
+from mlip_lammps.verify.verify import _compared_elements, find_subject, verify_model
 
 MANY = tuple(range(1, 31))
 FEW = ("Si", "O", "Ni")
@@ -65,7 +65,7 @@ def test_tables_sized_by_some_pairs_are_right_for_all(kind, dtype):
     table = pair_table(model, hidden, last, kinds, tolerance, dtype.itemsize)
     distances = torch.linspace(0.1 * model.cutoff, 0.999 * model.cutoff, 2003, dtype=torch.float64)
     largest, error = 0.0, 0.0
-    for pair in kinds.pairs[::7]:
+    for pair in kinds.pairs[::20]:
         pairs = torch.full(distances.shape, pair)
 
         def exact(r, pairs=pairs):
@@ -116,6 +116,14 @@ def test_tables_of_more_than_4_gb_are_refused_before_they_are_made(every, kind, 
         session.set_structure(rattled_triclinic(read_metadata(large)["elements"], repeat=(3, 3, 4)))
         with pytest.raises(MlipError, match=rf"{n_kinds} kinds of pairs .* MB \(limit 4096 MB\); use fewer elements"):
             session.set_model(large)
+
+
+def test_verify_takes_a_spread_of_the_elements_of_a_file_with_tables_of_pairs():
+    elements = [f"X{number}" for number in range(30)]
+    found = _compared_elements({"elements": elements, "pair_tables": {}})
+    assert found == ("X0", "X4", "X8", "X12", "X17", "X21", "X25", "X29")
+    assert _compared_elements({"elements": elements}) == tuple(elements)
+    assert _compared_elements({"elements": elements[:8], "pair_tables": {}}) == tuple(elements[:8])
 
 
 def test_verify_passes_on_two_ranks_with_some_of_the_elements(every, kind):

@@ -15,9 +15,11 @@ from package_files import (
     results_of_package,
     trained,
 )
+from uncompiled import run_layers
 
 from mlip_lammps.cli.main import EXIT_USER_INPUT, main
 from mlip_lammps.compilation import compiled_model, export_model
+from mlip_lammps.compilation.consistency import check_ranks
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError, UserInputError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.families import family_of, read_model, select_head
@@ -35,6 +37,23 @@ def test_the_reference_gives_the_results_of_package(case):
     reference = family_of(model).reference(model)
     for atoms, expected in results_of_package(case):
         assert_equals_package(reference.evaluate(atoms), atoms, expected)
+
+
+@pytest.mark.parametrize("case", SEVENNET)
+def test_the_layers_equal_the_reference_and_two_ranks_one(case, tmp_path):
+    model, (atoms, _) = trained(case), results_of_package(case)[0]
+    layers, reference = family_of(model).layers(model, model.atomic_numbers), family_of(model).reference(model)
+    run_layers(layers, reference, atoms, "float64").assert_equal(reference.evaluate(atoms), 1e-10)
+    check_ranks(layers, tmp_path)
+
+
+def test_kernels_and_tables_equal_the_reference(tmp_path):
+    model, (atoms, _) = trained("modals.SCAN"), results_of_package("modals.SCAN")[0]
+    layers, reference = family_of(model).layers(model, model.atomic_numbers), family_of(model).reference(model)
+    operators = layers.operators("cpu", "float64", "table", tmp_path)
+    operators.compile()
+    found = run_layers(layers, reference, atoms, "float64", operators)
+    found.assert_equal(reference.evaluate(atoms), tolerances.TABLE_REFERENCE)
 
 
 @pytest.mark.parametrize("case", SEVENNET)

@@ -13,6 +13,7 @@ from mlip_lammps.families.chain import EdgeGraph
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.families.reference import ReferenceModel
 from mlip_lammps.kernels.operators import LayerOperators
+from mlip_lammps.model_file.contract import CHARGES
 from mlip_lammps.structure.angles import angles_of
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.graph import build_graph, forces_from_gradients
@@ -20,7 +21,7 @@ from mlip_lammps.structure.graph import build_graph, forces_from_gradients
 
 @dataclass(frozen=True)
 class UncompiledResults:
-    """Atomic energies and gradients of edges, and all outputs of the last layer."""
+    """Atomic energies and gradients of edges, and the outputs of the last layer, with the charges of all layers."""
 
     node_energies: NDArray[np.float64]
     edge_gradients: NDArray[np.float64]
@@ -57,12 +58,16 @@ def run_layers(
     if layers.angle_cutoff > 0.0:
         angles = torch.from_numpy(angles_of(edges.edge_centre, edges.edge_vectors, layers.angle_cutoff))
     features = skips = None
+    charges = 0.0
     total = torch.zeros(len(atoms), dtype=torch.float64)
     for t in range(1, layers.n_layers + 1):
         of_all, of_edges = (species, None) if t == 1 else (None, species[neighbour])
         graph = EdgeGraph(species, vectors, centre, neighbour, of_all, of_edges, angle_edges=angles)
         outputs, energies = chain.layer(t, graph, features, skips)
         total = total + energies
+        if CHARGES in outputs:
+            charges = charges + outputs[CHARGES]
+            outputs = outputs | {CHARGES: charges}
         features, skips = outputs.get(f"features_{t}"), outputs.get(f"skips_{t}")
         if t < layers.n_layers:
             assert features.shape[1] == layers.feature_widths[t - 1]
