@@ -116,10 +116,10 @@ def test_a_finished_run_is_not_repeated_and_a_longer_one_continues_it(silicon, c
 
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_killed_run_leaves_no_process_and_continues_bit_for_bit(victim, silicon, crystal, tmp_path):
-    settings = DynamicsSettings(**{**SHORT, "time_ps": 0.6})
+    settings = DynamicsSettings(**{**SHORT, "time_ps": 0.4})
     runs = KilledRuns(crystal, silicon, settings, tmp_path)
     chance = random.Random(victim)
-    for wait in (20, chance.randrange(100, 400, 20)):
+    for wait in (20, chance.randrange(60, 200, 20)):
         runs.kill(victim, lambda wait=wait: (runs.folder / "restarts" / f"{wait}.restart").exists())
     assert runs.finish() == runs.alone()
 

@@ -85,6 +85,7 @@ def test_a_mutation_is_caught(mutation, verify):
     assert mutation.caught_by in found.failed(), found.output
 
 
+@pytest.mark.mutations
 def test_without_a_mutation_everything_passes(packages, compile_once, portable_models):
     """The plugin is built in the same way, from source that differs only in a comment."""
     file = "pair_style/lammps/plugin.cpp"
