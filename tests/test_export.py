@@ -95,7 +95,8 @@ def test_the_command_line_exports_a_mace_torch_file_and_prints_its_use(exported)
     model = exported.folder / OUTPUT
     assert [path.name for path in exported.folder.glob("*.pt2")] == [model.name]
     assert not [path for path in exported.folder.iterdir() if path.name.startswith(".")]
-    for words in ("MB", "compile time", "error vs reference", "tables; they change", f'pair_coeff * * "{OUTPUT}" O H'):
+    use = ("pair_coeff * * ${model} O H", f"lmp -var model '{OUTPUT}' -in FILE")
+    for words in ("MB", "compile time", "error vs reference", "tables; they change", *use):
         assert words in exported.output
 
 

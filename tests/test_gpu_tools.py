@@ -23,7 +23,9 @@ from mlip_lammps.workflows.estimate_gpu import estimate_gpu_run
 def test_a_file_for_gpus_is_exported_without_one(portable_models, tmp_path, capsys):
     model = tmp_path / "two.pt2"
     assert main(["export", str(portable_models["two_layers"]), "-o", str(model), "--device", "cuda"]) == 0
-    assert "error vs reference" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "error vs reference" in printed
+    assert f"pair_coeff * * {model} H O" in printed
     assert main(["info", "--json", str(model)]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["device"] == "cuda"
