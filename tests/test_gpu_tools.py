@@ -36,7 +36,7 @@ def test_a_file_for_gpus_is_exported_without_one(portable_models, tmp_path, caps
 def test_verify_checks_gpu_kernels(compile_once, portable_models, tmp_path, capsys):
     model, table = compile_once("one_layer_of_two", device="emulated"), tmp_path / "table.json"
     source = str(portable_models["one_layer_of_two"])
-    assert main(["verify", str(model), "--source", source, "--ranks", "1,2", "--json", str(table)]) == 0
+    assert main(["verify", str(model), "--source", source, "--ranks", "2", "--json", str(table)]) == 0
     assert "0 failed" in capsys.readouterr().out
     assert json.loads(table.read_text())["device"] == "cuda"
 
