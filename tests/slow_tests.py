@@ -46,6 +46,11 @@ SLOW: dict[str, tuple[str, ...]] = {
             )
         ),
     ),
+    # compiling its programs takes two minutes; test_esen.py traces them, and test_charge.py gives LAMMPS a charge
+    "test_esen.py": (
+        "test_the_calculator_gives_the_results_of_fairchem", LAMMPS_REFERENCE, "test_lammps_takes_charge_and_spin",
+        "test_a_charge_that_the_model_does_not_know_is_refused", "test_the_file_states_head_charge_and_spin",
+    ),
     "test_examples.py": tuple(
         f"test_an_example_prints_its_result[{name}]"
         for name in (

@@ -16,6 +16,7 @@ from package_files import FOLDER, assert_equals_package, assert_lammps_equals, r
 from mlip_lammps.cli.main import main
 from mlip_lammps.compilation import compiled_model
 from mlip_lammps.compilation.consistency import check_ranks
+from mlip_lammps.compilation.tracing import Program, trace
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError, UserInputError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.families import family_of, read_model, select_head
@@ -122,6 +123,18 @@ def test_the_layers_equal_the_reference(name, dataset, dtype):
 def test_two_ranks_give_the_results_of_one(tmp_path):
     trained = trained_of("heads", "omol")
     check_ranks(family_of(trained).layers(trained, trained.atomic_numbers), tmp_path)
+
+
+def test_the_programs_are_traced_with_their_results(tmp_path):
+    """Compilation of the traced programs takes minutes; make slow runs it."""
+    trained = trained_of("datasets", "omol")
+    layers = family_of(trained).layers(trained, trained.atomic_numbers)
+    operators = layers.operators("torch", "float64", "exact", tmp_path)
+    chain = layers.chain("float64", operators)
+    for spec in layers.programs_with(operators):
+        exported, example = trace(layers, chain, spec)
+        for found, expected in zip(exported.module()(*example), Program(chain, spec)(*example), strict=True):
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 DIRECTIONS = {
