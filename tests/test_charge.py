@@ -202,7 +202,7 @@ def test_dynamics_takes_charge_and_spin_from_the_file_and_warns_without(model, t
         printed = " ".join(capsys.readouterr().out.split())
         assert ("plain does not state the spin and charge, so spin 1 and charge 0 are used" in printed) == (not info)
         assert "pair_style" not in printed
-    assert "charge 2 spin 3" in (tmp_path / "charged" / "in.md").read_text()
+    assert "spin 3 charge 2" in (tmp_path / "charged" / "in.md").read_text()
 
 
 def test_images_of_a_path_have_the_charge_of_its_ends():

@@ -1,6 +1,7 @@
 """Formation energies, reactions and screening, with ASE's EMT and the shipped silicon model."""
 
 import json
+import re
 from pathlib import Path
 
 import ase.io
@@ -11,6 +12,7 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 
 from mlip_lammps.cli.main import main
+from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.workflows import Tasks, formation_energies, reaction_energy, screen
 
@@ -157,11 +159,24 @@ def test_the_formation_command_lists_phases_above_the_hull(silicon_phases, capsy
     assert main([*command, "--no-relax", "--out", "fast"]) == 0
 
 
+@pytest.mark.parametrize("text", ["diamond = beta", "diamond -> gamma"])
+def test_the_formation_command_checks_reactions_before_it_relaxes(text, silicon_phases, capsys):
+    assert main(["formation", "silicon-pbe", "beta.extxyz", "diamond.extxyz", "--reaction", text]) != 0
+    printed = capsys.readouterr()
+    assert re.search("is not a (reaction|phase)", printed.err + printed.out)
+    assert not list(Path("out/formation/tasks").glob("*.json"))
+
+
+def test_a_committee_of_copies_is_refused(silicon_phases, capsys):
+    assert main(["screen", "silicon-pbe", "beta.extxyz", "--committee", "silicon-pbe"]) != 0
+    assert "a model is given twice" in capsys.readouterr().err
+
+
 def test_the_screen_command_ranks_and_removes_duplicates(silicon_phases, capsys):
     command = ["screen", "silicon-pbe", "beta.extxyz", "diamond.extxyz", "again.extxyz"]
-    assert main([*command, "--committee", "silicon-pbe"]) == 0
+    assert main([*command, "--committee", str(compiled_model("silicon-pbe", dtype="mixed"))]) == 0
     assert "3 candidates: 2 different, 1 duplicates, 0 did not relax" in capsys.readouterr().out
     found = json.loads(Path("out/screen/results.json").read_text())["candidates"]
     assert {found[0]["name"], found[1]["name"]} == {"diamond", "again"}
     assert found[2]["relative_energy"] > 0.1
-    assert found[2]["spread_per_atom"] == pytest.approx(0, abs=1e-9)
+    assert found[2]["spread_per_atom"] == pytest.approx(0, abs=1e-5)

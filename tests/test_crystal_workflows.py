@@ -5,6 +5,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
 from ase.calculators.tersoff import Tersoff, TersoffParameters
 from ase.optimize import LBFGSLineSearch
 from ase.units import GPa, _amu
@@ -282,3 +283,9 @@ def test_phonons_of_a_molecule_are_refused(copper):
         phonon_frequencies(molecule("CO"), EMT(), (1, 1, 1), [[0, 0, 0]])
     with pytest.raises(UserInputError, match=r"supercell is \(0, 1, 1\); give 3 numbers, each a whole"):
         phonon_frequencies(copper, EMT(), (0, 1, 1), [[0, 0, 0]])
+
+
+def test_a_structure_without_stiffness_has_no_elastic_constants():
+    far = bulk("Ar", a=9.0, cubic=True)
+    with pytest.raises(MlipError, match="a structure without stiffness"):
+        elastic_tensor(far, LennardJones(sigma=1.0, rc=3.0))

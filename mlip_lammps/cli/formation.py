@@ -31,6 +31,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     with open_run(arguments, NAME) as run:
         structures = run.structures
+        unknown = dict.fromkeys(structures, 0.0)  # compositions tell whether references and reactions are complete
+        formation_energies(structures, unknown)
+        for text in arguments.reaction:
+            reaction_energy(text, structures, unknown)
         if arguments.no_relax:
             values = run.tasks.map("energies", energy_task, run.calculator, list(structures.values()))
             energies = dict(zip(structures, values, strict=True))

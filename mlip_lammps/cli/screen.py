@@ -24,9 +24,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from mlip_lammps.cli._run import open_model, open_run
+    from mlip_lammps.core.errors import UserInputError
     from mlip_lammps.models import resolve_model
     from mlip_lammps.workflows.compositions.screening import screen
 
+    models = [resolve_model(model).resolve() for model in (arguments.model, *arguments.committee) if model is not None]
+    if len(set(models)) < len(models):
+        raise UserInputError("a model is given twice, and copies of a model have no spread; give different ones")
     with open_run(arguments, NAME, [resolve_model(model) for model in arguments.committee]) as run:
         found = screen(
             run.structures,

@@ -23,6 +23,7 @@ from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.families import TrainedModel, family_of, read_model, select_head
 from mlip_lammps.model_file.archive import is_archive, read_metadata
 from mlip_lammps.models import shipped_models
+from mlip_lammps.models.installed import installed_models
 from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.files import read_structure
 from mlip_lammps.structure.global_inputs import other_values
@@ -120,7 +121,8 @@ def find_subject(
             )
         return Subject(model, select_head(trained, head), source)
     beside = [model.parent / recorded["name"], Path(recorded["name"]), model.with_suffix(".safetensors")]
-    for candidate in dict.fromkeys([*beside, *shipped_models().values()]):
+    installed = [path for path in installed_models().values() if path.name == recorded["name"]]
+    for candidate in dict.fromkeys([*beside, *shipped_models().values(), *installed]):
         if candidate.is_file():
             try:
                 trained = read_model(candidate)

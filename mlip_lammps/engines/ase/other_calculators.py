@@ -48,6 +48,8 @@ def other_calculator(text: str, elements: Sequence[str]) -> Calculator | None:
         calculator = found() if callable(found) else found
     except TypeError as error:
         raise UserInputError(f"{text} cannot be called without arguments: {error}; give a function that can") from None
+    except Exception as error:  # the user's code raises its own
+        raise UserInputError(f"{text} raises {type(error).__name__}: {error}; correct it, or give {FORMS}") from error
     if not isinstance(calculator, Calculator):
         raise UserInputError(
             f"{text} returns {type(calculator).__name__}, expected an ASE calculator; give a class or function that "

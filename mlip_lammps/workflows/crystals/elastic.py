@@ -10,7 +10,7 @@ from ase.stress import voigt_6_to_full_3x3_strain
 from ase.units import GPa, _amu, _hplanck, _k
 from numpy.typing import NDArray
 
-from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows.checks import (
     require_crystal,
     require_known_elements,
@@ -42,6 +42,8 @@ LAYER_STRAINS = (0, 1, 5)
 SMALLEST_LAYER_GAP = 5.0
 """Angstrom of vacuum that makes a structure a layer."""
 
+_LARGEST_CONDITION = 1e12
+"""Condition number of a tensor from which on its inverse is noise."""
 _PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 _VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 _MANDEL = np.array([1.0, 1.0, 1.0, 2**0.5, 2**0.5, 2**0.5])
@@ -236,6 +238,8 @@ def elastic_tensor(
     UserInputError
         If a setting is invalid, the structure is not a crystal or has a constraint, its stress is above
         ``LARGEST_STRESS_GPA``, or the model was trained without stresses.
+    MlipError
+        If the structure has no stiffness.
     """
     require_search(optimizer, force_tolerance, max_steps)
     _require_strain(strain, force_tolerance)
@@ -248,6 +252,11 @@ def elastic_tensor(
     raw = _slopes(atoms, calculator, strain, options, range(6), tasks or Tasks()) / GPa
     symmetric = (raw + raw.T) / 2
     projected = _average_over_point_group(symmetric, atoms)
+    if not np.linalg.cond(projected) < _LARGEST_CONDITION:
+        raise MlipError(
+            f"the elastic constants are those of a structure without stiffness (largest {np.abs(projected).max():.3g} "
+            "GPa); check that its atoms interact: compare their distances with the cutoff of the model"
+        )
     return ElasticTensor(
         voigt_gpa=projected,
         asymmetry_gpa=float(np.abs(raw - raw.T).max()),
