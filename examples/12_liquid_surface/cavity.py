@@ -1,4 +1,4 @@
-"""Free energy of a spherical cavity in the slab that run.py made."""
+"""Free energy of a spherical cavity in the slab that run.py or water.py made."""
 
 import argparse
 from pathlib import Path
@@ -11,12 +11,18 @@ from mlip_lammps.engines.lammps.process import LammpsProcess
 
 EQUILIBRATE, SPACING = 500, 0.5
 MN_PER_M = 16021.77  # one eV/angstrom^2
+LIQUIDS = {
+    "silicon": {"elements": "Si", "pushed": "1", "timestep": "0.002", "temperature": "1800"},
+    "water": {"elements": "H O", "pushed": "2", "timestep": "0.001", "temperature": "300"},
+}
+"""Variables of in.cavity; the sphere pushes oxygen atoms of water."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("out/liquid_surface"), help="folder of run.py")
-    parser.add_argument("--model", default="silicon-pbe", help="name or file of the model of run.py")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("out/liquid_surface"), help="folder of the slab")
+    parser.add_argument("--model", default="silicon-pbe", help="name or file of the model of the slab")
+    parser.add_argument("--liquid", choices=LIQUIDS, default="silicon", help="default: silicon")
     parser.add_argument("--radii", type=int, default=8, help=f"number of radii, {SPACING} angstrom apart")
     parser.add_argument("--sample", type=int, default=2000, help="steps for each radius")
     parser.add_argument("--ranks", type=int, default=2, help="number of MPI ranks")
@@ -37,6 +43,7 @@ def derivatives(chosen: argparse.Namespace) -> np.ndarray:
         "n_radii": str(chosen.radii),
         "equilibrate": str(EQUILIBRATE),
         "sample": str(chosen.sample),
+        **LIQUIDS[chosen.liquid],
     }
     script, found = Path(__file__).with_name("in.cavity"), {}
     with LammpsProcess(script, chosen.ranks, variables, chosen.folder / "log.cavity") as process:
