@@ -50,7 +50,12 @@ def test_the_layers_equal_the_reference(name, dtype):
     found.assert_equal(reference.evaluate(atoms), limit, reference.splits_gradients)
 
 
-@pytest.mark.parametrize("name", MODELS)
+def test_a_network_of_dgl_is_not_exported():
+    with pytest.raises(UnsupportedModelError, match="trained by MatGL with DGL, whose networks cannot be compiled"):
+        compiled_model(STORED.file_of("dgl_smooth"), dtype="float64")
+
+
+@pytest.mark.parametrize("name", ["smooth", "bessel"])
 def test_two_ranks_give_the_results_of_one(name, tmp_path):
     check_ranks(STORED.layers_of(name), tmp_path)
 
@@ -79,6 +84,7 @@ def test_the_file_has_no_angles(compiled):
     assert "angle_cutoff" not in metadata
     assert "angle_edges" not in metadata["programs"][0]["inputs"]
     assert metadata["threebody_cutoff"] == 3.0
+    assert metadata["has_incoming_messages"] is False
 
 
 def test_info_names_family_and_cutoffs(capsys):
