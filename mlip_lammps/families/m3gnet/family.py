@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlip_lammps.core.errors import UnsupportedModelError
 from mlip_lammps.families.m3gnet.reader import MARKS, read_m3gnet
 from mlip_lammps.families.m3gnet.spec import FAMILY_NAME, M3GNetModel
 from mlip_lammps.families.matgl.folder import DESCRIPTION_NAME, FILES, is_matgl_file
@@ -23,7 +24,14 @@ class M3GNetFamily:
         return path.name == DESCRIPTION_NAME or is_matgl_file(path, start, MARKS)
 
     def read(self, path: Path) -> M3GNetModel:
-        return read_m3gnet(path)
+        trained = read_m3gnet(path)
+        # reference and layers are right, but the compiled program of the second layer ends with a fault of memory
+        if trained.spec.has_incoming_messages:
+            raise UnsupportedModelError(
+                f"{trained.source_name} was trained by MatGL with DGL, whose networks cannot be compiled yet; give a "
+                "potential that MatGL 4 trained"
+            )
+        return trained
 
     def form_of(self, path: Path) -> str:
         return "MatGL potential"

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mlip_lammps.core.errors import UnsupportedModelError
 from mlip_lammps.families.chain import Chain, EdgeGraph, Named
 from mlip_lammps.families.layered import LayeredModel
 from mlip_lammps.families.m3gnet.bases import ACTIVATIONS, radial_functions, threebody_envelope
@@ -58,12 +57,6 @@ class M3GNetLayers(LayeredModel):
         return self.trained.spec.has_smooth_basis
 
     def chunk_atoms(self) -> int:
-        # the compiled programs of the second layer end with a fault of memory; the layers themselves are right
-        if self.trained.spec.has_incoming_messages:
-            raise UnsupportedModelError(
-                f"{self.trained.source_name} was trained by MatGL with DGL, whose networks cannot be compiled yet; "
-                "export a potential that MatGL 4 trained"
-            )
         return _CHUNK_ATOMS
 
     def chain(self, dtype: str, operators: LayerOperators | NoOperators) -> "M3GNetChain":
