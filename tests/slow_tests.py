@@ -95,6 +95,10 @@ SLOW: dict[str, tuple[str, ...]] = {
         *(f"test_contraction_and_its_adjoint_equal_the_reference[{name}-float64]" for name in ("half", "two")),
     ),
     "test_latent_ewald.py": ("test_mixed_precision_stays_close_to_the_reference",),
+    "test_m3gnet.py": (
+        "test_the_calculator_gives_the_results_of_matgl[smooth]", "test_the_file_has_no_angles[smooth]",
+        *(f"{LAMMPS_REFERENCE}[smooth-{n}]" for n in (1, 2, 4)),
+    ),
     # its programs are compiled from the same building blocks as those of test_chgnet.py
     "test_matgl_chgnet.py": (
         "test_the_calculator_gives_the_results_of_matgl", LAMMPS_REFERENCE,

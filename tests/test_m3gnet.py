@@ -20,7 +20,6 @@ from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.families import read_model
 from mlip_lammps.families.m3gnet.family import FAMILY
-from mlip_lammps.families.m3gnet.reader import read_m3gnet
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree
@@ -36,19 +35,14 @@ STRUCTURES = {
 }
 
 
-def reference_of(name):
-    """Return the reference also of a network that the family refuses."""
-    return FAMILY.reference(read_m3gnet(STORED.file_of(name) / "model.pt"))
-
-
 def layers_of(name):
-    trained = read_m3gnet(STORED.file_of(name) / "model.pt")
+    trained = read_model(STORED.file_of(name))
     return FAMILY.layers(trained, trained.atomic_numbers)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_reference_gives_the_results_of_matgl(name):
-    reference = reference_of(name)
+    reference = STORED.reference_of(name)
     for atoms, expected in STORED.results_of(name):
         assert_equals_package(reference.evaluate(atoms), atoms, expected)
 
@@ -56,15 +50,10 @@ def test_the_reference_gives_the_results_of_matgl(name):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])
 def test_the_layers_equal_the_reference(name, dtype):
-    reference, atoms = reference_of(name), STORED.results_of(name)[0][0]
+    reference, atoms = STORED.reference_of(name), STORED.results_of(name)[0][0]
     found = run_layers(layers_of(name), reference, atoms, dtype)
     limit = 1e-10 if dtype == "float64" else 1e-4
     found.assert_equal(reference.evaluate(atoms), limit, reference.splits_gradients)
-
-
-def test_a_network_of_dgl_is_refused():
-    with pytest.raises(UnsupportedModelError, match="trained by MatGL with DGL, whose networks cannot be compiled"):
-        read_model(STORED.file_of("dgl_smooth"))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -72,13 +61,18 @@ def test_two_ranks_give_the_results_of_one(name, tmp_path):
     check_ranks(layers_of(name), tmp_path)
 
 
+@pytest.fixture(scope="module", params=["dgl_smooth", "smooth"])
+def network(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def compiled():
-    return compiled_model(STORED.file_of("smooth"), dtype="float64")
+def compiled(network):
+    return compiled_model(STORED.file_of(network), dtype="float64")
 
 
-def test_the_calculator_gives_the_results_of_matgl(compiled):
-    for atoms, expected in STORED.results_of("smooth"):
+def test_the_calculator_gives_the_results_of_matgl(network, compiled):
+    for atoms, expected in STORED.results_of(network):
         atoms.calc = MlipCalculator(compiled, n_threads=1)
         assert_energies_agree(
             atoms.get_potential_energy(), expected["energy"], len(atoms), tolerances.PACKAGE_ENERGY_PER_ATOM
@@ -87,16 +81,16 @@ def test_the_calculator_gives_the_results_of_matgl(compiled):
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 4])
-def test_lammps_equals_the_reference(n_ranks, compiled):
-    assert_lammps_equals(STORED.reference_of("smooth"), STRUCTURES, compiled, n_ranks, is_relative=False)
+def test_lammps_equals_the_reference(n_ranks, network, compiled):
+    assert_lammps_equals(STORED.reference_of(network), STRUCTURES, compiled, n_ranks, is_relative=False)
 
 
-def test_the_file_has_no_angles(compiled):
+def test_the_file_has_no_angles(network, compiled):
     metadata = read_metadata(compiled)
     assert "angle_cutoff" not in metadata
     assert "angle_edges" not in metadata["programs"][0]["inputs"]
     assert metadata["threebody_cutoff"] == 3.0
-    assert metadata["has_incoming_messages"] is False
+    assert metadata["has_incoming_messages"] is network.startswith("dgl")
 
 
 def test_info_names_family_and_cutoffs(capsys):

@@ -109,8 +109,14 @@ def _compile_program(
     if platform.machine() == "x86_64":
         # Supported g++ versions know the processor's instruction sets: skip torch's trial compilation of each.
         options["cpp.vec_isa_ok"] = True
+    # late imports: see ``compile_model``
+    from torch._inductor.virtualized import V
+
+    from mlip_lammps.compilation.fusion import AcyclicFusion
+
     exported, example = trace(model, model.chain(dtype, operators), spec)
-    files = torch._inductor.aot_compile(exported.module(), example, options=options)
+    with V.set_choices_handler(AcyclicFusion()):
+        files = torch._inductor.aot_compile(exported.module(), example, options=options)
     # AOTInductor links every program to libtorch.so; a CUDA build of it would load gigabytes into a CPU run.
     for file in files:
         if str(file).endswith(".so"):

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlip_lammps.core.errors import UnsupportedModelError
 from mlip_lammps.families.m3gnet.reader import MARKS, read_m3gnet
 from mlip_lammps.families.m3gnet.spec import FAMILY_NAME, M3GNetModel
 from mlip_lammps.families.matgl.folder import DESCRIPTION_NAME, FILES, is_matgl_file
@@ -24,14 +23,7 @@ class M3GNetFamily:
         return path.name == DESCRIPTION_NAME or is_matgl_file(path, start, MARKS)
 
     def read(self, path: Path) -> M3GNetModel:
-        trained = read_m3gnet(path)
-        # reference and layers are right, but the compiled program of the second layer ends with a fault of memory
-        if trained.spec.has_incoming_messages:
-            raise UnsupportedModelError(
-                f"{trained.source_name} was trained by MatGL with DGL, whose networks cannot be compiled yet; give a "
-                "potential that MatGL 4 trained"
-            )
-        return trained
+        return read_m3gnet(path)
 
     def form_of(self, path: Path) -> str:
         return "MatGL potential"
