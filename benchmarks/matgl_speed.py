@@ -7,6 +7,7 @@ atoms: 8 N_CELLS^3 rattled silicon atoms, 512 by default.
 
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,12 @@ def calculator(path: str) -> Calculator:
         return MlipCalculator(path, n_threads=1)
     import matgl
     import torch
-    from matgl.ext.ase import PESCalculator
 
+    if int(version("matgl").partition(".")[0]) < 3:  # with DGL; set DGLBACKEND=pytorch
+        matgl.set_backend("DGL")
+        from matgl.ext._ase_dgl import PESCalculator
+    else:
+        from matgl.ext.ase import PESCalculator
     torch.set_num_threads(1)
     return PESCalculator(matgl.load_model(path))
 

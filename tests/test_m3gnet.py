@@ -89,7 +89,7 @@ def test_the_file_has_no_angles(network, compiled):
     metadata = read_metadata(compiled)
     assert "angle_cutoff" not in metadata
     assert "angle_edges" not in metadata["programs"][0]["inputs"]
-    assert metadata["threebody_cutoff"] == 3.0
+    assert metadata["threebody_cutoff"] == read_model(STORED.file_of(network)).spec.threebody_cutoff
     assert metadata["has_incoming_messages"] is network.startswith("dgl")
 
 
