@@ -24,11 +24,11 @@ PLUGIN_SOURCES := $(shell find pair_style -name "*.cpp" -o -name "*.h" -o -name 
 pip_with = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(1) PIP_BUILD_CONSTRAINT=$(1) $(2)/bin/python -m pip install -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow physics mutations broken sizes soak venv peer peer-sevenn bench gpu precision docs lint clean distclean check-system
+.PHONY: help demo test architectures slow physics mutations broken sizes soak venv peer peer-sevenn bench gpu precision docs lint clean distclean check-system
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## install, compile the shipped water model, run it on two ranks for half a minute, plot the result
 	@$(VENV)/bin/mlip-lammps demo
@@ -36,8 +36,11 @@ demo: $(INSTALLED) ## install, compile the shipped water model, run it on two ra
 test: $(INSTALLED) $(PEER_INSTALLED) ## install and run the tests
 	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/pytest $(SIDE_BY_SIDE) $(PYTEST_OPTIONS)
 
-slow: $(INSTALLED) $(PEER_INSTALLED) ## run the variants that make test leaves out (twenty minutes)
-	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/pytest -m slow $(SIDE_BY_SIDE) $(PYTEST_OPTIONS)
+architectures: $(INSTALLED) ## run the tests of the architectures besides MACE
+	$(VENV)/bin/pytest tests/architectures $(SIDE_BY_SIDE) $(PYTEST_OPTIONS)
+
+slow: $(INSTALLED) $(PEER_INSTALLED) ## run the variants that the targets above leave out (twenty minutes)
+	MLIP_LAMMPS_MACE_PYTHON="$(PEER_VENV)/bin/python" $(VENV)/bin/pytest -m slow -o norecursedirs=data $(SIDE_BY_SIDE) $(PYTEST_OPTIONS)
 
 physics: $(INSTALLED) ## check the shipped models against physics: dynamics, phonons, elastic constants, adsorption (tens of minutes)
 	$(VENV)/bin/pytest -m "physics or not physics" tests/physics $(PYTEST_OPTIONS)

@@ -1,4 +1,4 @@
-"""Tests that ``make slow`` runs and ``make test`` does not: variants whose like ``make test`` runs already.
+"""Tests that ``make slow`` runs: variants whose like ``make test`` or ``make architectures`` runs already.
 
 Most of them compile a model, which takes half a minute. Each file keeps at least one test of the kind, or a comment
 names the tests that protect it instead.

@@ -6,6 +6,7 @@ In the job folder it writes the names of the compiled files to ``PROGRAM.files.j
 ``code.pt``.
 """
 
+import gc
 import importlib
 import multiprocessing
 import os
@@ -90,6 +91,7 @@ def _compile_program(
     spec: ProgramSpec,
 ) -> None:
     """Trace and compile one program; write the list of its files for the archive."""
+    gc.disable()  # the process ends soon, and collections take a tenth of its time
     options = {
         "aot_inductor.package": True,
         # AOTInductor names files by their code: layers of one shape would share them in one folder.
