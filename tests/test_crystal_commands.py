@@ -53,6 +53,16 @@ def test_relax_writes_structures_results_and_a_record_that_repeats_it(silicon, c
     assert results("out/relax")["si"] == first
 
 
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_a_structure_of_free_atoms_has_a_warning(scale, silicon, capsys):
+    atoms = ase.io.read(silicon)
+    atoms.set_cell(scale * atoms.cell[:], scale_atoms=True)
+    ase.io.write("scaled.extxyz", atoms)
+    assert main(["relax", MODEL, "scaled.extxyz"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert ("no two atoms of scaled are closer than the cutoff of the model" in printed) == (scale > 1.0)
+
+
 def test_a_record_repeats_a_run_in_another_folder(tmp_path, monkeypatch, capsys):
     """The stand-in for the model is a file whose calculator is never asked."""
     for folder in ("one", "other"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from rich.console import Console
@@ -24,6 +25,7 @@ from mlip_lammps.model_file.archive import is_archive
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.models import resolve_model
 from mlip_lammps.structure.files import read_structures
+from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.workflows.checks import require_apart, require_known_elements, require_unconstrained
 from mlip_lammps.workflows.relaxation import relax_each
 from mlip_lammps.workflows.run_folder import RunFolder
@@ -143,6 +145,7 @@ def open_run(arguments: argparse.Namespace, command: str, extra_files: Sequence[
     with open_folder(arguments, command, files, facts_of(calculator)) as (folder, tasks, console):
         run = Run(calculator, structures, tasks, folder, console)
         run.warn(_missing_inputs(calculator.model, structures))
+        run.warn(_free_atoms(calculator.model, structures))
         yield run
 
 
@@ -157,6 +160,19 @@ def _missing_inputs(model: CompiledModel, structures: Mapping[str, Atoms]) -> It
                 f"the file of {name} does not state the {' and '.join(one.name for one in missing)}, so {values} "
                 f"{'is' if len(missing) == 1 else 'are'} used; to set them, write {words} with your values into the "
                 "second line of an extended XYZ file"
+            )
+
+
+def _free_atoms(model: CompiledModel, structures: Mapping[str, Atoms]) -> Iterator[str]:
+    """Yield a warning for each structure of several atoms that have no neighbours."""
+    densest = np.sqrt(2.0) / model.cutoff**3  # of atoms that are all further apart than the cutoff: fcc
+    for name, atoms in structures.items():
+        if len(atoms) == 1 or len(atoms) > densest * atoms.cell.volume > 0.0:
+            continue
+        if build_graph(atoms, model.cutoff).n_edges == 0:
+            yield (
+                f"no two atoms of {name} are closer than the cutoff of the model, {model.cutoff:g} angstrom, so all of "
+                "them are free atoms; check the units of the file"
             )
 
 

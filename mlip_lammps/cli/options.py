@@ -1,7 +1,7 @@
 """Options that several subcommands share; each is defined once."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mlip_lammps.core.arguments import Number
@@ -150,6 +150,17 @@ def read_config(path: Path, parser: argparse.ArgumentParser) -> dict[str, object
             raise TypeError("the settings are no table")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserInputError(f"--config {path}: {error}; give a TOML file or the run.json of a run") from error
+    return check_settings(found, f"--config {path}", parser)
+
+
+def check_settings(found: Mapping[str, object], source: str, parser: argparse.ArgumentParser) -> dict[str, object]:
+    """Return options by their names in the parser; ``source`` names their file in errors.
+
+    Raises
+    ------
+    UserInputError
+        If an option does not exist or has a wrong type or value.
+    """
     skipped = ("help", "config")
     actions = {action.dest: action for action in parser._actions if action.dest not in skipped}
     options = {}
@@ -157,22 +168,22 @@ def read_config(path: Path, parser: argparse.ArgumentParser) -> dict[str, object
         name = key.replace("-", "_")
         if name not in actions:
             known = ", ".join(sorted(name.replace("_", "-") for name in actions))
-            raise UserInputError(f"--config {path}: {key} is not an option of this command; give some of {known}")
+            raise UserInputError(f"{source}: {key} is not an option of this command; give some of {known}")
         if value is not None:
-            options[name] = _checked(path, key, value, actions[name])
+            options[name] = _checked(source, key, value, actions[name])
     return options
 
 
-def _checked(path: Path, key: str, value: object, action: argparse.Action) -> object:
+def _checked(source: str, key: str, value: object, action: argparse.Action) -> object:
     """Return a value of a configuration file in the type of its option."""
     if isinstance(action, Repeated):
         if not isinstance(value, list):
-            raise UserInputError(f"--config {path}: {key} is {value!r}, expected a list with one item for each use")
-        return [_checked_once(path, key, item, action) for item in value]
-    return _checked_once(path, key, value, action)
+            raise UserInputError(f"{source}: {key} is {value!r}, expected a list with one item for each use")
+        return [_checked_once(source, key, item, action) for item in value]
+    return _checked_once(source, key, value, action)
 
 
-def _checked_once(path: Path, key: str, value: object, action: argparse.Action) -> object:
+def _checked_once(source: str, key: str, value: object, action: argparse.Action) -> object:
     convert = action.type or str
     if action.nargs in ("*", "+") and not isinstance(value, list | dict | bool):
         value = [value]
@@ -188,9 +199,9 @@ def _checked_once(path: Path, key: str, value: object, action: argparse.Action) 
         try:
             value = [convert(str(item)) for item in value] if isinstance(value, list) else convert(str(value))
         except argparse.ArgumentTypeError as error:
-            raise UserInputError(f"--config {path}: {key}: {error}") from error
+            raise UserInputError(f"{source}: {key}: {error}") from error
     if not is_right:
-        raise UserInputError(f"--config {path}: {key} is {value!r}, expected {expected}")
+        raise UserInputError(f"{source}: {key} is {value!r}, expected {expected}")
     return value
 
 

@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.only >= len(campaign.runs):
             raise UserInputError(f"--only is {arguments.only}, but the campaign has {len(campaign.runs)} runs, from 0")
         campaign = dataclasses.replace(campaign, runs=(campaign.runs[arguments.only],))
-    ranks = _check(campaign, write_options(campaign, folder))
+    ranks = _check(campaign, arguments.file)
+    write_options(campaign, folder)
     console = open_console()
     if arguments.slurm is not None:
         arguments.slurm.write_text(slurm_script(campaign, arguments.file, folder, ranks))
@@ -51,12 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
     return _finish(campaign, outcomes, folder)
 
 
-def _check(campaign: "Campaign", files: list[Path]) -> int:
+def _check(campaign: "Campaign", file: Path) -> int:
     """Check the options of all runs before any is started, and return the largest number of ranks."""
     from mlip_lammps.cli.main import find_subcommands
     from mlip_lammps.core.errors import UserInputError
 
-    ranks = 1
     modules = {module.NAME: module for module in find_subcommands() if module.NAME != NAME}
     parsers = {name: argparse.ArgumentParser(prog=name) for name in modules}
     for name, module in modules.items():
@@ -64,9 +64,8 @@ def _check(campaign: "Campaign", files: list[Path]) -> int:
     names = [name for name, parser in parsers.items() if any(one.dest == "config" for one in parser._actions)]
     if campaign.command not in names:
         raise UserInputError(f"command is {campaign.command!r}; give one of {', '.join(sorted(names))}")
-    for file in files:
-        ranks = max(ranks, options.read_config(file, parsers[campaign.command]).get("ranks", 1))
-    return ranks
+    checked = [options.check_settings(run.options, str(file), parsers[campaign.command]) for run in campaign.runs]
+    return max(one.get("ranks", 1) for one in checked)
 
 
 def _finish(campaign: "Campaign", outcomes: "list[RunOutcome]", folder: Path) -> int:

@@ -116,6 +116,8 @@ def export_trained(
     _check_options(dtype, device, radial, output)
     chosen = _chosen_elements(trained, elements)
     layers = family_of(trained).layers(trained, chosen)
+    if layers.is_in_float64:
+        dtype = "float64"
     distances = min_distances([chemical_symbols[z] for z in chosen], smallest)
     job = _Job(trained, layers, dtype, radial, distances, output, tell)
     backend = backend_of(device)

@@ -44,6 +44,8 @@ class LayeredModel(ABC):
     latent_ewald
         Long-range energy of latent charges, to which every layer may contribute; None without. Such a model has the
         charges as its only node property.
+    is_in_float64
+        Whether every precision computes in float64; compiled files then state float64.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -56,6 +58,7 @@ class LayeredModel(ABC):
     max_bonds: int = 0
     node_properties: tuple[str, ...] = ()
     latent_ewald: LatentEwald | None = None
+    is_in_float64: bool = False
 
     @property
     def skip_widths(self) -> tuple[int, ...]:

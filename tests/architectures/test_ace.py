@@ -68,7 +68,7 @@ def kernel_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def compiled(name):
-    return compiled_model(file_of(name), dtype="float64")
+    return compiled_model(file_of(name), dtype="mixed")
 
 
 def assert_equals_the_library(found: Evaluation, expected_energies: np.ndarray, expected_forces: np.ndarray) -> None:
@@ -153,6 +153,7 @@ def test_threads_do_not_change_the_result(kernel_folder):
 
 def test_the_compiled_file_equals_the_library(name, compiled):
     model = CompiledModel(compiled, n_threads=1)
+    assert model.metadata["dtype"] == "float64"
     for atoms, *expected in results_of_the_library(name):
         assert_equals_the_library(model.evaluate(build_graph(atoms, model.cutoff)), *expected)
 

@@ -15,12 +15,10 @@ _CHUNK_ATOMS = 128
 
 
 class AceLayers(LayeredModel):
-    """A potential for some of its elements as a chain of one layer.
-
-    The precision is float64 in all modes: sums of products with coefficients of both signs cancel.
-    """
+    """A potential for some of its elements as a chain of one layer."""
 
     has_operators = True
+    is_in_float64 = True  # sums of products with coefficients of both signs cancel
 
     def __init__(self, trained: AceModel, atomic_numbers: tuple[int, ...]):
         self.trained, self.atomic_numbers, self.cutoff = trained, atomic_numbers, trained.cutoff
