@@ -125,6 +125,16 @@ def test_a_used_emt_runs_on_ranks():
     assert [table["energy"] for table in on_ranks] == [table["energy"] for table in alone]
 
 
+def test_a_rank_starts_without_torch_and_can_import_it():
+    program = (
+        "import sys; from mlip_lammps.workflows import worker; worker._import_vesin_alone(); import vesin\n"
+        "assert 'torch' not in sys.modules\n"
+        "import torch; print(torch.ones(1).sum().item())"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout == "1.0\n"
+
+
 def test_invalid_numbers_of_ranks_and_calculators_are_refused():
     with pytest.raises(UserInputError, match="n_ranks is 0; give"):
         Tasks(n_ranks=0)

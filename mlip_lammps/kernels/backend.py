@@ -1,20 +1,22 @@
 """Interface of a kernel backend, and the backend of each device; no other module depends on the device.
 
 A backend is a folder beside this file. It provides ``LayerOperators`` for tracing the programs of a model, or it
-compiles whole lowered models itself, or both.
+compiles whole lowered models itself, or both. Finding a backend does not import torch, which takes a second.
 """
 
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlip_lammps.core.errors import UnsupportedModelError, UserInputError
-from mlip_lammps.kernels.lowered import LoweredModel
-from mlip_lammps.kernels.operators import OperatorCode
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mlip_lammps.kernels.lowered import LoweredModel
+    from mlip_lammps.kernels.operators import OperatorCode
 
 _HOMES = {"cpu": "mlip_lammps.kernels.cpu", "cuda": "mlip_lammps.kernels.gpu", "emulated": "mlip_lammps.kernels.gpu"}
 """Backend package of each device; ``emulated`` runs the GPU kernels and the GPU engine on the CPU, for tests."""
@@ -49,7 +51,7 @@ class CompileRequest:
         with AOTInductor into ``output`` and returns the code of the operators.
     """
 
-    lowered: LoweredModel | None
+    lowered: "LoweredModel | None"
     family: str
     dtype: str
     radial: str
@@ -57,10 +59,10 @@ class CompileRequest:
     output: Path
     scratch: Path
     progress: Callable[[str], None]
-    compile_programs: Callable[[str], OperatorCode]
+    compile_programs: "Callable[[str], OperatorCode]"
     has_operators: bool = False
 
-    def require_lowered(self, device: str) -> LoweredModel:
+    def require_lowered(self, device: str) -> "LoweredModel":
         """Return the constants of the layers.
 
         Raises
@@ -109,7 +111,7 @@ class CompiledCode:
     """
 
     record: dict[str, Any]
-    radial_functions: list[Callable[[Tensor], Tensor]] | None = None
+    radial_functions: "list[Callable[[Tensor], Tensor]] | None" = None
     check_members: dict[str, bytes] = field(default_factory=dict)
 
 

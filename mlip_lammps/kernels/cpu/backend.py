@@ -1,13 +1,11 @@
 """The backend of a CPU: programs traced with C++ operators, compiled with AOTInductor for this machine."""
 
 import subprocess
-
-import torch
+from importlib.metadata import version
 
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.core.machine import machine_record
 from mlip_lammps.kernels.backend import CompiledCode, CompileRequest
-from mlip_lammps.kernels.cpu.simd import compiler_version
 
 
 class CpuBackend:
@@ -20,9 +18,13 @@ class CpuBackend:
         return
 
     def fingerprint(self) -> dict[str, object]:
-        return {"torch": torch.__version__, "machine": machine_record()}
+        return {"torch": version("torch"), "machine": machine_record()}
 
     def compile(self, request: CompileRequest) -> CompiledCode:
+        import torch
+
+        from mlip_lammps.kernels.cpu.simd import compiler_version
+
         try:
             compiler = compiler_version()
         except (OSError, subprocess.CalledProcessError):
