@@ -299,7 +299,7 @@ class OwnModel(torch.nn.Module):
     [
         (torch.nn.functional.relu, r"function relu \(torch.nn.functional.relu\).* gate silu, tanh, abs or None"),
         (torch.nn.functional.gelu, "activation function gelu"),
-        (torch.ones(2, dtype=torch.float16), r"weights in float16; convert the model with model.float\(\)"),
+        (torch.ones(2, dtype=torch.float16), "weights in float16.* give the model that was saved before"),
         (torch.optim.swa_utils.AveragedModel(torch.nn.Linear(1, 1)), "average of a training .* averaged.module"),
         (OwnModel(), r"OwnModel, which no supported .*model.__class__ = ScaleShiftMACE"),
     ],

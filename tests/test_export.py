@@ -22,11 +22,12 @@ from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.engines.lammps.process import find_program
 from mlip_lammps.families import read_model
 from mlip_lammps.families.mace import MaceReference, lower, write_portable
+from mlip_lammps.kernels.cpu import backend as cpu_backend
 from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
 from mlip_lammps.kernels.operators import OperatorCode
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.model_file.compiled_model import CompiledModel
-from mlip_lammps.model_file.contract import CHECKSUMS_PATH, METADATA_PATH
+from mlip_lammps.model_file.contract import CHECKSUMS_PATH, FINE_TABLE, METADATA_PATH
 from mlip_lammps.structure.graph import Graph, build_graph
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree, assert_node_energies_agree
@@ -313,6 +314,29 @@ def test_tables_that_change_a_force_too_much_are_refused(compile_once, trained_m
     wrong = [lambda distances: right[0](distances) * (1.0 + 1e-6)]
     with pytest.raises(MlipError, match=r"radial tables change a force .* \(limit 1e-07\).* --radial exact"):
         check.expected_results(MaceReference(trained), ["Si"], "float64", wrong)
+
+
+def test_tables_that_are_too_coarse_for_a_model_are_made_finer(portable_models, trained_models, tmp_path, monkeypatch):
+    forms = []
+
+    def kernels(form: str) -> CpuOperators:
+        return CpuOperators(lower(trained_models["one_layer"]), torch.float64, tmp_path, form)
+
+    def tabulate(model, dtype, radial, operators, output, tell) -> OperatorCode:
+        forms.append(radial)
+        with zipfile.ZipFile(output, "w") as archive:
+            archive.writestr("model/version", "3")
+        return OperatorCode(tables=kernels(radial).tabulated())
+
+    monkeypatch.setattr(export, "compile_programs", tabulate)
+    monkeypatch.setattr(cpu_backend, "FINE_TABLE_FORCE", 0.0)
+    monkeypatch.setitem(check.TABLE_FORCE, "float64", 0.0)
+    with pytest.raises(MlipError, match="radial tables change a force"):
+        export_model(portable_models["one_layer"], tmp_path / "model.pt2", dtype="float64")
+    assert forms == ["table", FINE_TABLE]
+    usual, fine = (kernels(form).tables[0] for form in forms)
+    assert fine.n_intervals > usual.n_intervals
+    assert fine.slope_error < 0.5 * usual.slope_error
 
 
 def test_exact_radial_functions_equal_the_network(portable_models, trained_models, tmp_path):

@@ -5,7 +5,9 @@
 """
 
 import lzma
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,9 +18,10 @@ from mlip_lammps.compilation import compiled_model
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families import family_of, read_model, select_head
 from mlip_lammps.families.checkpoints import pickle_reader
-from mlip_lammps.families.checkpoints.pickle_reader import Opcodes
+from mlip_lammps.families.checkpoints.pickle_reader import Opcodes, Record
 from mlip_lammps.families.mace.reader import cuequivariance
 from mlip_lammps.families.mace.reader.inspection import inspect_mace_torch
+from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.testing import tolerances
 
 FOLDER = Path(__file__).parent / "data" / "mace_torch"
@@ -76,6 +79,25 @@ def test_a_converted_file_is_the_model_before(name, files):
         found = reference.evaluate(atoms)
         assert abs(found.energy - energy) <= 1e-12 * abs(energy)
         assert np.abs(found.forces - forces).max() <= 1e-12 * max(1.0, np.abs(forces).max())
+
+
+@pytest.mark.parametrize(
+    ("layout", "optimised", "is_refused"),
+    [
+        ("ir_mul", ["symmetric"], True),
+        ("ir_mul", ["symmetric", "linear", "fctp"], True),
+        ("ir_mul", ["symmetric", "linear", "fctp", "channelwise"], False),
+        ("ir_mul", ["all"], False),
+        ("mul_ir", ["symmetric"], False),
+    ],
+)
+def test_a_product_of_another_layout_than_its_features_is_refused(layout, optimised, is_refused):
+    """mace-torch itself computes energies that change with the orientation."""
+    config = Record("CuEquivarianceConfig", (), {"layout_str": layout} | {f"optimize_{one}": True for one in optimised})
+    record = Record("EquivariantProductBasisBlock", (), {"cueq_config": config})
+    product = Module(record, SimpleNamespace(name="some.model"), "products.0")
+    with pytest.raises(UnsupportedModelError, match=r"layout ir_mul .* not converted") if is_refused else nullcontext():
+        cuequivariance.require_one_layout(product)
 
 
 @pytest.mark.parametrize("name", ["cueq-residual", "cueq-nonlinear", "cueq-fused"])

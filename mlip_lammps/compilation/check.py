@@ -69,6 +69,7 @@ def expected_results(
     elements: Sequence[str],
     dtype: str,
     radial_functions: Sequence[Callable[[Tensor], Tensor]] | None = None,
+    largest_table_error: float | None = None,
 ) -> list[ExpectedResults]:
     """Evaluate the reference on structures of some elements: small probes, and close pairs if it has a repulsion.
 
@@ -78,6 +79,8 @@ def expected_results(
         Precision of the compiled model, which limits the error of its tables.
     radial_functions
         Tabulated radial functions of the compiled model for each layer; None if it has no tables.
+    largest_table_error
+        Of forces, relative to the largest; ``TABLE_FORCE`` if None.
 
     Raises
     ------
@@ -85,7 +88,8 @@ def expected_results(
         If the tables change a force too much.
     """
     with _one_thread():
-        return list(_expected(reference, elements, dtype, radial_functions))
+        limit = TABLE_FORCE[dtype] if largest_table_error is None else largest_table_error
+        return list(_expected(reference, elements, dtype, radial_functions, limit))
 
 
 def _expected(
@@ -93,8 +97,8 @@ def _expected(
     elements: Sequence[str],
     dtype: str,
     radial_functions: Sequence[Callable[[Tensor], Tensor]] | None,
+    limit: float,
 ) -> Iterator[ExpectedResults]:
-    limit = TABLE_FORCE[dtype]
     on_tables = None if radial_functions is None else reference.with_radial_functions(radial_functions)
     probes = small_probes(elements, reference.cutoff)
     structures = ((atoms, limit) for one in probes for atoms in _with_inputs(one, reference.global_inputs))

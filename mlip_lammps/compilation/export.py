@@ -155,7 +155,7 @@ class _Job:
                 add_member(draft, name, content)
             add_metadata(draft, metadata)
             self.tell("comparing with the reference")
-            expected = self._expected(compiled.radial_functions)
+            expected = self._expected(compiled.radial_functions, backend.largest_table_error(self.dtype))
             model = CompiledModel(draft)
             differences = check_compiled(model, expected)
             if backend.runs_on == "cpu":  # a GPU finds its own edges
@@ -176,16 +176,18 @@ class _Job:
             output=programs,
             scratch=folder,
             progress=self.tell,
-            compile_programs=lambda operators: compile_programs(
-                self.layers, self.dtype, self.radial, operators, programs, self.tell
+            compile_programs=lambda operators, radial: compile_programs(
+                self.layers, self.dtype, radial, operators, programs, self.tell
             ),
         )
 
-    def _expected(self, radial_functions: Sequence[Callable[[Tensor], Tensor]] | None) -> list[ExpectedResults]:
+    def _expected(
+        self, radial_functions: Sequence[Callable[[Tensor], Tensor]] | None, largest_table_error: float
+    ) -> list[ExpectedResults]:
         """Return the reference's results; the reference itself, which may be large, is gone before the file opens."""
         elements = [chemical_symbols[z] for z in self.layers.atomic_numbers]
         reference = family_of(self.trained).reference(self.trained)
-        return expected_results(reference, elements, self.dtype, radial_functions)
+        return expected_results(reference, elements, self.dtype, radial_functions, largest_table_error)
 
     def _metadata(self, backend: Backend) -> dict[str, Any]:
         trained, layers = self.trained, self.layers

@@ -47,8 +47,8 @@ class CompileRequest:
     progress
         Callback for progress messages.
     compile_programs
-        Function that traces the programs of the model with operators (``torch`` or a backend's name), compiles them
-        with AOTInductor into ``output`` and returns the code of the operators.
+        Function that traces the programs of the model with operators (``torch`` or a backend's name) and a form of
+        radial functions, compiles them with AOTInductor into ``output`` and returns the code of the operators.
     """
 
     lowered: "LoweredModel | None"
@@ -59,7 +59,7 @@ class CompileRequest:
     output: Path
     scratch: Path
     progress: Callable[[str], None]
-    compile_programs: "Callable[[str], OperatorCode]"
+    compile_programs: "Callable[[str, str], OperatorCode]"
     has_operators: bool = False
 
     def require_lowered(self, device: str) -> "LoweredModel":
@@ -139,6 +139,9 @@ class Backend(Protocol):
         MlipError
             If compilation fails.
         """
+
+    def largest_table_error(self, dtype: str) -> float:
+        """Return the largest force difference due to radial tables, see ``TABLE_FORCE``, before a retry."""
 
     def retry(self) -> "Backend | None":
         """Return a backend with finer radial tables for models that need them; None if there is none."""

@@ -23,6 +23,8 @@ KERNELS_PATH = "extra/kernels.so"
 DTYPES = ("float64", "float32", "mixed")
 
 RADIAL_FORMS = ("table", "exact")
+FINE_TABLE = "fine table"
+"""Tables that an export makes by itself for models that need them; the file says ``table``."""
 
 GRAPH_TENSORS = ("centre_species", "edge_vectors", "edge_centre", "edge_neighbour")
 """Inputs of every program: (n_local,) int64, (n_edges, 3) float64, (n_edges,) int64 and (n_edges,) int64."""

@@ -52,8 +52,10 @@ def resolve_model(model: str | Path) -> Path:
     for part, missing in _PARTNERS.items():
         if (path / part).is_file():
             raise ModelFileError(f"{path} contains {part}, but no {missing}; copy all files of the potential")
-    if path.exists():
+    if path.is_file() or path.is_dir():
         return path
+    if path.exists():  # opening a pipe would wait for a writer
+        raise ModelFileError(f"{path} is a pipe or a device; give a file")
     if str(model) in INSTALLED:
         return _installed(str(model))
     if str(model) in shipped:

@@ -260,6 +260,10 @@ MODELS = {
         },
         "inputs": [{"charge": -1}, {"charge": 1}, {}],
     },
+    "made_in_single_precision": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 2, "elements": [1, 8], "dtype": "float32",
+        "conversions": ["float64"],
+    },
     "older_version": {"n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [1], "older": True},
 }  # fmt: skip
 
@@ -271,6 +275,9 @@ UNSUPPORTED = {
     "embedding": {"extra": {"embedding_specs": {"elec_temp": {**_NUMBER, "emb_dim": 4}}}},
     "cuequivariance": {"converted": "cuequivariance_torch.operations.other.Linear"},
     "openequivariance": {"converted": "openequivariance.impl_torch.TensorProductConv.TensorProductConv"},
+    "was_float16": {"l_max": 2, "correlation": 2, "conversions": ["float16", "float64"]},
+    "was_bfloat16": {"l_max": 2, "correlation": 2, "conversions": ["bfloat16", "float32"]},
+    "float16": {"conversions": ["float16"]},
     "embedding_of_atoms": {"extra": {"embedding_specs": {
         "total_charge": {"type": "continuous", "per": "atom", "in_dim": 1, "emb_dim": 4},
     }}},
@@ -378,6 +385,8 @@ def make_model(options: dict, seed: int):
         for module in model.modules():
             for name in _ATTRIBUTES_OF_NEWER_VERSIONS:
                 module.__dict__.pop(name, None)
+    for precision in options.get("conversions", []):
+        model = model.to(getattr(torch, precision))
     return model
 
 

@@ -358,8 +358,8 @@ def _refusal(name: str, source: str) -> str:
         return f"{source} has {_FEATURES[name]} ({name}), which this package does not support; train without it"
     if name in _SHORT_FLOATS:
         return (
-            f"{source} has weights in {_SHORT_FLOATS[name]}; convert the model with model.float() or model.double() "
-            "and save it again"
+            f"{source} has weights in {_SHORT_FLOATS[name]}, which rounds the couplings of its products too much: its "
+            "energy changes with the orientation; give the model that was saved before its conversion"
         )
     if name.startswith(_FUNCTIONS):
         return (

@@ -1,15 +1,27 @@
 """The backend of a CPU: programs traced with C++ operators, compiled with AOTInductor for this machine."""
 
 import subprocess
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.limits import FINE_TABLE_FORCE, TABLE_FORCE
 from mlip_lammps.core.machine import machine_record
 from mlip_lammps.kernels.backend import CompiledCode, CompileRequest
+from mlip_lammps.model_file.contract import FINE_TABLE
 
 
+@dataclass(frozen=True)
 class CpuBackend:
-    """See ``Backend``."""
+    """See ``Backend``.
+
+    Attributes
+    ----------
+    has_fine_tables
+        Whether radial tables are finer than most models need.
+    """
+
+    has_fine_tables: bool = False
 
     runs_on = "cpu"
     duration = "for this machine, about a minute"
@@ -32,7 +44,8 @@ class CpuBackend:
         lowered, is_exact = request.lowered, request.radial == "exact"
         has_kernels = lowered is not None and not (is_exact and not lowered.has_plain_networks)
         has_kernels = has_kernels and not lowered.has_attention
-        code = request.compile_programs("cpu" if has_kernels or request.has_operators else "torch")
+        radial = FINE_TABLE if self.has_fine_tables else request.radial
+        code = request.compile_programs("cpu" if has_kernels or request.has_operators else "torch", radial)
         record = {
             **code.record,
             "torch_version": torch.__version__,
@@ -41,8 +54,12 @@ class CpuBackend:
         }
         return CompiledCode(record, code.tables)
 
-    def retry(self) -> None:
-        return None
+    def largest_table_error(self, dtype: str) -> float:
+        needs_check = dtype == "float64" and not self.has_fine_tables
+        return FINE_TABLE_FORCE if needs_check else TABLE_FORCE[dtype]
+
+    def retry(self) -> "CpuBackend | None":
+        return None if self.has_fine_tables else CpuBackend(has_fine_tables=True)
 
 
 def backend(device: str) -> CpuBackend:

@@ -37,7 +37,7 @@ class CpuExpansion(LibraryOperators, CoreRepulsion):
         sizes = {"l_max": expansion.l_max, "n_elements": expansion.n_elements, "n_functions": n_functions}
         self._n_empty = n_functions - expansion.splines.n_functions
         self._core_shape: DensityShape | None = None
-        self.has_table = radial == "table" and _has_table(expansion, n_functions)
+        self.has_table = radial != "exact" and _has_table(expansion, n_functions)
         if self.has_table:
             n_tables = expansion.n_elements**2
             radials = FromTable(3, n_tables, has_pairs=n_tables > 1)

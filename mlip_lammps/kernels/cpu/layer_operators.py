@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from mlip_lammps.kernels.precision import PRECISIONS
 from mlip_lammps.kernels.radial_functions import TabulatedLayer, table_record
 from mlip_lammps.kernels.radial_table import RadialTable
 from mlip_lammps.kernels.torch.layer_operators import TorchOperators
-from mlip_lammps.model_file.contract import DENSITY_TABLE, RADIAL_TABLE, TABLE_OF_PAIR
+from mlip_lammps.model_file.contract import DENSITY_TABLE, FINE_TABLE, RADIAL_TABLE, TABLE_OF_PAIR
 
 _EXACT_CHUNK_ATOMS = 64
 """Centres of one call where the network runs: the hidden functions of their edges stay near the second cache level."""
@@ -70,7 +70,7 @@ class CpuOperators(LibraryOperators):
         self._model = model
         self._dtype = features
         self._chunk_atoms = model.chunk_atoms()
-        plan = {"table": sum_on_table, "exact": sum_on_network}[radial]
+        plan = sum_on_network if radial == "exact" else partial(sum_on_table, is_fine=radial == FINE_TABLE)
         self._kinds = PairKinds.of(model)
         self._densities: dict[int, DensityTable] = {}
         self.sums: list[NeighbourSum] = []
@@ -79,7 +79,7 @@ class CpuOperators(LibraryOperators):
         for t, layer in enumerate(model.layers, start=1):
             step = plan(t, layer, model, features, self._kinds)
             self.sums.append(step)
-            if layer.density is not None and radial == "table":
+            if layer.density is not None and radial != "exact":
                 self._densities[t] = density_table(t, layer, model, self._kinds)
             self._plan_map("message", t, step.message, step.n_components, layer.n_components_ungated)
             for kind in layer.linear_kinds:

@@ -1,11 +1,13 @@
 """The sum over neighbours of a layer: which operator does it, and where it has its radial functions from."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from mlip_lammps.core.errors import TableError
 from mlip_lammps.kernels.cpu.convolution import ConvolutionShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
 from mlip_lammps.kernels.cpu.network import NetworkShape
@@ -18,6 +20,8 @@ from mlip_lammps.kernels.radial_table import RadialTable, reduce_table, tabulate
 
 # Bound on the relative error of the radial slopes, for each type of features.
 SLOPE_TOLERANCES = {torch.float64: 1e-9, torch.float32: 5e-8}
+_FINE = 0.1
+"""Part of these that the slopes of fine tables may deviate."""
 
 _EXPANDED_PAIRS = 10
 """Largest number of pairs whose functions decide which few functions span those of the first layer."""
@@ -87,7 +91,7 @@ class NeighbourSum:
 
 
 def sum_on_table(
-    t: int, layer: LoweredLayer, model: LoweredModel, dtype: torch.dtype, kinds: PairKinds
+    t: int, layer: LoweredLayer, model: LoweredModel, dtype: torch.dtype, kinds: PairKinds, is_fine: bool = False
 ) -> NeighbourSum:
     """Return the sum over neighbours of layer ``t`` with a table of its radial functions.
 
@@ -96,9 +100,17 @@ def sum_on_table(
     TableError
         If there is no table.
     """
-    if model.has_pair_functions:
-        return _sum_on_pair_tables(t, layer, model, dtype, kinds)
-    tolerance = SLOPE_TOLERANCES[dtype]
+    plan, tolerance = _sum_on_pair_tables if model.has_pair_functions else _sum_on_one_table, SLOPE_TOLERANCES[dtype]
+    if is_fine:
+        with suppress(TableError):
+            return plan(t, layer, model, dtype, kinds, _FINE * tolerance)
+    return plan(t, layer, model, dtype, kinds, tolerance)
+
+
+def _sum_on_one_table(
+    t: int, layer: LoweredLayer, model: LoweredModel, dtype: torch.dtype, kinds: PairKinds, tolerance: float
+) -> NeighbourSum:
+    """Do this with a table for all pairs of elements."""
     hidden, matrix = hidden_functions(model, layer.radial)
     table = tabulate(hidden, matrix, model.cutoff, tolerance, dtype.itemsize, kinks=model.radial.kinks)
     if _may_have_moments(layer, model):
@@ -113,10 +125,9 @@ def sum_on_table(
 
 
 def _sum_on_pair_tables(
-    t: int, layer: LoweredLayer, model: LoweredModel, dtype: torch.dtype, kinds: PairKinds
+    t: int, layer: LoweredLayer, model: LoweredModel, dtype: torch.dtype, kinds: PairKinds, tolerance: float
 ) -> NeighbourSum:
-    """Do the same with tables of the pairs of elements of a run, which the sum takes as inputs."""
-    tolerance = SLOPE_TOLERANCES[dtype]
+    """Do this with tables of the pairs of elements of a run, which the sum takes as inputs."""
     hidden, last = layer.radial.split
     table = pair_table(model, hidden, last, kinds, tolerance, dtype.itemsize)
     source = FromTable(table.degree, len(kinds.pairs), has_pairs=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mlip_lammps.core.errors import UserInputError
+from mlip_lammps.core.limits import TABLE_FORCE
 from mlip_lammps.core.machine import machine_record
 from mlip_lammps.kernels.backend import CompiledCode, CompileRequest
 from mlip_lammps.kernels.gpu.nvrtc import nvrtc_version
@@ -100,6 +101,9 @@ class GpuBackend:
         }
         _write(request.output, plan, members)
         return CompiledCode(record, plan.radial_functions(), library)
+
+    def largest_table_error(self, dtype: str) -> float:
+        return TABLE_FORCE[dtype]
 
     def retry(self) -> "GpuBackend | None":
         return None if self.has_fine_tables else GpuBackend(self.architectures, has_fine_tables=True)

@@ -63,6 +63,24 @@ class _Term(NamedTuple):
     coefficients: NDArray[np.float64]
 
 
+def require_one_layout(product: Module) -> None:
+    """Raise if a product of cuEquivariance takes features in another layout than the modules before it give them.
+
+    The energy of mace-torch then changes with the orientation.
+    """
+    config = getattr(product.attribute("cueq_config", None), "state", None)
+    if not isinstance(config, dict) or config.get("layout_str") != "ir_mul" or config.get("optimize_all"):
+        return
+    parts = ("linear", "channelwise", "symmetric", "fctp")
+    is_converted = [config.get(f"optimize_{part}") is True for part in parts]
+    if config.get("optimize_symmetric") and not all(is_converted):
+        raise UnsupportedModelError(
+            f"{product.label} has the layout ir_mul of cuEquivariance, and other modules are not converted, so that "
+            "energies change with the orientation; convert the trained model with mace-torch "
+            "(python -m mace.cli.convert_e3nn_cueq), or make it with optimize_all or the layout mul_ir"
+        )
+
+
 class _Converted(Module):
     """A module of cuEquivariance."""
 

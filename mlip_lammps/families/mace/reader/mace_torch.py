@@ -17,10 +17,12 @@ from mlip_lammps.families.checkpoints.pickle_reader import Record
 from mlip_lammps.families.irreps import Entry, format_irreps, parse_irreps
 from mlip_lammps.families.mace.interactions import block_names, block_of
 from mlip_lammps.families.mace.reader import checks
+from mlip_lammps.families.mace.reader.cuequivariance import require_one_layout
 from mlip_lammps.families.mace.reader.embedding import read_embeddings
 from mlip_lammps.families.mace.reader.latent_ewald import read_latent_ewald
 from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.names import MODELS, allowed_names
+from mlip_lammps.families.mace.reader.precision import trained_precision
 from mlip_lammps.families.mace.spec import (
     BASIS_ARRAYS,
     CHARGE_READOUTS,
@@ -132,7 +134,7 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
         radial=radial,
         irreps_embedding=irreps_embedding,
         layers=layers,
-        dtype=str(embedding.precision("weight")),
+        dtype=trained_precision(model, embedding, weights),
         pair_repulsion=repulsion,
         has_even_harmonics=len(harmonics) > 1 and harmonics[1].parity == 1,
         is_product_by_element=not _is_agnostic(products),
@@ -239,6 +241,7 @@ def _product(product: Module, irreps_message: str, needs_skip: bool, weights: We
         )
     contraction = product.child("symmetric_contractions")
     contraction.require_class("SymmetricContraction")
+    require_one_layout(product)
     irreps_in = format_irreps(contraction.irreps("irreps_in"))
     checks.require(irreps_in == irreps_message, contraction, "irreps_in", irreps_in)
     linear_in, irreps_out = checks.linear(product.child("linear"))

@@ -61,8 +61,8 @@ def check_model(trained: MaceModel) -> None:
         # Some arrays of a float32 model may be float64 and the other way round: all are used with the digits they have.
         if array.dtype not in (np.float32, np.float64):
             raise ModelFileError(
-                f"{key} of {name} is {array.dtype}, expected float32 or float64; convert the model (model.double()) "
-                "and save it again"
+                f"{key} of {name} is {array.dtype}, expected float32 or float64; give the model that was saved before "
+                "its conversion"
             )
         if not np.isfinite(array).all():
             raise ModelFileError(f"{key} of {name} has values that are not finite: training failed; train again")
