@@ -1,7 +1,8 @@
 """The precision in which mace-torch made a model.
 
 The couplings of e3nn have it, and keep its rounding when the model is converted (``model.double()``). Those of the
-products (``U_matrix``) tell it; those of the convolutions, which were made with them, are not read.
+products (``U_matrix``) tell it, or the weights if the products have no couplings of vectors. Those of the convolutions,
+which were made with them, are not read.
 """
 
 from collections.abc import Mapping
@@ -29,13 +30,16 @@ def trained_precision(model: Module, embedding: Module, weights: Mapping[str, ND
     convolution = model.child("interactions").children()[0].child("conv_tp")
     if not convolution.full_name.startswith("e3nn."):
         return stored  # converted models have couplings of their own
-    n_bits = max((_significant_bits(array) for name, array in weights.items() if ".U_matrix_" in name), default=0)
+    couplings = [array for name, array in weights.items() if ".U_matrix_" in name]
+    n_bits = max(map(_significant_bits, couplings), default=0)
+    if n_bits <= _TRIVIAL_BITS:
+        n_bits = _significant_bits(embedding.array("weight"))
     if n_bits <= _TRIVIAL_BITS:
         return stored
     if n_bits <= _HALF_BITS:
         raise UnsupportedModelError(
-            f"{model.source} was in half precision once, which rounded the couplings of its products to {n_bits} bits, "
-            "so that its energy changes with the orientation; give the model that was saved before"
+            f"{model.source} was in half precision once, which rounded its couplings to {n_bits} bits, so that its "
+            "energy changes with the orientation; give the model that was saved before"
         )
     return "float32" if n_bits <= _SINGLE_BITS else stored
 
