@@ -7,9 +7,8 @@ from torch._inductor.scheduler import BaseSchedulerNode, Scheduler
 class AcyclicFusion(InductorChoices):
     """Refuse to fuse two operations if a third must run between them.
 
-    The compiler (torch 2.11 to 2.14) looks for such an operation only where memory is read and written with the same
-    indices. It fuses a sum over rows that also goes into a concatenated tensor with its own inputs: the result lacks
-    the sum, or the program ends with a segmentation fault.
+    The compiler (torch 2.13) fuses a sum over rows that also goes into a concatenated tensor with the inputs of the
+    sum. The result then lacks the sum, or the program ends with a segmentation fault.
     """
 
     @staticmethod
