@@ -11,9 +11,11 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
+from threadpoolctl import threadpool_info
 
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.workflows import Tasks, relax, relax_all
+from mlip_lammps.workflows import tasks as tasks_module
 from mlip_lammps.workflows.crystals.force_constants import force_task
 from mlip_lammps.workflows.relaxation import relax_each, relax_task
 from mlip_lammps.workflows.run_folder import RunFolder, as_table, read_record
@@ -123,6 +125,16 @@ def test_a_used_emt_runs_on_ranks():
     alone = Tasks().map("", relax_task, calculator, items)
     on_ranks = Tasks(n_ranks=2).map("", relax_task, calculator, items)
     assert [table["energy"] for table in on_ranks] == [table["energy"] for table in alone]
+
+
+def test_this_process_works_beside_ranks_with_one_thread_of_numpy():
+    def blas_threads() -> set[int]:
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    before = blas_threads()
+    with tasks_module._one_thread(EMT()):
+        assert blas_threads() == {1}
+    assert blas_threads() == before
 
 
 def test_a_rank_starts_without_torch_and_can_import_it():

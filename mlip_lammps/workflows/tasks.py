@@ -10,13 +10,15 @@ import io
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ase.calculators.calculator import Calculator
 from ase.io.jsonio import decode, encode
+from threadpoolctl import ThreadpoolController
 
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.core.processes import python_module
@@ -173,10 +175,18 @@ def _is_on_gpu(calculator: Calculator) -> bool:
     return getattr(getattr(calculator, "model", None), "gpu", None) is not None
 
 
-def _one_thread(calculator: Calculator) -> AbstractContextManager:
-    """Limit this package's calculator to one thread, as on the other ranks."""
+@contextmanager
+def _one_thread(calculator: Calculator) -> Iterator[None]:
+    """Limit numpy and this package's calculator to one thread, as on the other ranks.
+
+    More threads wait actively for each other on the cores of the ranks: relaxations took twice as long.
+    """
     limit = getattr(getattr(calculator, "model", None), "one_thread", nullcontext)
-    return limit()
+    with _libraries().limit(limits=1, user_api="blas"), limit():
+        yield
+
+
+_libraries = cache(ThreadpoolController)  # the search for the libraries of a process takes a tenth of a second
 
 
 def identity_of(calculator: Calculator) -> object:
