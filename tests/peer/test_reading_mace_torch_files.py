@@ -19,7 +19,6 @@ WORDS = {
     "openequivariance": "converted for OpenEquivariance .*python -m mace.cli.convert_oeq_e3nn .* --return_model",
     "was_float16": r"was in half precision once, which rounded its couplings to 1\d bits",
     "was_bfloat16": "was in half precision once, which rounded its couplings to 8 bits",
-    "was_float16_without_products": r"was in half precision once, which rounded its couplings to \d+ bits",
     "float16": "weights in float16.*give the model that was saved before its conversion",
     "embedding": "embedding_specs .* elec_temp",
     "embedding_of_atoms": "total_charge .continuous, per atom",

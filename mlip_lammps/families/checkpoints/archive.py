@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,6 +59,28 @@ def small_pickle(path: Path, start: bytes) -> bytes | None:
             return archive.read(names[0]) if is_small else None
     except (OSError, *DAMAGED_ZIP):
         return None
+
+
+def script_buffers(archive: bytes, prefix: str, source: str) -> list[NDArray[np.generic]]:
+    """Return the buffers of a TorchScript archive whose names begin with ``prefix``, flat; none of it runs.
+
+    Modules of e3nn contain such an archive. Nothing depends on it, so damaged ones and large ones have no buffers here.
+    """
+    try:
+        with zipfile.ZipFile(BytesIO(archive)) as opened:
+            folder = opened.namelist()[0].partition("/")[0]
+
+            def content(name: str) -> bytes:
+                entry = opened.getinfo(f"{folder}/{name}")
+                if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > len(archive):
+                    raise ValueError("not an entry of torch")
+                return opened.read(entry)
+
+            state = Opcodes(None, source).read(content("data.pkl")).state
+            storages = [record.args[0] for name, record in state.items() if name.startswith(prefix)]
+            return [np.frombuffer(content(f"data/{one.key}"), _STORAGE_TYPES[one.type_name]) for one in storages]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ModelFileError, *DAMAGED_ZIP):
+        return []
 
 
 class TensorArchive:

@@ -1,16 +1,17 @@
 """The precision in which mace-torch made a model.
 
-The couplings of e3nn have it, and keep its rounding when the model is converted (``model.double()``). Those of the
-products (``U_matrix``) tell it, or the weights if the products have no couplings of vectors. Those of the convolutions,
-which were made with them, are not read.
+The couplings of e3nn have it, and keep its rounding when the model is converted (``model.double()``). The reader knows
+these couplings, except for their rounding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import UnsupportedModelError
+from mlip_lammps.families.checkpoints.archive import script_buffers
+from mlip_lammps.families.checkpoints.pickle_reader import Record
 from mlip_lammps.families.mace.reader.module import Module
 
 _TRIVIAL_BITS = 3
@@ -27,13 +28,12 @@ def trained_precision(model: Module, embedding: Module, weights: Mapping[str, ND
         If the model was in half precision once.
     """
     stored = str(embedding.precision("weight"))
-    convolution = model.child("interactions").children()[0].child("conv_tp")
-    if not convolution.full_name.startswith("e3nn."):
+    interactions = model.child("interactions").children()
+    if not all(one.child("conv_tp").full_name.startswith("e3nn.") for one in interactions):
         return stored  # converted models have couplings of their own
-    couplings = [array for name, array in weights.items() if ".U_matrix_" in name]
-    n_bits = max(map(_significant_bits, couplings), default=0)
-    if n_bits <= _TRIVIAL_BITS:
-        n_bits = _significant_bits(embedding.array("weight"))
+    convolutions = [array for one in interactions for array in _couplings(one.child("conv_tp"))]
+    products = [array for name, array in weights.items() if ".U_matrix_" in name]
+    n_bits = max(map(_significant_bits, convolutions or products), default=0)
     if n_bits <= _TRIVIAL_BITS:
         return stored
     if n_bits <= _HALF_BITS:
@@ -42,6 +42,16 @@ def trained_precision(model: Module, embedding: Module, weights: Mapping[str, ND
             "energy changes with the orientation; give the model that was saved before"
         )
     return "float32" if n_bits <= _SINGLE_BITS else stored
+
+
+def _couplings(convolution: Module) -> Iterator[NDArray[np.generic]]:
+    """Yield the couplings that e3nn compiled into a tensor product; none for products with scalars only."""
+    code = convolution.attribute("__codegen__", None)
+    for archive in code.values() if isinstance(code, dict) else ():
+        if isinstance(archive, Record) and archive.name == "_codecs.encode" and archive.args:
+            archive = archive.args[0].encode("latin1", "replace") if isinstance(archive.args[0], str) else b""
+        if isinstance(archive, bytes):
+            yield from script_buffers(archive, "_w3j_", convolution.source)
 
 
 def _significant_bits(array: NDArray[np.generic]) -> int:
