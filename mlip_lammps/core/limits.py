@@ -76,7 +76,7 @@ TO_REFERENCE = {
 """Limits between the compiled model and the reference in float64."""
 
 FINE_TABLE_FORCE = 5e-10
-"""Relative force difference above which a file in float64 gets finer radial tables: 2 MB more and 8 % slower for a
+"""Relative force difference above which a file in float64 gets finer radial tables: 0.8 MB more and 8 % slower for a
 layer of 128 channels, so not for the many models that do not need them."""
 
 TABLE_FORCE = {"float64": 1e-7, "mixed": 1e-6, "float32": 1e-6}
