@@ -19,7 +19,6 @@ from mlip_lammps.compilation.consistency import check_ranks
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
 from mlip_lammps.families import read_model
-from mlip_lammps.families.m3gnet.family import FAMILY
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.testing import tolerances
 from mlip_lammps.testing.compare import assert_energies_agree, assert_forces_agree
@@ -35,11 +34,6 @@ STRUCTURES = {
 }
 
 
-def layers_of(name):
-    trained = read_model(STORED.file_of(name))
-    return FAMILY.layers(trained, trained.atomic_numbers)
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_reference_gives_the_results_of_matgl(name):
     reference = STORED.reference_of(name)
@@ -51,14 +45,14 @@ def test_the_reference_gives_the_results_of_matgl(name):
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])
 def test_the_layers_equal_the_reference(name, dtype):
     reference, atoms = STORED.reference_of(name), STORED.results_of(name)[0][0]
-    found = run_layers(layers_of(name), reference, atoms, dtype)
+    found = run_layers(STORED.layers_of(name), reference, atoms, dtype)
     limit = 1e-10 if dtype == "float64" else 1e-4
     found.assert_equal(reference.evaluate(atoms), limit, reference.splits_gradients)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_two_ranks_give_the_results_of_one(name, tmp_path):
-    check_ranks(layers_of(name), tmp_path)
+    check_ranks(STORED.layers_of(name), tmp_path)
 
 
 @pytest.fixture(scope="module", params=["dgl_smooth", "smooth"])
