@@ -268,6 +268,14 @@ MODELS = {
         "n_layers": 3, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 1, "elements": [1, 8], "dtype": "float32",
         "conversions": ["float64"], "trained_further": True,
     },
+    "in_half_precision": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 2, "elements": [1, 8],
+        "dtype": "float32", "conversions": ["float16"],
+    },
+    "in_half_precision_before": {
+        "n_layers": 2, "hidden": "8x0e+8x1o+8x1e", "l_max": 3, "correlation": 2, "elements": [1, 8],
+        "dtype": "float32", "conversions": ["bfloat16", "float32"],
+    },
     "older_version": {"n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [1], "older": True},
 }  # fmt: skip
 
@@ -279,9 +287,6 @@ UNSUPPORTED = {
     "embedding": {"extra": {"embedding_specs": {"elec_temp": {**_NUMBER, "emb_dim": 4}}}},
     "cuequivariance": {"converted": "cuequivariance_torch.operations.other.Linear"},
     "openequivariance": {"converted": "openequivariance.impl_torch.TensorProductConv.TensorProductConv"},
-    "was_float16": {"l_max": 2, "correlation": 2, "conversions": ["float16", "float64"]},
-    "was_bfloat16": {"l_max": 2, "correlation": 2, "conversions": ["bfloat16", "float32"]},
-    "float16": {"conversions": ["float16"]},
     "embedding_of_atoms": {"extra": {"embedding_specs": {
         "total_charge": {"type": "continuous", "per": "atom", "in_dim": 1, "emb_dim": 4},
     }}},

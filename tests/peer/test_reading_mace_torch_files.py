@@ -17,9 +17,6 @@ WORDS = {
     "sin": "gate is not one of silu, tanh, abs and None",
     "cuequivariance": "converted for cuEquivariance .*python -m mace.cli.convert_cueq_e3nn .* --return_model",
     "openequivariance": "converted for OpenEquivariance .*python -m mace.cli.convert_oeq_e3nn .* --return_model",
-    "was_float16": r"was in half precision once, which rounded its couplings to 1\d bits",
-    "was_bfloat16": "was in half precision once, which rounded its couplings to 8 bits",
-    "float16": "weights in float16.*give the model that was saved before its conversion",
     "embedding": "embedding_specs .* elec_temp",
     "embedding_of_atoms": "total_charge .continuous, per atom",
 }

@@ -16,6 +16,8 @@ from mlip_lammps.families.checkpoints.pickle_reader import Opcodes, Record, Stor
 _STORAGE_TYPES = {
     "torch.DoubleStorage": "f8",
     "torch.FloatStorage": "f4",
+    "torch.HalfStorage": "f2",
+    "torch.BFloat16Storage": "u2",
     "torch.LongStorage": "i8",
     "torch.IntStorage": "i4",
     "torch.BoolStorage": "?",
@@ -34,6 +36,8 @@ NAMES = frozenset(
         _TENSOR,
         "torch.Size",
         "torch.device",
+        "torch.bfloat16",
+        "torch.float16",
         "torch.float32",
         "torch.float64",
         "collections.OrderedDict",
@@ -61,10 +65,10 @@ def small_pickle(path: Path, start: bytes) -> bytes | None:
         return None
 
 
-def script_buffers(archive: bytes, prefix: str, source: str) -> list[NDArray[np.generic]]:
-    """Return the buffers of a TorchScript archive whose names begin with ``prefix``, flat; none of it runs.
+def script_buffers(archive: bytes, prefix: str, source: str) -> dict[str, NDArray[np.generic]]:
+    """Return the buffers of a TorchScript archive whose names begin with ``prefix``; none of it runs.
 
-    Modules of e3nn contain such an archive. Nothing depends on it, so damaged ones and large ones have no buffers here.
+    Modules of e3nn contain such an archive. Damaged ones and large ones have no buffers here.
     """
     try:
         with zipfile.ZipFile(BytesIO(archive)) as opened:
@@ -77,10 +81,49 @@ def script_buffers(archive: bytes, prefix: str, source: str) -> list[NDArray[np.
                 return opened.read(entry)
 
             state = Opcodes(None, source).read(content("data.pkl")).state
-            storages = [record.args[0] for name, record in state.items() if name.startswith(prefix)]
-            return [np.frombuffer(content(f"data/{one.key}"), _STORAGE_TYPES[one.type_name]) for one in storages]
+            found = {}
+            for name, record in state.items():
+                if name.startswith(prefix):
+                    storage, *place = record.args[:4]
+                    flat = _numbers(content(f"data/{storage.key}"), storage.type_name, "<")
+                    found[name] = _strided(flat, *place)
+            return found
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ModelFileError, *DAMAGED_ZIP):
-        return []
+        return {}
+
+
+def _numbers(content: bytes, type_name: str, byte_order: str) -> NDArray[np.generic]:
+    """Return the numbers of a storage; those of half precision as float32, which holds them exactly."""
+    numbers = np.frombuffer(content, byte_order + _STORAGE_TYPES[type_name])
+    if type_name == "torch.BFloat16Storage":  # the first half of a float32
+        return (numbers.astype("u4") << 16).view("f4")
+    return numbers.astype("f4" if type_name == "torch.HalfStorage" else numbers.dtype.newbyteorder("="), copy=False)
+
+
+def _strided(flat: NDArray[np.generic], offset: Any, size: Any, stride: Any) -> NDArray[np.generic]:
+    """Return a copy of the numbers of a tensor in its storage.
+
+    Raises
+    ------
+    ValueError
+        If the tensor extends beyond its storage; the message follows the name of the tensor.
+    """
+    is_sound = (
+        all(isinstance(values, tuple) and len(values) <= 16 for values in (size, stride))
+        and len(size) == len(stride)
+        and all(type(value) is int and 0 <= value < 2**48 for value in (offset, *size, *stride))
+    )
+    if not is_sound:
+        raise ValueError("has an invalid shape or stride")
+    n_numbers = math.prod(size)
+    if n_numbers == 0:
+        return np.zeros([min(n, 2**16) for n in size], dtype=flat.dtype)
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if last >= len(flat) or n_numbers > len(flat):
+        raise ValueError(f"needs {max(last + 1, n_numbers)} values, but its storage has {len(flat)}")
+    steps = [step * flat.itemsize for step in stride]
+    view = np.lib.stride_tricks.as_strided(flat[offset:], shape=size, strides=steps, writeable=False)
+    return np.array(view, order="C")
 
 
 class TensorArchive:
@@ -112,7 +155,7 @@ class TensorArchive:
             raise ModelFileError(f"{path} is a zip file with overlapping entries; copy the model again")
         order = self._entry("byteorder").decode("ascii", "replace") if self._has("byteorder") else "little"
         self._byte_order = ">" if order == "big" else "<"
-        self._storages: dict[str, NDArray[np.generic]] = {}
+        self._storages: dict[str, tuple[str, NDArray[np.generic]]] = {}
 
     def _folder(self, path: Path) -> str:
         """Return the folder of all entries, with a slash at its end."""
@@ -145,44 +188,32 @@ class TensorArchive:
             found = record.name if isinstance(record, Record) else type(record).__name__
             raise ModelFileError(f"{label} of {self.name} is a {found}, expected a tensor; {_SAVE_AGAIN}")
         storage, offset, size, stride = record.args[:4]
-        sizes = (size, stride)
-        is_sound = (
-            isinstance(storage, Storage)
-            and all(isinstance(values, tuple) and len(values) <= 16 for values in sizes)
-            and len(size) == len(stride)
-            and all(type(value) is int and 0 <= value < 2**48 for value in (offset, *size, *stride))
-        )
-        if not is_sound:
-            raise ModelFileError(f"{label} of {self.name} has an invalid shape or stride; copy the model again")
+        if not isinstance(storage, Storage):
+            raise ModelFileError(f"{label} of {self.name} has no numbers; copy the model again")
         flat = self._storage(storage, label)
-        n_numbers = math.prod(size)
-        if n_numbers == 0:
-            return np.zeros([min(n, 2**16) for n in size], dtype=flat.dtype.newbyteorder("="))
-        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-        if last >= len(flat) or n_numbers > len(flat):
+        try:
+            return _strided(flat, offset, size, stride)
+        except ValueError as error:
             raise ModelFileError(
-                f"{label} of {self.name} needs {max(last + 1, n_numbers)} values, but its storage has {len(flat)}: "
-                "the file is damaged; copy the model again"
-            )
-        steps = [step * flat.itemsize for step in stride]
-        view = np.lib.stride_tricks.as_strided(flat[offset:], shape=size, strides=steps, writeable=False)
-        return np.array(view, dtype=flat.dtype.newbyteorder("="), order="C")
+                f"{label} of {self.name} {error}: the file is damaged; copy the model again"
+            ) from error
 
     def _storage(self, storage: Storage, label: str) -> NDArray[np.generic]:
         if storage.key not in self._storages:
-            kind = np.dtype(self._byte_order + _STORAGE_TYPES.get(storage.type_name, "f8"))
+            kind = np.dtype(_STORAGE_TYPES.get(storage.type_name, "f8"))
             content = self._entry(self.storage_name.format(storage.key))
             if storage.type_name not in _STORAGE_TYPES or len(content) < storage.n_numbers * kind.itemsize:
                 raise ModelFileError(
                     f"the storage of {label} in {self.name} has {len(content)} bytes, expected {storage.n_numbers} "
                     f"values of {storage.type_name}; copy the model again"
                 )
-            self._storages[storage.key] = np.frombuffer(content, dtype=kind, count=storage.n_numbers)
-        flat = self._storages[storage.key]
-        if flat.dtype.newbyteorder("=") != np.dtype(_STORAGE_TYPES.get(storage.type_name, "V1")):
+            content = content[: storage.n_numbers * kind.itemsize]
+            self._storages[storage.key] = storage.type_name, _numbers(content, storage.type_name, self._byte_order)
+        type_name, flat = self._storages[storage.key]
+        if type_name != storage.type_name:
             raise ModelFileError(
-                f"the storage of {label} in {self.name} is used as {flat.dtype.name} and as {storage.type_name}, "
-                "expected one type; copy the model again"
+                f"the storage of {label} in {self.name} is used as {type_name} and as {storage.type_name}, expected "
+                "one type; copy the model again"
             )
         return flat
 

@@ -26,7 +26,6 @@ _FEATURES = {
     "mace.modules.radial.RadialMLP": "a radial MLP with layer normalisation",
     "mace.modules.embeddings.GenericJointEmbedding": "a joint embedding (embedding_specs)",
 }
-_SHORT_FLOATS = {"torch.HalfStorage": "float16", "torch.BFloat16Storage": "bfloat16"}
 _FUNCTIONS = ("torch.nn.functional.", "torch._C._nn.", "torch.nn.modules.activation.", "torch._VariableFunctions.")
 _OTHER_MODELS = {
     "AtomicDipolesMACE": "predicts dipoles and no energy, so it cannot run dynamics; give a model with energies",
@@ -336,8 +335,6 @@ def feature_of(name: str) -> str:
         return f"{class_name}, which {_OTHER_MODELS[class_name].partition(';')[0]}"
     if name.partition(".")[0] in _CONVERTED:
         return f"layers converted for {_CONVERTED[name.partition('.')[0]][0]}"
-    if name in _SHORT_FLOATS:
-        return f"weights in {_SHORT_FLOATS[name]}"
     return f"{_FEATURES[name]} ({name})" if name in _FEATURES else name
 
 
@@ -356,11 +353,6 @@ def _refusal(name: str, source: str) -> str:
         )
     if name in _FEATURES:
         return f"{source} has {_FEATURES[name]} ({name}), which this package does not support; train without it"
-    if name in _SHORT_FLOATS:
-        return (
-            f"{source} has weights in {_SHORT_FLOATS[name]}, which rounds the couplings of its products too much: its "
-            "energy changes with the orientation; give the model that was saved before its conversion"
-        )
     if name.startswith(_FUNCTIONS):
         return (
             f"{source} has the gate or activation function {class_name} ({name}), which this package does not support; "

@@ -1,14 +1,16 @@
-"""Coupling coefficients with the signs of e3nn 0.4.4, with which mace-torch trains models.
+"""Couplings of convolutions: those in the file, or else those of e3nn 0.4.4, with which mace-torch trains models.
 
 Newer versions of e3nn changed the sign of many couplings whose three orders have an odd sum. Models with features of
 both parities, or without parity, have such couplings.
 """
 
+import numpy as np
 import torch
 from e3nn import o3
 from torch import Tensor
 
-from mlip_lammps.core.errors import UnsupportedModelError
+from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
+from mlip_lammps.families.mace.spec import MaceModel, couplings_of
 
 _LARGEST_ORDER = 6
 _NEGATIVE = frozenset(
@@ -20,20 +22,40 @@ _NEGATIVE = frozenset(
 )
 """Couplings with an odd sum of orders up to 6 whose first coefficient that is not zero is negative in e3nn 0.4.4."""
 _NEGLIGIBLE = 1e-9
+_ROUNDING = 4e-3
+"""Largest rounding of a coupling, that of a model which was bfloat16 once."""
 
 
-def wigner_3j(l_in: int, l_edge: int, l_out: int) -> Tensor:
-    """Return the coupling coefficients, shape (2 l_in + 1, 2 l_edge + 1, 2 l_out + 1), float64.
+def coupling(trained: MaceModel, t: int, l_in: int, l_edge: int, l_out: int) -> Tensor:
+    """Return a coupling of layer ``t`` (from 1), shape (2 l_in + 1, 2 l_edge + 1, 2 l_out + 1), float64.
+
+    e3nn rounds couplings to the precision in which a model is made, unless one of the orders is 0.
 
     Raises
     ------
+    ModelFileError
+        If the file has other numbers than rounded Wigner 3j symbols.
     UnsupportedModelError
-        If the sum of the orders is odd and one of them is larger than 6.
+        If the file has no couplings, the sum of the orders is odd and one of them is larger than 6.
     """
-    return coupling_sign(l_in, l_edge, l_out) * o3.wigner_3j(l_in, l_edge, l_out, dtype=torch.float64)
+    orders = l_in, l_edge, l_out
+    symbols = o3.wigner_3j(*orders, dtype=torch.float64)
+    stored = trained.weights.get(couplings_of(t, orders))
+    if stored is None:
+        symbols = _sign(*orders) * symbols
+        is_rounded = trained.dtype == "float32" and 0 not in orders
+        return symbols.to(torch.float32).to(torch.float64) if is_rounded else symbols
+    found = torch.from_numpy(stored.astype(np.float64))
+    differences = [(found - sign * symbols).abs().max() for sign in (1.0, -1.0) if found.shape == symbols.shape]
+    if any(difference < _ROUNDING for difference in differences):
+        return found
+    raise ModelFileError(
+        f"{trained.source_name} has couplings of the orders {l_in}, {l_edge} and {l_out} that are not Wigner 3j "
+        "symbols: the file is damaged; copy it again"
+    )
 
 
-def coupling_sign(l_in: int, l_edge: int, l_out: int) -> float:
+def _sign(l_in: int, l_edge: int, l_out: int) -> float:
     """Return the sign by which the coefficients of the installed e3nn differ from those of version 0.4.4."""
     orders = l_in, l_edge, l_out
     if sum(orders) % 2 == 0:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lammps.families.family import SpecifiedModel
+from mlip_lammps.families.irreps import parse_irreps
 from mlip_lammps.structure.latent_ewald import LatentEwald
 
 FAMILY_NAME = "mace"
+_COUPLINGS = ".conv_tp.couplings."
 
 
 def weights_of(part: str, t: int) -> str:
@@ -24,6 +26,11 @@ def weights_of(part: str, t: int) -> str:
         ``interactions``, ``products``, ``readouts`` or `CHARGE_READOUTS`.
     """
     return f"{part}.{t - 1}"
+
+
+def couplings_of(t: int, orders: tuple[int, int, int]) -> str:
+    """Return the weight name of the couplings of three orders in layer ``t``."""
+    return f"{weights_of('interactions', t)}{_COUPLINGS}{'_'.join(map(str, orders))}"
 
 
 CHARGE_READOUTS = "les_readouts"
@@ -114,6 +121,11 @@ class LayerSpec:
     readout: ReadoutSpec | None
     settings: dict[str, Any] = field(default_factory=dict)
     """Additional settings of the interaction block: plain values by name, as returned by its ``read``."""
+
+    def coupled_orders(self) -> list[tuple[int, int, int]]:
+        """Return the orders that each path couples: neighbour features, spherical harmonic and result."""
+        edge, mid = parse_irreps(self.irreps_edge), parse_irreps(self.irreps_mid)
+        return [(edge[i].order, order, mid[k].order) for i, order, k in self.paths]
 
 
 @dataclass(frozen=True)
@@ -226,11 +238,13 @@ class MaceModel(SpecifiedModel):
         weights, they include ``atomic_energies_fn.atomic_energies`` (n_heads, n_elements), ``scale_shift.scale`` and
         ``scale_shift.shift`` (n_heads,) (1 and 0 for class MACE), the arrays of the radial basis
         (``radial_embedding.bessel_fn``, see ``BASIS_ARRAYS``), and the coupling tensors
-        ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as dense arrays. A model with pair repulsion
-        also has ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor`` and ``.covalent_radii`` (angstrom, by atomic
-        number). A model with a distance transform also has ``radial_embedding.distance_transform.covalent_radii``, with
-        ``.a``, ``.q``, ``.p`` (Agnesi) or ``.alpha`` (soft). A model with global inputs also has the weights of each
-        input, ``joint_embedding.project.0.weight`` and, with a readout, ``embedding_readout.linear.weight``.
+        ``products.T.symmetric_contractions.contractions.K.U_matrix_NU`` as dense arrays. If the file has couplings
+        of three orders L above 0, they are ``interactions.T.conv_tp.couplings.L_L_L`` (2 L + 1 each). A model with pair
+        repulsion also has ``pair_repulsion_fn.c`` (4,), ``.a_exp``, ``.a_prefactor`` and ``.covalent_radii`` (angstrom,
+        by atomic number). A model with a distance transform also has
+        ``radial_embedding.distance_transform.covalent_radii``, with ``.a``, ``.q``, ``.p`` (Agnesi) or ``.alpha``
+        (soft). A model with global inputs also has the weights of each input, ``joint_embedding.project.0.weight`` and,
+        with a readout, ``embedding_readout.linear.weight``.
     source_sha256
         SHA-256 of the original file; a portable file stores that of the file it was made from.
     """
@@ -247,7 +261,8 @@ class MaceModel(SpecifiedModel):
 
     def facts(self) -> dict[str, Any]:
         """Return the properties that ``mlip-lammps info`` prints."""
-        n_weights = sum(array.size for name, array in self.weights.items() if "U_matrix" not in name)
+        couplings = "U_matrix", _COUPLINGS
+        n_weights = sum(array.size for name, array in self.weights.items() if not any(one in name for one in couplings))
         return {"n_weights": n_weights, **asdict(self.spec)}
 
     def describe(self) -> dict[str, Any]:

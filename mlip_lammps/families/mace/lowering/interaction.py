@@ -42,7 +42,7 @@ class InteractionLowering:
     """Builder of the constants of an interaction block; names are those of its submodules in mace-torch."""
 
     def __init__(self, table: "WeightTable", t: int, layer: LayerSpec):
-        self.table, self.layer = table, layer
+        self.table, self.t, self.layer = table, t, layer
         self.prefix = weights_of("interactions", t)
         self.irreps_in, self.irreps_edge = o3.Irreps(layer.irreps_in), o3.Irreps(layer.irreps_edge)
         self.irreps_mid = o3.Irreps(layer.irreps_mid)
@@ -66,7 +66,7 @@ class InteractionLowering:
         ``radial`` is the network ``conv_tp_weights``, by default one without biases.
         """
         up = self._up()
-        paths = convolution_paths(self.layer, self.table.spec.dtype, self.irreps_edge, self.irreps_mid, self._mid)
+        paths = convolution_paths(self.table.trained, self.t, self.irreps_edge, self.irreps_mid, self._mid)
         if radial is None:
             radial = self.network("conv_tp_weights", len(self.layer.radial_widths) + 1)
         return LoweredInteraction(up, paths, self._padded(radial), message, skip, density, gate, attention)

@@ -7,8 +7,8 @@ import torch
 from e3nn import o3
 from torch import Tensor
 
-from mlip_lammps.families.mace.couplings import wigner_3j
-from mlip_lammps.families.mace.spec import LayerSpec, MaceModel
+from mlip_lammps.families.mace.couplings import coupling
+from mlip_lammps.families.mace.spec import MaceModel
 from mlip_lammps.kernels.lowered import ConvolutionPath, LinearBlock
 
 
@@ -16,6 +16,7 @@ class WeightTable:
     """Weights as float64 tensors, and the indices of the chosen elements."""
 
     def __init__(self, trained: MaceModel, rows: list[int]):
+        self.trained = trained
         self.spec = trained.spec
         self.weights = trained.weights
         self.rows = rows
@@ -125,21 +126,15 @@ class MidLayout:
             start += ir.dim * len(members)
 
 
-def _wigner_3j(l_in: int, l_edge: int, l_out: int, file_dtype: str) -> Tensor:
-    """Return the coupling, rounded as e3nn rounds it for ``file_dtype``: to float32 unless an l is 0."""
-    coupling = wigner_3j(l_in, l_edge, l_out)
-    is_rounded = file_dtype == "float32" and 0 not in (l_in, l_edge, l_out)
-    return coupling.to(torch.float32).to(torch.float64) if is_rounded else coupling
-
-
 def convolution_paths(
-    layer: LayerSpec, file_dtype: str, irreps_in: o3.Irreps, irreps_mid: o3.Irreps, mid: MidLayout
+    trained: MaceModel, t: int, irreps_in: o3.Irreps, irreps_mid: o3.Irreps, mid: MidLayout
 ) -> tuple[ConvolutionPath, ...]:
+    """Return the paths of the convolution of layer ``t`` (from 1)."""
     starts = starts_of(irreps_in)
     paths = []
-    for i_in, l_edge, i_mid in layer.paths:
+    for i_in, l_edge, i_mid in trained.spec.layers[t - 1].paths:
         l_in, ir_out = irreps_in[i_in].ir.l, irreps_mid[i_mid].ir
-        coupling = _wigner_3j(l_in, l_edge, ir_out.l, file_dtype) * ir_out.dim**0.5
+        symbols = coupling(trained, t, l_in, l_edge, ir_out.l) * ir_out.dim**0.5
         paths.append(
             ConvolutionPath(
                 in_start=starts[i_in],
@@ -149,7 +144,7 @@ def convolution_paths(
                 l_edge=l_edge,
                 l_out=ir_out.l,
                 # In MACE, edge vectors point from the neighbour to the centre; here they point to the neighbour.
-                coupling=coupling * (-1.0) ** l_edge,
+                coupling=symbols * (-1.0) ** l_edge,
             )
         )
     return tuple(paths)

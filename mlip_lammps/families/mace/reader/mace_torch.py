@@ -17,12 +17,12 @@ from mlip_lammps.families.checkpoints.pickle_reader import Record
 from mlip_lammps.families.irreps import Entry, format_irreps, parse_irreps
 from mlip_lammps.families.mace.interactions import block_names, block_of
 from mlip_lammps.families.mace.reader import checks
+from mlip_lammps.families.mace.reader.couplings import stored_couplings, trained_precision
 from mlip_lammps.families.mace.reader.cuequivariance import require_one_layout
 from mlip_lammps.families.mace.reader.embedding import read_embeddings
 from mlip_lammps.families.mace.reader.latent_ewald import read_latent_ewald
 from mlip_lammps.families.mace.reader.module import Module
 from mlip_lammps.families.mace.reader.names import MODELS, allowed_names
-from mlip_lammps.families.mace.reader.precision import trained_precision
 from mlip_lammps.families.mace.spec import (
     BASIS_ARRAYS,
     CHARGE_READOUTS,
@@ -34,6 +34,7 @@ from mlip_lammps.families.mace.spec import (
     PairRepulsionSpec,
     RadialSpec,
     ReadoutSpec,
+    couplings_of,
     weights_of,
 )
 
@@ -119,6 +120,7 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
         layer if readout is None else replace(layer, readout=_readout(readout, t, layer, len(heads), weights))
         for t, (layer, readout) in enumerate(zip(layers, readouts, strict=True), start=1)
     )
+    couplings = _couplings(layers, interactions, weights)
     latent_ewald = read_latent_ewald(model)
     if latent_ewald is not None:
         _charge_readouts(model, layers, readouts, len(heads), weights)
@@ -134,7 +136,7 @@ def _model_spec(model: Module, weights: Weights) -> ModelSpec:
         radial=radial,
         irreps_embedding=irreps_embedding,
         layers=layers,
-        dtype=trained_precision(model, embedding, weights),
+        dtype=trained_precision(str(embedding.precision("weight")), couplings),
         pair_repulsion=repulsion,
         has_even_harmonics=len(harmonics) > 1 and harmonics[1].parity == 1,
         is_product_by_element=not _is_agnostic(products),
@@ -230,6 +232,18 @@ def _layer(
         readout=None,
         settings=block.read(interaction),
     )
+
+
+def _couplings(layers: tuple[LayerSpec, ...], interactions: list[Module], weights: Weights) -> Weights:
+    """Store the couplings in the file that the layers need, and return them."""
+    couplings = {}
+    for t, (layer, interaction) in enumerate(zip(layers, interactions, strict=True), start=1):
+        stored = stored_couplings(interaction.child("conv_tp"))
+        for orders in layer.coupled_orders():
+            if orders in stored:
+                couplings[couplings_of(t, orders)] = stored[orders]
+    weights |= couplings
+    return couplings
 
 
 def _product(product: Module, irreps_message: str, needs_skip: bool, weights: Weights) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from mlip_lammps.families.mace.interactions import block_of
 from mlip_lammps.families.mace.reader.validation import order_weight
 from mlip_lammps.families.mace.reference.interaction import InteractionModules, LayerInputs
 from mlip_lammps.families.mace.reference.modules import Weights, load_linear
-from mlip_lammps.families.mace.spec import CHARGE_READOUTS, LayerSpec, ModelSpec, ReadoutSpec, weights_of
+from mlip_lammps.families.mace.spec import CHARGE_READOUTS, LayerSpec, MaceModel, ReadoutSpec, weights_of
 
 _GATES = {"silu": nn.functional.silu, "tanh": torch.tanh, "abs": torch.abs, "identity": lambda values: values}
 
@@ -24,11 +24,12 @@ _MOST_NUMBERS = 1 << 20
 class Layer(nn.Module):
     """Message, symmetric contraction, skip connection and readout of layer ``t`` (counted from 1)."""
 
-    def __init__(self, spec: ModelSpec, t: int, weights: Weights, dtype: torch.dtype):
+    def __init__(self, trained: MaceModel, t: int, dtype: torch.dtype):
         super().__init__()
+        spec, weights = trained.spec, trained.weights
         layer = spec.layers[t - 1]
         self.block = block_of(layer.interaction)
-        self.interaction = InteractionModules(spec, t, weights, dtype)
+        self.interaction = InteractionModules(trained, t, dtype)
         self.is_product_by_element = spec.is_product_by_element
         product = weights_of("products", t)
         self.contraction = SymmetricContraction(layer, f"{product}.symmetric_contractions", weights, dtype)

@@ -10,11 +10,11 @@ from e3nn.nn import Gate
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mlip_lammps.families.mace.couplings import coupling_sign
+from mlip_lammps.families.mace.couplings import coupling
 from mlip_lammps.families.mace.interactions import block_of
-from mlip_lammps.families.mace.reference.modules import Weights, load_linear, load_weight
+from mlip_lammps.families.mace.reference.modules import load_linear, load_weight
 from mlip_lammps.families.mace.reference.radial import NormalizedMLP, RadialMLP
-from mlip_lammps.families.mace.spec import ModelSpec, weights_of
+from mlip_lammps.families.mace.spec import MaceModel, weights_of
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,13 @@ class InteractionModules(nn.Module):
         Network that gives the convolution weights.
     """
 
-    def __init__(self, spec: ModelSpec, t: int, weights: Weights, dtype: torch.dtype):
+    def __init__(self, trained: MaceModel, t: int, dtype: torch.dtype):
         super().__init__()
+        spec = trained.spec
         self.layer = layer = spec.layers[t - 1]
         self.n_elements = len(spec.atomic_numbers)
         self.dtype = dtype
-        self._weights, self._prefix = weights, weights_of("interactions", t)
+        self._weights, self._prefix = trained.weights, weights_of("interactions", t)
         self.add_linear("linear_up", layer.irreps_in, layer.irreps_edge)
         self.convolution = o3.TensorProduct(
             layer.irreps_edge,
@@ -75,12 +76,15 @@ class InteractionModules(nn.Module):
             shared_weights=False,
             internal_weights=False,
         ).to(dtype)
-        edge, mid = o3.Irreps(layer.irreps_edge), o3.Irreps(layer.irreps_mid)
-        signs = [(edge[i].mul, coupling_sign(edge[i].ir.l, order, mid[k].ir.l)) for i, order, k in layer.paths]
-        self.register_buffer("signs", torch.cat([torch.full((mul,), sign, dtype=dtype) for mul, sign in signs]))
+        compiled = dict(self.convolution.named_buffers())
+        for orders in layer.coupled_orders():
+            if 0 not in orders:
+                symbols = compiled[f"_compiled_main_left_right._w3j_{'_'.join(map(str, orders))}"]
+                symbols.copy_(coupling(trained, t, *orders))
         # Tables of the kernels have the channels of the widest irreps for all; the others' are zero.
+        edge = o3.Irreps(layer.irreps_edge)
         widest = max(mul for mul, _ in edge)
-        kept = torch.cat([widest * k + torch.arange(mul) for k, (mul, _) in enumerate(signs)])
+        kept = torch.cat([widest * k + torch.arange(edge[i].mul) for k, (i, _, _) in enumerate(layer.paths)])
         self.register_buffer("columns_of_tables", kept)
         block = block_of(layer.interaction)
         block.build(self)
@@ -126,9 +130,8 @@ class InteractionModules(nn.Module):
     def sum_over_neighbours(self, features: Tensor, inputs: LayerInputs) -> Tensor:
         """Return the convolution output summed over the neighbours of each atom, shape (n_atoms, dim of mid)."""
         weights = inputs.radial_weights
-        if weights.shape[1] != len(self.signs):
+        if weights.shape[1] != len(self.columns_of_tables):
             weights = weights[:, self.columns_of_tables]
-        weights = self.signs * weights
         messages = self.convolution(features[inputs.edge_neighbour], inputs.harmonics, weights)
         return messages.new_zeros(len(features), messages.shape[1]).index_add(0, inputs.edge_centre, messages)
 

@@ -17,7 +17,7 @@ from mlip_lammps.families.mace.reference.modules import load_linear
 from mlip_lammps.families.mace.reference.pair_repulsion import PairRepulsion
 from mlip_lammps.families.mace.reference.radial import RadialBasis
 from mlip_lammps.families.mace.spec import MaceModel
-from mlip_lammps.families.reference import ReferenceModel, default_dtype
+from mlip_lammps.families.reference import ReferenceModel
 
 
 class MaceReference(ReferenceModel):
@@ -56,8 +56,7 @@ class MaceReference(ReferenceModel):
         self.embedding_readout = None
         if spec.has_embedding_readout:
             self.embedding_readout = load_linear(spec.irreps_embedding, "1x0e", weights[READOUT], dtype)
-        with default_dtype(getattr(torch, spec.dtype)):
-            self.layers = nn.ModuleList(Layer(spec, t, weights, dtype) for t in range(1, spec.n_layers + 1))
+        self.layers = nn.ModuleList(Layer(trained, t, dtype) for t in range(1, spec.n_layers + 1))
         blocks = [block_of(layer.interaction) for layer in spec.layers]
         self.has_pair_functions = spec.radial.distance_transform is not None or any(
             block.has_pair_network for block in blocks
