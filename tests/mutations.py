@@ -365,8 +365,8 @@ IN_THE_LOWERING = [
     Mutation(
         "the sign of harmonics of order two",
         "mlip_lammps/families/mace/lowering/layout.py",
-        "                coupling=coupling * (-1.0) ** l_edge,\n",
-        "                coupling=coupling * (-1.0) ** min(l_edge, 1),\n",
+        "                coupling=symbols * (-1.0) ** l_edge,\n",
+        "                coupling=symbols * (-1.0) ** min(l_edge, 1),\n",
         (REFERENCE, "forces"),
     ),
     Mutation(
