@@ -12,7 +12,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.constraints import FixSymmetry
 from ase.filters import FrechetCellFilter
-from ase.optimize import BFGS, FIRE2, LBFGSLineSearch
+from ase.optimize import BFGS, FIRE2, LBFGS, LBFGSLineSearch
+from ase.optimize.optimize import Optimizer as Search
 from ase.units import GPa
 from numpy.typing import NDArray
 
@@ -36,6 +37,8 @@ CELLS = ("fixed", "free", "isotropic", "shape")
 OPTIMIZERS = {"lbfgs": LBFGSLineSearch, "bfgs": BFGS, "fire": FIRE2}
 Optimizer = Literal["lbfgs", "bfgs", "fire"]
 
+_MOST_CALLS = 10
+"""Most energies of a line search: it needs two or three, and dozens where their noise exceeds what a step gains."""
 _STOPS = ("optimizer", "style", "n_ranks", "force_tolerance", "max_steps")
 """Options that do not move the minimum: where only these differ, a relaxation continues from the last geometry."""
 
@@ -112,8 +115,9 @@ def relax(
     keeps_symmetry
         Whether to keep the space group of the start.
     optimizer
-        ``lbfgs``: quasi-Newton with a line search, continued with ``bfgs`` if the search fails; ``bfgs``: quasi-Newton
-        without, for noisy forces; ``fire``: damped dynamics, for a start far from a minimum.
+        ``lbfgs``: quasi-Newton with a line search, continued without where energies are too noisy for one; ``bfgs``:
+        quasi-Newton with the whole matrix, for a few dozen atoms; ``fire``: damped dynamics, for a start far from a
+        minimum.
     force_tolerance
         Limit for the largest force in eV/angstrom, and for the strain gradient per atom in eV.
     max_steps
@@ -337,20 +341,42 @@ def _search(
     """Move to the minimum; return the number of steps, and whether the forces are below the tolerance."""
     if trajectory is not None:
         trajectory.parent.mkdir(parents=True, exist_ok=True)
-    search = OPTIMIZERS[optimizer](target, logfile=None)
-    if trajectory is not None:
-        search.attach(lambda: ase.io.write(trajectory, moved, format="extxyz", append=True))
-    try:
-        is_done = search.run(fmax=force_tolerance, steps=max_steps)
-    except RuntimeError as error:
-        if "LineSearch" not in str(error):  # an error of the calculator
-            raise
-        is_done = None
-    n_steps = search.get_number_of_steps()
-    if is_done is None:
-        n_more, is_done = _search(target, moved, "bfgs", force_tolerance, max_steps - n_steps, trajectory)
-        n_steps += n_more
+    n_steps, is_done = 0, None
+    for kind in (OPTIMIZERS[optimizer], LBFGS):
+        search = kind(target, logfile=None)
+        if trajectory is not None:
+            search.attach(lambda: ase.io.write(trajectory, moved, format="extxyz", append=True))
+        if kind is LBFGSLineSearch:
+            search.attach(_LineSearchWatch(search))
+        try:
+            is_done = search.run(fmax=force_tolerance, steps=max_steps - n_steps)
+        except _NoisyEnergy:
+            pass
+        except RuntimeError as error:
+            if "LineSearch" not in str(error):  # an error of the calculator
+                raise
+        n_steps += search.get_number_of_steps()
+        if is_done is not None:
+            break
     return n_steps, bool(is_done)
+
+
+class _NoisyEnergy(Exception):
+    """A line search did not find a lower energy in a few evaluations."""
+
+
+class _LineSearchWatch:
+    """Ends a search after a step with many evaluations."""
+
+    def __init__(self, search: Search):
+        self.search = search
+        self.n_calls = 0
+
+    def __call__(self) -> None:
+        n_new = self.search.function_calls - self.n_calls
+        self.n_calls += n_new
+        if n_new > _MOST_CALLS:
+            raise _NoisyEnergy
 
 
 def continue_from(atoms: Atoms, trajectory: Path) -> None:
