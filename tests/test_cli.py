@@ -259,6 +259,11 @@ def test_too_few_steps_for_the_picture_are_refused_before_the_run(demo_folder, m
     assert not (demo_folder / "out").exists()
 
 
+def test_info_states_the_licence_of_a_shipped_model(capsys):
+    assert main(["info", "water-revpbe0d3"]) == 0
+    assert "licence CC-BY-SA-4.0" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_demo_runs_in_the_default_precision():
     assert read_demo_settings(INPUTS / "demo.toml").dtype == DEFAULT_DTYPE
 

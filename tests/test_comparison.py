@@ -78,6 +78,12 @@ def test_a_calculator_recovers_from_an_error_of_lammps():
     assert calculator.get_potential_energy(rattled_silicon()) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("style", "runner"), [("quip", "quippy"), ("aenet", "aenet or its ASE calculator")])
+def test_a_style_that_the_wheel_lacks_is_refused_with_what_runs_it(style, runner):
+    with pytest.raises(UserInputError, match=f"has no pair style {style}; run .* with {runner}"):
+        other_calculator(f"lammps:{style}:some.file", ["Si"])
+
+
 def test_style_eam_takes_a_file_for_each_element():
     alloy = bulk("CuNi", "rocksalt", a=4.5)
     alloy.calc = other_calculator("lammps:eam:Cu_u3.eam:Ni_u3.eam", ["Cu", "Ni"])

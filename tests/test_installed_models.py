@@ -38,12 +38,11 @@ def test_a_name_leads_to_the_file_of_the_package(installed):
 
 def test_models_and_info_name_the_package_and_its_licence(installed, capsys):
     assert main(["models"]) == 0
-    assert f"{NAME}: SevenNet-MF-0, 89 elements, heads R2SCAN and PBE (package sevenn, licence MIT)" in (
-        capsys.readouterr().out
-    )
+    line = f"{NAME} (SevenNet): SevenNet-MF-0, 89 elements, heads R2SCAN and PBE (package sevenn 0.13.0, licence MIT)"
+    assert line in capsys.readouterr().out
     assert main(["info", NAME]) == 0
     found = " ".join(capsys.readouterr().out.split())
-    assert "licence MIT (package sevenn)" in found
+    assert "licence MIT (package sevenn 0.13.0)" in found
     assert "supported yes" in found
     assert licence_of(file_of("modals.PBE")) is None
 

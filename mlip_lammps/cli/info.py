@@ -66,9 +66,13 @@ def _describe(path: Path) -> dict[str, object]:
     from mlip_lammps.core.errors import UserInputError
     from mlip_lammps.families import family_of, inspect_model, read_model
     from mlip_lammps.model_file.archive import is_archive, read_metadata
+    from mlip_lammps.models import licence_of_source
+    from mlip_lammps.models.installed import licence_of
 
     if is_archive(path):
-        return {"form": "compiled", **read_metadata(path)}
+        facts = {"form": "compiled", **read_metadata(path)}
+        licence = licence_of_source(facts["source"]["sha256"])
+        return facts if licence is None else facts | {"licence": licence}
     try:
         trained = read_model(path)
     except UserInputError as error:
@@ -79,6 +83,8 @@ def _describe(path: Path) -> dict[str, object]:
         facts = {"supported": True, "form": form, "family": trained.family, "source": source}
         if made_by := inspect_model(path).get("made_by"):
             facts["made_by"] = made_by
+        if licence := licence_of(path) or licence_of_source(trained.source_sha256):
+            facts["licence"] = licence
         facts |= trained.facts()
     if path.suffix == ".pt2":
         facts["remark"] = "not a compiled file, although its name ends in .pt2"

