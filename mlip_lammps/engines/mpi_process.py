@@ -88,6 +88,11 @@ class MpiProcess:
         end_launcher(self._process)
         self._process.stdout.close()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether ``mpiexec`` has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def lines(self, waits: bool = True) -> Iterator[str]:
         """Yield the output of the ranks, line by line, until they end; without ``waits``, only what is there now.
 

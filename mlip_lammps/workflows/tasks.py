@@ -1,7 +1,8 @@
 """Independent tasks with one calculator: here one after another, or side by side with MPI ranks.
 
-This process works as one of the ranks, so that nothing waits for the start of the others. A task is a function of a
-calculator and an item. Results of finished tasks are files in a folder: an interrupted run continues after them.
+This process works as one of the ranks, so that nothing waits for the start of the others. The others wait for the next
+tasks afterwards, with the model open. A task is a function of a calculator and an item. Results of finished tasks are
+files in a folder: an interrupted run continues after them.
 """
 
 import csv
@@ -12,6 +13,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,16 +23,11 @@ from ase.io.jsonio import decode, encode
 from threadpoolctl import ThreadpoolController
 
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.core.processes import python_module
-from mlip_lammps.engines.lammps.cases import rank_environment
-from mlip_lammps.engines.mpi_process import MpiProcess
+from mlip_lammps.workflows.ranks import Ranks, start_in
 from mlip_lammps.workflows.settings import require_settings
 
-JOB_FILE = "job.pickle"
 DONE = "@done"
 """Announces a finished task in the output of a rank."""
-
-_WORKER = "mlip_lammps.workflows.worker"
 
 _NOTHING = object()
 """Stands for the result of a task that has not finished; None is a result."""
@@ -53,20 +50,62 @@ class Tasks:
         Number of processes, this one included.
     report
         See `Report`.
+    ranks
+        Ranks that have been started already.
 
     Raises
     ------
     UserInputError
         If ``n_ranks`` is below 1.
+
+    Notes
+    -----
+    The other processes start at the beginning of a ``with`` block, otherwise with the first tasks that need them. They
+    wait for further tasks until the block ends, ``close`` is called, this object is no longer used, or this process
+    ends.
     """
 
     def __init__(
-        self, folder: Path | None = None, n_ranks: int = 1, report: Report = lambda stage, n_done, n_tasks: None
+        self,
+        folder: Path | None = None,
+        n_ranks: int = 1,
+        report: Report = lambda stage, n_done, n_tasks: None,
+        ranks: Ranks | None = None,
     ) -> None:
         require_settings(n_ranks=n_ranks)
         self.folder = folder
         self.n_ranks = n_ranks
         self.report = report
+        self._ranks = ranks
+
+    def __enter__(self) -> "Tasks":
+        if self.n_ranks > 1:
+            self._started(self.n_ranks - 1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the other processes; those of further tasks are started again."""
+        if self._ranks is not None:
+            self._ranks.close()
+        self._ranks = None
+
+    def prepare(self, calculator: Calculator) -> None:
+        """Let the other processes, if they have been started, open the calculator while this one goes on."""
+        n_others = self.n_ranks - _works_here(calculator)
+        if self._ranks is not None and self._ranks.are_usable and self._ranks.n_ranks == n_others:
+            self._ranks.give(_job(None, calculator, []))
+
+    def _started(self, n_others: int) -> Ranks:
+        """Return ranks that wait for a job."""
+        if self._ranks is None or not self._ranks.are_usable or self._ranks.n_ranks != n_others:
+            self.close()
+            if self.folder is not None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._ranks = start_in(self.folder, n_others)
+        return self._ranks
 
     def map(self, stage: str, task: Task, calculator: Calculator, items: Sequence[Any]) -> list[Any]:
         """Return the result of ``task`` for each item, in their order.
@@ -103,7 +142,7 @@ class Tasks:
         n_done = len(items) - len(missing)
         self.report(stage, n_done, len(items))
         if min(self.n_ranks, len(missing)) > 1:
-            for _ in self._run_on_ranks(folder, task, calculator, missing):
+            for _ in self._run_on_ranks(task, calculator, missing):
                 n_done += 1
                 self.report(stage, n_done, len(items))
         else:
@@ -116,31 +155,36 @@ class Tasks:
             raise MlipError("the ranks ended before the last task; run the command again to continue")
         return [kept[file] for file in files]
 
-    def _run_on_ranks(self, folder: Path, task: Task, calculator: Calculator, missing: dict[Path, Any]):
+    def _run_on_ranks(self, task: Task, calculator: Calculator, missing: dict[Path, Any]) -> Iterator[None]:
         """Run the tasks here and in other processes; yield once for each that has finished."""
-        items = list(missing.items())
-        job = pickle.dumps((task, portable(calculator), items))
-        with TemporaryDirectory(prefix="ranks-", dir=folder) as scratch:
-            Path(scratch, JOB_FILE).write_bytes(job)
-            program = [*python_module(_WORKER), Path(scratch).resolve()]
-            works_here = not _is_on_gpu(calculator)  # ranks are numbered from the first GPU
-            n_others = min(self.n_ranks, len(missing)) - works_here
+        items = [(file.absolute(), item) for file, item in missing.items()]
+        job = _job(task, calculator, items)
+        works_here = _works_here(calculator)
+        ranks = self._started(self.n_ranks - works_here)
+        try:
+            place = ranks.give(job)
             n_done = 0
-            with MpiProcess(program, n_others, name="a rank", environment=rank_environment()) as process:
-                if works_here:
-                    with _one_thread(calculator):
-                        for _ in claimed_tasks(Path(scratch), task, calculator, items):
-                            n_new = 1 + _count_done(process.lines(waits=False))
-                            n_done += n_new
-                            yield from range(n_new)
-                lines = process.lines()
-                while n_done < len(missing) and (line := next(lines, None)) is not None:
-                    n_new = _count_done([line])
-                    n_done += n_new
-                    yield from range(n_new)
-            errors = sorted(Path(scratch).glob("*.error"))
-            if errors:
-                raise pickle.loads(errors[0].read_bytes())
+            if works_here:
+                with _one_thread(calculator):
+                    for _ in claimed_tasks(place, task, calculator, items):
+                        n_new = 1 + _count_done(ranks.lines(waits=False))
+                        n_done += n_new
+                        yield from repeat(None, n_new)
+            lines = ranks.lines()
+            while n_done < len(missing) and (line := next(lines, None)) is not None:
+                n_new = _count_done([line])
+                n_done += n_new
+                yield from repeat(None, n_new)
+        except BaseException:  # the ranks may be in the middle of a task
+            self.close()
+            raise
+        errors = sorted(place.glob("*.error"))
+        if errors:
+            raise pickle.loads(errors[0].read_bytes())
+
+
+def _job(task: Task | None, calculator: Calculator, items: Sequence[tuple[Path, Any]]) -> bytes:
+    return pickle.dumps((Path.cwd(), task, portable(calculator), items))
 
 
 def claimed_tasks(folder: Path, task: Task, calculator: Calculator, items: Sequence[tuple[Path, Any]]) -> Iterator[int]:
@@ -171,8 +215,9 @@ def _count_done(lines: Iterable[str]) -> int:
     return sum(line.count(DONE) for line in lines)  # mpiexec may join lines of two ranks
 
 
-def _is_on_gpu(calculator: Calculator) -> bool:
-    return getattr(getattr(calculator, "model", None), "gpu", None) is not None
+def _works_here(calculator: Calculator) -> bool:
+    """Return whether this process takes part: on a GPU it does not, as ranks are numbered from the first GPU."""
+    return getattr(getattr(calculator, "model", None), "gpu", None) is None
 
 
 @contextmanager

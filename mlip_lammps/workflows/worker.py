@@ -1,22 +1,31 @@
 """A rank of ``Tasks``: ``mpiexec -n N python -m mlip_lammps.workflows.worker FOLDER``.
 
-Ranks claim tasks one by one, so that none waits while others have work. They do not communicate, and need no MPI call.
+It works on one job of the folder after another until it is ended. Ranks claim tasks one by one, so that none waits
+while others have work. They do not communicate, and need no MPI call.
 """
 
+import os
 import pickle
 import sys
 from pathlib import Path
 
-from mlip_lammps.engines.ase.calculator import MlipCalculator
-from mlip_lammps.workflows.tasks import DONE, JOB_FILE, claimed_tasks
+from mlip_lammps.core.processes import end_with_parent
+from mlip_lammps.engines.ase.calculator import MlipCalculator  # noqa: F401 - before the first job
+from mlip_lammps.workflows import relaxation  # noqa: F401 - before the first job
+from mlip_lammps.workflows.ranks import wait_for_jobs
+from mlip_lammps.workflows.tasks import DONE, claimed_tasks
 
 
 def _main(folder: Path) -> None:
-    task, calculator, items = pickle.loads((folder / JOB_FILE).read_bytes())
-    if isinstance(calculator, MlipCalculator):
-        _import_vesin_alone()
-    for number in claimed_tasks(folder, task, calculator, items):
-        print(f"{DONE} {number}", flush=True)
+    end_with_parent()  # mpiexec ends with the process that gives jobs, and its helper program with it
+    _import_vesin_alone()
+    calculator = None
+    for job, place in wait_for_jobs(folder):
+        # the calculator of the job before keeps its model open, which unpickling finds
+        working_folder, task, calculator, items = pickle.loads(job)
+        os.chdir(working_folder)
+        for number in claimed_tasks(place, task, calculator, items):
+            print(f"{DONE} {number}", flush=True)
 
 
 def _import_vesin_alone() -> None:
