@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from mlip_lammps.workflows.relaxation import relax_each
 from mlip_lammps.workflows.run_folder import RunFolder
 from mlip_lammps.workflows.tasks import Tasks
 
-_NOT_SETTINGS = ("run", "parser", "config")
+_NOT_SETTINGS = ("run", "parser", "config", "has_tasks", "early_ranks")
 _FILES = ("model", "models", "structures", "structure", "committee", "adsorbate", "gas", "born")
 """Options whose values may be files; the record has their absolute paths, so that it repeats a run in any folder."""
 
@@ -144,6 +144,7 @@ def open_run(arguments: argparse.Namespace, command: str, extra_files: Sequence[
         require_apart(atoms, name)
     with open_folder(arguments, command, files, facts_of(calculator)) as (folder, tasks, console):
         run = Run(calculator, structures, tasks, folder, console)
+        tasks.prepare(calculator)
         run.warn(_missing_inputs(calculator.model, structures))
         run.warn(_free_atoms(calculator.model, structures))
         yield run
@@ -193,8 +194,10 @@ def open_folder(
     settings = {name: value for name, value in vars(arguments).items() if name not in _NOT_SETTINGS}
     settings |= {name: _absolute(settings[name]) for name in _FILES if name in settings}
     folder = RunFolder(arguments.out, command, settings, files, facts)
+    early_ranks = getattr(arguments, "early_ranks", None)
     with folder, ProgressDisplay(console) as display:
-        yield folder, Tasks(folder.tasks, arguments.ranks, display.show), console
+        with closing(Tasks(folder.tasks, arguments.ranks, display.show, early_ranks)) as tasks:
+            yield folder, tasks, console
         display.stop()
         if folder.earlier is not None:
             console.print(f"{folder.path} contained another run; its results are now in {folder.earlier}")

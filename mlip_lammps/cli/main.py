@@ -10,14 +10,19 @@ import errno
 import importlib
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from mlip_lammps import cli
 from mlip_lammps.cli.options import read_config
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.models import is_model_name
+
+if TYPE_CHECKING:
+    from mlip_lammps.workflows.ranks import Ranks
 
 EXIT_FAILURE = 1
 EXIT_USER_INPUT = 2
@@ -37,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.parser.set_defaults(**configured)
             arguments = _parse(parser, argv)
             _recognise_structure(arguments, configured.get("model"))
-        return arguments.run(arguments)
+        with _early_ranks(arguments) as arguments.early_ranks:
+            return arguments.run(arguments)
     except UserInputError as error:
         return _complain(error, EXIT_USER_INPUT)
     except MlipError as error:
@@ -49,6 +55,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"{place}: {error.strerror or error}", EXIT_USER_INPUT)
     except KeyboardInterrupt:
         return _complain("interrupted", EXIT_INTERRUPTED)
+
+
+@contextmanager
+def _early_ranks(arguments: argparse.Namespace) -> Iterator["Ranks | None"]:
+    """Start the ranks of a command with independent tasks, so that they import while this process does."""
+    # ranks on a GPU are counted differently, and LAMMPS starts ranks of its own
+    uses_tasks = getattr(arguments, "has_tasks", False) and getattr(arguments, "engine", "ase") == "ase"
+    if not uses_tasks or arguments.ranks == 1 or arguments.device == "cuda":
+        yield None
+        return
+    from mlip_lammps.workflows.ranks import start_before
+
+    ranks = start_before(arguments.out / "tasks", arguments.ranks - 1)
+    try:
+        yield ranks
+    finally:
+        if ranks is not None:
+            ranks.close()
 
 
 def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:

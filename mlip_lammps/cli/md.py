@@ -21,7 +21,7 @@ HELP = "run molecular dynamics; the same command continues an interrupted run"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    options.add_run(parser, NAME, dtype="mixed")
+    options.add_run(parser, NAME, dtype="mixed", has_tasks=False)
 
     def add(name: str, setting: str, default: float | None, metavar: str, text: str, **extra: object) -> None:
         shown = "" if default is None else f" (default: {default:g})"

@@ -10,7 +10,7 @@ HELP = "find the minimum energy path and the barrier between two structures"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    options.add_run(parser, NAME, "FIRST LAST")
+    options.add_run(parser, NAME, "FIRST LAST", has_tasks=False)
     parser.add_argument(
         "--images",
         type=options.number("n_images"),

@@ -23,7 +23,11 @@ def add_model(parser: argparse.ArgumentParser, help: str = ANY_MODEL) -> None:
 
 
 def add_run(
-    parser: argparse.ArgumentParser, command: str, structures: str | None = "STRUCTURE", dtype: str = "float64"
+    parser: argparse.ArgumentParser,
+    command: str,
+    structures: str | None = "STRUCTURE",
+    dtype: str = "float64",
+    has_tasks: bool = True,
 ) -> None:
     """Add what every command with a run folder takes: MODEL, structures, ``--out``, ``--config``, ranks and precision.
 
@@ -35,6 +39,8 @@ def add_run(
         Name of the structure files in the help; None if the command takes none.
     dtype
         Default of ``--dtype``.
+    has_tasks
+        See `add_run_options`.
     """
     # optional for the parser, because --config may contain them; open_run checks them
     parser.add_argument("model", metavar="MODEL", nargs="?", help=ANY_MODEL)
@@ -42,11 +48,20 @@ def add_run(
         parser.add_argument(
             "structures", metavar=structures, nargs="*", default=[], help="structure files, any format that ASE reads"
         )
-    add_run_options(parser, command, dtype)
+    add_run_options(parser, command, dtype, has_tasks)
 
 
-def add_run_options(parser: argparse.ArgumentParser, command: str, dtype: str = "float64") -> None:
-    """Add ``--out``, ``--config``, ranks, precision, device and head of a command with a run folder."""
+def add_run_options(
+    parser: argparse.ArgumentParser, command: str, dtype: str = "float64", has_tasks: bool = True
+) -> None:
+    """Add ``--out``, ``--config``, ranks, precision, device and head of a command with a run folder.
+
+    Parameters
+    ----------
+    has_tasks
+        Whether ``--ranks`` are those of ``Tasks``, which then start while the command imports what it needs.
+    """
+    parser.set_defaults(has_tasks=has_tasks)
     add_out(parser, f"out/{command}")
     parser.add_argument(
         "--config",
