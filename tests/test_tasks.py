@@ -139,7 +139,7 @@ def test_this_process_works_beside_ranks_with_one_thread_of_numpy():
 
 def test_a_rank_starts_without_torch_and_can_import_it():
     program = (
-        "import sys; from mlip_lammps.workflows import worker; worker._import_vesin_alone(); import vesin\n"
+        "import sys; from mlip_lammps.workflows import worker; worker.import_vesin_without_torch(); import vesin\n"
         "assert 'torch' not in sys.modules\n"
         "import torch; print(torch.ones(1).sum().item())"
     )

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 from ase import units
 from numpy.typing import NDArray
-from scipy.integrate import cumulative_trapezoid
-from scipy.signal import correlate
 
 from mlip_lammps.core.arguments import require_count, require_instance, require_path, require_positive
 from mlip_lammps.core.errors import UserInputError
@@ -103,6 +101,10 @@ def thermal_conductivity(heat_flux: HeatFlux, window: float, n_parts: int = 4) -
     UserInputError
         If a part is shorter than twice the window, or if ``n_parts`` or ``window`` is not positive.
     """
+    # half a second, and every plot imports this module
+    from scipy.integrate import cumulative_trapezoid
+    from scipy.signal import correlate
+
     require_instance("heat_flux", heat_flux, HeatFlux, "what read_heat_flux returns")
     require_positive("window", window)
     require_count("n_parts", n_parts)

@@ -6,7 +6,6 @@ import numpy as np
 from ase import units
 from freud.msd import MSD
 from numpy.typing import NDArray
-from scipy import signal
 
 from mlip_lammps.analysis.averages import Average
 from mlip_lammps.core.arguments import POSITIVE, require_instance
@@ -152,6 +151,8 @@ def vibrational_spectrum(
     -----
     The spectrum is the Fourier transform of the velocity autocorrelation function (Wiener-Khinchin theorem).
     """
+    from scipy import signal  # half a second
+
     POSITIVE.require("interval_fs", interval_fs)
     if len(velocities) < _FEWEST_FRAMES:
         raise UserInputError(f"{len(velocities)} frames are too few for a spectrum; give {_FEWEST_FRAMES}")

@@ -25,7 +25,7 @@ from mlip_lammps.model_file.archive import is_archive
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.models import resolve_model
 from mlip_lammps.structure.files import read_structures
-from mlip_lammps.structure.graph import build_graph
+from mlip_lammps.structure.graph import build_graph, import_vesin_without_torch
 from mlip_lammps.workflows.checks import require_apart, require_known_elements, require_unconstrained
 from mlip_lammps.workflows.relaxation import relax_each
 from mlip_lammps.workflows.run_folder import RunFolder
@@ -233,6 +233,7 @@ def open_model(arguments: argparse.Namespace, model: str | None = None, n_thread
     n_threads
         See ``MlipCalculator``.
     """
+    import_vesin_without_torch()
     path = resolve_model(model or arguments.model)
     if path.suffix == ".pt2" or is_archive(path):
         path = runnable_model(path, arguments.device, arguments.head)

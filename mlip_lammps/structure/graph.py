@@ -1,5 +1,6 @@
 """Neighbour graphs of ``ase.Atoms``: the input arrays of a model."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,7 +72,7 @@ def build_graph(atoms: Atoms, cutoff: float) -> Graph:
     require_instance("atoms", atoms, Atoms, "an ase.Atoms object")
     require_positive("cutoff", cutoff)
     _check(atoms)
-    i, j, vectors, distances = _pairs(atoms, cutoff)
+    i, j, vectors, distances = pairs_within(atoms, cutoff)
     if len(distances) and distances.min() == 0.0:
         pair = int(np.argmin(distances))
         raise UserInputError(
@@ -112,8 +113,8 @@ def _shifted(indices: Sequence[NDArray[np.int64]], starts: NDArray[np.int64]) ->
     return np.concatenate([np.zeros(0, np.int64), *shifted])
 
 
-def _pairs(atoms: Atoms, cutoff: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Return i, j, x_j - x_i and its length for all pairs, unsorted."""
+def pairs_within(atoms: Atoms, cutoff: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Return i, j, x_j - x_i and its length for all pairs up to ``cutoff`` (angstrom), both directions, unsorted."""
     if len(atoms) == 0:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3)), np.zeros(0)
     from vesin import NeighborList  # imports torch if installed, which a LAMMPS rank avoids
@@ -123,6 +124,20 @@ def _pairs(atoms: Atoms, cutoff: float) -> tuple[NDArray, NDArray, NDArray, NDAr
         points=atoms.positions, box=_box(atoms), periodic=np.asarray(atoms.pbc), quantities="ijDd"
     )
     return i.astype(np.int64), j.astype(np.int64), vectors, distances
+
+
+def import_vesin_without_torch() -> None:
+    """Import vesin without torch, which it imports if it can; this program then starts a second earlier.
+
+    For programs of this package: vesin refuses tensors of torch afterwards. Torch can still be imported.
+    """
+    if "torch" in sys.modules:
+        return
+    sys.modules["torch"] = None
+    try:
+        import vesin  # noqa: F401
+    finally:
+        del sys.modules["torch"]
 
 
 def _check(atoms: Atoms) -> None:

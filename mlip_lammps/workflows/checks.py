@@ -7,10 +7,10 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.data import covalent_radii
 from ase.geometry import get_distances
-from ase.neighborlist import neighbor_list
 
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.models import labels_of_source
+from mlip_lammps.structure.graph import pairs_within
 
 CLOSEST = 0.4
 """Atoms closer than this times the sum of their covalent radii overlap: the shortest bonds have 0.85."""
@@ -62,8 +62,9 @@ def require_apart(atoms: Atoms, name: str = "the structure") -> None:
     """Raise ``UserInputError`` if two atoms overlap, or a position or cell vector is not finite."""
     require_finite(atoms, name)
     radii = CLOSEST * covalent_radii[atoms.numbers]
-    first, second, distances = neighbor_list("ijd", atoms, list(radii))
-    if len(distances) == 0:
+    first, second, _, distances = pairs_within(atoms, 2.0 * radii.max(initial=0.0))
+    distances = np.where(distances < radii[first] + radii[second], distances, np.inf)
+    if not np.isfinite(distances).any():
         return
     k = int(np.argmin(distances))
     i, j = sorted((int(first[k]), int(second[k])))

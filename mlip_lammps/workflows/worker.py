@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mlip_lammps.core.processes import end_with_parent
 from mlip_lammps.engines.ase.calculator import MlipCalculator  # noqa: F401 - before the first job
+from mlip_lammps.structure.graph import import_vesin_without_torch
 from mlip_lammps.workflows import relaxation  # noqa: F401 - before the first job
 from mlip_lammps.workflows.ranks import wait_for_jobs
 from mlip_lammps.workflows.tasks import DONE, claimed_tasks
@@ -18,7 +19,7 @@ from mlip_lammps.workflows.tasks import DONE, claimed_tasks
 
 def _main(folder: Path) -> None:
     end_with_parent()  # mpiexec ends with the process that gives jobs, and its helper program with it
-    _import_vesin_alone()
+    import_vesin_without_torch()
     calculator = None
     for job, place in wait_for_jobs(folder):
         # the calculator of the job before keeps its model open, which unpickling finds
@@ -26,17 +27,6 @@ def _main(folder: Path) -> None:
         os.chdir(working_folder)
         for number in claimed_tasks(place, task, calculator, items):
             print(f"{DONE} {number}", flush=True)
-
-
-def _import_vesin_alone() -> None:
-    """Import vesin without torch, which it imports if it can: that is half of the start of a rank, and not needed."""
-    if "torch" in sys.modules:
-        return
-    sys.modules["torch"] = None
-    try:
-        import vesin  # noqa: F401
-    finally:
-        del sys.modules["torch"]
 
 
 if __name__ == "__main__":

@@ -113,8 +113,9 @@ def find_force_constants(
     found = []
     for phonopy in crystals:
         phonopy.forces = [next(forces) for _ in phonopy.supercells_with_displacements]
-        phonopy.produce_force_constants(show_drift=False)
-        found.append(_residuals(phonopy.force_constants, phonopy.primitive.p2s_map))
+        # only the rows of one primitive cell: the others repeat them, and take long in a large supercell
+        phonopy.produce_force_constants(calculate_full_force_constants=False, show_drift=False)
+        found.append(_residuals(phonopy))
         # restore the relations, which rounding and the finite supercell break slightly
         phonopy.symmetrize_force_constants(show_drift=False)
     return found
@@ -127,11 +128,34 @@ def force_task(calculator: Calculator, atoms: Any) -> NDArray[np.float64]:
     return moved.get_forces()
 
 
-def _residuals(force_constants: NDArray[np.float64], rows: NDArray[np.int64]) -> Residuals:
-    """Return the residuals of the atoms ``rows`` of one primitive cell; phonopy gives all other cells the same."""
-    own, transposed = force_constants[rows], force_constants[:, rows].transpose(1, 0, 3, 2)
+def _residuals(phonopy: Phonopy) -> Residuals:
+    """Return the residuals of force constants with the rows of one primitive cell."""
+    force_constants, rows = phonopy.force_constants, phonopy.primitive.p2s_map
+    transposed = _transposed(force_constants, rows, phonopy.primitive.atomic_permutations)
     return Residuals(
-        sum_rule=float(np.abs(own.sum(axis=1)).max()),
-        symmetry=float(np.abs(own - transposed).max()),
-        largest=float(np.abs(own).max()),
+        sum_rule=float(np.abs(force_constants.sum(axis=1)).max()),
+        symmetry=float(np.abs(force_constants - transposed).max()),
+        largest=float(np.abs(force_constants).max()),
     )
+
+
+def _transposed(
+    force_constants: NDArray[np.float64], rows: NDArray[np.int64], permutations: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the force constants with both atoms and directions exchanged, shape (n_rows, n_atoms, 3, 3).
+
+    Parameters
+    ----------
+    force_constants
+        Shape (n_rows, n_atoms, 3, 3), in eV/angstrom^2.
+    rows
+        Atoms of one primitive cell, shape (n_rows,).
+    permutations
+        Where each translation moves each atom, shape (n_translations, n_atoms).
+    """
+    row_of = np.full(permutations.shape[1], -1)
+    row_of[rows] = np.arange(len(rows))
+    translation = (row_of[permutations] >= 0).argmax(axis=0)  # which moves each atom to the primitive cell
+    moved = permutations[translation]
+    own = row_of[moved.diagonal()]
+    return force_constants[own[None], moved[:, rows].T].transpose(0, 1, 3, 2)
