@@ -28,7 +28,7 @@ _WRITABLE_BY_ALL = 0o002
 
 
 class Ranks:
-    """Ranks that wait for jobs until they are closed or this process ends, in whatever way.
+    """Ranks that wait for jobs until they are closed or this process ends, also if it is killed.
 
     Parameters
     ----------

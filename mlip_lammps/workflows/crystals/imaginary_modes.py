@@ -41,16 +41,21 @@ class ImaginaryMode:
 
 def find_imaginary(crystal: Phonopy, largest: float = PATTERN_AMPLITUDE) -> tuple[ImaginaryMode, ...]:
     """Return the imaginary modes at the points that the supercell contains exactly; see `Phonons`."""
+    points = np.array([point for point, *_ in independent_points(crystal)])
+    crystal.run_qpoints(points)
+    frequencies = np.array(crystal.qpoints.frequencies)
+    is_imaginary = frequencies[:, 0] <= -IMAGINARY_THZ
+    if not is_imaginary.any():
+        return ()
+    # all at once: phonopy makes the supercell anew in each call
+    crystal.run_modulations(_repeats(crystal), [[point, 0, 1.0, 0.0] for point in points[is_imaginary]])
     found: list[ImaginaryMode] = []
-    for point, *_ in independent_points(crystal):
-        crystal.run_qpoints([point])
-        frequencies = crystal.qpoints.frequencies[0]
-        lowest = float(frequencies[0])
-        if lowest > -IMAGINARY_THZ:
-            continue
-        degeneracy = int((frequencies < lowest + 1e-3).sum())
-        crystal.run_modulations(_repeats(crystal), [[point, 0, 1.0, 0.0]])
-        at_rest, moved = to_ase(crystal.modulation.supercell), to_ase(crystal.modulation.modulated_supercells[0])
+    for point, own, displaced in zip(
+        points[is_imaginary], frequencies[is_imaginary], crystal.modulation.modulated_supercells, strict=True
+    ):
+        lowest = float(own[0])
+        degeneracy = int((own < lowest + 1e-3).sum())
+        at_rest, moved = to_ase(crystal.modulation.supercell), to_ase(displaced)
         shifts = moved.get_scaled_positions(wrap=False) - at_rest.get_scaled_positions(wrap=False)
         shifts = (shifts - np.round(shifts)) @ at_rest.cell[:]
         scale = largest / np.linalg.norm(shifts, axis=1).max()

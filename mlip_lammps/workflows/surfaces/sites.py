@@ -47,6 +47,10 @@ class Site:
         return name in (kind, f"{kind}{number}", self.name)
 
 
+_SAME_FRACTION = 1e-6
+"""Difference of fractional coordinates of one point in two cells, from rounding."""
+
+
 def find_sites(slab: Atoms) -> tuple[Site, ...]:
     """Return one site of each kind on the top side of a slab.
 
@@ -112,7 +116,7 @@ def _between_atoms(surface: NDArray[np.float64], slab: Atoms) -> list[tuple[NDAr
     candidates = [(a + b) / 2 for triangle in triangles for a, b in zip(triangle, np.roll(triangle, 1, 0), strict=True)]
     candidates += [centre for triangle in triangles if (centre := _circumcentre(triangle)) is not None]
     found: list[tuple[NDArray[np.float64], int]] = []
-    for point in candidates:
+    for point in _without_translates(np.array(candidates).reshape(-1, 3), slab):
         distances = np.linalg.norm((cloud - point)[:, :2], axis=1)
         if distances.min() < _ON_TOP:
             continue
@@ -124,6 +128,14 @@ def _between_atoms(surface: NDArray[np.float64], slab: Atoms) -> list[tuple[NDAr
         if not len(flat) or find_mic(flat, slab.cell, (True, True, False))[1].min() > 2 * SYMMETRY_TOLERANCE:
             found.append((place, int(near.sum())))
     return found
+
+
+def _without_translates(points: NDArray[np.float64], slab: Atoms) -> NDArray[np.float64]:
+    """Return points without those that repeat an earlier one in another cell of the plane, up to a few of them."""
+    folded = np.rint((points[:, :2] @ np.linalg.inv(slab.cell[:2, :2])) / _SAME_FRACTION).astype(np.int64)
+    folded %= round(1.0 / _SAME_FRACTION)
+    _, first = np.unique(folded, axis=0, return_index=True)
+    return points[np.sort(first)]
 
 
 def _circumcentre(triangle: NDArray[np.float64]) -> NDArray[np.float64] | None:
