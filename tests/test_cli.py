@@ -15,7 +15,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
 
 from mlip_lammps import cli
 from mlip_lammps.cli import main as main_module
@@ -257,6 +257,14 @@ def test_too_few_steps_for_the_picture_are_refused_before_the_run(demo_folder, m
     assert main(["demo", "demo.toml", "--steps", "99", "--out", "out"]) == 2
     assert "--steps is 99, but the picture needs g(r), which is written every 100 steps" in capsys.readouterr().err
     assert not (demo_folder / "out").exists()
+
+
+def test_a_model_is_not_compiled_for_elements_that_it_lacks(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MLIP_LAMMPS_CACHE", str(tmp_path / "cache"))
+    bulk("Si").write(tmp_path / "silicon.extxyz")
+    assert main(["relax", "water-revpbe0d3", str(tmp_path / "silicon.extxyz"), "--out", str(tmp_path / "out")]) == 2
+    assert "contains Si, but the model knows H, O" in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists()
 
 
 def test_info_states_the_licence_of_a_shipped_model(capsys):

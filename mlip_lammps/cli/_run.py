@@ -7,12 +7,15 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from ase.data import chemical_symbols
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -21,12 +24,18 @@ from mlip_lammps.cli._console import open_console
 from mlip_lammps.compilation import compiled_model, runnable_model
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.engines.ase.calculator import MlipCalculator
+from mlip_lammps.families import TrainedModel
 from mlip_lammps.model_file.archive import is_archive
 from mlip_lammps.model_file.compiled_model import CompiledModel
 from mlip_lammps.models import resolve_model
 from mlip_lammps.structure.files import read_structures
 from mlip_lammps.structure.graph import build_graph, import_vesin_without_torch
-from mlip_lammps.workflows.checks import require_apart, require_known_elements, require_unconstrained
+from mlip_lammps.workflows.checks import (
+    require_apart,
+    require_elements,
+    require_known_elements,
+    require_unconstrained,
+)
 from mlip_lammps.workflows.relaxation import relax_each
 from mlip_lammps.workflows.run_folder import RunFolder
 from mlip_lammps.workflows.tasks import Tasks
@@ -138,10 +147,11 @@ def open_run(arguments: argparse.Namespace, command: str, extra_files: Sequence[
     structures = read_structures(given) if hasattr(arguments, "structures") else {}
     files = {"model": resolve_model(arguments.model)}
     files |= {f"structure {k}": Path(file) for k, file in enumerate([*given, *extra_files], start=1)}
-    calculator = open_model(arguments)
+    for name, atoms in structures.items():
+        require_apart(atoms, name)
+    calculator = open_model(arguments, structures=structures)
     for name, atoms in structures.items():
         require_known_elements(atoms, calculator, name)
-        require_apart(atoms, name)
     with open_folder(arguments, command, files, facts_of(calculator)) as (folder, tasks, console):
         run = Run(calculator, structures, tasks, folder, console)
         tasks.prepare(calculator)
@@ -223,7 +233,12 @@ def facts_of(calculator: MlipCalculator) -> dict[str, Any]:
     return {key: calculator.model.metadata.get(key) for key in keys}
 
 
-def open_model(arguments: argparse.Namespace, model: str | None = None, n_threads: int = 0) -> MlipCalculator:
+def open_model(
+    arguments: argparse.Namespace,
+    model: str | None = None,
+    n_threads: int = 0,
+    structures: Mapping[str, Atoms] = MappingProxyType({}),
+) -> MlipCalculator:
     """Return the calculator of MODEL, compiled in ``--dtype`` for ``--device`` unless it is compiled already.
 
     Parameters
@@ -232,6 +247,8 @@ def open_model(arguments: argparse.Namespace, model: str | None = None, n_thread
         Instead of MODEL.
     n_threads
         See ``MlipCalculator``.
+    structures
+        Structures by name; a model that does not know their elements is refused before it is compiled.
     """
     import_vesin_without_torch()
     path = resolve_model(model or arguments.model)
@@ -246,8 +263,14 @@ def open_model(arguments: argparse.Namespace, model: str | None = None, n_thread
                 print(f"mlip-lammps: compiling {model or arguments.model} in {arguments.dtype}, once", file=sys.stderr)
             lines.append(line)
 
-        path = compiled_model(path, **options, progress=tell)
+        path = compiled_model(path, **options, progress=tell, check=partial(_require_elements_of, structures))
     return MlipCalculator(path, n_threads)
+
+
+def _require_elements_of(structures: Mapping[str, Atoms], trained: TrainedModel) -> None:
+    elements = [chemical_symbols[number] for number in trained.atomic_numbers]
+    for name, atoms in structures.items():
+        require_elements(atoms, elements, name)
 
 
 class ProgressDisplay:

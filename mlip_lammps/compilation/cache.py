@@ -19,7 +19,7 @@ from filelock import FileLock
 from mlip_lammps.core.arguments import require_words
 from mlip_lammps.core.errors import ModelFileError, UserInputError
 from mlip_lammps.core.precision import DEFAULT_DTYPE
-from mlip_lammps.families import Family, family_of, read_model, select_head
+from mlip_lammps.families import Family, TrainedModel, family_of, read_model, select_head
 from mlip_lammps.kernels.backend import backend_of
 from mlip_lammps.model_file import contract
 from mlip_lammps.model_file.archive import is_archive, read_metadata
@@ -79,16 +79,18 @@ def compiled_model(
     elements: Sequence[str] | None = None,
     head: str | None = None,
     progress: Callable[[str], None] | None = None,
+    check: Callable[[TrainedModel], None] = lambda trained: None,
 ) -> Path:
     """Return ``source`` compiled for ``device``, from the cache if possible.
 
     Parameters and errors are those of ``export_model``; a cache folder that is not writable raises
-    ``UserInputError``.
+    ``UserInputError``. ``check`` may refuse the trained model before it is compiled.
     """
     source = resolve_model(source)
     if elements is not None:
         require_words("elements", elements)
     trained = select_head(read_model(source), head)
+    check(trained)
     key = {
         "source": trained.source_sha256,
         "content": trained.content_digest(),

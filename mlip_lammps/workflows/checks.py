@@ -41,8 +41,12 @@ def require_known_elements(atoms: Atoms, calculator: Calculator, name: str = "th
         found = "None" if calculator is None else f"the class {calculator.__name__}"
         raise UserInputError(f"the calculator is {found}; give an ASE calculator, for example MlipCalculator(path)")
     elements = getattr(getattr(calculator, "model", None), "elements", None)
-    if elements is None:
-        return
+    if elements is not None:
+        require_elements(atoms, elements, name)
+
+
+def require_elements(atoms: Atoms, elements: Sequence[str], name: str = "the structure") -> None:
+    """Raise ``UserInputError`` if the structure contains others than the ``elements`` of a model."""
     if unknown := sorted(set(atoms.get_chemical_symbols()) - set(elements)):
         raise UserInputError(
             f"{name} contains {', '.join(unknown)}, but the model knows {', '.join(elements)}; give another structure "
