@@ -83,7 +83,7 @@ def _adsorption(calculator: MlipCalculator, n_cells: int) -> Callable:
 
 
 def _medium_phonons(calculator: MlipCalculator) -> Callable:
-    """Strained rock salt: both atoms are centres of inversion, so that forces vanish whatever the weights."""
+    """Strained rock salt: both atoms are centres of inversion, so that forces vanish with any weights."""
     crystal = bulk("NiO", "rocksalt", a=4.2, cubic=True)
     crystal.set_cell(crystal.cell[:] @ (np.eye(3) + _STRAIN), scale_atoms=True)
     return lambda one, tasks: phonons(crystal, one, (3, 3, 3), mesh_length=20, tasks=tasks)

@@ -25,6 +25,13 @@ from mlip_lammps.workflows import (
     quasi_harmonic,
     relax,
 )
+from mlip_lammps.workflows.crystals.force_constants import (
+    DISPLACEMENT,
+    build_phonopy,
+    find_force_constants,
+    force_task,
+    to_ase,
+)
 
 A0 = 3.5897
 
@@ -93,6 +100,22 @@ def test_the_densities_of_states_of_the_elements_add_up(tmp_path):
         assert np.trapezoid(dos, found.dos_thz) == pytest.approx(3 * n_atoms, rel=0.05)
     found.write(tmp_path)
     assert (tmp_path / "projected_dos.dat").is_file()
+
+
+def test_residuals_are_those_of_the_force_constants_of_all_cells():
+    crystal = bulk("NiAl", "cesiumchloride", a=2.9)
+    crystal.set_cell(crystal.cell[:] @ [[1.01, 0.02, 0.01], [0.0, 0.98, 0.03], [0.0, 0.0, 1.0]], scale_atoms=True)
+    few, whole = (build_phonopy(crystal, (3, 2, 2)) for _ in range(2))
+    (found,) = find_force_constants([few], EMT())
+    whole.generate_displacements(distance=DISPLACEMENT)
+    whole.forces = [force_task(EMT(), to_ase(displaced)) for displaced in whole.supercells_with_displacements]
+    whole.produce_force_constants(show_drift=False)
+    constants, rows = whole.force_constants, whole.primitive.p2s_map
+    symmetry = np.abs(constants - constants.transpose(1, 0, 3, 2)).max()
+    assert found.symmetry == pytest.approx(symmetry, rel=1e-6)
+    assert found.largest == pytest.approx(np.abs(constants).max())
+    whole.symmetrize_force_constants(show_drift=False)
+    np.testing.assert_allclose(few.force_constants, whole.force_constants[rows], atol=1e-9)
 
 
 def test_phonopy_reads_the_written_file(found, tmp_path):
