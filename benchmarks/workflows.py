@@ -68,12 +68,12 @@ def _phonons(calculator: MlipCalculator, n_cells: int) -> Callable:
     return lambda one, tasks: phonons(crystal, one, (n_cells,) * 3, mesh_length=20, tasks=tasks)
 
 
-def _relaxations(calculator: MlipCalculator, n_cells: int, **options: float) -> Callable:
+def _relaxations(calculator: MlipCalculator, n_cells: int) -> Callable:
     cells = {}
     for seed in range(200):
         cells[f"{seed}"] = cell = bulk("Si", a=5.47, cubic=True) * ((n_cells,) * 3)
         cell.rattle(0.1, seed=seed)
-    return lambda one, tasks: relax_all(cells, one, tasks=tasks, **options)
+    return lambda one, tasks: relax_all(cells, one, tasks=tasks)
 
 
 def _adsorption(calculator: MlipCalculator, n_cells: int) -> Callable:
@@ -159,15 +159,6 @@ def _seconds(run: Callable[[MlipCalculator, Tasks], object], calculator: MlipCal
 
 def _model_of(case: Case) -> str:
     return "MACE-MP-0 medium, random weights" if case.model == _MEDIUM else case.model
-
-
-def _compiled(model: str) -> Path:
-    if model != _MEDIUM:
-        return compiled_model(model, dtype="float64")
-    with TemporaryDirectory() as folder:
-        file = Path(folder, f"{model}.safetensors")
-        write_portable(random_model(**_MEDIUM_OPTIONS), file)
-        return compiled_model(file, dtype="float64")
 
 
 def main() -> int:

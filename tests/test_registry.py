@@ -51,6 +51,7 @@ def shipped(portable_models, monkeypatch) -> str:
     folder = portable_models["one_layer"].parent / "shipped"
     (folder / "tiny").mkdir(parents=True, exist_ok=True)
     shutil.copy(portable_models["one_layer"], folder / "tiny" / "model.safetensors")
+    (folder / "tiny" / "card.md").write_text("# tiny\n\nRandom weights (H, O); licence MIT; no test frames.\n\n")
     monkeypatch.setattr(models, "_FOLDER", folder)
     return "tiny"
 

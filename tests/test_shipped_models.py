@@ -63,7 +63,7 @@ def test_the_list_shows_every_model(capsys):
     assert main(["models"]) == 0
     printed = capsys.readouterr().out
     for name in shipped_models():
-        assert f"{name}: {one_line_card(name)}" in printed
+        assert f"{name} (MACE): {one_line_card(name)}" in printed
 
 
 @pytest.mark.parametrize("name", ["none.model", "none.nequip.zip", "none.pt2"])

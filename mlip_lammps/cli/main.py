@@ -60,9 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 @contextmanager
 def _early_ranks(arguments: argparse.Namespace) -> Iterator["Ranks | None"]:
     """Start the ranks of a command with independent tasks, so that they import while this process does."""
-    # ranks on a GPU are counted differently, and LAMMPS starts ranks of its own
+    # ranks on other devices are counted differently, and LAMMPS starts ranks of its own
     uses_tasks = getattr(arguments, "has_tasks", False) and getattr(arguments, "engine", "ase") == "ase"
-    if not uses_tasks or arguments.ranks == 1 or arguments.device == "cuda":
+    if not uses_tasks or arguments.ranks == 1 or arguments.device is not None:
         yield None
         return
     from mlip_lammps.workflows.ranks import start_before
