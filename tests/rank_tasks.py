@@ -1,6 +1,7 @@
 """Tasks for ranks, which find this module on ``PYTHONPATH``; and a program that is killed while its ranks wait."""
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def model_task(calculator: Calculator, item: Any) -> tuple[int, int]:
 
 def wait_for_a_kill(folder: Path) -> None:
     """Print the processes that work on some tasks, and keep the ranks."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # programs in the background of a shell ignore it
     tasks = Tasks(folder, n_ranks=2)
     print(*tasks.map("", process_task, EMT(), list(range(20))), flush=True)
     time.sleep(600)
