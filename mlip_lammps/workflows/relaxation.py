@@ -341,8 +341,8 @@ def _search(
     """Move to the minimum; return the number of steps, and whether the forces are below the tolerance."""
     if trajectory is not None:
         trajectory.parent.mkdir(parents=True, exist_ok=True)
-    n_steps, is_done = 0, None
-    for kind in (OPTIMIZERS[optimizer], LBFGS):
+    n_steps, is_done, kind = 0, None, OPTIMIZERS[optimizer]
+    while is_done is None:
         search = kind(target, logfile=None)
         if trajectory is not None:
             search.attach(lambda: ase.io.write(trajectory, moved, format="extxyz", append=True))
@@ -351,13 +351,12 @@ def _search(
         try:
             is_done = search.run(fmax=force_tolerance, steps=max_steps - n_steps)
         except _NoisyEnergy:
-            pass
+            kind = LBFGS
         except RuntimeError as error:
             if "LineSearch" not in str(error):  # an error of the calculator
                 raise
+            kind = BFGS  # also where forces are not smooth
         n_steps += search.get_number_of_steps()
-        if is_done is not None:
-            break
     return n_steps, bool(is_done)
 
 
