@@ -78,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         rows.append(("radial functions", by_tables))
     elif exact_radial is not None:
         rows.append(("radial functions", exact_radial))
+    if remark := report.metadata.get("remark"):
+        rows.append(("remark", remark))
     print_rows(rows, console)
     in_variable = not str(report.path).isascii()
     word = "${model}" if in_variable else input_word(report.path)

@@ -34,11 +34,12 @@ class RadialBasis:
     Attributes
     ----------
     kind
-        ``bessel``: factor sin(k r) / r; ``gaussian``: exp(factor (r - k)^2); ``spherical``: factor j_l(k r).
+        ``bessel``: factor sin(k r) / r; ``gaussian``: exp(factor (r - k)^2); ``spherical``: factor j_l(k r);
+        ``chebyshev``: factor T_l(r).
     parameters, factor
         The numbers k, shape (n_basis,), and a scalar; wave numbers in 1/angstrom for Bessel functions.
     orders
-        The order l of each spherical Bessel function.
+        The order l of each spherical Bessel function or Chebyshev polynomial.
     cutoff_power
         Exponent of the polynomial cutoff; 0 for the cosine cutoff (1 + cos(pi r / c)) / 2.
     cutoff_start

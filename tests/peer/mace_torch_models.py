@@ -277,12 +277,19 @@ MODELS = {
         "dtype": "float32", "conversions": ["bfloat16", "float32"],
     },
     "older_version": {"n_layers": 2, "hidden": "16x0e", "l_max": 1, "correlation": 1, "elements": [1], "older": True},
+    "chebyshev": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 2, "correlation": 1, "elements": [1, 6, 8], "n_basis": 2,
+        "extra": {"radial_type": "chebyshev"},
+    },
+    "chebyshev_agnesi": {
+        "n_layers": 2, "hidden": "8x0e", "l_max": 2, "correlation": 2, "elements": [1, 6, 8], "apply_cutoff": False,
+        "first": DENSITY, "later": DENSITY, "extra": {"radial_type": "chebyshev", "distance_transform": "Agnesi"},
+    },
 }  # fmt: skip
 
 _SMALL = {"n_layers": 1, "hidden": "4x0e", "l_max": 1, "correlation": 1, "elements": [1, 8]}
 
 UNSUPPORTED = {
-    "chebyshev": {"extra": {"radial_type": "chebyshev"}},
     "sin": {"n_layers": 2, "extra": {"gate": "sin"}},
     "embedding": {"extra": {"embedding_specs": {"elec_temp": {**_NUMBER, "emb_dim": 4}}}},
     "cuequivariance": {"converted": "cuequivariance_torch.operations.other.Linear"},
@@ -453,6 +460,24 @@ def older_repulsion(self, x, node_attrs, edge_index, atomic_numbers):
     return torch.zeros_like(charges).index_add(0, edge_index[1], terms).squeeze(1)
 
 
+def chebyshev_with_gradient(self, x):
+    """Return the values of mace-torch's ``ChebychevBasis``, with the gradient that torch lacks: d T_n = n U_(n-1)."""
+    import torch
+
+    class Polynomials(torch.autograd.Function):
+        @staticmethod
+        def forward(context, x, n):
+            context.save_for_backward(x, n)
+            return torch.special.chebyshev_polynomial_t(x, n)
+
+        @staticmethod
+        def backward(context, gradient):
+            x, n = context.saved_tensors
+            return (gradient * n * torch.special.chebyshev_polynomial_u(x, n - 1)).sum(dim=1, keepdim=True), None
+
+    return Polynomials.apply(x, self.n)
+
+
 def add_low_rank_weights(model) -> None:
     """Wrap the linear maps of a model for low-rank adaptation, with weights that matter."""
     import torch
@@ -524,6 +549,11 @@ def main(folder: Path) -> None:
         model = model.double()
         if options.get("older_repulsion", False):
             model.pair_repulsion_fn.forward = types.MethodType(older_repulsion, model.pair_repulsion_fn)
+        if options.get("extra", {}).get("radial_type") == "chebyshev":
+            basis = model.radial_embedding.bessel_fn
+            distances = torch.linspace(0.1, 4.0, 9).unsqueeze(1)
+            assert torch.equal(chebyshev_with_gradient(basis, distances), basis(distances))
+            basis.forward = types.MethodType(chebyshev_with_gradient, basis)
         results = {}
         for number, structure in enumerate(make_structures(options["elements"], 4.3)):
             structure.info = options.get("inputs", [{}] * 3)[number]

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import zipfile
+from dataclasses import replace
 
 import pytest
 from mace_torch_models import OTHER_MODELS, UNSUPPORTED, WRAPPED
@@ -11,9 +12,9 @@ from mace_torch_models import OTHER_MODELS, UNSUPPORTED, WRAPPED
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families import inspect_model, read_model
+from mlip_lammps.families.mace.reader.validation import check_model
 
 WORDS = {
-    "chebyshev": "Chebychev",
     "sin": "gate is not one of silu, tanh, abs and None",
     "cuequivariance": "converted for cuEquivariance .*python -m mace.cli.convert_cueq_e3nn .* --return_model",
     "openequivariance": "converted for OpenEquivariance .*python -m mace.cli.convert_oeq_e3nn .* --return_model",
@@ -106,6 +107,20 @@ def test_info_shows_what_is_known_of_a_refused_model(peer_folder, capsys, name):
     assert (facts["model_class"], facts["elements"], facts["cutoff"]) == ("ScaleShiftMACE", ["H", "O"], 4.3)
     assert (facts["heads"], facts["dtype"], facts["radial_basis"]) == (["Default"], "float64", "BesselBasis")
     assert any(re.search(WORDS[name], feature) for feature in [*facts["unsupported"], facts["reason"]])
+
+
+def test_info_says_that_forces_of_chebyshev_bases_differ_from_those_of_mace_torch(peer_folder, capsys):
+    assert main(["info", str(peer_folder / "chebyshev.model"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["supported"] is True
+    assert "differ from those of mace-torch" in facts["remark"]
+
+
+def test_orders_of_chebyshev_polynomials_are_checked(peer_folder):
+    trained = read_model(peer_folder / "chebyshev.model")
+    name = "radial_embedding.bessel_fn.n"
+    with pytest.raises(ModelFileError, match="expected the orders of Chebyshev polynomials"):
+        check_model(replace(trained, weights=trained.weights | {name: trained.weights[name] + 0.5}))
 
 
 def test_info_counts_the_parameters_that_mace_torch_counts(peer_folder):

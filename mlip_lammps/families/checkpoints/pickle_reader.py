@@ -22,7 +22,6 @@ _FEATURES = {
     "mace.modules.radial.AgnesiTransform": "the Agnesi distance transform",
     "mace.modules.radial.SoftTransform": "the Soft distance transform",
     "mace.modules.radial.GaussianBasis": "a Gaussian radial basis",
-    "mace.modules.radial.ChebychevBasis": "a Chebyshev radial basis",
     "mace.modules.radial.RadialMLP": "a radial MLP with layer normalisation",
     "mace.modules.embeddings.GenericJointEmbedding": "a joint embedding (embedding_specs)",
 }

@@ -55,15 +55,24 @@ class RadialSpec:
     Chem. Phys. 159, 164101 (2023)). The soft transform is r_0 + (r - r_0) (1 + tanh(alpha (r - r_m) / (r_1 - r_0))) / 2
     with r_0 = 3/4 (R_i + R_j), r_1 = 4/3 (R_i + R_j) and r_m = (r_0 + r_1) / 2.
     """
-    basis: Literal["bessel", "gaussian"] = "bessel"
-    """Functions c sin(w_n r) / r, or exp(c (r - r_n)^2)."""
+    basis: Literal["bessel", "gaussian", "chebyshev"] = "bessel"
+    """Functions c sin(w_n r) / r, exp(c (r - r_n)^2), or the Chebyshev polynomials T_n(r)."""
 
 
 TRANSFORM_PARAMETERS = {"Agnesi": ("a", "q", "p"), "Soft": ("alpha",)}
 """Names of the numbers of each distance transform."""
 
-BASIS_ARRAYS = {"bessel": ("bessel_weights", "prefactor"), "gaussian": ("gaussian_weights", "coeff")}
-"""Names of the arrays of each radial basis: one number for each function, and a factor."""
+BASIS_ARRAYS = {
+    "bessel": ("bessel_weights", "prefactor"),
+    "gaussian": ("gaussian_weights", "coeff"),
+    "chebyshev": ("n", None),
+}
+"""Names of the arrays of each radial basis: one number for each function, and a factor or None."""
+
+_CHEBYSHEV_REMARK = (
+    "forces and stress are derivatives of the energy, so they differ from those of mace-torch: torch has no gradient "
+    "of Chebyshev polynomials, and mace-torch leaves it out"
+)
 
 _MAPS = {
     "linear": ("linear",),
@@ -263,7 +272,7 @@ class MaceModel(SpecifiedModel):
         """Return the properties that ``mlip-lammps info`` prints."""
         couplings = "U_matrix", _COUPLINGS
         n_weights = sum(array.size for name, array in self.weights.items() if not any(one in name for one in couplings))
-        return {"n_weights": n_weights, **asdict(self.spec)}
+        return {"n_weights": n_weights, **asdict(self.spec), **self._remarks()}
 
     def describe(self) -> dict[str, Any]:
         """Return the model properties for the metadata of a compiled file."""
@@ -272,4 +281,8 @@ class MaceModel(SpecifiedModel):
             "heads": list(self.spec.heads),
             "head": self.spec.heads[0],
             "hidden_irreps": [layer.irreps_out for layer in self.spec.layers],
+            **self._remarks(),
         }
+
+    def _remarks(self) -> dict[str, str]:
+        return {"remark": _CHEBYSHEV_REMARK} if self.spec.radial.basis == "chebyshev" else {}

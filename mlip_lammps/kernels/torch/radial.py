@@ -27,7 +27,17 @@ def basis_functions(basis: RadialBasis, distances: Tensor) -> Tensor:
         return torch.exp(factor * (r - parameters).square())
     if basis.kind == "spherical":
         return factor * _spherical_bessel(parameters * r, basis.orders)
+    if basis.kind == "chebyshev":
+        return factor * _chebyshev(r, basis.orders)
     return factor * torch.sin(parameters * r) / r
+
+
+def _chebyshev(x: Tensor, orders: tuple[int, ...]) -> Tensor:
+    """Return the Chebyshev polynomials of the first kind T_l(x), shape (n_edges, n_basis), by their recurrence."""
+    by_order = [torch.ones_like(x), x]
+    while len(by_order) <= max(orders):
+        by_order.append(2.0 * x * by_order[-1] - by_order[-2])
+    return torch.cat([by_order[order] for order in orders], dim=1)
 
 
 def _spherical_bessel(x: Tensor, orders: tuple[int, ...]) -> Tensor:

@@ -64,20 +64,29 @@ def lower(trained: MaceModel, atomic_numbers: tuple[int, ...] | None = None) -> 
         atomic_numbers=tuple(chosen),
         cutoff=spec.cutoff,
         l_max=spec.l_max,
-        radial=RadialBasis(
-            kind=spec.radial.basis,
-            parameters=table[f"radial_embedding.bessel_fn.{BASIS_ARRAYS[spec.radial.basis][0]}"].reshape(-1),
-            factor=table[f"radial_embedding.bessel_fn.{BASIS_ARRAYS[spec.radial.basis][1]}"].reshape(()),
-            cutoff_power=spec.radial.cutoff_power,
-            is_cutoff_on_basis=spec.radial.cutoff_on == "basis",
-            transform=_distance_transform(table, chosen),
-        ),
+        radial=_radial_basis(table, chosen),
         layers=tuple(_lower_layer(table, t, layer) for t, layer in enumerate(spec.layers, start=1)),
         node_constants=energies[rows] + table["scale_shift.shift"].reshape(-1)[0],
         energy_scale=scale,
         repulsion=_repulsion(table, chosen, scale) if spec.pair_repulsion is not None else None,
         global_embedding=global_embedding(table),
         latent_ewald=spec.latent_ewald,
+    )
+
+
+def _radial_basis(table: WeightTable, chosen: tuple[int, ...]) -> RadialBasis:
+    radial = table.spec.radial
+    numbers, factor = BASIS_ARRAYS[radial.basis]
+    prefix = "radial_embedding.bessel_fn"
+    parameters = table[f"{prefix}.{numbers}"].reshape(-1)
+    return RadialBasis(
+        kind=radial.basis,
+        parameters=parameters,
+        factor=torch.ones((), dtype=torch.float64) if factor is None else table[f"{prefix}.{factor}"].reshape(()),
+        orders=tuple(int(one) for one in parameters) if radial.basis == "chebyshev" else (),
+        cutoff_power=radial.cutoff_power,
+        is_cutoff_on_basis=radial.cutoff_on == "basis",
+        transform=_distance_transform(table, chosen),
     )
 
 

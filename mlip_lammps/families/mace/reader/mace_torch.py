@@ -45,7 +45,7 @@ _READOUTS = {
     "NonLinearBiasReadoutBlock": "biased",
 }
 """Kinds of readouts by their class in mace-torch."""
-_BASES = {"BesselBasis": "bessel", "GaussianBasis": "gaussian"}
+_BASES = {"BesselBasis": "bessel", "GaussianBasis": "gaussian", "ChebychevBasis": "chebyshev"}
 """Kinds of radial bases by their class in mace-torch."""
 
 
@@ -161,10 +161,11 @@ def _radial_spec(model: Module, weights: Weights) -> tuple[RadialSpec, float]:
         basis.require_class("BesselBasis")
     cutoff.require_class("PolynomialCutoff")
     numbers, factor = BASIS_ARRAYS[kind]
-    weights[f"{basis.path}.{numbers}"] = basis.array(numbers)
-    weights[f"{basis.path}.{factor}"] = np.asarray(
-        basis.array(factor) if basis.has_array(factor) else basis.number(factor)
-    )
+    weights[f"{basis.path}.{numbers}"] = basis.array(numbers).reshape(-1)
+    if factor is not None:
+        weights[f"{basis.path}.{factor}"] = np.asarray(
+            basis.array(factor) if basis.has_array(factor) else basis.number(factor)
+        )
     r_max = cutoff.number("r_max")
     # One of the two may have been rounded to float32; the energy depends on that of the cutoff function.
     if abs(r_max - model.number("r_max")) > 1e-6 * r_max:

@@ -36,6 +36,7 @@ _NAMES = MODELS | frozenset(
         "mace.modules.irreps_tools.reshape_irreps",
         "mace.modules.radial.AgnesiTransform",
         "mace.modules.radial.BesselBasis",
+        "mace.modules.radial.ChebychevBasis",
         "mace.modules.radial.GaussianBasis",
         "mace.modules.radial.PolynomialCutoff",
         "mace.modules.radial.RadialMLP",

@@ -24,6 +24,8 @@ from mlip_lammps.structure.latent_ewald import LatentEwald
 
 Irreps = tuple[Entry, ...]
 
+_HIGHEST_POLYNOMIAL = 100
+"""Highest order of a Chebyshev polynomial."""
 _TRANSFORM = "radial_embedding.distance_transform"
 
 
@@ -66,6 +68,7 @@ def check_model(trained: MaceModel) -> None:
             )
         if not np.isfinite(array).all():
             raise ModelFileError(f"{key} of {name} has values that are not finite: training failed; train again")
+    _check_orders(trained)
     _check_couplings(trained)
     _check_pair_repulsion(trained)
     _check_distance_transform(trained)
@@ -168,7 +171,8 @@ def weight_shapes(spec: ModelSpec) -> Iterator[tuple[str, tuple[int | None, ...]
     yield "scale_shift.shift", (len(spec.heads),)
     numbers, factor = BASIS_ARRAYS[spec.radial.basis]
     yield f"radial_embedding.bessel_fn.{numbers}", (spec.radial.n_basis,)
-    yield f"radial_embedding.bessel_fn.{factor}", ()
+    if factor is not None:
+        yield f"radial_embedding.bessel_fn.{factor}", ()
     if spec.radial.distance_transform is not None:
         for name in TRANSFORM_PARAMETERS[spec.radial.distance_transform]:
             yield f"{_TRANSFORM}.{name}", ()
@@ -214,6 +218,16 @@ def _readout_shapes(spec: ModelSpec, layer: LayerSpec, prefix: str) -> Iterator[
 def order_weight(layer: LayerSpec, order: int) -> str:
     """Return mace-torch's name of the weights of one correlation order; it lists orders from the highest down."""
     return "weights_max" if order == layer.correlation else f"weights.{layer.correlation - order - 1}"
+
+
+def _check_orders(trained: MaceModel) -> None:
+    if trained.spec.radial.basis == "chebyshev":
+        name = f"radial_embedding.bessel_fn.{BASIS_ARRAYS['chebyshev'][0]}"
+        if not np.isin(trained.weights[name], np.arange(_HIGHEST_POLYNOMIAL + 1)).all():
+            raise ModelFileError(
+                f"{name} of {trained.source_name} is {trained.weights[name].tolist()}, expected the orders of "
+                f"Chebyshev polynomials up to {_HIGHEST_POLYNOMIAL}; copy or save the model again"
+            )
 
 
 def _check_couplings(trained: MaceModel) -> None:

@@ -14,8 +14,8 @@ class RadialBasis(nn.Module):
 
     Notes
     -----
-    The basis is prefactor sin(w_n r) / r, or exp(coeff (r - r_n)^2). The cutoff of power p with u = r / r_c is
-    1 - (p + 1)(p + 2)/2 u^p + p (p + 2) u^(p+1) - p (p + 1)/2 u^(p+2) for u < 1 and zero otherwise
+    The basis is prefactor sin(w_n r) / r, exp(coeff (r - r_n)^2), or T_n(r) by its recurrence. The cutoff of power p with
+    u = r / r_c is 1 - (p + 1)(p + 2)/2 u^p + p (p + 2) u^(p+1) - p (p + 1)/2 u^(p+2) for u < 1 and zero otherwise
     (arXiv 2003.03123, eq. 7 and 8). Spherical harmonics are those of e3nn with component normalisation.
     """
 
@@ -30,8 +30,9 @@ class RadialBasis(nn.Module):
             self.transform = DistanceTransform(spec, weights, dtype)
         self.kind = spec.radial.basis
         for name in BASIS_ARRAYS[self.kind]:
-            array = np.asarray(weights[f"radial_embedding.bessel_fn.{name}"])
-            self.register_buffer(name, torch.tensor(array, dtype=dtype))
+            if name is not None:
+                array = np.asarray(weights[f"radial_embedding.bessel_fn.{name}"])
+                self.register_buffer(name, torch.tensor(array, dtype=dtype))
 
     def forward(
         self, vectors: Tensor, centre_species: Tensor, neighbour_species: Tensor
@@ -66,6 +67,12 @@ class RadialBasis(nn.Module):
     def _functions(self, r: Tensor) -> Tensor:
         if self.kind == "gaussian":
             return torch.exp(self.coeff * (r - self.gaussian_weights) ** 2)
+        if self.kind == "chebyshev":
+            orders = [int(order) for order in self.n.reshape(-1)]
+            polynomials = [torch.ones_like(r), r]
+            while len(polynomials) <= max(orders):
+                polynomials.append(2 * r * polynomials[-1] - polynomials[-2])
+            return torch.cat([polynomials[order] for order in orders], dim=1)
         return self.prefactor * torch.sin(self.bessel_weights * r) / r
 
 
