@@ -14,8 +14,8 @@ class RadialBasis(nn.Module):
 
     Notes
     -----
-    The basis is prefactor sin(w_n r) / r, exp(coeff (r - r_n)^2), or T_n(r) by its recurrence. The cutoff of power p with
-    u = r / r_c is 1 - (p + 1)(p + 2)/2 u^p + p (p + 2) u^(p+1) - p (p + 1)/2 u^(p+2) for u < 1 and zero otherwise
+    The basis is prefactor sin(w_n r) / r, exp(coeff (r - r_n)^2), or T_n(r) by its recurrence. The cutoff of power p
+    with u = r / r_c is 1 - (p + 1)(p + 2)/2 u^p + p (p + 2) u^(p+1) - p (p + 1)/2 u^(p+2) for u < 1 and zero otherwise
     (arXiv 2003.03123, eq. 7 and 8). Spherical harmonics are those of e3nn with component normalisation.
     """
 
