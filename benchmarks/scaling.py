@@ -26,11 +26,12 @@ create_atoms 1 box
 mass 1 28.0855
 displace_atoms all random 0.05 0.05 0.05 7
 velocity all create 300 11
-pair_style mlip/torch
+pair_style mlip/torch profile yes
 pair_coeff * * "{model}" Si
 neigh_modify every 1 delay 0 check yes
 fix nve all nve
 timestep 0.001
+thermo_modify format float %.15g
 run 2
 run {steps} pre no
 info out log memory
@@ -39,6 +40,8 @@ TURNS = 5
 MOST_ATOMS_IN_TURN = 20_000
 """Larger boxes run once: they take minutes and average over fluctuations."""
 _GHOSTS = re.compile(r"Nghost:\s+(\S+) ave")
+_SHARE = r"^{name} +\|.*\| +(\S+)$"
+_SENT = re.compile(r"^kB sent per evaluation +\| +\S+ \| +(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,13 @@ class Run:
         Peak memory of the first rank.
     start_seconds
         Time from ``mpiexec`` to the first forces.
+    neighbours, communication, model
+        Fractions of the time of the steps: neighbour lists, communication of LAMMPS and of the pair style with the time
+        that ranks wait for each other, and the rest of the pair style.
+    sent_kb
+        What the pair style sends in a step and on a rank, also to periodic images.
+    energy
+        Potential energy after two steps in eV.
     """
 
     n_atoms: int
@@ -62,6 +72,11 @@ class Run:
     n_ghost: float
     peak_mb: float
     start_seconds: float
+    neighbours: float
+    communication: float
+    model: float
+    sent_kb: float
+    energy: float
 
 
 @dataclass(frozen=True)
@@ -125,15 +140,26 @@ def _measure(model: Path, repeats: int, n_ranks: int, seconds: float, folder: Pa
     started = time.monotonic()
     with LammpsProcess(deck, n_ranks, {}, log, environment=rank_environment()) as process:
         # LAMMPS prints the row of step 0 after the first forces
-        first, *_ = [time.monotonic() for _ in process.rows()]
+        (first, _), (_, row), *_ = [(time.monotonic(), row) for row in process.rows()]
     loop, text = process.loop_times[-1], log.read_text()
+    pair, exchange = _share(text, "Pair"), _share(text, "communication")
     return Run(
         n_atoms=loop.n_atoms,
         microseconds=1e6 * n_ranks / loop.atom_steps_per_second,
         n_ghost=float(_GHOSTS.findall(text)[-1]),
         peak_mb=read_peak_bytes(text) / 2**20,
         start_seconds=first - started,
+        neighbours=_share(text, "Neigh"),
+        communication=_share(text, "Comm") + pair * exchange,
+        model=pair * (1.0 - exchange),
+        sent_kb=float(_SENT.findall(text)[-1]),
+        energy=row["E_pair"],
     )
+
+
+def _share(log: str, name: str) -> float:
+    """Return the fraction of a section in the last table that has it."""
+    return float(re.findall(_SHARE.format(name=name), log, re.MULTILINE)[-1]) / 100.0
 
 
 def kilobytes_of_an_atom(rows: Sequence[Row], row: Row) -> float | None:

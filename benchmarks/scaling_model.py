@@ -2,10 +2,14 @@
 
     python -m benchmarks.scaling_model [--measure] [--out benchmarks/results/scaling.md]
 
-With ``--measure``, ghosts and times of real runs on 1 to 8 ranks of this machine stand beside the model (two minutes).
+With ``--measure``, real runs on 1 to 8 ranks of this machine stand beside the model: ghosts, bytes, times, shares of
+neighbour lists, communication and model, and energies (three minutes).
 """
 
 import argparse
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +17,12 @@ from pathlib import Path
 
 from ase.build import bulk
 
-from benchmarks.common import machine, markdown_table
+from benchmarks.common import load_average, machine, markdown_table
 from benchmarks.scaling import Run, measure
 from benchmarks.structures import ROOT
 from mlip_lammps.compilation import compiled_model
+from mlip_lammps.engines.lammps.cases import rank_environment
+from mlip_lammps.engines.mpi_process import find_program
 from mlip_lammps.model_file.archive import read_metadata
 from mlip_lammps.workflows.estimate import SKIN, ghosts
 
@@ -24,7 +30,8 @@ MESSAGES = 6
 """Messages of an exchange: two in each direction of space."""
 _POSITION_BYTES = 3 * 8
 _MARK_BYTES = 8
-MEASURED = ((1, 4), (1, 6), (1, 12), (1, 23), (2, 6), (2, 12), (2, 23), (2, 50), (4, 12), (8, 12))
+MEASURED = ((1, 4), (1, 6), (1, 12), (1, 23), (2, 6), (2, 12), (2, 23), (2, 50), (4, 6), (4, 12), (4, 23))
+MEASURED += ((8, 6), (8, 12), (8, 23))
 """Ranks and cells along each edge of the measured boxes: 512 to 1,000,000 atoms."""
 
 
@@ -134,17 +141,65 @@ def strong_table(potential: Potential, network: Network, n_atoms: int, ranks: Se
     return markdown_table(headings, rows)
 
 
-def measured_table(runs: Sequence[tuple[int, Run]], potential: Potential, density: float) -> str:
-    """Return ghosts, core times and memory of real runs, with their numbers of ranks, beside the model."""
-    rows = []
+def measured_tables(runs: Sequence[tuple[int, Run]], potential: Potential, network: Network, density: float) -> str:
+    """Return two tables of real runs, with their numbers of ranks: shares of a step, and the model beside them.
+
+    Notes
+    -----
+    Ranks beyond the cores take turns, so a step takes the time of all ranks of a core.
+    """
+    shares, beside, n_cores = [], [], os.cpu_count()
+    energies = {run.n_atoms: run.energy for n_ranks, run in runs if n_ranks == 1}
     for n_ranks, run in runs:
-        expected = ghosts(run.n_atoms / n_ranks, density, potential.cutoff + SKIN)
-        measured = f"{run.microseconds:.1f}", f"{run.peak_mb:,.0f}"
-        rows.append((n_ranks, f"{run.n_atoms:,}", f"{run.n_ghost:,.0f}", f"{expected:,}", *measured))
-    headings = (
-        "ranks", "atoms", "ghosts of a rank", "of a cube", "rank-microseconds per atom and step", "peak MB of a rank"
+        energy = energies.get(run.n_atoms)
+        difference = "" if energy is None or n_ranks == 1 else f"{abs(run.energy - energy) / run.n_atoms:.0e}"
+        rest = 1.0 - run.model - run.neighbours - run.communication
+        percent = [f"{100 * one:.1f} %" for one in (run.model, run.neighbours, run.communication, rest)]
+        sizes = f"{n_ranks}", f"{run.n_atoms:,}"
+        shares.append((*sizes, f"{run.microseconds:.1f}", *percent, f"{run.peak_mb:,.0f}", difference))
+        expected = step(potential, network, run.n_atoms / n_ranks, density)
+        sent = expected.bytes - 2 * _POSITION_BYTES * expected.n_ghost
+        predicted = 1e6 * expected.seconds * max(1.0, n_ranks / n_cores) * n_ranks / run.n_atoms
+        beside.append(
+            (*sizes, f"{run.n_ghost:,.0f}", f"{expected.n_ghost:,}", f"{run.sent_kb:,.0f}", f"{sent / 1e3:,.0f}",
+             f"{run.microseconds:.1f}", f"{predicted:.1f}", f"{run.microseconds / predicted:.2f}")
+        )  # fmt: skip
+    time_of_atom = "rank-us for an atom and step"
+    first = (
+        "ranks", "atoms", time_of_atom, "model", "neighbour lists", "communication and waiting", "rest",
+        "peak MB of a rank", "difference from one rank, eV/atom",
     )  # fmt: skip
-    return markdown_table(headings, rows)
+    second = (
+        "ranks", "atoms", "ghosts of a rank", "law", "kB of features sent", "law", time_of_atom, "law", "measured / law"
+    )  # fmt: skip
+    return f"{markdown_table(first, shares)}\n\n{markdown_table(second, beside)}"
+
+
+def measured_network() -> Network:
+    """Return latency and bandwidth of messages between two ranks of this machine."""
+    command = [find_program("mpiexec"), "-n", "2", sys.executable, "-m", "benchmarks.messages"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=rank_environment())
+    latency, bandwidth = map(float, output.stdout.split())
+    return Network(f"{1e6 * latency:.1f} us and {1e-9 * bandwidth:.1f} GB/s", latency, bandwidth)
+
+
+def measure_here(density: float) -> list[str]:
+    """Run LAMMPS on 1 to 8 ranks of this machine and return the tables."""
+    model = compiled_model("silicon-pbe", dtype="mixed")
+    metadata, network = read_metadata(model), measured_network()
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [(n, measure(model, k, n, 1, 3.0, Path(folder))[0]) for n, k in MEASURED]
+    _, alone = runs[0]
+    atom_seconds = 1e-6 * alone.microseconds * (alone.model + alone.neighbours)
+    features = tuple(4 * width for width in metadata["feature_widths"])
+    potential = Potential("silicon-pbe", atom_seconds, 0.0, features, metadata["cutoff"])
+    facts = machine()
+    where = f"{facts['processor']}, {facts['cores']} cores, torch {facts['torch']}; load average {load_average():.2f}"
+    return [
+        f"Shipped silicon-pbe, mixed, measured on {where}. Ranks beyond the cores take turns on them. The law takes "
+        f"the time of an atom from the first row, and the messages of two ranks ({network.name}):\n",
+        measured_tables(runs, potential, network, density) + "\n",
+    ]
 
 
 def main() -> None:
@@ -167,15 +222,7 @@ def main() -> None:
             parts.append(f"{potential.name}, {network.name}, {n_atoms:,} atoms of silicon:\n")
             parts.append(strong_table(potential, network, n_atoms, ranks, density) + "\n")
     if arguments.measure:
-        model = compiled_model("silicon-pbe", dtype="mixed")
-        cutoff = read_metadata(model)["cutoff"]
-        silicon = Potential("silicon-pbe", 0.0, 0.0, (0,), cutoff)
-        with tempfile.TemporaryDirectory() as folder:
-            runs = [(n, measure(model, k, n, 1, 3.0, Path(folder))[0]) for n, k in MEASURED]
-        facts = machine()
-        where = f"{facts['processor']}, {facts['cores']} cores, torch {facts['torch']}"
-        parts.append(f"Shipped silicon-pbe, measured on {where}; ranks beyond the cores share them:\n")
-        parts.append(measured_table(runs, silicon, density) + "\n")
+        parts += measure_here(density)
     arguments.out.write_text("\n".join(parts))
     print("\n".join(parts))
 

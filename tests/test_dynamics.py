@@ -191,6 +191,18 @@ def test_a_committee_stops_the_run_and_saves_uncertain_frames(compile_once, tmp_
     limit = 0.5 * deviation.max()
     stopped = run_dynamics(atoms, models, DynamicsSettings(**settings, stop_above=limit), tmp_path / "stop")
     assert stopped.last_step == step[deviation > limit][0]
+    # a structure above the limit does not move
+    *_, last = read_frames(tmp_path / "label" / "trajectory.lammpstrj")
+    atoms.positions[:] = last.vectors("xu", "yu", "zu")
+    settings |= {"thermo_every": 10, "time_ps": 0.02}
+    limits = DynamicsSettings(**settings, stop_above=0.9 * deviation[-1])
+    at_once = run_dynamics(atoms, models, limits, tmp_path / "at_once")
+    assert at_once.last_step == 0
+    assert [frame.step for frame in read_frames(tmp_path / "at_once" / "trajectory.lammpstrj")] == [0]
+    assert dynamics_results(at_once).force_deviation.mean == pytest.approx(deviation[-1], rel=1e-3)
+    # the same input runs to its end with a limit that is not reached
+    goes_on = run_dynamics(atoms, models, replace(limits, stop_above=1e6), tmp_path / "goes_on")
+    assert goes_on.last_step == 200
 
 
 @pytest.mark.parametrize(

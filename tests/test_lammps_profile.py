@@ -24,7 +24,8 @@ def tables(output: str) -> list[tuple[int, dict[str, list[float]]]]:
     """Return, for each run, the number of evaluations and the minimum, average, maximum and percentage per section."""
     found = []
     for text in output.split("\nmlip/torch profile: ")[1:]:
-        header, _, rule, *rows = text.split("\n\n")[0].splitlines()
+        header, _, rule, *rows, sent = text.split("\n\n")[0].splitlines()
+        assert sent.startswith("kB sent per evaluation")
         assert set(rule) == {"-"}
         cells = [[cell.strip() for cell in row.split("|")] for row in rows]
         found.append((int(header.split(",")[1].split()[0]), {row[0]: [float(x) for x in row[1:]] for row in cells}))

@@ -253,7 +253,7 @@ void PairMlipTorch::read_restart_settings(FILE *fp)
 
 int PairMlipTorch::pack_forward_comm(int n, int *list, double *buf, int /*pbc_flag*/, int * /*pbc*/)
 {
-  return parts->exchange.pack_owned(n, list, buf);
+  return parts->profile.sent(parts->exchange.pack_owned(n, list, buf));
 }
 
 /* ---------------------------------------------------------------------- */
@@ -267,7 +267,7 @@ void PairMlipTorch::unpack_forward_comm(int n, int first, double *buf)
 
 int PairMlipTorch::pack_reverse_comm(int n, int first, double *buf)
 {
-  return parts->exchange.pack_ghosts(n, first, buf);
+  return parts->profile.sent(parts->exchange.pack_ghosts(n, first, buf));
 }
 
 /* ---------------------------------------------------------------------- */

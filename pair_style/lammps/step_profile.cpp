@@ -58,7 +58,7 @@ static std::vector<Section> layers_of(mlip::Model &model, const std::string &bef
 void StepProfile::reset(mlip::Committee &models)
 {
   total = edges = communication = 0.0;
-  n_evaluations = 0;
+  n_evaluations = n_sent = 0;
   for (int k = 0; k < models.size(); k++) models.model(k).reset_timings();
 }
 
@@ -89,12 +89,14 @@ void StepProfile::print(mlip::Committee &models)
   sections.emplace_back("rest", rest);
   sections.emplace_back("total", total);
 
+  // the last number is not a time: kB sent
   const int n = static_cast<int>(sections.size());
-  std::vector<double> mine(n), least(n), sum(n), most(n);
+  std::vector<double> mine(n + 1), least(n + 1), sum(n + 1), most(n + 1);
   for (int k = 0; k < n; k++) mine[k] = 1e3 * sections[k].second / static_cast<double>(n_evaluations);
-  MPI_Reduce(mine.data(), least.data(), n, MPI_DOUBLE, MPI_MIN, 0, world);
-  MPI_Reduce(mine.data(), sum.data(), n, MPI_DOUBLE, MPI_SUM, 0, world);
-  MPI_Reduce(mine.data(), most.data(), n, MPI_DOUBLE, MPI_MAX, 0, world);
+  mine[n] = 1e-3 * sizeof(double) * static_cast<double>(n_sent) / static_cast<double>(n_evaluations);
+  MPI_Reduce(mine.data(), least.data(), n + 1, MPI_DOUBLE, MPI_MIN, 0, world);
+  MPI_Reduce(mine.data(), sum.data(), n + 1, MPI_DOUBLE, MPI_SUM, 0, world);
+  MPI_Reduce(mine.data(), most.data(), n + 1, MPI_DOUBLE, MPI_MAX, 0, world);
   if (comm->me != 0) return;
 
   std::string text = fmt::format("\nmlip/torch profile: milliseconds per evaluation on each rank, {} evaluations\n"
@@ -104,5 +106,7 @@ void StepProfile::print(mlip::Committee &models)
   for (int k = 0; k < n; k++)
     text += fmt::format("{:<26} | {:>10.4g} | {:>10.4g} | {:>10.4g} | {:>6.2f}\n", sections[k].first, least[k],
                         sum[k] / comm->nprocs, most[k], sum[n - 1] > 0.0 ? 100.0 * sum[k] / sum[n - 1] : 0.0);
+  text += fmt::format("kB sent per evaluation     | {:>10.4g} | {:>10.4g} | {:>10.4g} |\n", least[n],
+                      sum[n] / comm->nprocs, most[n]);
   utils::logmesg(lmp, text);
 }

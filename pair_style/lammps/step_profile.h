@@ -35,6 +35,13 @@ class StepProfile : protected Pointers {
   double total = 0.0, edges = 0.0, communication = 0.0;
   bigint n_evaluations = 0;
 
+  /* Counts numbers that this rank sends, also to its own periodic images, and returns how many. */
+  int sent(int n_doubles)
+  {
+    n_sent += n_doubles;
+    return n_doubles;
+  }
+
   void reset(mlip::Committee &);
 
   /* Starts an evaluation. The slow first evaluation of the set-up counts only if no step follows. */
@@ -45,6 +52,7 @@ class StepProfile : protected Pointers {
 
  private:
   bool is_of_setup = false;
+  bigint n_sent = 0;
 };
 
 }    // namespace LAMMPS_NS

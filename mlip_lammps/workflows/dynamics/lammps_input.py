@@ -162,6 +162,9 @@ def _blocks(settings: DynamicsSettings, is_read_again: bool) -> str:
     if is_read_again:  # reading a file rounds the numbers of a moving or tilted box: each block must begin with that
         again = f"variable restart index {restart_file('$(step)')}"
         next_block = f'"variable restart delete" "{again}" "clear" "jump SELF begin"'
+    if settings.stop_above is not None:  # fix halt compares after steps, but not before the first one
+        first = ("run 0", f'if "$(v_largest) > {settings.stop_above:.10g}" then "jump SELF finish"')
+        before = "\n".join([before, 'if "$(is_defined(variable,restart))" then "jump SELF next_block"', *first])
     keep = KEPT_RESTARTS
     return f"""\
 {before}

@@ -120,7 +120,7 @@ def dynamics_results(
     require_settings(equilibration_ps=equilibration_ps, viscosity=viscosity)
     settings, folder = run.settings, run.folder
     total = run.last_step * settings.timestep_fs / 1000.0
-    start = equilibration_of(total, equilibration_ps)
+    start = equilibration_of(total, equilibration_ps) if total > 0.0 else 0.0  # a committee may stop it at once
     first_step = int(np.ceil(1000.0 * start / settings.timestep_fs))
     thermo = read_thermo_csv(folder / THERMO)
     kept = {name: values[thermo["Step"] >= first_step] for name, values in thermo.items()}
