@@ -12,7 +12,7 @@ models of each package:
                                  of the size of eSEN-sm
     matgl      FOLDER            potential; with DGL, set DGLBACKEND=pytorch
     sevenn     NAME              checkpoint, or the name of one
-    torchani   NAME              name of a class in torchani.models, with random weights
+    torchani   FILE              model that TorchANI saved; the architecture of ANI-2x with random weights, if missing
 """
 
 import argparse
@@ -95,11 +95,19 @@ def sevenn(name: str) -> Calculator:
     return SevenNetCalculator(name, device="cpu")
 
 
-def torchani(name: str) -> Calculator:
-    """Return the calculator of TorchANI in float32, without downloads."""
-    import torchani as package
+def torchani(file: str) -> Calculator:
+    """Return the calculator of TorchANI in float32; write the file with the architecture of ANI-2x if it is missing."""
+    import torch
+    from torchani.arch import Assembler
 
-    return getattr(package.models, name)(pretrained=False).float().ase()
+    if not Path(file).is_file():
+        maker = Assembler(("H", "C", "N", "O", "S", "F", "Cl"))
+        maker.set_atomic_networks(ctor="ani2x")
+        maker.set_global_cutoff_fn("cosine")
+        maker.set_aev_computer(angular="ani2x", radial="ani2x")
+        maker.set_zeros_as_self_energies()
+        torch.save(maker.assemble(8), file)
+    return torch.load(file, weights_only=False).float().ase()
 
 
 CALCULATORS = {one.__name__: one for one in (ours, chgnet, fairchem, matgl, sevenn, torchani)}
