@@ -25,6 +25,7 @@ from mlip_lammps.workflows import (
     quasi_harmonic,
     relax,
 )
+from mlip_lammps.workflows.crystals.equations_of_state import at_volumes
 from mlip_lammps.workflows.crystals.force_constants import (
     DISPLACEMENT,
     build_phonopy,
@@ -177,6 +178,24 @@ def test_copper_expands_as_its_grueneisen_parameter_says(copper):
     assert found.volume[0] > found.volumes[found.energies.argmin()] * 0.99
     assert (np.diff(found.volume) > 0).all()
     assert (np.diff(found.gibbs) < 1e-9).all()
+
+
+def test_the_shape_of_a_tetragonal_cell_follows_the_volume():
+    ordered = Atoms("AlAu", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], cell=[2.8, 2.8, 3.7], pbc=True)
+    crystal = relax(ordered, EMT(), cell="free", force_tolerance=1e-5).atoms
+    factors = np.linspace(0.995, 1.02, 5)
+    options = {"length_factors": factors, "temperatures": range(0, 420, 20), "mesh_length": 30}
+    found = quasi_harmonic(crystal, EMT(), (4, 4, 3), **options)
+    fixed = []
+    for scaled in at_volumes(crystal, factors).values():
+        scaled.calc = EMT()
+        fixed.append(scaled.get_potential_energy())
+    assert (found.energies <= np.array(fixed) + 1e-7).all()
+    assert found.energies[-1] < fixed[-1] - 1e-4
+    a, b, c = found.cell_lengths.T
+    assert a == pytest.approx(b, rel=1e-9)
+    assert a * a * c == pytest.approx(found.volume, rel=1e-4)
+    assert c[-1] / a[-1] - c[0] / a[0] > 0.005
 
 
 def test_a_quasi_harmonic_run_outside_of_its_volumes_or_of_an_unstable_crystal_is_refused(copper):

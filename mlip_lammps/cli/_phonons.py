@@ -176,6 +176,14 @@ def _lines(bands: Bands) -> list[tuple]:
     return list(zip(bands.labels, bands.distances, bands.freq_thz, strict=True))
 
 
+def _lengths(expansion: QuasiHarmonic, temperature: float) -> dict[str, str]:
+    """Return the lengths of the cell vectors if they are not equal."""
+    if expansion.cell_lengths is None or np.ptp(expansion.cell_lengths[0]) < 1e-6:
+        return {}
+    lengths = [np.interp(temperature, expansion.temperatures, one) for one in expansion.cell_lengths.T]
+    return {f"cell vectors, {temperature:g} K": " ".join(f"{one:.4f}" for one in lengths) + " Å"}
+
+
 def _show(run: Run, found: Phonons, expansion: QuasiHarmonic | None, parameters: Gruneisen | None) -> None:
     thermal = found.thermal
     points: dict[str, np.ndarray] = {}
@@ -213,6 +221,7 @@ def _show(run: Run, found: Phonons, expansion: QuasiHarmonic | None, parameters:
                                      f"bulk modulus {at['bulk_modulus_gpa']:.2f} GPa",
             "": f"Gibbs energy {at['gibbs']:.5f} eV, heat capacity {at['heat_capacity_j_per_k_mol']:.3f} J/K/mol, "
                 f"Grüneisen parameter {at['gruneisen_parameter']:.3f}",
+            **_lengths(expansion, shown_at),
         })  # fmt: skip
     if parameters is not None:
         run.show_facts({"mean Grüneisen parameter, 300 K": f"{parameters.mean_300_k:.3f}"})

@@ -19,6 +19,9 @@ WIDER = 3.0
 EXACT = 1e-5
 """Tolerance in angstrom for a symmetrised crystal."""
 
+_FIRST_CUBIC = 195
+"""Number of the first cubic space group."""
+
 spglib.error.OLD_ERROR_HANDLING = False  # raise errors instead of returning None
 
 
@@ -44,6 +47,12 @@ def space_group(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> str | No
     """Return symbol and number of the space group, for instance ``Fd-3m (227)``; None if there is none."""
     dataset = symmetry_dataset(atoms, tolerance)
     return None if dataset is None else f"{dataset.international} ({dataset.number})"
+
+
+def has_fixed_shape(atoms: Atoms) -> bool:
+    """Return whether the symmetry of a crystal fixes the shape of its cell: that of cubic crystals."""
+    dataset = symmetry_dataset(atoms)
+    return dataset is not None and dataset.number >= _FIRST_CUBIC
 
 
 def symmetrized(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> tuple[Atoms, str]:

@@ -30,7 +30,7 @@ from mlip_lammps.workflows.crystals.phonons import (
 )
 from mlip_lammps.workflows.relaxation import relax_each
 from mlip_lammps.workflows.settings import require_settings
-from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, symmetrized
+from mlip_lammps.workflows.symmetry import SYMMETRY_TOLERANCE, has_fixed_shape, symmetrized
 from mlip_lammps.workflows.tasks import Tasks
 
 LENGTH_FACTORS = tuple(np.linspace(0.985, 1.025, 9))
@@ -65,6 +65,9 @@ class QuasiHarmonic:
         Thermodynamic Grueneisen parameter, shape (n,).
     heat_capacity_j_per_k_mol
         Heat capacity at constant pressure, shape (n,).
+    cell_lengths
+        Lengths of the vectors of the given cell in angstrom, shape (n, 3); None if its angles change with the volume,
+        or if the crystal is triclinic or monoclinic.
     """
 
     primitive: Atoms
@@ -77,6 +80,7 @@ class QuasiHarmonic:
     bulk_modulus_gpa: NDArray[np.float64]
     gruneisen_parameter: NDArray[np.float64]
     heat_capacity_j_per_k_mol: NDArray[np.float64]
+    cell_lengths: NDArray[np.float64] | None
 
     def at(self, temperature: float) -> dict[str, float]:
         """Return all properties interpolated to a temperature in K.
@@ -147,8 +151,8 @@ def quasi_harmonic(
 
     Notes
     -----
-    The shape of the cell is fixed; the atoms are relaxed at each volume. At each temperature, the sum of energy and
-    vibrational Helmholtz energy is fitted with the equation of Vinet (``run_qha`` of phonopy).
+    Atoms and shape of the cell are relaxed at each volume, for the energy without vibrations. At each temperature, the
+    sum of energy and vibrational Helmholtz energy is fitted with the equation of Vinet (``run_qha`` of phonopy).
     """
     require_length_factors(length_factors)
     given = TEMPERATURES if temperatures is None else temperatures
@@ -169,7 +173,7 @@ def quasi_harmonic(
     # derivatives need one temperature more at the end
     asked = np.append(given, 2 * given[-1] - given[-2])
     with warnings.catch_warnings():
-        # lattice parameters are not used, and volumes outside of the range are refused below
+        # without lattice parameters there are no lengths; volumes outside of the range are refused below
         warnings.filterwarnings("ignore", message="Lattice parameter", category=UserWarning)
         found = run_qha(
             crystals,
@@ -199,6 +203,7 @@ def quasi_harmonic(
         bulk_modulus_gpa=np.array(found.bulk_moduli)[:n] / GPa,
         gruneisen_parameter=np.array(found.gruneisen_parameters)[:n],
         heat_capacity_j_per_k_mol=np.array(found.heat_capacity_P.heat_capacities)[:n] * 1e3 * EV_IN_KJ_PER_MOL,
+        cell_lengths=None if found.lattice is None else np.array(found.lattice.lattice_parameters)[:n],
     )
 
 
@@ -269,7 +274,8 @@ def _with_phonons(
     """Return phonopy with force constants, and the energy of a primitive cell in eV, at each volume."""
     require_settings(displacement=displacement)
     symmetric, _, supercell = prepare_crystal(atoms, calculator, supercell, symmetry_tolerance)
-    options = {"force_tolerance": _FORCE_TOLERANCE, "keeps_symmetry": True}
+    cell = "fixed" if has_fixed_shape(symmetric) else "shape"
+    options = {"force_tolerance": _FORCE_TOLERANCE, "keeps_symmetry": True, "cell": cell}
     scaled = at_volumes(symmetric, length_factors)
     relaxed = relax_each(scaled, calculator, stage="volumes", tasks=tasks, **options).values()
     crystals = [build_phonopy(symmetrized(result.atoms, symmetry_tolerance)[0], supercell) for result in relaxed]
