@@ -4,12 +4,11 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -120,7 +119,7 @@ def table_of(columns: Sequence[str], rows: Sequence[Sequence[object]], title: st
     """Return a table to print; the first column is aligned to the left."""
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
     for k, column in enumerate(columns):
-        table.add_column(column, justify="left" if k == 0 else "right")
+        table.add_column(column, justify="left" if k == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row))
     return table
@@ -149,7 +148,7 @@ def open_run(arguments: argparse.Namespace, command: str, extra_files: Sequence[
     files |= {f"structure {k}": Path(file) for k, file in enumerate([*given, *extra_files], start=1)}
     for name, atoms in structures.items():
         require_apart(atoms, name)
-    calculator = open_model(arguments, structures=structures)
+    calculator = open_model(arguments, check=partial(_require_elements_of, structures))
     for name, atoms in structures.items():
         require_known_elements(atoms, calculator, name)
     with open_folder(arguments, command, files, facts_of(calculator)) as (folder, tasks, console):
@@ -237,7 +236,7 @@ def open_model(
     arguments: argparse.Namespace,
     model: str | None = None,
     n_threads: int = 0,
-    structures: Mapping[str, Atoms] = MappingProxyType({}),
+    check: Callable[[Sequence[str]], None] = lambda elements: None,
 ) -> MlipCalculator:
     """Return the calculator of MODEL, compiled in ``--dtype`` for ``--device`` unless it is compiled already.
 
@@ -247,8 +246,8 @@ def open_model(
         Instead of MODEL.
     n_threads
         See ``MlipCalculator``.
-    structures
-        Structures by name; a model that does not know their elements is refused before it is compiled.
+    check
+        May refuse the elements of a trained model before it is compiled.
     """
     import_vesin_without_torch()
     path = resolve_model(model or arguments.model)
@@ -263,12 +262,14 @@ def open_model(
                 print(f"mlip-lammps: compiling {model or arguments.model} in {arguments.dtype}, once", file=sys.stderr)
             lines.append(line)
 
-        path = compiled_model(path, **options, progress=tell, check=partial(_require_elements_of, structures))
+        def check_trained(trained: TrainedModel) -> None:
+            check([chemical_symbols[number] for number in trained.atomic_numbers])
+
+        path = compiled_model(path, **options, progress=tell, check=check_trained)
     return MlipCalculator(path, n_threads)
 
 
-def _require_elements_of(structures: Mapping[str, Atoms], trained: TrainedModel) -> None:
-    elements = [chemical_symbols[number] for number in trained.atomic_numbers]
+def _require_elements_of(structures: Mapping[str, Atoms], elements: Sequence[str]) -> None:
     for name, atoms in structures.items():
         require_elements(atoms, elements, name)
 

@@ -1,20 +1,18 @@
 """``mlip-lammps compare``: models and classical potentials side by side."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlip_lammps.cli import options
+from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.workflows.comparisons import MOST_ATOMS, QUANTITIES
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
-    from rich.console import Console
 
-    from mlip_lammps.workflows.comparisons.models import ModelResults
-    from mlip_lammps.workflows.run_folder import RunFolder
-
-_DRAWN = ("a,", "b,", "c,", "bulk", "C", "phonon")
 NAME = "compare"
 HELP = "compare models, stock pair styles and ASE calculators: forces, lattice, elastic constants, phonons and speed"
 
@@ -42,15 +40,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_run_options(parser, NAME)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from pathlib import Path
+class _KnowsNoStructureError(UserInputError):
+    """A model knows the elements of none of the structures."""
 
+
+def run(arguments: argparse.Namespace) -> int:
+    from mlip_lammps.cli._compared import show
     from mlip_lammps.cli._run import end_as_interrupted, facts_of, open_folder
-    from mlip_lammps.core.errors import UserInputError
     from mlip_lammps.engines.ase.calculator import MlipCalculator
     from mlip_lammps.structure.files import read_structures
     from mlip_lammps.workflows.checks import require_apart
-    from mlip_lammps.workflows.comparisons.models import compare
+    from mlip_lammps.workflows.comparisons.models import ModelResults, compare, default_quantities
 
     end_as_interrupted()
     if not arguments.models:
@@ -60,60 +60,61 @@ def run(arguments: argparse.Namespace) -> int:
     structures = read_structures(arguments.structure)
     for name, atoms in structures.items():
         require_apart(atoms, name)
-    elements = sorted({symbol for atoms in structures.values() for symbol in atoms.get_chemical_symbols()})
     files = {f"structure {k}": Path(file) for k, file in enumerate(arguments.structure, start=1)}
-    calculators = {}
-    for word in arguments.models:
-        calculators[word] = _open(arguments, word, elements, files)
+    calculators, refused = _open_all(arguments, structures, files)
     facts = {name: facts_of(one) for name, one in calculators.items() if isinstance(one, MlipCalculator)}
     with open_folder(arguments, NAME, files, facts) as (folder, tasks, console):
-        found = {name: compare(atoms, calculators, arguments.quantities, tasks=tasks)
-                 for name, atoms in structures.items()}  # fmt: skip
+        found = {}
+        for name, atoms in structures.items():
+            results = compare(atoms, calculators, arguments.quantities, tasks=tasks)
+            for word, reason in refused.items():
+                wanted = arguments.quantities or default_quantities(atoms)
+                results[word] = ModelResults(missing=dict.fromkeys(wanted, reason))
+            found[name] = {word: results[word] for word in arguments.models}
         folder.write_results(found)
-        for name, results in found.items():
-            _show(name, structures[name], results, folder, console)
+        show(structures, found, folder, console)
     return 1 if any(one.missing for results in found.values() for one in results.values()) else 0
 
 
-def _open(arguments: argparse.Namespace, word: str, elements: list[str], files: dict[str, Any]) -> "Calculator":
-    """Return the calculator of a word of the command line; add its file to ``files``."""
+def _open_all(
+    arguments: argparse.Namespace, structures: "Mapping[str, Atoms]", files: dict[str, Path]
+) -> "tuple[dict[str, Calculator], dict[str, str]]":
+    """Return the calculators of all words of the command line, and why models know none of the structures.
+
+    Wrong words are refused before the first model is compiled. Files of models are added to ``files``.
+    """
+    from functools import partial
+
     from mlip_lammps.cli._run import open_model
     from mlip_lammps.engines.ase.other_calculators import other_calculator
     from mlip_lammps.models import resolve_model
 
-    other = other_calculator(word, elements)
-    if other is not None:
-        return other
-    files[f"model {word}"] = resolve_model(word)
-    return open_model(arguments, word, n_threads=1)  # as LAMMPS styles, for times that can be compared
+    elements = sorted({symbol for atoms in structures.values() for symbol in atoms.get_chemical_symbols()})
+    found = {word: other_calculator(word, elements) for word in arguments.models}
+    models = [word for word, calculator in found.items() if calculator is None]
+    files |= {f"model {word}": resolve_model(word) for word in models}
+    refused: dict[str, str] = {}
+    for word in models:
+        try:
+            # one thread as LAMMPS styles have, for times that can be compared
+            found[word] = open_model(arguments, word, n_threads=1, check=partial(_require_one_known, structures))
+        except _KnowsNoStructureError as error:
+            refused[word] = str(error)
+    calculators = {word: calculator for word, calculator in found.items() if calculator is not None}
+    if not calculators:
+        raise UserInputError("no model knows a structure; " + "; ".join(f"{k}: {v}" for k, v in refused.items()))
+    return calculators, refused
 
 
-def _show(
-    structure: str, atoms: "Atoms", results: "dict[str, ModelResults]", folder: "RunFolder", console: "Console"
-) -> None:
-    """Print the table of a structure, write its relaxed crystals and its picture."""
-    from mlip_lammps.analysis.comparison_plot import plot_comparison
-    from mlip_lammps.cli._run import table_of
-    from mlip_lammps.workflows.comparisons.table import numbers_of
+def _require_one_known(structures: "Mapping[str, Atoms]", elements: Sequence[str]) -> None:
+    """Raise unless all elements of one or more structures are among ``elements``."""
+    from mlip_lammps.workflows.checks import require_elements
 
-    models = list(results)
-    columns = {name: numbers_of(one, results[models[0]], len(atoms)) for name, one in results.items()}
-    quantities = list(dict.fromkeys(quantity for column in columns.values() for quantity in column))
-    rows = [(quantity, *(_text(columns[name].get(quantity)) for name in models)) for quantity in quantities]
-    console.print(table_of(("", *models), rows, title=f"{structure} ({atoms.get_chemical_formula()})"))
-    for name, one in results.items():
-        for quantity, reason in one.missing.items():
-            console.print(f"{name}, {quantity}: {reason}", style="bold red", markup=False)
-        if one.crystal is not None:
-            folder.write_structures(f"{structure}-{models.index(name) + 1}-relaxed", one.crystal.atoms)
-    drawn = [quantity for quantity in quantities if quantity.startswith(_DRAWN)]
-    plot_comparison(
-        folder.path / f"{structure}.png",
-        {name: None if one.forces is None else one.forces.ravel() for name, one in results.items()},
-        {quantity: [columns[name].get(quantity) for name in models] for quantity in drawn},
-        {name: one.microseconds_per_atom for name, one in results.items()},
-    )
-
-
-def _text(value: float | None) -> str:
-    return "" if value is None else f"{value:.5g}"
+    reasons = []
+    for atoms in structures.values():
+        try:
+            require_elements(atoms, elements)
+        except UserInputError as error:
+            reasons.append(str(error))
+    if len(reasons) == len(structures):
+        raise _KnowsNoStructureError(reasons[0])

@@ -29,7 +29,7 @@ from mlip_lammps.workflows.symmetry import in_standard_axes
 from mlip_lammps.workflows.tasks import Tasks
 
 _OF_CRYSTALS = ("lattice", "elastic", "phonons")
-_RELAXED = 1e-3
+_RELAXED, _CRYSTAL = 1e-3, "crystal"
 _POINTS, _MOST_POINTS = ("G", "X", "L", "M", "R", "H", "N", "K", "A"), 4
 _TIMED_ATOMS, _TIMED_SECONDS, _SHIFT = 256, 2.0, 1e-3
 
@@ -136,11 +136,16 @@ def compare(
     require_apart(atoms)
     for quantity in quantities or ():
         require_choice("quantities", quantity, QUANTITIES)
-    wanted = quantities or (QUANTITIES if is_small_crystal(atoms) else ("forces", "speed"))
+    wanted = quantities or default_quantities(atoms)
     width = 2.0 * max(cutoff_of(calculator) or DEFAULT_REACH for calculator in calculators.values())
     return {
         name: _results(atoms, calculator, wanted, width, tasks or Tasks()) for name, calculator in calculators.items()
     }
+
+
+def default_quantities(atoms: Atoms) -> tuple[str, ...]:
+    """Return what is compared unless quantities are given: all for a small crystal, otherwise forces and speed."""
+    return QUANTITIES if is_small_crystal(atoms) else ("forces", "speed")
 
 
 def is_small_crystal(atoms: Atoms) -> bool:
@@ -165,15 +170,20 @@ def _results(
         try:
             found.update(compute())
         except Exception as error:  # calculators of other packages raise their own
-            missing[quantity] = str(error) if isinstance(error, MlipError) else f"{type(error).__name__}: {error}"
+            reason = str(error).removeprefix(f"{_CRYSTAL}: ")
+            missing[quantity] = reason if isinstance(error, MlipError) else f"{type(error).__name__}: {reason}"
 
+    needs_crystal = any(quantity in wanted for quantity in _OF_CRYSTALS)
     try:
         require_known_elements(atoms, calculator)
     except UserInputError as error:
         return ModelResults(missing=dict.fromkeys(wanted, str(error)))
     if "forces" in wanted:
         attempt("forces", lambda: _single_point(atoms, calculator))
-    if any(quantity in wanted for quantity in _OF_CRYSTALS):
+        if missing:  # the others need forces as well
+            quantities = [*wanted, "lattice"] if needs_crystal else wanted
+            return ModelResults(missing=dict.fromkeys(quantities, missing["forces"]))
+    if needs_crystal:
         attempt("lattice", lambda: {"crystal": _relaxed(atoms, calculator, tasks)})
     relaxed = found["crystal"].atoms if "crystal" in found else None
     for quantity, compute in (("elastic", _elastic), ("phonons", _phonons)):
@@ -198,7 +208,7 @@ def _single_point(atoms: Atoms, calculator: Calculator) -> dict[str, object]:
 
 def _relaxed(atoms: Atoms, calculator: Calculator, tasks: Tasks) -> Crystal:
     options = {"cell": "free", "force_tolerance": _RELAXED}
-    found = relax_each({"crystal": _free(atoms)}, calculator, tasks=tasks, **options)["crystal"]
+    found = relax_each({_CRYSTAL: _free(atoms)}, calculator, tasks=tasks, **options)[_CRYSTAL]
     lengths, angles = np.split(found.atoms.cell.cellpar(), 2)
     n = len(found.atoms)
     return Crystal(found.atoms, lengths, angles, found.atoms.get_volume() / n, found.energy / n, found.space_group)

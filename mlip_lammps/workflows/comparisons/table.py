@@ -1,5 +1,7 @@
 """The numbers of a comparison, by quantity and unit."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,10 +11,54 @@ from mlip_lammps.workflows.symmetry import standard_cell
 
 _SAME_LENGTH, _SAME_ANGLE, _SAME_THZ, _SMALLEST_CONSTANT_GPA = 1e-3, 1e-2, 0.05, 0.1
 _FIRST_CUBIC_GROUP = 195
+_HYDROSTATIC_GPA = 5e-3
+"""Below, the pressure says all about a stress."""
+COMPONENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
+_STRESSES = tuple(f"stress {name}, GPa" for name in COMPONENTS)
+
+
+def rows_of(results: Mapping[str, ModelResults], n_atoms: int) -> dict[str, list[float | None]]:
+    """Return the rows of a table: the values of all models, by quantity and unit; None where a model has none.
+
+    Differences refer to the model of `first_with_results`. Stress components are left out if all models have the same
+    stress in all directions.
+
+    Parameters
+    ----------
+    results
+        Results by model.
+    n_atoms
+        Number of atoms of the structure.
+    """
+    first = results[first_with_results(results)]
+    columns = [numbers_of(one, first, n_atoms) for one in results.values()]
+    quantities = dict.fromkeys(quantity for column in columns for quantity in column)
+    if all(one.stress_gpa is None or _is_hydrostatic(one.stress_gpa) for one in results.values()):
+        quantities = [quantity for quantity in quantities if quantity not in _STRESSES]
+    rows = {quantity: [column.get(quantity) for column in columns] for quantity in quantities}
+    return {quantity: row for quantity, row in rows.items() if any(value is not None for value in row)}
+
+
+def first_with_results(results: Mapping[str, ModelResults]) -> str:
+    """Return the first model that could compute anything, or the first one if none could."""
+    found = (
+        name
+        for name, one in results.items()
+        if one.forces is not None or one.crystal is not None or one.microseconds_per_atom is not None
+    )
+    return next(found, next(iter(results)))
+
+
+def _is_hydrostatic(stress_gpa: NDArray[np.float64]) -> bool:
+    mean = stress_gpa[:3].mean()
+    return bool(np.abs(stress_gpa - np.array([mean, mean, mean, 0, 0, 0])).max() < _HYDROSTATIC_GPA)
 
 
 def numbers_of(results: ModelResults, first: ModelResults, n_atoms: int) -> dict[str, float | None]:
     """Return the numbers of a model that a table shows, by quantity and unit; None for the difference of the first.
+
+    The RMS force difference is the root mean square over components; the largest is the length of the difference for
+    one atom. The stress difference is the largest of the six components.
 
     Parameters
     ----------
@@ -26,10 +72,16 @@ def numbers_of(results: ModelResults, first: ModelResults, n_atoms: int) -> dict
         found["energy, eV/atom"] = results.energy / n_atoms
         found["largest force, eV/Å"] = float(np.linalg.norm(results.forces, axis=1).max())
         if first.forces is not None:
-            difference = float(np.sqrt(np.mean((results.forces - first.forces) ** 2)))
-            found["force difference, eV/Å"] = None if first is results else difference
+            change = results.forces - first.forces
+            found["RMS force difference, eV/Å"] = None if first is results else float(np.sqrt(np.mean(change**2)))
+            largest = float(np.linalg.norm(change, axis=1).max())
+            found["largest force difference, eV/Å"] = None if first is results else largest
     if results.stress_gpa is not None:
         found["pressure, GPa"] = float(-results.stress_gpa[:3].mean())
+        found |= dict(zip(_STRESSES, map(float, results.stress_gpa), strict=True))
+        if first.stress_gpa is not None:
+            largest = float(np.abs(results.stress_gpa - first.stress_gpa).max())
+            found["largest stress difference, GPa"] = None if first is results else largest
     if results.crystal is not None:
         found |= _lattice_numbers(results.crystal)
     if results.elastic is not None:
