@@ -23,6 +23,7 @@ from mlip_lammps.workflows import compare
 from mlip_lammps.workflows.comparisons.models import ModelResults
 from mlip_lammps.workflows.comparisons.summary import summarize
 from mlip_lammps.workflows.comparisons.table import COMPONENTS, numbers_of, rows_of
+from mlip_lammps.workflows.crystals.frequencies import PhononFrequencies
 
 STRAIN = 1e-4
 
@@ -249,6 +250,22 @@ def test_differences_refer_to_the_first_model_with_results():
     assert not any("difference" in quantity for quantity in alone)  # no empty row
 
 
+def test_frequencies_are_compared_mode_by_mode():
+    """The second model has one frequency where the first has two, and one that is twofold in the first."""
+
+    def phonons(*freq_thz: float) -> ModelResults:
+        gamma = np.array([[0.0, 0.0, 0.0, *freq_thz]])
+        return ModelResults(phonons=PhononFrequencies(np.zeros((1, 3)), ("G",), gamma, 1, bulk("Si"), "P1 (1)", 0.0))
+
+    first, second = phonons(3.0, 4.0, 8.0, 8.01), phonons(3.5, 3.5, 6.0, 7.0)
+    rows = rows_of({"a": first, "b": second}, 2)
+    assert rows["phonon G 1, THz"] == [3.0, 3.5]
+    assert rows["phonon G 2, THz"] == [4.0, 3.5]
+    assert rows["phonon G 3, THz"] == pytest.approx([8.005, 6.5])
+    assert "phonon G 4, THz" not in rows
+    assert rows_of({"a": phonons(3.0), "b": second}, 2)["phonon G 1, THz"] == [3.0, 3.5]  # of other symmetry
+
+
 COPPERS = {"near": Atoms("Cu2"), "far": Atoms("Cu2"), "gold": Atoms("Au2"), "more": Atoms("Cu4")}
 
 
@@ -314,6 +331,17 @@ def test_the_picture_has_forces_stresses_numbers_and_speed(figures, tmp_path):
     assert far == [*(f"+{10 * k} %" for k in range(11, 21)), "-500 %"]
     assert [bar.get_width() for bar in speed.patches] == [10.0, 20.0]
     assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["a", "b"]
+    assert not labels_overlap(figures[0])
+
+
+def test_panels_stand_in_a_column_beside_many_numbers(figures, tmp_path):
+    values = {"a": np.arange(6.0), "b": np.ones(6)}
+    numbers = {f"C{k}, GPa": [10.0, 9.0] for k in range(40)}
+    assert plot_comparison(tmp_path / "tall.png", values, values, numbers, {"a": 1.0, "b": 2.0}, "a")
+    boxes = {axes.get_xlabel(): axes.get_position() for axes in figures[0].axes}
+    tall = boxes.pop("difference from a (%)")
+    assert len(boxes) == 3
+    assert all(box.x1 < tall.x0 and tall.y0 - 0.01 < box.y0 and box.y1 < tall.y1 + 0.01 for box in boxes.values())
     assert not labels_overlap(figures[0])
 
 

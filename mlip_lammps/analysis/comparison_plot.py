@@ -19,6 +19,8 @@ _SMALLEST_FORCE, _SMALLEST_STRESS_GPA, _SMALLEST_ENERGY = 1e-3, 1e-2, 1e-6
 """eV/angstrom, GPa and eV/atom; below, all models say that the structure is at rest, or of one energy."""
 _MOST_LETTERS = 40
 """Structures whose names have more letters together are numbered."""
+_MOST_ROWS = 24
+"""More numbers of a crystal need a panel that is taller than the others."""
 _WIDEST_PERCENT = 100.0
 """Larger differences are drawn at the edge, with their numbers."""
 _STYLES = ((DEEP, "o"), (WARM, "s"), (COOL, "^"), (GREY, "D"), (INK, "v"))
@@ -158,19 +160,29 @@ def _has_parity(values: Values, models: _Models, smallest: float) -> bool:
 
 
 def _save(path: Path, panels: Sequence[partial[None]], models: _Models, n_rows: int = 0) -> bool:
-    """Draw panels side by side under one legend; ``n_rows`` is the number of quantities of the tallest panel."""
+    """Draw panels under one legend; ``n_rows`` is the number of quantities of the panel with numbers.
+
+    Panels stand side by side. If the numbers need a tall panel, the others stand in a column beside it.
+    """
     if not panels:
         return False
-    height = max(_HEIGHT, _HEIGHT_OF_AXIS + _HEIGHT_OF_ROW * n_rows)
-    widths = [_WIDTH_OF_SQUARE if draw.func is _draw_parity else _WIDTH for draw in panels]
-    figure = Figure(figsize=(sum(widths), height), layout="constrained")
+    height = _HEIGHT_OF_AXIS + _HEIGHT_OF_ROW * n_rows
+    others = [draw for draw in panels if draw.func is not _draw_numbers]
+    if n_rows > _MOST_ROWS and others:
+        size = (2 * _WIDTH, max(height, _HEIGHT * len(others)))
+        (numbers,) = set(panels) - set(others)
+        grid = [[draw, numbers] for draw in others]
+        options = {}
+    else:
+        widths = [_WIDTH_OF_SQUARE if draw.func is _draw_parity else _WIDTH for draw in panels]
+        size, grid, options = (sum(widths), max(_HEIGHT, height)), [list(panels)], {"width_ratios": widths}
+    figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     FigureCanvasAgg(figure)
-    grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)
-    for axes, draw in zip(grid[0], panels, strict=True):
+    for draw, axes in figure.subplot_mosaic(grid, **options).items():
         draw(axes)
         strip(axes)
-    columns = max(1, int(sum(widths) / (0.5 + 0.085 * max(map(len, models.known)))))
+    columns = max(1, int(size[0] / (0.5 + 0.085 * max(map(len, models.known)))))
     figure.legend(handles=models.handles(), loc="outside upper left", ncols=columns, frameon=False, fontsize=9)
     figure.savefig(path, dpi=130)
     return True
@@ -219,7 +231,8 @@ def _draw_numbers(shown: Mapping[str, Sequence[float | None]], models: _Models, 
     place, rows = models.names.index(models.first), np.arange(len(shown))
     table = np.array([[np.nan if value is None else value for value in values] for values in shown.values()])
     percent = 100.0 * (table - table[:, [place]]) / np.abs(table[:, [place]])
-    width = 1.1 * min(_WIDEST_PERCENT, max(_abs_max(percent), 1e-3))
+    largest = _abs_max(percent)
+    width = 1.1 * max(largest, 1e-3) if largest <= _WIDEST_PERCENT else 1.35 * _WIDEST_PERCENT
     for k, name in enumerate(models.names):
         if name == models.first:
             continue

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from mlip_lammps.workflows.comparisons.models import Crystal, ModelResults
 from mlip_lammps.workflows.crystals.elastic import ElasticTensor
+from mlip_lammps.workflows.crystals.frequencies import PhononFrequencies
 from mlip_lammps.workflows.symmetry import standard_cell
 
 _SAME_LENGTH, _SAME_ANGLE, _SAME_THZ, _SMALLEST_CONSTANT_GPA = 1e-3, 1e-2, 0.05, 0.1
@@ -87,8 +88,7 @@ def numbers_of(results: ModelResults, first: ModelResults, n_atoms: int) -> dict
     if results.elastic is not None:
         found |= _elastic_numbers(results.elastic)
     if results.phonons is not None:
-        for label, frequencies in zip(results.phonons.labels, results.phonons.freq_thz, strict=True):
-            found |= {f"phonon {label} {k}, THz": value for k, value in enumerate(_levels(frequencies), start=1)}
+        found |= _phonon_numbers(results.phonons, first.phonons or results.phonons)
     if results.microseconds_per_atom is not None:
         found["time, µs/atom"] = results.microseconds_per_atom
     return found
@@ -121,10 +121,22 @@ def _elastic_numbers(elastic: ElasticTensor) -> dict[str, float]:
     }
 
 
-def _levels(frequencies: NDArray[np.float64]) -> list[float]:
-    """Return the different frequencies of a point, without the three acoustic ones of Gamma."""
-    levels: list[float] = []
-    for frequency in frequencies:
-        if abs(frequency) > _SAME_THZ and (not levels or frequency - levels[-1] > _SAME_THZ):
-            levels.append(float(frequency))
-    return levels
+def _phonon_numbers(phonons: PhononFrequencies, first: PhononFrequencies) -> dict[str, float]:
+    """Return the different frequencies at each point: the modes that have one frequency in the first model."""
+    found: dict[str, float] = {}
+    of_first = dict(zip(first.labels, first.freq_thz, strict=True))
+    for label, frequencies in zip(phonons.labels, phonons.freq_thz, strict=True):
+        model = of_first.get(label, frequencies)
+        levels = _levels(model if len(model) == len(frequencies) else frequencies)  # crystals may differ in symmetry
+        found |= {f"phonon {label} {k}, THz": float(frequencies[one].mean()) for k, one in enumerate(levels, start=1)}
+    return found
+
+
+def _levels(frequencies: NDArray[np.float64]) -> list[slice]:
+    """Return the modes of each different frequency of a point, without the three acoustic ones of Gamma."""
+    starts = [0]
+    for k, frequency in enumerate(frequencies):
+        if frequency - frequencies[starts[-1]] > _SAME_THZ:
+            starts.append(k)
+    levels = [slice(*ends) for ends in zip(starts, [*starts[1:], len(frequencies)], strict=True)]
+    return [one for one in levels if abs(frequencies[one].mean()) > _SAME_THZ]
