@@ -23,6 +23,7 @@ from ase.io.jsonio import decode, encode
 from threadpoolctl import ThreadpoolController
 
 from mlip_lammps.core.errors import MlipError, UserInputError
+from mlip_lammps.workflows.batches import has_batches, run_in_threads
 from mlip_lammps.workflows.ranks import Ranks, start_in
 from mlip_lammps.workflows.settings import require_settings
 
@@ -146,8 +147,7 @@ class Tasks:
                 n_done += 1
                 self.report(stage, n_done, len(items))
         else:
-            for file, item in missing.items():
-                write_result(file, task(calculator, item))
+            for _ in _run_here(task, calculator, missing):
                 n_done += 1
                 self.report(stage, n_done, len(items))
         kept |= {file: _read(file) for file in missing}
@@ -181,6 +181,21 @@ class Tasks:
         errors = sorted(place.glob("*.error"))
         if errors:
             raise pickle.loads(errors[0].read_bytes())
+
+
+def _run_here(task: Task, calculator: Calculator, missing: dict[Path, Any]) -> Iterator[None]:
+    """Run the tasks in this process; yield once for each that has finished."""
+
+    def run(one: Calculator, file_and_item: tuple[Path, Any]) -> None:
+        file, item = file_and_item
+        write_result(file, task(one, item))
+
+    if len(missing) > 1 and has_batches(calculator):
+        yield from run_in_threads(run, calculator, list(missing.items()))
+        return
+    for file_and_item in missing.items():
+        run(calculator, file_and_item)
+        yield
 
 
 def _job(task: Task | None, calculator: Calculator, items: Sequence[tuple[Path, Any]]) -> bytes:
