@@ -95,9 +95,10 @@ def show(verification: Verification, console: Console) -> None:
     for check in verification.checks:
         if check.verdict != "pass" and check.note:
             console.print(f"{check.group}, {check.name}: {check.note}", style=_STYLES[check.verdict], markup=False)
-    if facts["is_smooth_at_cutoff"] is False and any(
-        check.group == GROUP and check.verdict == "fail" for check in verification.checks
-    ):
+    failed = {check.group for check in verification.checks if check.verdict == "fail"}
+    if failed and facts["remark"]:
+        console.print(f"remark on the trained model: {facts['remark']}", style="yellow", markup=False)
+    elif facts["is_smooth_at_cutoff"] is False and GROUP in failed:
         console.print(
             "the trained model has steps in its energies or forces where an atom crosses the cutoff; checks of "
             "derivatives can fail for this reason alone",

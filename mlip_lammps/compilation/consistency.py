@@ -34,6 +34,8 @@ _STEP = 1e-6
 _JUMP = 1e-4
 """Largest jump of an energy (eV) or force (eV/angstrom) over twice this step, relative to the largest force and besides
 the rounding of the precision: a smooth model changes by a few 1e-6."""
+_LARGEST_ENERGY = 1e10
+"""In eV: the precision of float64 is 1e-6 eV there."""
 _NOT_WRITTEN = "the file was not written; report the model"
 
 
@@ -63,7 +65,7 @@ def check_ranks(model: LayeredModel, folder: Path) -> None:
     Raises
     ------
     MlipError
-        If energies or gradients differ.
+        If energies or gradients differ, or energies are not finite or above `_LARGEST_ENERGY`.
     """
     chain = model.chain("float64", model.operators("torch", "float64", "exact", folder))
     atoms = [*small_probes(_symbols(model), model.cutoff)][-2]
@@ -72,6 +74,12 @@ def check_ranks(model: LayeredModel, folder: Path) -> None:
     programs = [Program(chain, spec) for spec in model.programs]
     n = graph.n_atoms
     one, two = (_run(programs, model, graph, parts) for parts in ([range(n)], [range(0, n, 2), range(1, n, 2)]))
+    largest = float(one[0].abs().max())
+    if not largest < _LARGEST_ENERGY:
+        raise MlipError(
+            f"the trained model gives an energy of {largest:.1e} eV for an atom of {atoms.symbols}, which leaves no "
+            f"digits for forces; {_NOT_WRITTEN}; check the training"
+        )
     limit = BETWEEN_ENGINES["float64"]
     energy, gradient = (float((a - b).abs().max()) for a, b in zip(one, two, strict=True))
     if not (energy <= limit.energy and gradient <= limit.force * max(1.0, float(one[1].abs().max()))):

@@ -235,6 +235,7 @@ def verify_model(
         "device": metadata["device"],
         "elements": list(elements),
         "is_smooth_at_cutoff": metadata.get("is_smooth_at_cutoff"),
+        "remark": metadata.get("remark"),
         "n_atoms": {name: len(atoms) for name, atoms in structures.items()},
         "n_ranks": sorted(set(n_ranks)),
         "package_version": version("mlip-lammps"),

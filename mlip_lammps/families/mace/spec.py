@@ -14,7 +14,8 @@ from mlip_lammps.families.irreps import parse_irreps
 from mlip_lammps.structure.latent_ewald import LatentEwald
 
 FAMILY_NAME = "mace"
-_COUPLINGS = ".conv_tp.couplings."
+COUPLINGS = ".conv_tp.couplings."
+"""In the weight names of the couplings of convolutions."""
 
 
 def weights_of(part: str, t: int) -> str:
@@ -30,7 +31,7 @@ def weights_of(part: str, t: int) -> str:
 
 def couplings_of(t: int, orders: tuple[int, int, int]) -> str:
     """Return the weight name of the couplings of three orders in layer ``t``."""
-    return f"{weights_of('interactions', t)}{_COUPLINGS}{'_'.join(map(str, orders))}"
+    return f"{weights_of('interactions', t)}{COUPLINGS}{'_'.join(map(str, orders))}"
 
 
 CHARGE_READOUTS = "les_readouts"
@@ -68,11 +69,6 @@ BASIS_ARRAYS = {
     "chebyshev": ("n", None),
 }
 """Names of the arrays of each radial basis: one number for each function, and a factor or None."""
-
-_CHEBYSHEV_REMARK = (
-    "forces and stress are derivatives of the energy, so they differ from those of mace-torch: torch has no gradient "
-    "of Chebyshev polynomials, and mace-torch leaves it out"
-)
 
 _MAPS = {
     "linear": ("linear",),
@@ -270,7 +266,7 @@ class MaceModel(SpecifiedModel):
 
     def facts(self) -> dict[str, Any]:
         """Return the properties that ``mlip-lammps info`` prints."""
-        couplings = "U_matrix", _COUPLINGS
+        couplings = "U_matrix", COUPLINGS
         n_weights = sum(array.size for name, array in self.weights.items() if not any(one in name for one in couplings))
         return {"n_weights": n_weights, **asdict(self.spec), **self._remarks()}
 
@@ -285,4 +281,7 @@ class MaceModel(SpecifiedModel):
         }
 
     def _remarks(self) -> dict[str, str]:
-        return {"remark": _CHEBYSHEV_REMARK} if self.spec.radial.basis == "chebyshev" else {}
+        from mlip_lammps.families.mace.remarks import remarks_of  # the blocks read specifications
+
+        remarks = "; ".join(remarks_of(self.spec, self.weights))
+        return {"remark": remarks} if remarks else {}

@@ -108,10 +108,10 @@ template <typename Shape> struct Network {
       const Doubles x = r / cutoff, inverse = 1.0 / r;
       Doubles before = one;    // x^(p - 1)
       for (int k = 1; k < POWER; k++) before *= x;
-      const Doubles power = before * x, rest = 1.0 - x;
-      Doubles envelope =
-          1.0 - power * ((P + 1.0) * (P + 2.0) / 2.0 - x * (P * (P + 2.0) - x * (P * (P + 1.0) / 2.0)));
-      envelope = x >= one ? Doubles{} : envelope;
+      const Doubles rest = 1.0 - x;
+      Doubles series{};    // (k + 1)(k + 2)/2 x^k: the root at the cutoff is a factor, so that no digits cancel
+      for (int k = POWER - 1; k >= 0; k--) series = series * x + 0.5 * (k + 1) * (k + 2);
+      const Doubles envelope = x >= one ? Doubles{} : rest * rest * rest * series;
       const Doubles envelope_slope = -P * (P + 1.0) * (P + 2.0) / 2.0 / cutoff * before * rest * rest;
       *reinterpret_cast<Doubles *>(tile.envelope + e) = envelope;
       *reinterpret_cast<Doubles *>(tile.envelope_slope + e) = envelope_slope;

@@ -67,16 +67,16 @@ def mapped_distances(transform: DistanceTransform, distances: Tensor, lengths: T
 
 
 def polynomial_cutoff(distances: Tensor, cutoff: float, power: int) -> Tensor:
-    """Return the smooth step from 1 at 0 to 0 at ``cutoff``, shape (n_edges,) (arXiv 2003.03123, eq. 8)."""
+    """Return the smooth step from 1 at 0 to 0 at ``cutoff``, shape (n_edges,) (arXiv 2003.03123, eq. 8).
+
+    The cubic root at the cutoff is a factor, (1 - x)^3 sum_(k < p) (k + 1)(k + 2)/2 x^k, so no digits cancel there.
+    """
     x = distances / cutoff
-    p = float(power)
-    x_p = x.pow(power)
-    envelope = (
-        1.0
-        - (p + 1.0) * (p + 2.0) / 2.0 * x_p
-        + p * (p + 2.0) * x_p * x
-        - p * (p + 1.0) / 2.0 * x_p * x * x
-    )
+    rest = 1.0 - x
+    series = torch.zeros_like(x)
+    for k in reversed(range(power)):
+        series = series * x + 0.5 * (k + 1) * (k + 2)
+    envelope = rest * rest * rest * series
     return torch.where(x < 1.0, envelope, torch.zeros_like(envelope))
 
 

@@ -29,9 +29,12 @@ class InteractionBlock(ABC):
     ----------
     name
         Class name in mace-torch.
+    vanishes_with_basis
+        Whether an edge contributes nothing where its radial basis is zero.
     """
 
     name: str
+    vanishes_with_basis = True
 
     @abstractmethod
     def skip_irreps(self, irreps_in: str, irreps_message: str, irreps_out: str) -> tuple[str, str]:

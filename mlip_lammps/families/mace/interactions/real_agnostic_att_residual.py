@@ -25,6 +25,7 @@ class RealAgnosticAttResidual(InteractionBlock):
     """The radial network takes the basis, then scalars of the neighbour, then scalars of the centre."""
 
     name = "RealAgnosticAttResidualInteractionBlock"
+    vanishes_with_basis = False
 
     @property
     def needs_skip(self) -> bool:

@@ -30,6 +30,7 @@ class RealAgnosticResidualNonLinear(InteractionBlock):
     """
 
     name = "RealAgnosticResidualNonLinearInteractionBlock"
+    vanishes_with_basis = False
 
     @property
     def needs_skip(self) -> bool:

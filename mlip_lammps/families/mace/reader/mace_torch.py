@@ -16,7 +16,7 @@ from mlip_lammps.families.checkpoints.identify import dictionary_refusal, unwrap
 from mlip_lammps.families.checkpoints.pickle_reader import Record
 from mlip_lammps.families.irreps import Entry, format_irreps, parse_irreps
 from mlip_lammps.families.mace.interactions import block_names, block_of
-from mlip_lammps.families.mace.reader import checks
+from mlip_lammps.families.mace.reader import checks, validation
 from mlip_lammps.families.mace.reader.couplings import stored_couplings, trained_precision
 from mlip_lammps.families.mace.reader.cuequivariance import require_one_layout
 from mlip_lammps.families.mace.reader.embedding import read_embeddings
@@ -162,6 +162,9 @@ def _radial_spec(model: Module, weights: Weights) -> tuple[RadialSpec, float]:
     cutoff.require_class("PolynomialCutoff")
     numbers, factor = BASIS_ARRAYS[kind]
     weights[f"{basis.path}.{numbers}"] = basis.array(numbers).reshape(-1)
+    if kind == "chebyshev":
+        validation.check_orders(weights[f"{basis.path}.{numbers}"], basis.label)
+        weights[f"{basis.path}.{numbers}"] = weights[f"{basis.path}.{numbers}"].astype(np.float64)
     if factor is not None:
         weights[f"{basis.path}.{factor}"] = np.asarray(
             basis.array(factor) if basis.has_array(factor) else basis.number(factor)

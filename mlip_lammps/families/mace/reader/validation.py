@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import ModelFileError, UnsupportedModelError
 from mlip_lammps.families.irreps import Entry, linear_size, parse_irreps
@@ -68,7 +69,9 @@ def check_model(trained: MaceModel) -> None:
             )
         if not np.isfinite(array).all():
             raise ModelFileError(f"{key} of {name} has values that are not finite: training failed; train again")
-    _check_orders(trained)
+    if spec.radial.basis == "chebyshev":
+        name_of_orders = f"radial_embedding.bessel_fn.{BASIS_ARRAYS['chebyshev'][0]}"
+        check_orders(trained.weights[name_of_orders], name)
     _check_couplings(trained)
     _check_pair_repulsion(trained)
     _check_distance_transform(trained)
@@ -220,14 +223,13 @@ def order_weight(layer: LayerSpec, order: int) -> str:
     return "weights_max" if order == layer.correlation else f"weights.{layer.correlation - order - 1}"
 
 
-def _check_orders(trained: MaceModel) -> None:
-    if trained.spec.radial.basis == "chebyshev":
-        name = f"radial_embedding.bessel_fn.{BASIS_ARRAYS['chebyshev'][0]}"
-        if not np.isin(trained.weights[name], np.arange(_HIGHEST_POLYNOMIAL + 1)).all():
-            raise ModelFileError(
-                f"{name} of {trained.source_name} is {trained.weights[name].tolist()}, expected the orders of "
-                f"Chebyshev polynomials up to {_HIGHEST_POLYNOMIAL}; copy or save the model again"
-            )
+def check_orders(orders: NDArray[np.generic], name: str) -> None:
+    """Raise ``ModelFileError`` unless these are orders of Chebyshev polynomials."""
+    if not orders.size or not np.isin(orders, np.arange(_HIGHEST_POLYNOMIAL + 1)).all():
+        raise ModelFileError(
+            f"{name} has the orders {orders.tolist()}, expected whole numbers from 0 to {_HIGHEST_POLYNOMIAL}: the "
+            "file is damaged; copy it again"
+        )
 
 
 def _check_couplings(trained: MaceModel) -> None:

@@ -137,7 +137,10 @@ class NormalizedMLP(nn.Sequential):
 
 
 def polynomial_cutoff(lengths: Tensor, cutoff: float | Tensor, power: int) -> Tensor:
-    """Return the smooth step from 1 at 0 to 0 at ``cutoff``, with the shape of ``lengths``."""
-    p, u = power, lengths / cutoff
-    value = 1 - (p + 1) * (p + 2) / 2 * u**p + p * (p + 2) * u ** (p + 1) - p * (p + 1) / 2 * u ** (p + 2)
-    return value * (lengths < cutoff)
+    """Return the smooth step from 1 at 0 to 0 at ``cutoff``, with the shape of ``lengths``.
+
+    The formula of `RadialBasis` without its cancellation at the cutoff: (1 - u)^3 sum_(k < p) (k + 1)(k + 2)/2 u^k.
+    """
+    u = lengths / cutoff
+    series = sum((k + 1) * (k + 2) / 2 * u**k for k in range(power))
+    return (1 - u) ** 3 * series * (lengths < cutoff)
