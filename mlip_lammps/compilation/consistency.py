@@ -78,7 +78,7 @@ def check_ranks(model: LayeredModel, folder: Path) -> None:
     if not largest < _LARGEST_ENERGY:
         raise MlipError(
             f"the trained model gives an energy of {largest:.1e} eV for an atom of {atoms.symbols}, which leaves no "
-            f"digits for forces; {_NOT_WRITTEN}; check the training"
+            "digits for forces; the file was not written; check the training"
         )
     limit = BETWEEN_ENGINES["float64"]
     energy, gradient = (float((a - b).abs().max()) for a, b in zip(one, two, strict=True))
