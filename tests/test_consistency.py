@@ -55,6 +55,23 @@ def test_layers_that_depend_on_the_rank_are_refused(tmp_path):
         consistency.check_ranks(_LayersOfSum(good.model, good.atomic_numbers), tmp_path)
 
 
+@pytest.mark.parametrize(("factor", "shown"), [(1e60, r"e\+\d\d eV"), (float("nan"), "nan eV")])
+def test_energies_that_leave_no_digits_are_refused(factor, shown, tmp_path):
+    good = layers_of(tmp_path)
+
+    class Exploded(ToyChain):
+        def layer(self, t, graph, features, skips):
+            handed, energies = super().layer(t, graph, features, skips)
+            return handed, factor * (1.0 + energies)
+
+    class Layers(ToyLayers):
+        def chain(self, dtype, operators):
+            return Exploded(self.model, dtype)
+
+    with pytest.raises(MlipError, match=f"gives an energy of .*{shown} for an atom .*check the training"):
+        consistency.check_ranks(Layers(good.model, good.atomic_numbers), tmp_path)
+
+
 class _ForgetsGhosts(ToyChain):
     """Gradients of the features of ghosts are lost."""
 

@@ -11,7 +11,9 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
+from rich.console import Console
 
+from mlip_lammps.cli._verify import show
 from mlip_lammps.cli.main import main
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.core.limits import BETWEEN_ENGINES, DYNAMICS, ROTATION
@@ -21,7 +23,7 @@ from mlip_lammps.structure.evaluation import Evaluation
 from mlip_lammps.structure.files import read_structure
 from mlip_lammps.structure.graph import build_graph
 from mlip_lammps.structure.probes import BASE, MOLECULE, SHEARED, SMALL, USER, large_probes
-from mlip_lammps.verify.checks import QUANTITIES, Comparison, Worst, differences
+from mlip_lammps.verify.checks import QUANTITIES, Check, Comparison, Verification, Worst, differences
 from mlip_lammps.verify.lammps_checks import LammpsPlan, count_wrong_edges
 from mlip_lammps.verify.physics_checks import choose_time_step
 from mlip_lammps.verify.symmetries import ROTATION as ROTATED
@@ -228,6 +230,14 @@ def test_a_refused_case_is_recorded_and_a_crash_ends_the_remaining_cases(compile
     assert "unknown keyword thread" in found.faults["refused"]
     assert "ended with exit code" in found.faults["crash"]
     assert found.faults["third"] == "not reached: LAMMPS ended in crash"
+
+
+@pytest.mark.parametrize(("verdict", "is_shown"), [("fail", True), ("pass", False)])
+def test_a_failed_check_is_printed_with_the_remark_on_the_model(verdict, is_shown, capsys):
+    check = Check("symmetries, in LAMMPS", "rotation", 1e-5, 1e-6, None, "eV/angstrom", "", verdict)
+    facts = {"model": "m", "dtype": "float64", "elements": ["H"], "source": None, "is_smooth_at_cutoff": True}
+    show(Verification(facts | {"remark": "its couplings are rounded"}, (check,), 1.0), Console(width=200))
+    assert ("remark on the trained model: its couplings are rounded" in capsys.readouterr().out) == is_shown
 
 
 def run_verify(*words: object) -> subprocess.CompletedProcess[str]:
