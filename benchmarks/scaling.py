@@ -25,7 +25,7 @@ create_box 1 box
 create_atoms 1 box
 mass 1 28.0855
 displace_atoms all random 0.05 0.05 0.05 7
-velocity all create 300 11
+velocity all create 300 11 loop geom
 pair_style mlip/torch profile yes
 pair_coeff * * "{model}" Si
 neigh_modify every 1 delay 0 check yes

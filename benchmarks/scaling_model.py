@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import pi
 from pathlib import Path
 
 from ase.build import bulk
@@ -93,6 +94,12 @@ class Step:
         return self.compute + self.exchange
 
 
+def neighbours_outside(n_owned: float, density: float, cutoff: float) -> int:
+    """Return the atoms outside a cube that have a neighbour in it: the cube grown by a sphere, with round edges."""
+    side = (n_owned / density) ** (1 / 3)
+    return round(density * cutoff * (6.0 * side**2 + 3.0 * pi * side * cutoff + 4.0 / 3.0 * pi * cutoff**2))
+
+
 def step(potential: Potential, network: Network, n_owned: float, density: float) -> Step:
     """Return the step of a rank with a cubic part of the box, which has neighbours on all sides.
 
@@ -103,7 +110,7 @@ def step(potential: Potential, network: Network, n_owned: float, density: float)
     """
     n_ghost = ghosts(n_owned, density, potential.cutoff + SKIN)
     has_marks = bool(potential.feature_bytes) and not potential.is_resident
-    n_needed = ghosts(n_owned, density, potential.cutoff) if has_marks else n_ghost
+    n_needed = neighbours_outside(n_owned, density, potential.cutoff) if has_marks else n_ghost
     n_exchanges = 2 + has_marks + 2 * len(potential.feature_bytes)
     latency = n_exchanges * MESSAGES * network.latency_seconds
     compute = max(potential.floor_seconds, n_owned * potential.atom_seconds)
@@ -186,7 +193,7 @@ def measured_network() -> Network:
 def measure_here(density: float) -> list[str]:
     """Run LAMMPS on 1 to 8 ranks of this machine and return the tables."""
     model = compiled_model("silicon-pbe", dtype="mixed")
-    metadata, network = read_metadata(model), measured_network()
+    metadata, load, network = read_metadata(model), load_average(), measured_network()
     with tempfile.TemporaryDirectory() as folder:
         runs = [(n, measure(model, k, n, 1, 3.0, Path(folder))[0]) for n, k in MEASURED]
     _, alone = runs[0]
@@ -194,7 +201,7 @@ def measure_here(density: float) -> list[str]:
     features = tuple(4 * width for width in metadata["feature_widths"])
     potential = Potential("silicon-pbe", atom_seconds, 0.0, features, metadata["cutoff"])
     facts = machine()
-    where = f"{facts['processor']}, {facts['cores']} cores, torch {facts['torch']}; load average {load_average():.2f}"
+    where = f"{facts['processor']}, {facts['cores']} cores, torch {facts['torch']}; load average {load}"
     return [
         f"Shipped silicon-pbe, mixed, measured on {where}. Ranks beyond the cores take turns on them. The law takes "
         f"the time of an atom from the first row, and the messages of two ranks ({network.name}):\n",
