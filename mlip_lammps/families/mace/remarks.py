@@ -38,7 +38,7 @@ def remarks_of(spec: ModelSpec, weights: Mapping[str, NDArray[np.generic]]) -> I
 
 def _is_in_half_precision(array: NDArray[np.generic]) -> bool:
     """Return whether numbers, not all of them powers of two, are float16 or bfloat16 without loss."""
-    numbers = np.unique(np.abs(array[array != 0.0])).astype(np.float64)
+    numbers = np.abs(array[array != 0.0]).astype(np.float64)
     if (np.frexp(numbers)[0] == 0.5).all():  # exact in any precision
         return False
     single = numbers.astype(np.float32)
