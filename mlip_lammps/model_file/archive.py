@@ -131,7 +131,8 @@ def _check_checksum(archive: zipfile.ZipFile, content: bytes, metadata: Any) -> 
     names = [name for name in archive.namelist() if name.partition("/")[2] == CHECKSUMS_PATH]
     if not names and isinstance(metadata, dict) and metadata.get("has_checksums"):
         raise ValueError("the list of checksums is missing")
-    if names and json.loads(archive.read(names[0])).get(METADATA_PATH) != zlib.crc32(content):
+    checksums = json.loads(archive.read(names[0])) if names else None
+    if names and not (isinstance(checksums, dict) and checksums.get(METADATA_PATH) == zlib.crc32(content)):
         raise ValueError("wrong checksum of the metadata block")
 
 

@@ -67,7 +67,7 @@ def gpu_of(library: ctypes.CDLL, handle: int | ctypes.c_void_p) -> Gpu | None:
         handle, name, ctypes.c_int64(_NAME_BYTES), memory, error, ctypes.c_int64(_ERROR_BYTES)
     )
     if status != 0:
-        raise MlipError(error.value.decode())
+        raise MlipError(error.value.decode(errors="replace"))
     return Gpu(name.value.decode(), memory[0], memory[1]) if name.value else None
 
 
@@ -116,7 +116,7 @@ class CompiledModel:
             os.fsencode(path), os.fsencode(torch_folder()), n_threads_now, self._error, _ERROR_BYTES
         )
         if not self._handle:
-            raise ModelFileError(self._error.value.decode())
+            raise ModelFileError(self._error.value.decode(errors="replace"))
         if self._is_for_gpu:
             _used_gpu.set()
         _open_models[self._path, n_threads, _stamp(self._path)] = self
@@ -289,7 +289,7 @@ class CompiledModel:
                 _ERROR_BYTES,
             )
             if status != 0:
-                raise MlipError(self._error.value.decode())
+                raise MlipError(self._error.value.decode(errors="replace"))
         by_name = dict(zip(self.node_properties, properties.T, strict=True))
         far = None if long_range is None else long_range.results()
         return Evaluation.of_edges(graph, node_energies, edge_gradients, edge_moments, by_name, far)
