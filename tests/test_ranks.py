@@ -195,3 +195,25 @@ def test_a_worker_whose_launcher_is_killed_ends(tmp_path):
     assert until(lambda: not is_alive(rank))
     assert not ranks.are_usable
     ranks.close()
+
+
+def test_a_calculator_that_ranks_cannot_import_is_named(tmp_path, monkeypatch):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import time\n"
+        "from ase.calculators.emt import EMT\n"
+        "from ase.build import bulk\n"
+        "from mlip_lammps.core.errors import MlipError\n"
+        "from mlip_lammps.workflows import Tasks, relax_all\n"
+        "class Own(EMT):\n"
+        "    def calculate(self, *arguments):\n"
+        "        time.sleep(0.1)  # as a rank takes a moment to start\n"
+        "        super().calculate(*arguments)\n"
+        "try:\n"
+        "    relax_all({str(k): bulk('Cu', a=3.6 + 1e-3 * k) for k in range(50)}, Own(), tasks=Tasks(n_ranks=2))\n"
+        "except MlipError as error:\n"
+        "    print(error)\n"
+    )
+    printed = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout
+    assert "a rank cannot import the calculator (Can't get attribute 'Own'" in printed
+    assert "PYTHONPATH, or use one rank" in printed

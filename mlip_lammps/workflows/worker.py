@@ -23,7 +23,13 @@ def _main(folder: Path) -> None:
     calculator = None
     for job, place in wait_for_jobs(folder):
         # the calculator of the job before keeps its model open, which unpickling finds
-        working_folder, task, calculator, items = pickle.loads(job)
+        try:
+            working_folder, task, calculator, items = pickle.loads(job)
+        except (ImportError, AttributeError) as error:
+            sys.exit(
+                f"a rank cannot import the calculator ({error}); move its class to an installed module or to one on "
+                "PYTHONPATH, or use one rank"
+            )
         os.chdir(working_folder)
         for number in claimed_tasks(place, task, calculator, items):
             print(f"{DONE} {number}", flush=True)

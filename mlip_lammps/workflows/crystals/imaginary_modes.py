@@ -49,18 +49,14 @@ def find_imaginary(crystal: Phonopy, largest: float = PATTERN_AMPLITUDE) -> tupl
         return ()
     # all at once: phonopy makes the supercell anew in each call
     crystal.run_modulations(_repeats(crystal), [[point, 0, 1.0, 0.0] for point in points[is_imaginary]])
+    displacements, supercell = crystal.modulation.get_modulations_and_supercell()
     found: list[ImaginaryMode] = []
-    for point, own, displaced in zip(
-        points[is_imaginary], frequencies[is_imaginary], crystal.modulation.modulated_supercells, strict=True
-    ):
+    for point, own, shifts in zip(points[is_imaginary], frequencies[is_imaginary], displacements.real, strict=True):
         lowest = float(own[0])
         degeneracy = int((own < lowest + 1e-3).sum())
-        at_rest, moved = to_ase(crystal.modulation.supercell), to_ase(displaced)
-        shifts = moved.get_scaled_positions(wrap=False) - at_rest.get_scaled_positions(wrap=False)
-        shifts = (shifts - np.round(shifts)) @ at_rest.cell[:]
-        scale = largest / np.linalg.norm(shifts, axis=1).max()
-        at_rest.positions += scale * shifts
-        found.append(ImaginaryMode(np.array(point), lowest, degeneracy, at_rest))
+        displaced = to_ase(supercell)
+        displaced.positions += largest / np.linalg.norm(shifts, axis=1).max() * shifts
+        found.append(ImaginaryMode(np.array(point), lowest, degeneracy, displaced))
     return tuple(sorted(found, key=lambda mode: mode.freq_thz))
 
 
