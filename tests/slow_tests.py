@@ -156,6 +156,16 @@ SLOW: dict[str, tuple[str, ...]] = {
         ),
         *(f"{LAMMPS}[attention_three_layers-{n}]" for n in (1, 2)),
         "test_a_choice_of_elements_in_another_order_gives_the_same_energies",
+        "test_exact_radial_functions_of_pairs_run_in_the_kernels[density_soft]",
+        *(
+            f"test_exact_functions_of_element_pairs_equal_the_torch_operators[{name}]"
+            for name in (
+                "density_soft-dtype0-True", "density_soft-dtype1-True", "density_soft-dtype0-False",
+                "density_soft-dtype1-False", "density_agnesi-dtype0-True", "density_agnesi-dtype0-False",
+                "density_agnesi-dtype1-True", "density_agnesi-dtype1-False", "nonlinear_foundation-dtype0-False",
+                "nonlinear_foundation-dtype1-True",
+            )
+        ),
         *(
             f"test_kernels_of_element_pairs_equal_the_torch_operators[density_{name}]"
             for name in (

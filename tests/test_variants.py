@@ -24,6 +24,7 @@ from mlip_lammps.families.mace.layers import MaceChain
 from mlip_lammps.kernels.cpu import neighbour_sums
 from mlip_lammps.kernels.cpu.layer_operators import CpuOperators
 from mlip_lammps.kernels.cpu.moments import MomentsShape
+from mlip_lammps.kernels.lowered import LoweredModel
 from mlip_lammps.kernels.pair_tables import PairKinds
 from mlip_lammps.kernels.torch.layer_operators import TorchOperators
 from mlip_lammps.model_file.compiled_model import CompiledModel
@@ -78,6 +79,7 @@ COMPILED = (
 
 PAIR_TABLES = {torch.float64: 1e-8, torch.float32: 1e-5}
 """Relative to the largest value: tables are within 1e-9 (5e-8) of the steepest slope."""
+EXACT = {torch.float64: 1e-12, torch.float32: 1e-5}
 
 
 def model_of(kind: str) -> MaceModel:
@@ -179,6 +181,22 @@ def test_the_compiled_model_equals_the_reference(kind, compiled_file):
         assert_forces_agree(found.edge_gradients, expected.edge_gradients, scale * tolerances.LAMMPS_FORCE)
 
 
+@pytest.mark.parametrize("kind", ["nonlinear_foundation", "density_soft"])
+def test_exact_radial_functions_of_pairs_run_in_the_kernels(kind, tmp_path):
+    write_portable(model_of(kind), tmp_path / "model.safetensors")
+    export_model(tmp_path / "model.safetensors", tmp_path / "exact.pt2", dtype="float64", radial="exact")
+    compiled, reference = CompiledModel(tmp_path / "exact.pt2", n_threads=1), MaceReference(model_of(kind))
+    assert compiled.metadata["radial"] == "exact"
+    assert compiled.metadata["instruction_set"]  # that of the C++ kernels
+    for atoms in parity_structures(ELEMENTS).values():
+        expected = reference.evaluate(atoms)
+        found = compiled.evaluate(build_graph(atoms, compiled.cutoff))
+        scale = max(1.0, np.abs(expected.edge_gradients).max(initial=0.0))
+        tolerance = scale * tolerances.EXACT_RADIAL
+        assert_node_energies_agree(found.node_energies, expected.node_energies, tolerance, atoms.numbers)
+        assert_forces_agree(found.edge_gradients, expected.edge_gradients, tolerance)
+
+
 def test_many_chunks_of_centres_equal_the_reference(compiled_file):
     atoms = rattled_triclinic(ELEMENTS, repeat=(9, 8, 8), seed=5)
     compiled = CompiledModel(compiled_file("density_agnesi"), n_threads=1)
@@ -248,13 +266,34 @@ def test_kernels_of_element_pairs_equal_the_torch_operators(kind, dtype, are_che
     """With moments in the first layer, and with the convolution there."""
     monkeypatch.setattr(neighbour_sums, "moments_are_cheaper", lambda *_: are_cheaper)
     model, limit = lower(model_of(kind)), PAIR_TABLES[dtype]
-    kernels, plain = CpuOperators(model, dtype, kernel_folder), TorchOperators(model, "float64")
+    kernels = CpuOperators(model, dtype, kernel_folder)
     assert isinstance(kernels.sums[0].shape, MomentsShape) == are_cheaper
     assert kernels.has_pair_tables
+    compare_with_torch(kernels, model, dtype, limit)
+
+
+@pytest.mark.parametrize("are_cheaper", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("kind", ["density_agnesi", "density_soft", "nonlinear_foundation"])
+def test_exact_functions_of_element_pairs_equal_the_torch_operators(
+    kind, dtype, are_cheaper, monkeypatch, kernel_folder
+):
+    """As above, with the networks on every edge."""
+    monkeypatch.setattr(neighbour_sums, "network_moments_are_cheaper", lambda *_: are_cheaper)
+    model = lower(model_of(kind))
+    kernels = CpuOperators(model, dtype, kernel_folder, "exact")
+    assert isinstance(kernels.sums[0].shape, MomentsShape) == are_cheaper
+    assert not kernels.tables
+    compare_with_torch(kernels, model, dtype, EXACT[dtype])
+
+
+def compare_with_torch(kernels: CpuOperators, model: LoweredModel, dtype: torch.dtype, limit: float) -> None:
+    """Compare messages and densities of both layers, and their gradients, relative to the largest number."""
+    plain = TorchOperators(model, "float64")
     vectors, centre, neighbour, species, centre_species = random_edges(len(ELEMENTS), model.cutoff)
     pairs = centre_species[centre] * len(ELEMENTS) + species[neighbour]
     generator = torch.Generator().manual_seed(1)
-    width = model.layers[1].n_components_in * model.layers[1].n_channels
+    width = model.layers[1].width_edge + model.layers[1].width_scalars
     sources = MaceChain(model, "float64", plain).element_sources
     for t, source, features in (
         (1, species[neighbour], sources),
@@ -264,11 +303,13 @@ def test_kernels_of_element_pairs_equal_the_torch_operators(kind, dtype, are_che
         for operators, of in ((kernels, dtype), (plain, torch.float64)):
             leaf = vectors.clone().requires_grad_(True)
             sums = operators.messages(t, features.to(of), leaf, centre, source, centre_species, pairs)
-            density = operators.density(t, leaf, centre, centre_species, pairs)
-            for values in (sums, density):
+            found_here = [sums]
+            if model.layers[t - 1].density is not None:
+                found_here.append(operators.density(t, leaf, centre, centre_species, pairs))
+            for values in found_here:
                 upstream = torch.randn(values.shape, generator=torch.Generator().manual_seed(t), dtype=torch.float64)
                 found.append((values, *torch.autograd.grad(values, leaf, upstream.to(of), retain_graph=True)))
-        for one, two in zip(found[:2], found[2:], strict=True):
+        for one, two in zip(found[: len(found) // 2], found[len(found) // 2 :], strict=True):
             for a, b in zip(one, two, strict=True):
                 assert (a.to(torch.float64) - b).abs().max() <= limit * b.abs().max()
 

@@ -350,12 +350,6 @@ class LoweredModel:
         return not self.radial.is_cutoff_on_basis or not (has_constants or self.has_attention)
 
     @property
-    def has_plain_networks(self) -> bool:
-        """Whether all radial functions are networks of matrices and activations on Bessel functions of the distance."""
-        is_plain = self.radial.kind == "bessel" and self.radial.cutoff_start is None and not self.has_pair_functions
-        return is_plain and all(layer.radial.is_plain for layer in self.layers)
-
-    @property
     def feature_widths(self) -> tuple[int, ...]:
         """Widths of the features that layers 1 ... n_layers - 1 send to their neighbours."""
         return tuple(layer.width_edge + layer.width_scalars for layer in self.layers[1:])

@@ -62,6 +62,12 @@ class RadialBasis:
     orders: tuple[int, ...] = ()
 
     @property
+    def is_plain(self) -> bool:
+        """Whether these are Bessel functions of the distance itself with the polynomial cutoff."""
+        has_polynomial = self.cutoff_start is None and self.cutoff_power > 0
+        return self.kind == "bessel" and self.transform is None and has_polynomial
+
+    @property
     def kinks(self) -> tuple[float, ...]:
         """Distances in angstrom inside the cutoff at which a derivative jumps."""
         return () if self.cutoff_start is None else (self.cutoff_start,)
@@ -123,6 +129,8 @@ class RadialNetwork:
             unit = torch.eye(width, dtype=last.dtype).repeat(1, highest + 1)
             network = replace(self, matrices=(*before, unit), powers=every.repeat_interleave(width))
             return network, torch.cat([last * (self.powers == power) for power in every])
+        if before and not self.biases and not self.norms:
+            return replace(self, matrices=tuple(before), is_last_activated=True), last
         if not self.biases:
             return replace(self, matrices=(*before, torch.eye(width, dtype=last.dtype))), last
         unit, one = torch.eye(width, width + 1, dtype=last.dtype), torch.zeros(width + 1, dtype=last.dtype)

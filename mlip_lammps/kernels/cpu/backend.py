@@ -41,9 +41,7 @@ class CpuBackend:
             compiler = compiler_version()
         except (OSError, subprocess.CalledProcessError):
             raise UserInputError("no C++ compiler; install it with: apt-get install g++") from None
-        lowered, is_exact = request.lowered, request.radial == "exact"
-        has_kernels = lowered is not None and not (is_exact and not lowered.has_plain_networks)
-        has_kernels = has_kernels and not lowered.has_attention
+        has_kernels = request.lowered is not None and not request.lowered.has_attention
         radial = FINE_TABLE if self.has_fine_tables else request.radial
         code = request.compile_programs("cpu" if has_kernels or request.has_operators else "torch", radial)
         record = {

@@ -15,6 +15,7 @@ from mlip_lammps.kernels.cpu.library import LibraryOperators, Shape
 from mlip_lammps.kernels.cpu.linear import LinearShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
 from mlip_lammps.kernels.cpu.neighbour_sums import (
+    FunctionRadials,
     NeighbourSum,
     NetworkRadials,
     PairRadials,
@@ -210,7 +211,7 @@ class CpuOperators(LibraryOperators):
     def _radial_arguments(
         self,
         t: int,
-        radials: TableRadials | PairRadials | NetworkRadials,
+        radials: TableRadials | PairRadials | NetworkRadials | FunctionRadials,
         vectors: Tensor,
         pairs: Tensor | None,
         tables: Mapping[str, Tensor] | None,
@@ -223,12 +224,15 @@ class CpuOperators(LibraryOperators):
             return _table_arguments(radials.table, radials.coefficients)
         if isinstance(radials, PairRadials):
             return self._pair_arguments(f"{RADIAL_TABLE}{t}", radials.table, pairs, tables)
-        network = self._operator(radials.shape)
-        constants = vectors.detach(), radials.wave_numbers, radials.cutoff, radials.matrices
-        if vectors.requires_grad:
-            values, slopes = network.with_slopes(*constants)
+        if isinstance(radials, FunctionRadials):
+            network, arguments = radials, (vectors.detach(), pairs)
         else:
-            values = slopes = network.values(*constants)
+            network = self._operator(radials.shape)
+            arguments = vectors.detach(), radials.wave_numbers, radials.cutoff, radials.matrices
+        if vectors.requires_grad:
+            values, slopes = network.with_slopes(*arguments)
+        else:
+            values = slopes = network.values(*arguments)
         return (values, slopes) if radials.last is None else (values, slopes, radials.last)
 
     def _pair_arguments(

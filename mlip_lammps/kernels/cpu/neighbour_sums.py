@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,11 +13,14 @@ from mlip_lammps.kernels.cpu.convolution import ConvolutionShape
 from mlip_lammps.kernels.cpu.moments import MomentsShape
 from mlip_lammps.kernels.cpu.network import NetworkShape
 from mlip_lammps.kernels.cpu.radials import FromNetwork, FromTable
+from mlip_lammps.kernels.cpu.simd import whole_vectors
 from mlip_lammps.kernels.lowered import LinearBlock, LoweredLayer, LoweredModel
 from mlip_lammps.kernels.moments import moment_blocks, moments_are_cheaper, network_moments_are_cheaper
 from mlip_lammps.kernels.pair_tables import PairKinds, PairTable, pair_table
+from mlip_lammps.kernels.radial_constants import RadialNetwork
 from mlip_lammps.kernels.radial_functions import hidden_functions
 from mlip_lammps.kernels.radial_table import RadialTable, reduce_table, tabulate
+from mlip_lammps.kernels.torch.radial import radial_weights
 
 # Bound on the relative error of the radial slopes, for each type of features.
 SLOPE_TOLERANCES = {torch.float64: 1e-9, torch.float32: 5e-8}
@@ -73,6 +77,37 @@ class NetworkRadials:
 
 
 @dataclass(frozen=True)
+class FunctionRadials:
+    """Radial functions from another network or basis, in torch.
+
+    Attributes
+    ----------
+    functions
+        From distances (n_edges,) in angstrom and pairs of elements to the hidden functions, padded to whole vectors.
+    last
+        As in `NetworkRadials`.
+    """
+
+    functions: Callable[[Tensor, Tensor | None], Tensor]
+    last: Tensor | None
+
+    def values(self, vectors: Tensor, pairs: Tensor | None) -> Tensor:
+        """Return the functions of every edge."""
+        return self.functions(vectors.square().sum(dim=1).sqrt(), pairs)
+
+    def with_slopes(self, vectors: Tensor, pairs: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the functions of every edge and their derivatives in 1/angstrom."""
+        with torch.enable_grad():
+            distances = vectors.square().sum(dim=1).sqrt().requires_grad_(True)
+            values = self.functions(distances, pairs)
+            # the gradient of the weighted sum is linear in the weights (torch.func.jvp cannot be exported)
+            weights = torch.ones_like(values, requires_grad=True)
+            (gradients,) = torch.autograd.grad(values, distances, weights, create_graph=True)
+            (slopes,) = torch.autograd.grad(gradients, weights, torch.ones_like(gradients))
+        return values.detach(), slopes
+
+
+@dataclass(frozen=True)
 class NeighbourSum:
     """The sum over neighbours of one layer.
 
@@ -85,7 +120,7 @@ class NeighbourSum:
     """
 
     shape: ConvolutionShape | MomentsShape
-    radials: TableRadials | PairRadials | NetworkRadials
+    radials: TableRadials | PairRadials | NetworkRadials | FunctionRadials
     message: tuple[LinearBlock, ...]
     n_components: int
 
@@ -167,20 +202,38 @@ def sum_on_network(
     t: int, layer: LoweredLayer, model: LoweredModel, dtype: torch.dtype, kinds: PairKinds
 ) -> NeighbourSum:
     """Return the sum over neighbours of layer ``t`` with the trained network on every edge."""
-    network = NetworkShape.of(f"Network{t}", dtype, model.radial, layer)
-    matrices, last = network.matrices(model.radial, layer)
-    constants = network, model.cutoff, model.radial.parameters, matrices
+    if model.radial.is_plain and layer.radial.is_plain:
+        network = NetworkShape.of(f"Network{t}", dtype, model.radial, layer)
+        matrices, last = network.matrices(model.radial, layer)
+        width = network.width
+        radials = partial(NetworkRadials, network, model.cutoff, model.radial.parameters, matrices)
+    else:
+        hidden, last = layer.radial.split
+        width = whole_vectors(last.shape[0], dtype)
+        radials = partial(FunctionRadials, partial(_padded_functions, model, hidden, width, dtype))
+    n_functions = last.shape[0]
     if _may_have_moments(layer, model):
         n_elements, n_harmonics = layer.embedding.shape[0], (model.l_max + 1) ** 2
-        if network_moments_are_cheaper(layer, network.width, n_elements, n_harmonics):
-            expansion = torch.nn.functional.pad(last.t(), (0, network.width - network.n_functions))
-            source = FromNetwork(network.n_functions, network.width, has_last_matrix=False)
-            shape = _moments(t, model, dtype, network.width, source)
-            radials = NetworkRadials(*constants, last=None)
-            return NeighbourSum(shape, radials, moment_blocks(layer, expansion), n_harmonics)
-    shape = _convolution(t, layer, model, dtype, FromNetwork(network.n_functions, network.width, has_last_matrix=True))
-    radials = NetworkRadials(*constants, shape.last_matrix_layout(last))
-    return NeighbourSum(shape, radials, layer.message, layer.n_components_mid)
+        if network_moments_are_cheaper(layer, width, n_elements, n_harmonics):
+            expansion = torch.nn.functional.pad(last.t(), (0, width - n_functions))
+            shape = _moments(t, model, dtype, width, FromNetwork(n_functions, width, has_last_matrix=False))
+            return NeighbourSum(shape, radials(last=None), moment_blocks(layer, expansion), n_harmonics)
+    shape = _convolution(t, layer, model, dtype, FromNetwork(n_functions, width, has_last_matrix=True))
+    return NeighbourSum(shape, radials(last=shape.last_matrix_layout(last)), layer.message, layer.n_components_mid)
+
+
+def _padded_functions(
+    model: LoweredModel,
+    network: RadialNetwork,
+    width: int,
+    dtype: torch.dtype,
+    distances: Tensor,
+    pairs: Tensor | None,
+) -> Tensor:
+    """Return the results of a network and zeros, shape (n_edges, width); zero from the cutoff on."""
+    values = radial_weights(model.radial, network, model.cutoff, distances, pairs, dtype)
+    values = values * (distances < model.cutoff).to(dtype).unsqueeze(1)
+    return torch.nn.functional.pad(values, (0, width - values.shape[1]))
 
 
 def _convolution(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mlip_lammps.kernels.cpu.functions import C_TYPES
 from mlip_lammps.kernels.cpu.product import in_panels
-from mlip_lammps.kernels.cpu.simd import most_lanes
+from mlip_lammps.kernels.cpu.simd import most_lanes, whole_vectors
 from mlip_lammps.kernels.lowered import LoweredLayer
 from mlip_lammps.kernels.radial_constants import RadialBasis
 
@@ -44,11 +44,11 @@ class NetworkShape:
     @property
     def width(self) -> int:
         """Numbers of an edge in the result: whole vectors, zeros after the functions."""
-        return self._whole(self.n_functions)
+        return whole_vectors(self.n_functions, self.dtype)
 
     def source(self) -> str:
         """Return the struct that the template ``Network`` takes."""
-        columns = [self._whole(width) for width in self.hidden_widths]
+        columns = [whole_vectors(width, self.dtype) for width in self.hidden_widths]
         rows = [self.n_basis, *self.hidden_widths][: len(columns)]
         sizes = [r * c for r, c in zip(rows, columns, strict=True)]
         arrays = "".join(
@@ -76,7 +76,7 @@ class NetworkShape:
         *hidden, last = layer.radial.matrices
         scaled, factor = [], basis.factor
         for matrix, width in zip(hidden, self.hidden_widths, strict=True):
-            padded = torch.nn.functional.pad(factor * matrix, (0, self._whole(width) - width))
+            padded = torch.nn.functional.pad(factor * matrix, (0, whole_vectors(width, self.dtype) - width))
             scaled.append(in_panels(padded, self._n_lanes))
             factor = layer.radial.scale
         # a tensor of no numbers has no address
@@ -86,6 +86,3 @@ class NetworkShape:
     @property
     def _n_lanes(self) -> int:
         return most_lanes(self.dtype)
-
-    def _whole(self, width: int) -> int:
-        return -(-width // self._n_lanes) * self._n_lanes

@@ -64,6 +64,11 @@ def most_lanes(dtype: torch.dtype) -> int:
     return 8 * widest_vectors().n_bytes // torch.finfo(dtype).bits
 
 
+def whole_vectors(width: int, dtype: torch.dtype) -> int:
+    """Return the next multiple of the numbers of the widest vector."""
+    return -(-width // most_lanes(dtype)) * most_lanes(dtype)
+
+
 def compiler_version() -> str:
     """Return the first line of what the C++ compiler says of itself."""
     shown = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True)
