@@ -156,7 +156,14 @@ SLOW: dict[str, tuple[str, ...]] = {
         ),
         *(f"{LAMMPS}[attention_three_layers-{n}]" for n in (1, 2)),
         "test_a_choice_of_elements_in_another_order_gives_the_same_energies",
-        "test_exact_radial_functions_of_pairs_run_in_the_kernels[density_soft]",
+        *(
+            f"test_exact_radial_functions_of_pairs_run_in_the_kernels[{kind}]"
+            for kind in ("density_soft", "nonlinear_without_hidden_layers")
+        ),
+        *(
+            f"test_kernels_of_element_pairs_equal_the_torch_operators[nonlinear_without_hidden_layers-{name}]"
+            for name in ("dtype0-True", "dtype1-True", "dtype0-False", "dtype1-False")
+        ),
         *(
             f"test_exact_functions_of_element_pairs_equal_the_torch_operators[{name}]"
             for name in (

@@ -125,7 +125,20 @@ def test_an_orientation_that_repeats_another_is_left_out(slab):
     assert {one.orientation for one in nitrogen} == {"upright", "flat", "flat-turned"}
 
 
+def test_a_molecule_that_the_box_cuts_is_whole_on_the_slab(slab):
+    boxed = molecule("CO")
+    boxed.set_cell([12.0, 12.0, 12.0])
+    boxed.pbc = True
+    boxed.wrap()
+    assert np.ptp(boxed.positions, axis=0).max() > 10.0
+    found, expected = (adsorb(slab, gas, EMT(), sites=["top"]).best for gas in (boxed, read_adsorbate("CO")))
+    assert found.adsorption_energy == pytest.approx(expected.adsorption_energy, abs=2e-3)
+
+
 def test_bad_input_is_refused(slab):
+    flat = fcc111("Cu", (2, 2, 3), a=3.59)
+    with pytest.raises(UserInputError, match="a cell vector of zeros; give a cell with vacuum"):
+        adsorb(flat, read_adsorbate("O"), EMT())
     with pytest.raises(UserInputError, match="XYZ is neither an element nor a molecule"):
         read_adsorbate("XYZ")
     with pytest.raises(UserInputError, match="hollow4 is not a site of this slab; give some of top, bridge"):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase import Atoms
+from ase import Atoms, units
 from ase.build import bulk
 from ase.constraints import FixAtoms, FixBondLength
 from killed_runs import OUTPUT, VICTIMS, KilledRuns, contents
@@ -176,6 +176,37 @@ def test_atoms_with_a_constraint_do_not_move(silicon, crystal, tmp_path):
     assert np.flatnonzero(moved == 0.0).tolist() == [0, 1, 2, 7]
     # the first temperature is that of the velocities of the atoms that move
     assert read_thermo_csv(tmp_path / "thermo.csv")["Temp"][0] == pytest.approx(300.0, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("thermostat", "fixed"),
+    [("nose-hoover", range(4, 64)), ("csvr", range(4, 64)), ("langevin", range(4, 64)), ("langevin", ())],
+)
+def test_the_temperature_counts_all_directions_of_a_momentum_that_is_not_conserved(
+    thermostat, fixed, silicon, crystal, tmp_path
+):
+    atoms = crystal.copy() if fixed else CELL.copy()
+    atoms.set_constraint(FixAtoms(list(fixed)) if fixed else [])
+    settings = {"time_ps": 6.0, "thermo_every": 5, "thermostat_fs": 30.0, "thermostat": thermostat}
+    run = run_dynamics(atoms, silicon, DynamicsSettings(**settings), tmp_path)
+    thermo, n_moving = read_thermo_csv(tmp_path / "thermo.csv"), len(atoms) - len(fixed)
+    real = thermo["KinEng"] / (1.5 * n_moving * units.kB)
+    np.testing.assert_allclose(thermo["Temp"], real, rtol=1e-4)  # constants of LAMMPS
+    assert real[200:].mean() == pytest.approx(300.0, rel=0.12)  # three directions fewer would be 225 or 343 K
+    results = dynamics_results(run)
+    assert not [warning for warning in results.warnings if "for group all" in warning]
+    assert set(results.diffusion) == {"Si"}
+
+
+def test_fixed_atoms_do_not_diffuse(tmp_path, silicon, crystal):
+    atoms = crystal.copy()
+    atoms.set_constraint(FixAtoms(range(8, 64)))
+    run = run_dynamics(atoms, silicon, DynamicsSettings(**(SHORT | {"time_ps": 0.4})), tmp_path)
+    frames = list(read_frames(tmp_path / "trajectory.lammpstrj", 100))
+    positions = np.array([frame.vectors("xu", "yu", "zu")[:8] for frame in frames])
+    expected = diffusion(positions, 0.01)
+    found = dynamics_results(run, 0.1).diffusion["Si"]
+    np.testing.assert_allclose(found.displacement, expected.displacement, rtol=1e-12)
 
 
 def test_a_committee_stops_the_run_and_saves_uncertain_frames(compile_once, tmp_path):

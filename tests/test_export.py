@@ -171,6 +171,15 @@ def test_an_invalid_export_is_refused_before_it_starts(name, portable_models, tm
     assert not list(tmp_path.iterdir())
 
 
+def test_an_output_that_is_a_folder_or_cannot_be_written_is_refused_first(portable_models, tmp_path):
+    folder = tmp_path / "model.pt2"
+    folder.mkdir()
+    with pytest.raises(UserInputError, match=r"model\.pt2 is a folder; give the name of a file"):
+        export_model(portable_models["one_layer"], folder)
+    with pytest.raises(UserInputError, match=r"the folder /proc cannot be written to"):
+        export_model(portable_models["one_layer"], "/proc/model.pt2")
+
+
 @pytest.mark.usefixtures("recompile_nothing")
 def test_an_output_is_replaced_only_by_a_file_that_passed_the_check(portable_models, tmp_path, monkeypatch):
     output = tmp_path / "model.pt2"

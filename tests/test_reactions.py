@@ -7,7 +7,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import add_adsorbate, bulk, fcc100, molecule
+from ase.build import add_adsorbate, bulk, fcc100, fcc111, molecule
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms, FixCartesian
 from ase.thermochemistry import HarmonicThermo, IdealGasThermo
@@ -105,11 +105,17 @@ def test_wave_numbers_that_round_to_zero_have_no_sign():
     assert shown == "50.0i 0.0 0.0 0.0 0.0 12.3"
 
 
-def test_a_molecule_in_a_box_is_a_gas(water):
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_molecule_in_a_box_is_a_gas(is_cut, water):
+    """Also if faces of the box cut it."""
     boxed = water.copy()
     boxed.set_cell([16.0, 17.0, 18.0])
     boxed.center()
     boxed.pbc = True
+    if is_cut:
+        boxed.positions -= boxed.positions[0]
+        boxed.wrap(eps=1e-9)
+        assert np.ptp(boxed.positions, axis=0).max() > 10.0
     found, expected = vibrations(boxed, EMT()), vibrations(water, EMT())
     assert found.thermochemistry.kind == "ideal_gas"
     assert found.thermochemistry.free_energy == pytest.approx(expected.thermochemistry.free_energy, abs=1e-6)
@@ -198,8 +204,8 @@ class Unused(EMT):
         raise AssertionError("forces were computed before the ends were checked")
 
 
-@pytest.mark.parametrize("in_a_box", [False, True])
-def test_a_rigid_motion_is_no_reaction(in_a_box, water):
+@pytest.mark.parametrize(("in_a_box", "is_cut"), [(False, False), (True, False), (True, True)])
+def test_a_rigid_motion_is_no_reaction(in_a_box, is_cut, water):
     first = water.copy()
     if in_a_box:
         first.set_cell([16.0, 17.0, 18.0])
@@ -208,6 +214,10 @@ def test_a_rigid_motion_is_no_reaction(in_a_box, water):
     last = first.copy()
     last.rotate(60, (1, 2, 3), center="COM")
     last.positions += 0.4
+    if is_cut:
+        first.positions -= first.positions[0]
+        for atoms in (first, last):
+            atoms.wrap(eps=1e-9)
     with pytest.raises(UserInputError, match="the same minimum"):
         reaction_path(first, last, Unused())
     crystal = bulk("Cu") * (2, 2, 2)
@@ -337,3 +347,11 @@ def test_the_neb_command_finds_the_hop_of_a_silicon_vacancy(tmp_path, monkeypatc
     assert again["barrier"] == pytest.approx(found["barrier"], abs=0.01)
     assert main(["neb", "silicon-pbe", "a.extxyz", "--out", "one"]) == 2
     assert "1 structures, expected two" in capsys.readouterr().err
+
+
+def test_a_slab_without_a_third_cell_vector_has_vibrations():
+    slab = fcc111("Cu", (1, 1, 3), a=3.59)
+    assert not slab.cell[2].any()
+    found = vibrations(slab, EMT(), [2], largest_force=1.0)
+    assert found.frequencies_cm.min() > 0.0
+    assert found.thermochemistry.kind == "harmonic"

@@ -68,6 +68,22 @@ def test_all_combinations_run_once(folder, capsys):
     assert "mean temperature" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("table", "columns", "words"),
+    [
+        ("", 1, "no run has a number at the top of its results; name some of these in [table]: si."),
+        ("[table]\nE = 'si.energy'\nS = 'si.stress.zz'", 3, "no run has a number at si.stress.zz; name some"),
+        ("[table]\nE = 'si.energy'", 3, None),
+    ],
+)
+def test_results_that_no_run_has_are_named(table, columns, words, folder, capsys):
+    write(f"command = 'relax'\nmodel = 'silicon-pbe'\nstructures = 'si.xyz'\n[vary]\nmax-steps = [100]\n{table}\n")
+    assert main(["sweep", "si.toml"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert words in shown and "si.energy" in shown if words else "warning" not in shown
+    assert len((folder / "out/si/sweep.csv").read_text().splitlines()[0].split(",")) == columns
+
+
 def test_a_failed_run_is_named_and_repeated(folder, capsys):
     write(CAMPAIGN.replace("[300, 600]", "[0, 300]").replace("[1, 2]", "[1]"))
     assert main(["sweep", "si.toml"]) == 1

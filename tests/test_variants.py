@@ -59,6 +59,7 @@ KINDS = {
     "edge_irreps": dict(interaction=(REAL_AGNOSTIC, RESIDUAL), edge_irreps="4x0e+4x1o"),
     "uneven_edge_irreps": dict(interaction=NON_LINEAR, edge_irreps="5x0e+3x1o+2x2e", cutoff_on="weights"),
     "nonlinear": dict(interaction=NON_LINEAR),
+    "nonlinear_without_hidden_layers": dict(interaction=NON_LINEAR, radial_widths=(), cutoff_on="weights"),
     "nonlinear_foundation": dict(
         interaction=NON_LINEAR, distance_transform="Agnesi", cutoff_on="weights", pair_repulsion=True,
         edge_irreps="4x0e+4x1o+4x2e", is_product_by_element=False,
@@ -181,7 +182,7 @@ def test_the_compiled_model_equals_the_reference(kind, compiled_file):
         assert_forces_agree(found.edge_gradients, expected.edge_gradients, scale * tolerances.LAMMPS_FORCE)
 
 
-@pytest.mark.parametrize("kind", ["nonlinear_foundation", "density_soft"])
+@pytest.mark.parametrize("kind", ["nonlinear_foundation", "nonlinear_without_hidden_layers", "density_soft"])
 def test_exact_radial_functions_of_pairs_run_in_the_kernels(kind, tmp_path):
     write_portable(model_of(kind), tmp_path / "model.safetensors")
     export_model(tmp_path / "model.safetensors", tmp_path / "exact.pt2", dtype="float64", radial="exact")
@@ -261,7 +262,7 @@ def random_edges(n_elements: int, cutoff: float) -> tuple[torch.Tensor, ...]:
 
 @pytest.mark.parametrize("are_cheaper", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("kind", ["density_agnesi", "density_soft"])
+@pytest.mark.parametrize("kind", ["density_agnesi", "density_soft", "nonlinear_without_hidden_layers"])
 def test_kernels_of_element_pairs_equal_the_torch_operators(kind, dtype, are_cheaper, monkeypatch, kernel_folder):
     """With moments in the first layer, and with the convolution there."""
     monkeypatch.setattr(neighbour_sums, "moments_are_cheaper", lambda *_: are_cheaper)

@@ -72,7 +72,7 @@ def _finish(campaign: "Campaign", outcomes: "list[RunOutcome]", folder: Path) ->
     from mlip_lammps.analysis.sweep_plot import plot_sweep
     from mlip_lammps.cli._console import open_console
     from mlip_lammps.cli._run import table_of
-    from mlip_lammps.workflows.sweep import write_table
+    from mlip_lammps.workflows.sweep import missing_results, write_table
 
     console = open_console()
     varied, headings = list(campaign.runs[0].varied), list(dict.fromkeys(h for one in outcomes for h in one.results))
@@ -82,6 +82,8 @@ def _finish(campaign: "Campaign", outcomes: "list[RunOutcome]", folder: Path) ->
     write_table(folder / "sweep.csv", campaign, outcomes)
     if plot_sweep(folder / "sweep.png", varied, headings, rows):
         console.print(f"picture: {folder / 'sweep.png'}")
+    if missing := missing_results(campaign, outcomes, folder):
+        console.print(f"warning: {missing}", markup=False)
     failed = [one for one in outcomes if one.error is not None]
     for one in failed:
         console.print(f"{one.run.name} failed: {one.error}", markup=False)

@@ -142,8 +142,17 @@ class _Job:
     output: Path
     tell: Callable[[str], None]
 
+    def _scratch(self) -> TemporaryDirectory:
+        """Return a folder beside the output, on the same disk."""
+        try:
+            return TemporaryDirectory(dir=self.output.parent, prefix=f".{self.output.stem}-")
+        except OSError as error:
+            raise UserInputError(
+                f"the folder {self.output.parent} cannot be written to ({error.strerror}); choose another output"
+            ) from error
+
     def export(self, backend: Backend) -> ExportReport:
-        with TemporaryDirectory(dir=self.output.parent, prefix=f".{self.output.stem}-") as folder:
+        with self._scratch() as folder:
             programs, draft = Path(folder, "programs.pt2"), Path(folder, "model.pt2")
             check_ranks(self.layers, Path(folder))
             started = time.monotonic()
@@ -224,6 +233,8 @@ def _check_options(dtype: str, device: str, radial: str, output: Path) -> None:
         raise UserInputError(f"the name {output} of the compiled model must end in .pt2; change it")
     if not output.parent.is_dir():
         raise UserInputError(f"the folder {output.parent} does not exist; create it first")
+    if output.is_dir():
+        raise UserInputError(f"{output} is a folder; give the name of a file that ends in .pt2")
 
 
 def _chosen_elements(trained: TrainedModel, elements: Sequence[str] | None) -> tuple[int, ...]:

@@ -119,7 +119,7 @@ class RadialNetwork:
     def split(self) -> "tuple[RadialNetwork, Tensor]":
         """Return the network up to its last activations, with a constant 1 if it has biases, and the last matrix."""
         *before, last = self.matrices
-        if self.is_last_activated:
+        if self.is_last_activated or (not before and self.pair_biases is not None):
             return self, torch.eye(last.shape[1], dtype=last.dtype)
         width = last.shape[0]
         if self.powers is not None:

@@ -136,8 +136,17 @@ def vacuum_gaps(atoms: Atoms) -> np.ndarray:
 
 
 def face_distances(atoms: Atoms) -> np.ndarray:
-    """Return the distance of opposite faces of the cell, angstrom, shape (3,)."""
-    return 1.0 / np.linalg.norm(np.linalg.inv(atoms.cell[:]), axis=0)
+    """Return the distance of opposite faces of the cell, angstrom, shape (3,); infinite for a cell vector of zeros."""
+    distances = 1.0 / np.linalg.norm(np.linalg.inv(atoms.cell.complete()[:]), axis=0)
+    return np.where(atoms.cell.any(axis=1), distances, np.inf)
+
+
+def whole_molecule(molecule: Atoms) -> Atoms:
+    """Return a copy that is moved so that no cell face cuts it, if there is vacuum around it."""
+    whole = molecule.copy()
+    if whole.pbc.any():
+        whole.wrap(pretty_translation=True)
+    return whole
 
 
 def supercell_for(atoms: Atoms, width: float) -> tuple[int, int, int]:

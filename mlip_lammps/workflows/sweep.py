@@ -5,7 +5,7 @@ import shlex
 import signal
 import subprocess
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
@@ -21,6 +21,7 @@ from mlip_lammps.workflows.tasks import write_csv, write_text
 _OPTIONS, _OUTPUT = "options.json", "output.txt"
 _OWN = ("command", "vary", "table")
 _LONGEST_NAME = 200
+_SHOWN_PATHS = 12
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,29 @@ def _results(
     paths = table or {f"mean {name}" if name in varied else name: name for name in numbers}
     found = {heading: _number(_item(results, path.split("."))) for heading, path in paths.items()}
     return {heading: number for heading, number in found.items() if number is not None}
+
+
+def missing_results(campaign: Campaign, outcomes: Sequence[RunOutcome], folder: Path) -> str | None:
+    """Return which results of the table no finished run has, and what the first one has; None if nothing is missing."""
+    finished = [folder / one.run.name / RESULTS for one in outcomes if one.error is None]
+    finished = [file for file in finished if file.is_file()]
+    found = {heading for one in outcomes for heading in one.results}
+    missing = [path for heading, path in campaign.table.items() if heading not in found]
+    if not finished or (found and not missing):
+        return None
+    paths = list(_paths(json.loads(finished[0].read_text())))
+    shown = ", ".join(paths[:_SHOWN_PATHS]) + (", ..." if len(paths) > _SHOWN_PATHS else "")
+    where = ", ".join(missing) or "the top of its results"
+    return f"no run has a number at {where}; name some of these in [table]: {shown or 'there are none'}"
+
+
+def _paths(results: Any, start: str = "") -> Iterator[str]:
+    """Yield the path of each number in results, those of lists left out."""
+    for name, value in results.items() if isinstance(results, dict) else ():
+        if _number(value) is not None:
+            yield f"{start}{name}"
+        else:
+            yield from _paths(value, f"{start}{name}.")
 
 
 def _item(results: Any, path: Sequence[str]) -> Any:

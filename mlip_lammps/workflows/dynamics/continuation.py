@@ -17,8 +17,12 @@ from mlip_lammps.engines.mpi_process import MpiRunError
 from mlip_lammps.workflows.dynamics.lammps_input import LABELLING, RESTARTS, TRAJECTORY, VELOCITIES, restart_file
 from mlip_lammps.workflows.dynamics.settings import DynamicsSettings
 
-_HARMLESS = "Triclinic box skew is large"
-"""Warning about every primitive cell of fcc crystals: the results are right."""
+_HARMLESS = (
+    "Triclinic box skew is large",
+    "Temperature for thermo pressure is not for group all",
+    "Temperature for fix modify is not for group all",
+)
+"""Warnings with right results: about every primitive cell of fcc crystals, and about fixed atoms."""
 _LOG = re.compile(r"log\.(\d+)\.lammps")
 
 

@@ -62,8 +62,8 @@ def write_script(
         _head(title, settings, models),
         _structure(settings, boundary, fixed),
         _model(elements, models, keywords),
-        _output(settings, elements, is_committee=len(models) > 1, has_fixed=bool(fixed)),
-        _blocks(settings, is_read_again=is_tilted or settings.ensemble == "npt"),
+        _output(settings, elements, len(models) > 1, _has_kinetic(settings, fixed)),
+        _blocks(settings, _has_kinetic(settings, fixed), is_read_again=is_tilted or settings.ensemble == "npt"),
     ]
     file.write_text("\n".join(parts))
 
@@ -105,7 +105,13 @@ def _structure(settings: DynamicsSettings, boundary: str, fixed: Sequence[int]) 
         lines += ["group           mobile subtract all fixed", "velocity        fixed set 0 0 0"]
     else:
         lines += ["group           mobile union all"]
-    velocities = f"velocity mobile create {settings.temperature:.10g} {settings.seed} mom yes dist gaussian"
+    velocities = f"velocity mobile create {settings.temperature:.10g} {settings.seed} dist gaussian"
+    if _has_kinetic(settings, fixed):
+        # LAMMPS subtracts three degrees of freedom, as for a momentum that is conserved
+        lines += [f"compute         kinetic {'mobile' if fixed else 'all'} temp", "compute_modify  kinetic extra/dof 0"]
+        velocities += f" mom {'no' if fixed else 'yes'} temp kinetic"
+    else:
+        velocities += " mom yes"
     lines += [f'if "!$(is_defined(variable,restart))" then "{velocities}"', ""]
     return "\n".join(lines)
 
@@ -118,17 +124,20 @@ pair_coeff      * * ${{models}} {colon}{" ".join(elements)}
 """
 
 
-def _output(settings: DynamicsSettings, elements: Sequence[str], is_committee: bool, has_fixed: bool) -> str:
+def _has_kinetic(settings: DynamicsSettings, fixed: Sequence[int]) -> bool:
+    """Return whether the temperature is that of ``compute kinetic``, as the run does not conserve the momentum."""
+    return bool(fixed) or settings.is_langevin
+
+
+def _output(settings: DynamicsSettings, elements: Sequence[str], is_committee: bool, has_kinetic: bool) -> str:
     columns = "step time temp pe ke etotal econserve press vol density lx ly lz xy xz yz pxx pyy pzz pxy pxz pyz"
     lines = []
-    if has_fixed:  # LAMMPS would count them as atoms at rest
-        lines.append("compute         kinetic mobile temp")
     if is_committee:
         lines.append("compute         deviation all pair mlip/torch")
         columns += f" c_deviation[1] {DEVIATION} c_deviation[3]"
     lines += [
         f"thermo_style    custom {columns}",
-        f"thermo_modify   {'temp kinetic ' if has_fixed else ''}flush yes norm no format float %.15g",
+        f"thermo_modify   {'temp kinetic ' if has_kinetic else ''}flush yes norm no format float %.15g",
         f"thermo          {settings.thermo_every}",
         "",
         *_dump("trajectory", settings.trajectory_every, TRAJECTORY, "id element xu yu zu vx vy vz", elements),
@@ -155,9 +164,9 @@ def _dump(name: str, every: int, file: str, columns: str, elements: Sequence[str
     ]
 
 
-def _blocks(settings: DynamicsSettings, is_read_again: bool) -> str:
+def _blocks(settings: DynamicsSettings, has_kinetic: bool, is_read_again: bool) -> str:
     """Return the loop over blocks, with the integrator."""
-    before, at_start, at_end = ("\n".join(lines) for lines in _integrator(settings))
+    before, at_start, at_end = ("\n".join(lines) for lines in _integrator(settings, has_kinetic))
     next_block = '"jump SELF next_block"'
     if is_read_again:  # reading a file rounds the numbers of a moving or tilted box: each block must begin with that
         again = f"variable restart index {restart_file('$(step)')}"
@@ -186,7 +195,7 @@ label           finish
 """
 
 
-def _integrator(settings: DynamicsSettings) -> tuple[list[str], list[str], list[str]]:
+def _integrator(settings: DynamicsSettings, has_kinetic: bool) -> tuple[list[str], list[str], list[str]]:
     """Return the commands before the blocks, those at the start of each block, and those after its steps.
 
     A stochastic thermostat has another seed in each block, and none of its state is in the restart file.
@@ -201,10 +210,12 @@ def _integrator(settings: DynamicsSettings) -> tuple[list[str], list[str], list[
     if settings.ensemble == "nve":
         return ["fix             move mobile nve"], [], []
     if settings.thermostat == "nose-hoover":
-        return [f"fix             move mobile {settings.ensemble} temp {heat}{box}"], [], []
+        move = [f"fix             move mobile {settings.ensemble} temp {heat}{box}"]
+        return move + ["fix_modify      move temp kinetic"] * has_kinetic, [], []
     style = {"langevin": "langevin", "csvr": "temp/csvr"}[settings.thermostat]
     seeded = [
         f"variable        seed equal {settings.seed}+floor(step/v_block)",
         f"fix             heat mobile {style} {heat} $(v_seed)",
+        *["fix_modify      heat temp kinetic"] * has_kinetic,
     ]
     return [f"fix             move mobile {'nph' if box else 'nve'}{box}"], seeded, ["unfix           heat"]

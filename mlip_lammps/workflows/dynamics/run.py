@@ -57,12 +57,15 @@ class FinishedRun:
         Last step; less than the number of steps if the committee stopped the run.
     warnings
         What speaks against the settings.
+    fixed
+        Atom IDs in the files, from 1 on, that did not move.
     """
 
     folder: Path
     settings: DynamicsSettings
     last_step: int
     warnings: tuple[str, ...] = ()
+    fixed: tuple[int, ...] = ()
 
     def last_frame(self) -> Atoms:
         """Return the last frame of the trajectory, with atoms in the cell."""
@@ -136,7 +139,7 @@ def run_dynamics(
             "which continues from the newest good restart file"
         )
     write_thermo_csv(folder / THERMO, rows)
-    return FinishedRun(folder, settings, last, timestep_warnings(atoms, settings.timestep_fs))
+    return FinishedRun(folder, settings, last, timestep_warnings(atoms, settings.timestep_fs), tuple(fixed_ids(atoms)))
 
 
 def _check(

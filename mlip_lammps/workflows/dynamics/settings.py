@@ -128,6 +128,11 @@ class DynamicsSettings:
         ) != self.pressure_gpa
 
     @property
+    def is_langevin(self) -> bool:
+        """Whether random forces act, which change the momentum."""
+        return self.ensemble != "nve" and self.thermostat == "langevin"
+
+    @property
     def has_tilts(self) -> bool:
         """Whether the barostat tilts the cell."""
         return self.ensemble == "npt" and self.barostat == "tri"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mlip_lammps.core.arguments import require_numbers, require_words
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.workflows.checks import require_apart, require_known_elements, vacuum_gaps
+from mlip_lammps.workflows.checks import require_apart, require_known_elements, vacuum_gaps, whole_molecule
 from mlip_lammps.workflows.crystals.force_constants import force_task
 from mlip_lammps.workflows.reactions.rotations import rotational_symmetry_number
 from mlip_lammps.workflows.settings import INDEX, require_settings
@@ -192,6 +192,8 @@ def vibrations(
     free.calc = None
     is_whole = len(indices) == len(atoms)
     is_free = is_whole and is_molecule(atoms)
+    if is_free:
+        free = whole_molecule(free)
     is_gas = (kind or ("ideal_gas" if is_free else "harmonic")) == "ideal_gas"
     if is_gas and not is_free:
         raise UserInputError(
@@ -289,12 +291,13 @@ def _hessian(
 
 
 def is_molecule(atoms: Atoms) -> bool:
-    """Return whether there is vacuum on all sides, in a box too if the molecule is whole in it."""
+    """Return whether there is vacuum on all sides, in a box too."""
     if not atoms.pbc.any():
         return True
     if vacuum_gaps(atoms)[atoms.pbc].min() < _SMALLEST_GAP:
         return False
-    return bool(np.allclose(atoms.get_all_distances(), atoms.get_all_distances(mic=True)))
+    whole = whole_molecule(atoms)
+    return bool(np.allclose(whole.get_all_distances(), whole.get_all_distances(mic=True)))
 
 
 def is_crystal(atoms: Atoms) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.workflows.checks import cutoff_of, require_apart, require_known_elements
+from mlip_lammps.workflows.checks import cutoff_of, require_apart, require_known_elements, whole_molecule
 from mlip_lammps.workflows.relaxation import (
     MAX_STEPS,
     Optimizer,
@@ -178,12 +178,13 @@ def adsorb(
     require_known_elements(slab, calculator, "the slab")
     require_known_elements(adsorbate, calculator, "the adsorbate")
     require_apart(adsorbate, "the adsorbate")
+    adsorbate = whole_molecule(adsorbate)
     require_slab(slab, calculator)
     turned = _turned(adsorbate, orientations)
     found_sites = find_sites(slab)
     chosen = _chosen(found_sites, sites)
     options = {"force_tolerance": force_tolerance, "optimizer": optimizer, "max_steps": max_steps, "tasks": tasks}
-    gas = (gas_reference if gas_reference is not None else adsorbate).copy()
+    gas = adsorbate.copy() if gas_reference is None else whole_molecule(gas_reference)
     gas.pbc, gas.cell = False, None
     n_gas = _balanced(adsorbate, gas, n_gas)
     references = {"the slab": slab, "the gas": gas}

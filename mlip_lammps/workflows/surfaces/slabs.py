@@ -156,6 +156,8 @@ def cut_slabs(
 
 def require_slab(slab: Atoms, calculator: Calculator, name: str = "the slab") -> None:
     """Raise ``UserInputError`` if a slab is thinner than the cutoff, or its vacuum narrower than twice the cutoff."""
+    if not slab.cell.any(axis=1).all():
+        raise UserInputError(f"{name} has a cell vector of zeros; give a cell with vacuum: center(vacuum=10, axis=2)")
     cutoff = cutoff_of(calculator)
     if cutoff is None:
         return
