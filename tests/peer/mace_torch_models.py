@@ -185,6 +185,10 @@ MODELS = {
             "distance_transform": "Agnesi", "pair_repulsion": True, "heads": ["a", "b"],
         },
     },
+    "nonlinear_without_hidden_layers": {
+        "n_layers": 2, "hidden": "8x0e+8x1o", "l_max": 1, "correlation": 2, "elements": [1, 8],
+        "first": NON_LINEAR, "later": NON_LINEAR, "apply_cutoff": False, "radial": [],
+    },
     "nonlinear_three_layers": {
         "n_layers": 3, "hidden": "16x0e+16x1o+16x2e", "l_max": 2, "correlation": 2, "elements": [1, 8, 6],
         "first": NON_LINEAR, "later": NON_LINEAR, "apply_cutoff": False, "dtype": "float32",
