@@ -158,7 +158,7 @@ SLOW: dict[str, tuple[str, ...]] = {
         "test_a_choice_of_elements_in_another_order_gives_the_same_energies",
         *(
             f"test_exact_radial_functions_of_pairs_run_in_the_kernels[{kind}]"
-            for kind in ("density_soft", "nonlinear_without_hidden_layers")
+            for kind in ("density_soft", "nonlinear_foundation", "nonlinear_without_hidden_layers")
         ),
         *(
             f"test_kernels_of_element_pairs_equal_the_torch_operators[nonlinear_without_hidden_layers-{name}]"

@@ -180,12 +180,12 @@ def test_atoms_with_a_constraint_do_not_move(silicon, crystal, tmp_path):
 
 @pytest.mark.parametrize(
     ("thermostat", "fixed"),
-    [("nose-hoover", range(4, 64)), ("csvr", range(4, 64)), ("langevin", range(4, 64)), ("langevin", ())],
+    [("nose-hoover", range(4, 8)), ("csvr", range(4, 8)), ("langevin", range(4, 8)), ("langevin", ())],
 )
 def test_the_temperature_counts_all_directions_of_a_momentum_that_is_not_conserved(
-    thermostat, fixed, silicon, crystal, tmp_path
+    thermostat, fixed, silicon, tmp_path
 ):
-    atoms = crystal.copy() if fixed else CELL.copy()
+    atoms = CELL.copy()
     atoms.set_constraint(FixAtoms(list(fixed)) if fixed else [])
     settings = {"time_ps": 6.0, "thermo_every": 5, "thermostat_fs": 30.0, "thermostat": thermostat}
     run = run_dynamics(atoms, silicon, DynamicsSettings(**settings), tmp_path)

@@ -182,7 +182,7 @@ def test_the_compiled_model_equals_the_reference(kind, compiled_file):
         assert_forces_agree(found.edge_gradients, expected.edge_gradients, scale * tolerances.LAMMPS_FORCE)
 
 
-@pytest.mark.parametrize("kind", ["nonlinear_foundation", "nonlinear_without_hidden_layers", "density_soft"])
+@pytest.mark.parametrize("kind", ["agnesi", "nonlinear_foundation", "nonlinear_without_hidden_layers", "density_soft"])
 def test_exact_radial_functions_of_pairs_run_in_the_kernels(kind, tmp_path):
     write_portable(model_of(kind), tmp_path / "model.safetensors")
     export_model(tmp_path / "model.safetensors", tmp_path / "exact.pt2", dtype="float64", radial="exact")
