@@ -135,6 +135,15 @@ def test_a_molecule_that_the_box_cuts_is_whole_on_the_slab(slab):
     assert found.adsorption_energy == pytest.approx(expected.adsorption_energy, abs=2e-3)
 
 
+def test_a_slab_that_the_box_cuts_is_whole(slab):
+    cut = slab.copy()
+    cut.positions += 0.4 * cut.cell[2]
+    cut.wrap()
+    assert np.ptp(cut.positions[:, 2]) > 10.0
+    found, expected = (adsorb(one, read_adsorbate("O"), EMT(), sites=["hollow"]).best for one in (cut, slab))
+    assert found.adsorption_energy == pytest.approx(expected.adsorption_energy, abs=2e-3)
+
+
 def test_bad_input_is_refused(slab):
     flat = fcc111("Cu", (2, 2, 3), a=3.59)
     with pytest.raises(UserInputError, match="a cell vector of zeros; give a cell with vacuum"):

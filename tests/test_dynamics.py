@@ -198,6 +198,21 @@ def test_the_temperature_counts_all_directions_of_a_momentum_that_is_not_conserv
     assert set(results.diffusion) == {"Si"}
 
 
+def test_masses_of_isotopes_are_those_of_the_run(tmp_path, silicon, crystal):
+    atoms = crystal.copy()
+    atoms.set_masses(4.0 * atoms.get_masses())
+    settings = DynamicsSettings(**(SHORT | {"time_ps": 0.04}), ensemble="nve")
+    run_dynamics(atoms, silicon, settings, tmp_path)
+    frame = next(iter(read_frames(tmp_path / "trajectory.lammpstrj", 20)))
+    speeds = np.square(frame.vectors("vx", "vy", "vz")).sum()  # angstrom^2/ps^2
+    kinetic = 0.5 * 4.0 * 28.085 * speeds / (1000.0 * units.fs) ** 2
+    thermo = read_thermo_csv(tmp_path / "thermo.csv")
+    assert thermo["KinEng"][thermo["Step"] == 20][0] == pytest.approx(kinetic, rel=1e-4)
+    atoms.set_masses([28.0, *[30.0] * 63])
+    with pytest.raises(UserInputError, match="atoms of Si have masses from 28 to 30 amu"):
+        run_dynamics(atoms, silicon, settings, tmp_path / "mixed")
+
+
 def test_fixed_atoms_do_not_diffuse(tmp_path, silicon, crystal):
     atoms = crystal.copy()
     atoms.set_constraint(FixAtoms(range(8, 64)))

@@ -295,3 +295,14 @@ def test_the_command_writes_what_phonopy_reads_and_refuses_a_narrow_supercell(tm
     again.run_qpoints([[0, 0, 0]])
     assert again.qpoints.frequencies[0][-1] == pytest.approx(14.87, abs=0.1)
     assert Path("out/phonons/bands.png").stat().st_size > 10_000
+
+
+def test_isotopes_have_lower_frequencies():
+    crystal = relax(bulk("Cu", cubic=True), EMT(), cell="free", force_tolerance=1e-4).atoms
+    heavy = crystal.copy()
+    heavy.set_masses(4.0 * crystal.get_masses())
+    usual, found = (phonons(atoms, EMT(), (2, 2, 2), mesh_length=20) for atoms in (crystal, heavy))
+    assert found.bands.highest_thz == pytest.approx(usual.bands.highest_thz / 2.0, rel=1e-3)
+    heavy.set_masses([300.0, 60.0, 60.0, 60.0])
+    with pytest.raises(UserInputError, match="atoms of Cu have masses from 60 to 300 amu"):
+        phonons(heavy, EMT(), (2, 2, 2))

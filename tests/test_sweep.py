@@ -84,6 +84,16 @@ def test_results_that_no_run_has_are_named(table, columns, words, folder, capsys
     assert len((folder / "out/si/sweep.csv").read_text().splitlines()[0].split(",")) == columns
 
 
+def test_a_changed_structure_file_repeats_the_runs(folder):
+    write("command = 'relax'\nmodel = 'silicon-pbe'\nstructures = 'si.xyz'\n[vary]\nmax-steps = [100]\n")
+    energies = []
+    for a in (5.47, 5.2):
+        bulk("Si", a=a, cubic=True).write("si.xyz")
+        assert main(["sweep", "si.toml"]) == 0
+        energies.append(json.loads((folder / "out/si/max-steps=100/results.json").read_text())["si"]["energy"])
+    assert energies[1] > energies[0] + 0.5
+
+
 def test_a_failed_run_is_named_and_repeated(folder, capsys):
     write(CAMPAIGN.replace("[300, 600]", "[0, 300]").replace("[1, 2]", "[1]"))
     assert main(["sweep", "si.toml"]) == 1

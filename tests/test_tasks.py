@@ -11,6 +11,8 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+from ase.calculators.mixing import LinearCombinationCalculator, SumCalculator
 from threadpoolctl import threadpool_info
 
 from mlip_lammps.core.errors import MlipError, UserInputError
@@ -19,6 +21,7 @@ from mlip_lammps.workflows import tasks as tasks_module
 from mlip_lammps.workflows.crystals.force_constants import force_task
 from mlip_lammps.workflows.relaxation import relax_each, relax_task
 from mlip_lammps.workflows.run_folder import RunFolder, as_table, read_record
+from mlip_lammps.workflows.tasks import identity_of
 
 
 def stretched(by: float) -> Atoms:
@@ -295,3 +298,28 @@ def test_results_as_a_table_contain_properties_and_no_private_fields():
     assert table["space_group"] == "Fm-3m (225)"
     assert "forces" not in table
     json.dumps(table)
+
+
+def test_results_of_other_parameters_and_files_are_not_used_again(tmp_path):
+    crystal, energies = {"a": bulk("Cu", a=3.6)}, []
+    for weight in (0.01, 0.05):
+        mixed = LinearCombinationCalculator([EMT(), LennardJones(sigma=2.3, epsilon=0.1)], [1.0, weight])
+        energies.append(relax_all(crystal, mixed, tasks=Tasks(tmp_path / "tasks"))["a"].energy)
+    assert abs(energies[1] - energies[0]) > 1e-4
+    potential = tmp_path / "my.sw"
+    identities = []
+    for text in ("first", "second", "second"):
+        potential.write_text(text)
+        calculator = EMT()
+        calculator.parameters["commands"] = ["pair_style sw", f"pair_coeff * * {potential} Si"]
+        identities.append(identity_of(calculator))
+    assert identities[0] != identities[1] == identities[2]
+
+
+def test_a_used_sum_of_calculators_is_refused_on_ranks():
+    total = SumCalculator([EMT(), LennardJones(sigma=2.0, epsilon=0.01)])
+    crystal = bulk("Cu", a=3.6)
+    crystal.calc = total
+    crystal.get_potential_energy()
+    with pytest.raises(UserInputError, match="SumCalculator cannot be copied to other processes"):
+        Tasks(n_ranks=2).map("", relax_task, total, [{"atoms": stretched(0.1 * k)} for k in range(2)])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.data import covalent_radii
+from ase.data import atomic_masses, atomic_numbers, covalent_radii
 from ase.geometry import get_distances
 
 from mlip_lammps.core.errors import UserInputError
@@ -17,6 +17,9 @@ CLOSEST = 0.4
 
 SMALLEST_VOLUME = 1.0
 """Angstrom^3 per atom; the densest solids have 5."""
+
+_EQUAL_MASSES = 1e-6
+"""Amu."""
 
 DEFAULT_REACH = 5.0
 """Cutoff in angstrom that is assumed for a calculator that does not state one."""
@@ -203,3 +206,27 @@ def closest_distance(atoms: Atoms) -> float:
         return float("inf")
     _, distances = get_distances(atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     return float(distances[~np.eye(len(atoms), dtype=bool)].min())
+
+
+def isotope_masses(atoms: Atoms) -> dict[str, float]:
+    """Return the mass in amu of each element whose atoms have another one than that of the element.
+
+    Raises
+    ------
+    UserInputError
+        If atoms of one element have different masses.
+    """
+    if not atoms.has("masses"):
+        return {}
+    symbols, masses = np.array(atoms.get_chemical_symbols()), atoms.get_masses()
+    found = {}
+    for symbol in np.unique(symbols):
+        own = masses[symbols == symbol]
+        if np.ptp(own) > _EQUAL_MASSES:
+            raise UserInputError(
+                f"atoms of {symbol} have masses from {own.min():g} to {own.max():g} amu, expected one mass for each "
+                "element; give all atoms of an element the same mass"
+            )
+        if abs(own[0] - atomic_masses[atomic_numbers[symbol]]) > _EQUAL_MASSES:
+            found[str(symbol)] = float(own[0])
+    return found

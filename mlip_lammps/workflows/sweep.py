@@ -15,7 +15,7 @@ from typing import Any
 from mlip_lammps.core.arguments import require_count
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.core.processes import end_with_parent, python_module
-from mlip_lammps.workflows.run_folder import RECORD, RESULTS, read_record
+from mlip_lammps.workflows.run_folder import RECORD, RESULTS, checksum, read_record
 from mlip_lammps.workflows.tasks import write_csv, write_text
 
 _OPTIONS, _OUTPUT = "options.json", "output.txt"
@@ -181,11 +181,13 @@ def run_campaign(
 
 
 def _is_finished(folder: Path) -> bool:
-    return (
-        (folder / RECORD).is_file()
-        and (folder / RESULTS).is_file()
-        and read_record(folder).get("status") == "finished"
-    )
+    """Return whether the run has results of its input files as they are now."""
+    if not ((folder / RECORD).is_file() and (folder / RESULTS).is_file()):
+        return False
+    record = read_record(folder)
+    inputs = [(Path(one["path"]), one["sha256"]) for one in record.get("inputs", {}).values()]
+    is_same = all(file.is_file() and checksum(file) == known for file, known in inputs)
+    return is_same and record.get("status") == "finished"
 
 
 def _run(command: str, folder: Path, processes: list[subprocess.Popen]) -> str | None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.structure.handedness import right_handed
+from mlip_lammps.workflows.checks import isotope_masses
 from mlip_lammps.workflows.settings import require_settings
 
 SYMMETRY_TOLERANCE = 0.01
@@ -86,6 +87,9 @@ def symmetrized(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> tuple[At
         raise UserInputError(
             f"the structure has space group {narrow} within {tolerance:g} angstrom but cannot be symmetrised; {cure}"
         )
+    if masses := isotope_masses(atoms):
+        of_atoms = zip(symmetric.get_chemical_symbols(), symmetric.get_masses(), strict=True)
+        symmetric.set_masses([masses.get(symbol, usual) for symbol, usual in of_atoms])
     return symmetric, narrow
 
 

@@ -10,8 +10,9 @@ import hashlib
 import io
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from itertools import repeat
 from pathlib import Path
@@ -29,6 +30,8 @@ from mlip_lammps.workflows.settings import require_settings
 
 DONE = "@done"
 """Announces a finished task in the output of a rank."""
+
+_LONGEST_PATH = 4096
 
 _NOTHING = object()
 """Stands for the result of a task that has not finished; None is a result."""
@@ -250,12 +253,33 @@ _libraries = cache(ThreadpoolController)  # the search for the libraries of a pr
 
 
 def identity_of(calculator: Calculator) -> object:
-    """Return what a result depends on besides its item: the model file, or class and parameters of a calculator."""
+    """Return what a result depends on besides its item: the model file, or class and parameters of a calculator.
+
+    Files count by their content: those that parameters name, and that of the class.
+    """
     model = getattr(calculator, "model", None)
     metadata = getattr(model, "metadata", None)
     if metadata is not None:
         return {key: metadata.get(key) for key in ("source", "dtype", "device", "head", "elements", "radial")}
-    return [type(calculator).__module__, type(calculator).__qualname__, repr(getattr(calculator, "parameters", None))]
+    kind, parameters = type(calculator), getattr(calculator, "parameters", None)
+    source = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    words = [word for text in _texts(parameters) for word in (text, *text.split())]
+    files = sorted({word for word in (source, *words) if word and len(word) < _LONGEST_PATH and Path(word).is_file()})
+    found = [kind.__module__, kind.__qualname__, repr(parameters)]
+    found += [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
+    if (mixer := getattr(calculator, "mixer", None)) is not None:  # sums and means of calculators
+        found += [repr(getattr(mixer, "weights", None)), *map(identity_of, mixer.calcs)]
+    return found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the strings in parameters."""
+    if isinstance(value, str | Path):
+        yield str(value)
+    elif isinstance(value, Mapping):
+        yield from (text for one in value.values() for text in _texts(one))
+    elif isinstance(value, list | tuple):
+        yield from (text for one in value for text in _texts(one))
 
 
 def portable(calculator: Calculator) -> Calculator:
@@ -270,7 +294,8 @@ def portable(calculator: Calculator) -> Calculator:
         pickle.dumps(calculator)
     except Exception as error:  # each library raises its own
         if type(calculator).__module__.startswith("ase."):  # EMT cannot be pickled once it has been used
-            return type(calculator)(**calculator.parameters)
+            with suppress(TypeError):  # sums of calculators take others
+                return type(calculator)(**calculator.parameters)
         raise UserInputError(
             f"{type(calculator).__name__} cannot be copied to other processes: {error}; use one rank"
         ) from error

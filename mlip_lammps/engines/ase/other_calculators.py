@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import BaseCalculator, Calculator
 
 from mlip_lammps.core.errors import UserInputError
 from mlip_lammps.engines.ase.stock_styles import StockStyle
@@ -50,7 +50,7 @@ def other_calculator(text: str, elements: Sequence[str]) -> Calculator | None:
         raise UserInputError(f"{text} cannot be called without arguments: {error}; give a function that can") from None
     except Exception as error:  # the user's code raises its own
         raise UserInputError(f"{text} raises {type(error).__name__}: {error}; correct it, or give {FORMS}") from error
-    if not isinstance(calculator, Calculator):
+    if not isinstance(calculator, BaseCalculator):
         raise UserInputError(
             f"{text} returns {type(calculator).__name__}, expected an ASE calculator; give a class or function that "
             "needs no arguments"

@@ -13,6 +13,7 @@ from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.cells import guess_primitive_matrix
 
 from mlip_lammps.core.arguments import COUNT, require_numbers
+from mlip_lammps.workflows.checks import isotope_masses
 from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.symmetry import EXACT
 from mlip_lammps.workflows.tasks import Tasks
@@ -74,7 +75,10 @@ def build_phonopy(symmetric: Atoms, supercell: Sequence[int]) -> Phonopy:
 def phonopy_cell(atoms: Atoms) -> PhonopyAtoms:
     """Return a structure as a cell of phonopy."""
     return PhonopyAtoms(
-        symbols=atoms.get_chemical_symbols(), cell=atoms.cell[:], scaled_positions=atoms.get_scaled_positions()
+        symbols=atoms.get_chemical_symbols(),
+        cell=atoms.cell[:],
+        scaled_positions=atoms.get_scaled_positions(),
+        masses=atoms.get_masses() if isotope_masses(atoms) else None,
     )
 
 

@@ -29,6 +29,8 @@ from mlip_lammps.workflows.tasks import Report
 TEMPERATURE = 300.0
 RUN_PS = 50.0
 
+_OTHER_MASS = 0.1
+"""Amu; the tables of phonopy and ASE differ by less."""
 _EQUILIBRATION = 0.2
 """Part of the run that is left out."""
 _N_PARTS = 4
@@ -151,7 +153,9 @@ def mode_spectra(
     require_settings(temperature=temperature, run_ps=run_ps, seed=seed, n_ranks=n_ranks)
     require_instance("found", found, Phonons, "what phonons returns")
     groups = _groups(found.phonopy)
-    atoms = to_ase(found.phonopy.supercell)
+    atoms, masses = to_ase(found.phonopy.supercell), found.phonopy.supercell.masses
+    if np.abs(masses - atoms.get_masses()).max() > _OTHER_MASS:  # isotopes
+        atoms.set_masses(masses)
     settings = _settings(atoms, temperature, run_ps, seed, max(group.freq_thz for group in groups))
     found.phonopy.init_random_displacements(dist_func="classical")
     (shifts,) = found.phonopy.get_random_displacements_at_temperature(temperature, 1, random_seed=seed)

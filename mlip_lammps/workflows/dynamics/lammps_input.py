@@ -4,7 +4,7 @@ The run is a sequence of blocks. LAMMPS sets up its neighbour list at the start 
 at its end, so a run that continues from a restart file takes the same steps as one that was never interrupted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlip_lammps.engines.lammps.groups import group_commands
@@ -38,6 +38,7 @@ def write_script(
     fixed: Sequence[int] = (),
     is_tilted: bool = False,
     keywords: str = "",
+    masses: Mapping[str, float] | None = None,
 ) -> None:
     """Write the script.
 
@@ -57,10 +58,13 @@ def write_script(
         Whether the box of the structure has tilts.
     keywords
         Keywords of the pair style.
+    masses
+        Masses in amu by element, of isotopes.
     """
+    masses_of_types = [f"{elements.index(symbol) + 1} {mass:.10g}" for symbol, mass in (masses or {}).items()]
     parts = [
         _head(title, settings, models),
-        _structure(settings, boundary, fixed),
+        _structure(settings, boundary, fixed, masses_of_types),
         _model(elements, models, keywords),
         _output(settings, elements, len(models) > 1, _has_kinetic(settings, fixed)),
         _blocks(settings, _has_kinetic(settings, fixed), is_read_again=is_tilted or settings.ensemble == "npt"),
@@ -86,7 +90,7 @@ label           begin
 """
 
 
-def _structure(settings: DynamicsSettings, boundary: str, fixed: Sequence[int]) -> str:
+def _structure(settings: DynamicsSettings, boundary: str, fixed: Sequence[int], masses_of_types: Sequence[str]) -> str:
     tilt = ' "change_box all triclinic"' if settings.has_tilts else ""
     lines = [
         "units           metal",
@@ -94,6 +98,7 @@ def _structure(settings: DynamicsSettings, boundary: str, fixed: Sequence[int]) 
         "atom_modify     map yes",
         f"boundary        {boundary}",
         f'if "$(is_defined(variable,restart))" then "read_restart ${{restart}}" else "read_data {START}"{tilt}',
+        *(f"mass            {mass}" for mass in masses_of_types),
         # the last frame of the block before is that of this step
         "variable        first equal $(ternary(is_defined(variable,restart),step,-1))",
         "variable        is_repeat equal step==v_first",
@@ -108,7 +113,7 @@ def _structure(settings: DynamicsSettings, boundary: str, fixed: Sequence[int]) 
     velocities = f"velocity mobile create {settings.temperature:.10g} {settings.seed} dist gaussian"
     if _has_kinetic(settings, fixed):
         # LAMMPS subtracts three degrees of freedom, as for a momentum that is conserved
-        lines += [f"compute         kinetic {'mobile' if fixed else 'all'} temp", "compute_modify  kinetic extra/dof 0"]
+        lines += ["compute         kinetic mobile temp", "compute_modify  kinetic extra/dof 0"]
         velocities += f" mom {'no' if fixed else 'yes'} temp kinetic"
     else:
         velocities += " mom yes"

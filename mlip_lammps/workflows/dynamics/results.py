@@ -132,7 +132,7 @@ def dynamics_results(
     is_stochastic = settings.ensemble != "nve" and settings.thermostat != "nose-hoover"
     has_no_drift = is_stochastic or settings.has_ramp or len(kept["Step"]) < 2
     slope = None if has_no_drift else np.polyfit(kept["Time"], kept["Econserve"], 1)[0]
-    moved = _diffusion(frames, settings.trajectory_every * settings.timestep_fs / 1000.0, run.fixed)
+    moved = _diffusion(frames, settings.trajectory_every * settings.timestep_fs / 1000.0, run)
     return DynamicsResults(
         last_step=run.last_step,
         time_ps=total - start,
@@ -148,7 +148,7 @@ def dynamics_results(
         coordination=_coordination(structures, pairs),
         diffusion=moved,
         finite_size_correction=None if viscosity is None else _correction(frames, kept, viscosity),
-        spectrum=_spectrum(folder, first_step, settings, run.fixed),
+        spectrum=_spectrum(folder, first_step, settings, run),
         warnings=(*run.warnings, *_overheating(kept, settings), *_bound_atoms(moved), *lammps_warnings(folder)),
     )
 
@@ -240,28 +240,31 @@ def _correction(frames: list[LammpsFrame], thermo: dict[str, np.ndarray], viscos
     return finite_size_correction(float(thermo["Temp"].mean()), viscosity, float(np.cbrt(thermo["Volume"].mean())))
 
 
-def _diffusion(frames: list[LammpsFrame], interval_ps: float, fixed: Sequence[int]) -> dict[str, Diffusion]:
+def _diffusion(frames: list[LammpsFrame], interval_ps: float, run: FinishedRun) -> dict[str, Diffusion]:
     """Return the diffusion of the atoms that move, relative to fixed atoms or else to the centre of mass."""
     if len(frames) < 20:
         return {}
-    moves = ~np.isin(frames[0].columns["id"], fixed)
+    moves = ~np.isin(frames[0].columns["id"], run.fixed)
     elements = frames[0].columns["element"][moves]
     positions = np.array([frame.vectors("xu", "yu", "zu")[moves] for frame in frames])
-    if not fixed:
-        masses = np.array([atomic_masses[atomic_numbers[e]] for e in elements])
+    if not run.fixed:
+        masses = _masses(elements, run)
         positions -= np.einsum("fnk,n->fk", positions, masses / masses.sum())[:, None, :]
     return {str(e): diffusion(positions[:, elements == e], interval_ps) for e in sorted(set(elements))}
 
 
-def _spectrum(
-    folder: Path, first_step: int, settings: DynamicsSettings, fixed: Sequence[int]
-) -> Spectrum | None:
+def _spectrum(folder: Path, first_step: int, settings: DynamicsSettings, run: FinishedRun) -> Spectrum | None:
     if settings.velocities_every is None:
         return None
     frames = list(read_frames(folder / VELOCITIES, first_step))
     if len(frames) < 20:
         return None
-    moves = ~np.isin(frames[0].columns["id"], fixed)
-    masses = np.array([atomic_masses[atomic_numbers[e]] for e in frames[0].columns["element"][moves]])
+    moves = ~np.isin(frames[0].columns["id"], run.fixed)
+    masses = _masses(frames[0].columns["element"][moves], run)
     velocities = np.array([frame.vectors("vx", "vy", "vz")[moves] for frame in frames])
     return vibrational_spectrum(velocities, masses, settings.velocities_every * settings.timestep_fs)
+
+
+def _masses(elements: Sequence[str], run: FinishedRun) -> np.ndarray:
+    """Return the mass of each atom in amu."""
+    return np.array([run.masses.get(e, atomic_masses[atomic_numbers[e]]) for e in elements])

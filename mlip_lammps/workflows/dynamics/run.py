@@ -1,8 +1,8 @@
 """Molecular dynamics with LAMMPS that continues after any interruption."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,12 @@ from mlip_lammps.engines.lammps.groups import fixed_ids
 from mlip_lammps.engines.lammps.process import LammpsProcess, input_keywords, input_word
 from mlip_lammps.structure.global_inputs import global_inputs_in
 from mlip_lammps.structure.lammps_data import write_lammps_data
-from mlip_lammps.workflows.checks import require_apart, require_known_elements, require_stress_labels
+from mlip_lammps.workflows.checks import (
+    isotope_masses,
+    require_apart,
+    require_known_elements,
+    require_stress_labels,
+)
 from mlip_lammps.workflows.dynamics.continuation import (
     log_file,
     newest_point,
@@ -59,6 +64,8 @@ class FinishedRun:
         What speaks against the settings.
     fixed
         Atom IDs in the files, from 1 on, that did not move.
+    masses
+        Masses in amu by element, of isotopes.
     """
 
     folder: Path
@@ -66,6 +73,7 @@ class FinishedRun:
     last_step: int
     warnings: tuple[str, ...] = ()
     fixed: tuple[int, ...] = ()
+    masses: Mapping[str, float] = field(default_factory=dict)
 
     def last_frame(self) -> Atoms:
         """Return the last frame of the trajectory, with atoms in the cell."""
@@ -139,7 +147,8 @@ def run_dynamics(
             "which continues from the newest good restart file"
         )
     write_thermo_csv(folder / THERMO, rows)
-    return FinishedRun(folder, settings, last, timestep_warnings(atoms, settings.timestep_fs), tuple(fixed_ids(atoms)))
+    warnings = timestep_warnings(atoms, settings.timestep_fs)
+    return FinishedRun(folder, settings, last, warnings, tuple(fixed_ids(atoms)), isotope_masses(atoms))
 
 
 def _check(
@@ -153,6 +162,7 @@ def _check(
         if settings.ensemble == "npt" and not allow_untrained_stress:
             require_stress_labels(calculator, "a barostat needs stresses")
     require_apart(atoms)
+    isotope_masses(atoms)
     if len(calculators) == 1 and (settings.stop_above is not None or settings.label_above is not None):
         raise UserInputError("a limit of the force deviation needs a committee; give two or more models")
     others = [one for one in atoms.constraints if not isinstance(one, FixAtoms)]
@@ -180,6 +190,8 @@ def _prepare(atoms: Atoms, calculators: Sequence[Calculator], settings: Dynamics
         "fixed": fixed_ids(atoms),
         "models": [identity_of(calculator) for calculator in calculators],
     }
+    if masses := isotope_masses(atoms):
+        identity["masses"] = masses
     identity = json.loads(json.dumps(identity, default=str))
     known = folder / _IDENTITY
     if known.is_file() and (found := json.loads(known.read_text())) != identity:
@@ -200,7 +212,8 @@ def _prepare(atoms: Atoms, calculators: Sequence[Calculator], settings: Dynamics
     defaults = {one.name: one.default for one in calculators[0].model.global_inputs}
     keywords = input_keywords(models[0], defaults | inputs)
     is_tilted = bool(np.any(boxed.cell[:][np.tril_indices(3, -1)]))
-    write_script(folder / SCRIPT, title, settings, elements, boundary, models, fixed_ids(atoms), is_tilted, keywords)
+    of_atoms = fixed_ids(atoms), is_tilted, keywords, isotope_masses(atoms)
+    write_script(folder / SCRIPT, title, settings, elements, boundary, models, *of_atoms)
     write_text(known, json.dumps(identity, indent=1))
 
 

@@ -27,7 +27,7 @@ from mlip_lammps.workflows.relaxation import (
 )
 from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.surfaces.sites import Site, find_sites, site_of
-from mlip_lammps.workflows.surfaces.slabs import require_slab
+from mlip_lammps.workflows.surfaces.slabs import require_slab, whole_slab
 from mlip_lammps.workflows.tasks import Tasks
 
 FORCE_TOLERANCE = 0.01
@@ -178,7 +178,7 @@ def adsorb(
     require_known_elements(slab, calculator, "the slab")
     require_known_elements(adsorbate, calculator, "the adsorbate")
     require_apart(adsorbate, "the adsorbate")
-    adsorbate = whole_molecule(adsorbate)
+    slab, adsorbate = whole_slab(slab), whole_molecule(adsorbate)
     require_slab(slab, calculator)
     turned = _turned(adsorbate, orientations)
     found_sites = find_sites(slab)
