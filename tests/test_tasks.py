@@ -311,7 +311,7 @@ def test_results_of_other_parameters_and_files_are_not_used_again(tmp_path):
     for text in ("first", "second", "second"):
         potential.write_text(text)
         calculator = EMT()
-        calculator.parameters["commands"] = ["pair_style sw", f"pair_coeff * * {potential} Si"]
+        calculator.parameters["commands"] = ["pair_style sw", f"pair_coeff * * {potential} Si", "x" * 5000]
         identities.append(identity_of(calculator))
     assert identities[0] != identities[1] == identities[2]
 

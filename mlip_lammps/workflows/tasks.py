@@ -31,8 +31,6 @@ from mlip_lammps.workflows.settings import require_settings
 DONE = "@done"
 """Announces a finished task in the output of a rank."""
 
-_LONGEST_PATH = 4096
-
 _NOTHING = object()
 """Stands for the result of a task that has not finished; None is a result."""
 
@@ -264,7 +262,7 @@ def identity_of(calculator: Calculator) -> object:
     kind, parameters = type(calculator), getattr(calculator, "parameters", None)
     source = getattr(sys.modules.get(kind.__module__), "__file__", None)
     words = [word for text in _texts(parameters) for word in (text, *text.split())]
-    files = sorted({word for word in (source, *words) if word and len(word) < _LONGEST_PATH and Path(word).is_file()})
+    files = sorted({word for word in (source, *words) if word and os.path.isfile(word)})  # any text may be asked
     found = [kind.__module__, kind.__qualname__, repr(parameters)]
     found += [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
     if (mixer := getattr(calculator, "mixer", None)) is not None:  # sums and means of calculators
