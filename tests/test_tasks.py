@@ -306,12 +306,12 @@ def test_results_of_other_parameters_and_files_are_not_used_again(tmp_path):
         mixed = LinearCombinationCalculator([EMT(), LennardJones(sigma=2.3, epsilon=0.1)], [1.0, weight])
         energies.append(relax_all(crystal, mixed, tasks=Tasks(tmp_path / "tasks"))["a"].energy)
     assert abs(energies[1] - energies[0]) > 1e-4
-    potential = tmp_path / "my.sw"
+    potential = tmp_path / "my potential.sw"
     identities = []
     for text in ("first", "second", "second"):
         potential.write_text(text)
         calculator = EMT()
-        calculator.parameters["commands"] = ["pair_style sw", f"pair_coeff * * {potential} Si", "x" * 5000]
+        calculator.parameters["commands"] = ["pair_style sw", f'pair_coeff * * "{potential}" Si', "x" * 5000]
         identities.append(identity_of(calculator))
     assert identities[0] != identities[1] == identities[2]
 

@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import pickle
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -261,8 +262,9 @@ def identity_of(calculator: Calculator) -> object:
         return {key: metadata.get(key) for key in ("source", "dtype", "device", "head", "elements", "radial")}
     kind, parameters = type(calculator), getattr(calculator, "parameters", None)
     source = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    words = [word for text in _texts(parameters) for word in (text, *text.split())]
-    files = sorted({word for word in (source, *words) if word and os.path.isfile(word)})  # any text may be asked
+    words = [word for text in _texts(parameters) for word in (text, *re.findall(r"""[^\s"']+|"[^"]*"|'[^']*'""", text))]
+    names = {word.strip("\"'") for word in (source, *words) if word}
+    files = sorted(filter(os.path.isfile, names))  # any text may be asked
     found = [kind.__module__, kind.__qualname__, repr(parameters)]
     found += [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
     if (mixer := getattr(calculator, "mixer", None)) is not None:  # sums and means of calculators
