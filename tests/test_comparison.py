@@ -412,3 +412,17 @@ def test_a_command_without_model_or_structure_is_refused(capsys):
     assert main(["compare", "silicon-pbe"]) == 2
     assert main(["compare", "a", "a", "--structure", "a.xyz"]) == 2
     assert "a MODEL is given twice" in capsys.readouterr().err
+
+
+def test_a_mixture_of_calculators_is_compared(tmp_path):
+    (tmp_path / "mixtures.py").write_text(
+        "from ase.calculators.emt import EMT\n"
+        "from ase.calculators.mixing import AverageCalculator\n"
+        "def twice():\n"
+        "    return AverageCalculator([EMT(), EMT()])\n"
+    )
+    mixture, crystal = other_calculator(f"{tmp_path / 'mixtures.py'}:twice", ["Cu"]), bulk("Cu", cubic=True)
+    found = compare(crystal, {"twice": mixture, "once": EMT()}, ["forces", "lattice"])
+    assert not found["twice"].missing
+    assert found["twice"].energy == pytest.approx(found["once"].energy)
+    assert found["twice"].crystal.lengths == pytest.approx(found["once"].crystal.lengths, abs=1e-6)
