@@ -38,6 +38,7 @@ _MOST_ROUNDS, _ROUNDS_SECONDS = 5, 30.0
 """Rounds after the first, which is not counted because it imports what the workflow needs."""
 
 _MEDIUM, _LARGE = "MACE-MP-0 medium", ("MACE-MH-1", "MACE-OMOL")
+_RANDOM = (_MEDIUM, *_LARGE)
 """Models of `_random_model`."""
 
 _STRAIN = np.array([[0.004, 0.001, 0.002], [0.001, -0.003, 0.0015], [0.002, 0.0015, 0.001]])
@@ -150,7 +151,7 @@ def _random_model(name: str, folder: Path) -> Path:
 def measure(case: Case) -> Times:
     """Return the times of a workflow."""
     with tempfile.TemporaryDirectory() as folder:
-        is_random = case.model in (_MEDIUM, *_LARGE)
+        is_random = case.model in _RANDOM
         source = _random_model(case.model, Path(folder)) if is_random else case.model
         path = compiled_model(source, dtype="float64", elements=("C", "O", "Ni") if is_random else None)
     prepared = case.prepare(MlipCalculator(path))
@@ -185,7 +186,7 @@ def main() -> int:
         times = [f"{found.one:.2f}"]
         for two in (found.two_started, found.two_waiting):
             times += [f"{two:.2f}", f"{two / found.one:.2f}"]
-        model = f"{case.model}, random weights" if case.model in (_MEDIUM, *_LARGE) else case.model
+        model = f"{case.model}, random weights" if case.model in _RANDOM else case.model
         rows.append((case.description, model, *times, f"{100 * found.share:.1f} %"))
         print(*rows[-1], sep=", ", flush=True)
     columns = ("one rank, s", "two ranks that start, s", "ratio", "two ranks that wait, s", "ratio")

@@ -144,12 +144,19 @@ def face_distances(atoms: Atoms) -> np.ndarray:
     return np.where(atoms.cell.any(axis=1), distances, np.inf)
 
 
-def whole_molecule(molecule: Atoms) -> Atoms:
-    """Return a copy that is moved so that no cell face cuts it, if there is vacuum around it."""
-    whole = molecule.copy()
-    if whole.pbc.any():
-        whole.wrap(pretty_translation=True)
-    return whole
+def whole(atoms: Atoms, axes: Sequence[int] = (0, 1, 2)) -> Atoms:
+    """Return a copy of a molecule, or of a slab with its axis, that is moved so that no cell face cuts it."""
+    moved = atoms.copy()
+    for k in axes:
+        if not atoms.pbc[k] or not atoms.cell[k].any():
+            continue
+        places = np.sort(moved.get_scaled_positions()[:, k])
+        gaps = np.diff(np.append(places, places[0] + 1.0))
+        widest = int(np.argmax(gaps))
+        if widest < len(gaps) - 1:  # to the middle: at a face, rounding would decide
+            moved.positions += (0.5 - places[widest + 1] - 0.5 * (1.0 - gaps[widest])) * atoms.cell[k]
+            moved.wrap(pbc=[axis == k for axis in range(3)])
+    return moved
 
 
 def supercell_for(atoms: Atoms, width: float) -> tuple[int, int, int]:

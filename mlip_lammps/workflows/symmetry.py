@@ -87,9 +87,8 @@ def symmetrized(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> tuple[At
         raise UserInputError(
             f"the structure has space group {narrow} within {tolerance:g} angstrom but cannot be symmetrised; {cure}"
         )
-    if masses := isotope_masses(atoms):
-        of_atoms = zip(symmetric.get_chemical_symbols(), symmetric.get_masses(), strict=True)
-        symmetric.set_masses([masses.get(symbol, usual) for symbol, usual in of_atoms])
+    if isotope_masses(atoms):
+        symmetric.set_masses(atoms.get_masses())
     return symmetric, narrow
 
 

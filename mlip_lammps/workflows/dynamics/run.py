@@ -125,9 +125,9 @@ def run_dynamics(
     require_settings(n_ranks=n_ranks)
     calculators = list(calculator) if isinstance(calculator, Sequence) else [calculator]
     _check(atoms, calculators, settings, allow_untrained_stress)
-    folder = Path(folder)
+    masses, folder = isotope_masses(atoms), Path(folder)
     (folder / RESTARTS).mkdir(parents=True, exist_ok=True)
-    _prepare(atoms, calculators, settings, folder)
+    _prepare(atoms, calculators, settings, masses, folder)
     n_done = max(thermo_rows(folder), default=0)
     if n_done > settings.n_steps:
         raise UserInputError(
@@ -148,7 +148,7 @@ def run_dynamics(
         )
     write_thermo_csv(folder / THERMO, rows)
     warnings = timestep_warnings(atoms, settings.timestep_fs)
-    return FinishedRun(folder, settings, last, warnings, tuple(fixed_ids(atoms)), isotope_masses(atoms))
+    return FinishedRun(folder, settings, last, warnings, tuple(fixed_ids(atoms)), masses)
 
 
 def _check(
@@ -162,7 +162,6 @@ def _check(
         if settings.ensemble == "npt" and not allow_untrained_stress:
             require_stress_labels(calculator, "a barostat needs stresses")
     require_apart(atoms)
-    isotope_masses(atoms)
     if len(calculators) == 1 and (settings.stop_above is not None or settings.label_above is not None):
         raise UserInputError("a limit of the force deviation needs a committee; give two or more models")
     others = [one for one in atoms.constraints if not isinstance(one, FixAtoms)]
@@ -178,7 +177,13 @@ def _check(
             raise UserInputError("the structure is not periodic in all directions; a barostat needs a periodic cell")
 
 
-def _prepare(atoms: Atoms, calculators: Sequence[Calculator], settings: DynamicsSettings, folder: Path) -> None:
+def _prepare(
+    atoms: Atoms,
+    calculators: Sequence[Calculator],
+    settings: DynamicsSettings,
+    masses: Mapping[str, float],
+    folder: Path,
+) -> None:
     """Write structure and script, unless the folder has them already from another run."""
     elements, inputs = sorted(set(atoms.get_chemical_symbols())), global_inputs_in(atoms.info)
     fresh, (_, boxed) = folder / RESTARTS / START, in_lammps_frame(atoms)
@@ -190,7 +195,7 @@ def _prepare(atoms: Atoms, calculators: Sequence[Calculator], settings: Dynamics
         "fixed": fixed_ids(atoms),
         "models": [identity_of(calculator) for calculator in calculators],
     }
-    if masses := isotope_masses(atoms):
+    if masses:
         identity["masses"] = masses
     identity = json.loads(json.dumps(identity, default=str))
     known = folder / _IDENTITY
@@ -212,7 +217,7 @@ def _prepare(atoms: Atoms, calculators: Sequence[Calculator], settings: Dynamics
     defaults = {one.name: one.default for one in calculators[0].model.global_inputs}
     keywords = input_keywords(models[0], defaults | inputs)
     is_tilted = bool(np.any(boxed.cell[:][np.tril_indices(3, -1)]))
-    of_atoms = fixed_ids(atoms), is_tilted, keywords, isotope_masses(atoms)
+    of_atoms = fixed_ids(atoms), is_tilted, keywords, masses
     write_script(folder / SCRIPT, title, settings, elements, boundary, models, *of_atoms)
     write_text(known, json.dumps(identity, indent=1))
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from mlip_lammps.core.arguments import require_choice
 from mlip_lammps.core.errors import MlipError, UserInputError
 from mlip_lammps.structure.global_inputs import global_inputs_in
-from mlip_lammps.workflows.checks import require_apart, require_known_elements, whole_molecule
+from mlip_lammps.workflows.checks import require_apart, require_known_elements, whole
 from mlip_lammps.workflows.reactions.lammps_band import LammpsBand
 from mlip_lammps.workflows.reactions.vibrations import Vibrations, is_molecule, moving_atoms, vibrations
 from mlip_lammps.workflows.relaxation import Optimizer, relax_each, require_search
@@ -345,10 +345,9 @@ def _aligned(first: Atoms, last: Atoms) -> Atoms:
     """Return the last end with each atom at the image that is nearest to the first end, without rigid motion."""
     is_fixed = bool(first.constraints or last.constraints)
     if not is_fixed and is_molecule(first) and is_molecule(last):
-        whole = whole_molecule(first)
-        free = Atoms(last.numbers, whole_molecule(last).positions)
-        minimize_rotation_and_translation(whole, free)
-        places = first.positions + free.positions - whole.positions
+        start, free = whole(first), Atoms(last.numbers, whole(last).positions)
+        minimize_rotation_and_translation(start, free)
+        places = first.positions + free.positions - start.positions
     else:
         steps = find_mic(last.positions - first.positions, first.cell, first.pbc)[0]
         places = first.positions + steps - (0.0 if is_fixed else steps.mean(axis=0))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mlip_lammps.core.arguments import require_numbers, require_words
 from mlip_lammps.core.errors import UserInputError
-from mlip_lammps.workflows.checks import require_apart, require_known_elements, vacuum_gaps, whole_molecule
+from mlip_lammps.workflows.checks import require_apart, require_known_elements, vacuum_gaps, whole
 from mlip_lammps.workflows.crystals.force_constants import force_task
 from mlip_lammps.workflows.reactions.rotations import rotational_symmetry_number
 from mlip_lammps.workflows.settings import INDEX, require_settings
@@ -193,7 +193,7 @@ def vibrations(
     is_whole = len(indices) == len(atoms)
     is_free = is_whole and is_molecule(atoms)
     if is_free:
-        free = whole_molecule(free)
+        free = whole(free)
     is_gas = (kind or ("ideal_gas" if is_free else "harmonic")) == "ideal_gas"
     if is_gas and not is_free:
         raise UserInputError(
@@ -296,8 +296,8 @@ def is_molecule(atoms: Atoms) -> bool:
         return True
     if vacuum_gaps(atoms)[atoms.pbc].min() < _SMALLEST_GAP:
         return False
-    whole = whole_molecule(atoms)
-    return bool(np.allclose(whole.get_all_distances(), whole.get_all_distances(mic=True)))
+    moved = whole(atoms)
+    return bool(np.allclose(moved.get_all_distances(), moved.get_all_distances(mic=True)))
 
 
 def is_crystal(atoms: Atoms) -> bool:

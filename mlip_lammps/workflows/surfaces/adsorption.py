@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from mlip_lammps.core.errors import MlipError, UserInputError
-from mlip_lammps.workflows.checks import cutoff_of, require_apart, require_known_elements, whole_molecule
+from mlip_lammps.workflows.checks import cutoff_of, require_apart, require_known_elements, whole
 from mlip_lammps.workflows.relaxation import (
     MAX_STEPS,
     Optimizer,
@@ -27,7 +27,7 @@ from mlip_lammps.workflows.relaxation import (
 )
 from mlip_lammps.workflows.settings import require_settings
 from mlip_lammps.workflows.surfaces.sites import Site, find_sites, site_of
-from mlip_lammps.workflows.surfaces.slabs import require_slab, whole_slab
+from mlip_lammps.workflows.surfaces.slabs import require_slab
 from mlip_lammps.workflows.tasks import Tasks
 
 FORCE_TOLERANCE = 0.01
@@ -178,13 +178,13 @@ def adsorb(
     require_known_elements(slab, calculator, "the slab")
     require_known_elements(adsorbate, calculator, "the adsorbate")
     require_apart(adsorbate, "the adsorbate")
-    slab, adsorbate = whole_slab(slab), whole_molecule(adsorbate)
+    slab, adsorbate = whole(slab, axes=[2]), whole(adsorbate)
     require_slab(slab, calculator)
     turned = _turned(adsorbate, orientations)
     found_sites = find_sites(slab)
     chosen = _chosen(found_sites, sites)
     options = {"force_tolerance": force_tolerance, "optimizer": optimizer, "max_steps": max_steps, "tasks": tasks}
-    gas = adsorbate.copy() if gas_reference is None else whole_molecule(gas_reference)
+    gas = adsorbate.copy() if gas_reference is None else whole(gas_reference)
     gas.pbc, gas.cell = False, None
     n_gas = _balanced(adsorbate, gas, n_gas)
     references = {"the slab": slab, "the gas": gas}

@@ -175,18 +175,6 @@ def require_slab(slab: Atoms, calculator: Calculator, name: str = "the slab") ->
         )
 
 
-def whole_slab(slab: Atoms) -> Atoms:
-    """Return a copy that is moved along z so that no cell face cuts it."""
-    whole = slab.copy()
-    places = np.sort(slab.get_scaled_positions()[:, 2])
-    gaps = np.diff(np.append(places, places[0] + 1.0))
-    widest = int(np.argmax(gaps))
-    if slab.pbc[2] and slab.cell[2].any() and widest < len(gaps) - 1:
-        whole.positions += (0.5 - places[widest + 1] - 0.5 * (1.0 - gaps[widest])) * slab.cell[2]
-        whole.wrap(pbc=(False, False, True))
-    return whole
-
-
 def surface_energies(
     crystal: Atoms,
     calculator: Calculator,
